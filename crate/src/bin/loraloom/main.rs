@@ -1,0 +1,3 @@
+//! The `loraloom` command line.
+
+fn main() {}

@@ -1,0 +1,56 @@
+//! Readers of outside files. Every reader checks lengths, offsets and sizes before it uses them and
+//! answers with a [`FormatError`] that names what was expected and what was found; none panics on
+//! any input.
+
+mod linear_id;
+mod tensor;
+
+pub use linear_id::{LinearId, LinearKind, Stack};
+pub use tensor::{Dtype, TensorSource, TensorView};
+
+/// What went wrong while a file was read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FormatError {
+    /// The file ends before a part that its own header announces.
+    #[error("the {format} file is cut short: {what} needs {expected} bytes, {found} are there")]
+    Truncated {
+        /// Name of the file format.
+        format: &'static str,
+        /// The part that was being read.
+        what: String,
+        /// Bytes that the part needs.
+        expected: u64,
+        /// Bytes that are left.
+        found: u64,
+    },
+    /// A part of the file contradicts the format or another part.
+    #[error("the {format} file is not valid: {what} should be {expected}, found {found}")]
+    Invalid {
+        /// Name of the file format.
+        format: &'static str,
+        /// The part that was being read.
+        what: String,
+        /// What the format asks for.
+        expected: String,
+        /// What the file holds.
+        found: String,
+    },
+    /// The file is valid but uses something that is not supported.
+    #[error("{what} is not supported: {reason}")]
+    Unsupported {
+        /// The feature or field, by the name its users know.
+        what: String,
+        /// Why, and what to do instead.
+        reason: String,
+    },
+    /// A tensor holds a value that is not a finite number.
+    #[error("tensor {name} holds {value} at element {index}; every weight must be a finite number")]
+    NotFinite {
+        /// Name of the tensor.
+        name: String,
+        /// Index of the first such element, in row-major order.
+        index: usize,
+        /// The value, printed.
+        value: String,
+    },
+}

@@ -1,0 +1,15 @@
+//! LoraLoom composes LoRA modules for an unseen task from a few examples, with a quantised Flan-T5
+//! that runs natively and in the browser.
+//!
+//! Data flows one way through the crate:
+//!
+//! | layer | owns |
+//! |---|---|
+//! | [`formats`] | reading outside files: safetensors, GGUF, PyTorch, PEFT folders, tokenizers, examples |
+//! | [`kernels`] | the arithmetic under the model: products, norms, softmax, one file per instruction set |
+//! | [`t5`] | the Flan-T5 model: encoder, teacher-forced decoder with loss, greedy decoding |
+//! | [`lora`] | composing adapters into the side paths that the model applies |
+//! | [`learn`] | the gradient-free search for one coefficient per module |
+//! | [`recipe`], [`registry`] | what is shared as a link, and what is fetched from a static host |
+
+pub mod formats;
