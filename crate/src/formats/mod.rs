@@ -3,9 +3,13 @@
 //! any input.
 
 mod linear_id;
+mod peft;
+mod safetensors;
 mod tensor;
 
 pub use linear_id::{LinearId, LinearKind, Stack};
+pub use peft::{AdapterConfig, PeftAdapter, PeftLayer};
+pub use safetensors::SafetensorsFile;
 pub use tensor::{Dtype, TensorSource, TensorView};
 
 /// What went wrong while a file was read.
@@ -53,4 +57,17 @@ pub enum FormatError {
         /// The value, printed.
         value: String,
     },
+}
+
+/// The most characters of outside text quoted in a message.
+const EXCERPT_CHARS: usize = 120;
+
+/// Outside text, shortened and without control characters, fit to be quoted in a message.
+pub(crate) fn excerpt(text: &str) -> String {
+    let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let mut short: String = text.chars().take(EXCERPT_CHARS).map(clean).collect();
+    if text.chars().nth(EXCERPT_CHARS).is_some() {
+        short.push('…');
+    }
+    short
 }

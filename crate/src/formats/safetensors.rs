@@ -1,0 +1,190 @@
+//! Reading `.safetensors` files. The header's grammar and its offsets are checked by Hugging Face's
+//! own `safetensors` crate; this module adds the size limits, the lengths in the errors, and the
+//! view of a tensor that the rest of the crate uses.
+
+use safetensors::Dtype as FileDtype;
+use safetensors::tensor::Metadata;
+
+use super::{Dtype, FormatError, TensorSource, TensorView, excerpt};
+
+const FORMAT: &str = "safetensors";
+/// Bytes of the little-endian length that precedes the header.
+const LENGTH_BYTES: usize = 8;
+/// The longest header read. Flan-T5-XXL's takes less than 100 kB; the limit bounds the memory that a
+/// hostile header can ask for.
+const MAX_HEADER_BYTES: u64 = 16 << 20;
+
+/// A parsed `.safetensors` file that owns its bytes.
+#[derive(Debug)]
+pub struct SafetensorsFile {
+    bytes: Vec<u8>,
+    /// Where the tensors' data starts in `bytes`.
+    data_start: usize,
+    metadata: Metadata,
+}
+
+impl SafetensorsFile {
+    /// Whether the bytes look like a safetensors file: a plausible header length, then JSON.
+    pub fn recognises(bytes: &[u8]) -> bool {
+        matches!(bytes.first_chunk::<LENGTH_BYTES>(), Some(length)
+            if u64::from_le_bytes(*length) <= MAX_HEADER_BYTES)
+            && bytes.get(LENGTH_BYTES) == Some(&b'{')
+    }
+
+    /// Checks the header and that the tensors fill the rest of the file.
+    ///
+    /// # Errors
+    /// [`FormatError::Truncated`] if the file is shorter than its header says,
+    /// [`FormatError::Invalid`] if the header is not one.
+    pub fn parse(bytes: Vec<u8>) -> Result<Self, FormatError> {
+        let truncated = |what: &str, expected: u64, found: usize| FormatError::Truncated {
+            format: FORMAT,
+            what: what.into(),
+            expected,
+            found: found as u64,
+        };
+        let invalid = |what: &str, expected: String, found: String| FormatError::Invalid {
+            format: FORMAT,
+            what: what.into(),
+            expected,
+            found,
+        };
+
+        let Some((length, rest)) = bytes.split_first_chunk::<LENGTH_BYTES>() else {
+            return Err(truncated("the header's length", LENGTH_BYTES as u64, bytes.len()));
+        };
+        let header_bytes = u64::from_le_bytes(*length);
+        if header_bytes > MAX_HEADER_BYTES {
+            return Err(invalid(
+                "the header's length",
+                format!("at most {MAX_HEADER_BYTES} bytes"),
+                format!("{header_bytes} (is this a safetensors file?)"),
+            ));
+        }
+        let header_bytes_usize = header_bytes as usize;
+        let Some((header, data)) = rest.split_at_checked(header_bytes_usize) else {
+            return Err(truncated("the header", header_bytes, rest.len()));
+        };
+        let metadata: Metadata = serde_json::from_slice(header).map_err(|error| {
+            invalid("the header", "a table of tensors".into(), excerpt(&error.to_string()))
+        })?;
+        let data_bytes = metadata.data_len();
+        if data_bytes > data.len() {
+            return Err(truncated("the tensors' data", data_bytes as u64, data.len()));
+        }
+        if data_bytes < data.len() {
+            return Err(invalid(
+                "the tensors' data",
+                format!("{data_bytes} bytes, as the header says"),
+                format!("{} bytes", data.len()),
+            ));
+        }
+        Ok(Self { data_start: LENGTH_BYTES + header_bytes_usize, bytes, metadata })
+    }
+}
+
+impl TensorSource for SafetensorsFile {
+    fn names(&self) -> Vec<String> {
+        self.metadata.offset_keys()
+    }
+
+    fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>, FormatError> {
+        let Some(info) = self.metadata.info(name) else { return Ok(None) };
+        let dtype = match info.dtype {
+            FileDtype::F32 => Dtype::F32,
+            FileDtype::F16 => Dtype::F16,
+            FileDtype::BF16 => Dtype::BF16,
+            other => {
+                return Err(FormatError::Unsupported {
+                    what: format!("tensor {} of type {other}", excerpt(name)),
+                    reason: "weights are read from F32, F16 and BF16; convert the file first"
+                        .into(),
+                });
+            }
+        };
+        let (start, end) = info.data_offsets;
+        // `Metadata` checks on reading that every range lies in order within `data_len`, and `parse`
+        // that `data_len` is what follows the header.
+        let bytes = self.bytes[self.data_start..].get(start..end).ok_or_else(|| {
+            FormatError::Truncated {
+                format: FORMAT,
+                what: excerpt(name),
+                expected: end as u64,
+                found: (self.bytes.len() - self.data_start) as u64,
+            }
+        })?;
+        Ok(Some(TensorView { name: name.into(), dtype, shape: info.shape.clone(), bytes }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(header: &str, data: &[u8]) -> Vec<u8> {
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend_from_slice(header.as_bytes());
+        bytes.extend_from_slice(data);
+        bytes
+    }
+
+    const TWO: &str = r#"{"__metadata__":{"format":"pt"},
+        "a":{"dtype":"F16","shape":[1,2],"data_offsets":[0,4]},
+        "b":{"dtype":"BF16","shape":[2],"data_offsets":[4,8]},
+        "c":{"dtype":"I64","shape":[1],"data_offsets":[8,16]}}"#;
+
+    fn two() -> Vec<u8> {
+        let mut data = vec![0x00, 0x3c, 0x00, 0xc0, 0x80, 0x3f, 0x00, 0xc0];
+        data.extend([7, 0, 0, 0, 0, 0, 0, 0]);
+        file(TWO, &data)
+    }
+
+    #[test]
+    fn half_precisions_are_read_as_f32() {
+        let file = SafetensorsFile::parse(two()).unwrap();
+        assert_eq!(file.names(), ["a", "b", "c"]);
+        let a = file.tensor("a").unwrap().unwrap();
+        assert_eq!(a.shape, [1, 2]);
+        assert_eq!(a.to_f32().unwrap(), [1.0, -2.0]);
+        assert_eq!(file.tensor("b").unwrap().unwrap().to_f32().unwrap(), [1.0, -2.0]);
+        assert!(file.tensor("d").unwrap().is_none());
+    }
+
+    #[test]
+    fn an_integer_tensor_is_refused_by_name_only_when_it_is_asked_for() {
+        let file = SafetensorsFile::parse(two()).unwrap();
+        let error = file.tensor("c").unwrap_err().to_string();
+        assert!(error.contains("tensor c of type I64"), "{error}");
+    }
+
+    #[test]
+    fn every_truncation_says_what_is_missing() {
+        let whole = two();
+        for length in 0..whole.len() {
+            let error = SafetensorsFile::parse(whole[..length].to_vec()).unwrap_err();
+            assert!(matches!(error, FormatError::Truncated { .. }), "{length}: {error}");
+        }
+    }
+
+    #[test]
+    fn headers_that_lie_are_refused() {
+        let overlong = file(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#, &[0; 8]);
+        assert!(SafetensorsFile::parse(overlong).is_err());
+        for header in [
+            r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}"#,
+            r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}"#,
+            r#"{"a":{"dtype":"F32","shape":[18446744073709551615,2],"data_offsets":[0,4]}}"#,
+            r#"{"a":{"dtype":"F99","shape":[1],"data_offsets":[0,4]}}"#,
+            "[]",
+            "",
+        ] {
+            assert!(SafetensorsFile::parse(file(header, &[0; 4])).is_err(), "{header}");
+        }
+        let mut huge = u64::MAX.to_le_bytes().to_vec();
+        huge.push(b'{');
+        assert!(matches!(
+            SafetensorsFile::parse(huge).unwrap_err(),
+            FormatError::Invalid { format: "safetensors", .. }
+        ));
+    }
+}
