@@ -12,4 +12,6 @@
 //! | [`learn`] | the gradient-free search for one coefficient per module |
 //! | [`recipe`], [`registry`] | what is shared as a link, and what is fetched from a static host |
 
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+pub mod bindings;
 pub mod formats;
