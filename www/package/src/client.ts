@@ -1,0 +1,584 @@
+// The page's side: a typed Promise API over the worker.
+
+import { LoraLoomError } from "./errors.js";
+import type {
+  BaseInfo,
+  Composition,
+  Device,
+  ErrorReport,
+  Evaluation,
+  Example,
+  Generated,
+  LearnOptions,
+  LearnResult,
+  ModuleInfo,
+  Precision,
+  Recipe,
+  Registry,
+  TestResult,
+} from "./generated/protocol.js";
+import type {
+  Answers,
+  Event,
+  ExamplesFormat,
+  FromWorker,
+  ModuleLoss,
+  Progress,
+  Request,
+  Score,
+  ToWorker,
+} from "./messages.js";
+
+/** The part of a `Worker` that the client uses. */
+export interface WorkerLike {
+  onmessage: ((message: MessageEvent<FromWorker>) => void) | null;
+  onerror: ((error: ErrorEvent) => void) | null;
+  postMessage(message: ToWorker): void;
+  terminate(): void;
+}
+
+/** How to stop a call, and where its downloads report. */
+export interface CallOptions {
+  /** Stops the call. Learning, tests and answers then resolve with what they have. */
+  signal?: AbortSignal;
+  /** Bytes fetched, from the cache too. */
+  onProgress?: (progress: Progress) => void;
+  /** What is being done, in words. */
+  onStage?: (text: string) => void;
+}
+
+/** Where the library is and how to run the engine. */
+export interface InspectOptions extends CallOptions {
+  /** The address of `registry.json`, relative to the page. */
+  registryUrl: string | URL;
+  /** Threads to use; one per core (at most 8) where left out. One thread needs no isolated page. */
+  threads?: number;
+  /** The folder that holds the wasm builds, for bundlers that do not copy the package's files. */
+  wasmUrl?: string | URL;
+  /** Makes the worker, for bundlers that do not understand `new URL(…, import.meta.url)`. */
+  createWorker?: () => WorkerLike;
+  /** Seconds without a byte after which a server counts as stalled. Default 15. */
+  stallSeconds?: number;
+  /** Told when the engine crashed and a new one is being started with what was loaded. */
+  onRestart?: (report: ErrorReport) => void;
+}
+
+/** Which base to load. */
+export interface LoadOptions extends CallOptions {
+  /** The base's id in the registry; the first one where left out. */
+  baseId?: string;
+  /** `int8` (default) keeps the weights in 8 bits; `f32` is exact and four times as large. */
+  precision?: Precision;
+}
+
+/** Where the library is, how to run the engine, and which base to load. */
+export type OpenOptions = InspectOptions & LoadOptions;
+
+/** What to learn from. */
+export interface LearnCall extends CallOptions {
+  /** The examples, usually five. */
+  examples: Example[];
+  /** The candidate modules; all of the library that fit the base where left out. */
+  modules?: string[];
+  /** Options that differ from `defaults`. */
+  options?: Partial<LearnOptions>;
+  /** Told of every evaluation of the loss. */
+  onEvaluation?: (evaluation: Evaluation) => void;
+  /** Told of the modules chosen, with the loss of each alone. */
+  onSelected?: (modules: ModuleLoss[]) => void;
+}
+
+/** What to answer. */
+export interface GenerateCall extends CallOptions {
+  /** The input text. */
+  input: string;
+  /** The modules and their weights; null or left out for the base alone. */
+  composition?: Composition | null;
+  /** At most so many tokens. Default 64. */
+  maxNewTokens?: number;
+  /** Told of the text so far after every token. */
+  onToken?: (text: string) => void;
+}
+
+/** What to test on. */
+export interface TestCall extends CallOptions {
+  /** The inputs with the outputs expected. */
+  examples: Example[];
+  /** The modules and their weights; null or left out for the base alone. */
+  composition?: Composition | null;
+  /** At most so many tokens for each answer. Default 64. */
+  maxNewTokens?: number;
+  /** Told after every answer. */
+  onTested?: (counts: { done: number; total: number; correct: number }) => void;
+}
+
+/** What a link holds. */
+export interface ShareCall {
+  /** The modules and their weights. */
+  composition: Composition;
+  /** The task's name. */
+  title: string;
+  /** A line that tells what the task is. */
+  instruction?: string | null;
+  /** Examples go into the link only when given here. */
+  examples?: Example[];
+  /** How the registry is named in the link; its address where left out. */
+  registry?: string;
+}
+
+/** What came out of a link. */
+export interface Restored {
+  /** The recipe as the link holds it. */
+  recipe: Recipe;
+  /** Its composition, with every module loaded. */
+  composition: Composition;
+}
+
+const DEFAULT_STALL_SECONDS = 15;
+const DEFAULT_MAX_NEW_TOKENS = 64;
+/** Hex digits of a file's SHA-256 by which a link names it. */
+const SHORT_HASH_DIGITS = 12;
+
+interface Pending {
+  resolve(result: never): void;
+  reject(error: unknown): void;
+  onEvent(event: Event): void;
+  signal: AbortSignal | undefined;
+  release(): void;
+}
+
+interface LocalModule {
+  config: Uint8Array;
+  weights: Uint8Array;
+}
+
+/**
+ * A registry, a base model and its modules in a worker of their own.
+ *
+ * ```ts
+ * const loom = await LoraLoom.open({ registryUrl: "library/registry.json" });
+ * const learned = await loom.learn({ examples });
+ * const { text } = await loom.generate({ input: "…", composition: learned });
+ * ```
+ *
+ * Errors are {@link LoraLoomError}s; an aborted download rejects with the signal's reason.
+ */
+export class LoraLoom {
+  /** The module library. */
+  readonly registry: Registry;
+  /** The wasm build that runs, and why it is that one. */
+  readonly device: Device;
+  /** The options that {@link learn} uses where none are given. */
+  readonly defaults: LearnOptions;
+  /** The options of the published method. */
+  readonly published: LearnOptions;
+  /** The loaded base, or null before {@link load}. */
+  base: BaseInfo | null = null;
+
+  readonly #link: Link;
+  readonly #options: InspectOptions;
+  readonly #loaded = new Set<string>();
+  readonly #local = new Map<string, LocalModule>();
+  #opened: { baseId: string | null; precision: Precision } | null = null;
+  #restart: Promise<void> | null = null;
+
+  private constructor(link: Link, options: InspectOptions, inspected: Answers["inspect"]) {
+    this.#link = link;
+    this.#options = options;
+    this.registry = inspected.registry;
+    this.device = inspected.device;
+    this.defaults = inspected.defaults;
+    this.published = inspected.published;
+    link.onCrash = (report) => this.#recover(report);
+  }
+
+  /** Starts the engine, reads the registry and loads a base model. */
+  static async open(options: OpenOptions): Promise<LoraLoom> {
+    const loom = await LoraLoom.inspect(options);
+    try {
+      await loom.load(options);
+    } catch (error) {
+      loom.dispose();
+      throw error;
+    }
+    return loom;
+  }
+
+  /** Starts the engine and reads the registry, without fetching any model. */
+  static async inspect(options: InspectOptions): Promise<LoraLoom> {
+    const link = new Link(options.createWorker ?? createWorker);
+    try {
+      const inspected = await link.call(inspectRequest(options), options);
+      return new LoraLoom(link, options, inspected);
+    } catch (error) {
+      link.close();
+      throw error;
+    }
+  }
+
+  /** Fetches a base model and packs its weights. */
+  async load(options: LoadOptions = {}): Promise<BaseInfo> {
+    const opened = { baseId: options.baseId ?? null, precision: options.precision ?? "int8" };
+    this.base = await this.#call({ kind: "open", ...opened }, options);
+    this.#opened = opened;
+    this.#loaded.clear();
+    return this.base;
+  }
+
+  /** The ids of the library's modules that were trained for the loaded base. */
+  fittingModules(): string[] {
+    const base = this.base?.id;
+    return this.registry.modules.filter((module) => module.base === base).map(({ id }) => id);
+  }
+
+  /** Fetches, checks and reads modules of the library; those already loaded cost nothing. */
+  async loadModules(ids: string[], options: CallOptions = {}): Promise<ModuleInfo[]> {
+    const fromLibrary = ids.filter((id) => !this.#local.has(id));
+    const infos = await this.#call({ kind: "loadModules", ids: fromLibrary }, options);
+    for (const id of fromLibrary) this.#loaded.add(id);
+    return infos;
+  }
+
+  /** Adds a PEFT folder's two files as a module. Such a module cannot go into a link. */
+  async addModule(id: string, config: Uint8Array, weights: Uint8Array): Promise<ModuleInfo> {
+    const info = await this.#call({ kind: "addModule", id, config, weights });
+    this.#local.set(id, { config, weights });
+    return info;
+  }
+
+  /**
+   * Learns one weight for each module from a few examples, without gradients.
+   *
+   * When the signal aborts while it learns, it resolves with the best point seen and
+   * `complete: false`.
+   */
+  async learn(call: LearnCall): Promise<LearnResult> {
+    const modules = call.modules ?? this.fittingModules();
+    const missing = modules.filter((id) => !this.#loaded.has(id) && !this.#local.has(id));
+    if (missing.length) await this.loadModules(missing, call);
+    const options = { ...this.defaults, ...call.options };
+    return this.#call(
+      { kind: "learn", examples: call.examples, modules, options },
+      call,
+      (event) => {
+        if (event.kind === "evaluation") call.onEvaluation?.(event.evaluation);
+        else if (event.kind === "selected") call.onSelected?.(event.modules);
+      },
+    );
+  }
+
+  /** The loss of a composition with each of its modules left out in turn. */
+  leaveOneOut(
+    examples: Example[],
+    composition: Composition,
+    options: CallOptions & { onTested?: TestCall["onTested"] } = {},
+  ): Promise<ModuleLoss[]> {
+    const request = { kind: "leaveOneOut", examples, composition: only(composition) } as const;
+    return this.#call(request, options, (event) => {
+      if (event.kind === "tested") options.onTested?.(event);
+    });
+  }
+
+  /** Answers an input, token by token. Aborted, it resolves with the text so far. */
+  generate(call: GenerateCall): Promise<Generated> {
+    const request = {
+      kind: "generate",
+      input: call.input,
+      composition: only(call.composition),
+      maxNewTokens: call.maxNewTokens ?? DEFAULT_MAX_NEW_TOKENS,
+    } as const;
+    return this.#call(request, call, (event) => {
+      if (event.kind === "token") call.onToken?.(event.text);
+    });
+  }
+
+  /** Answers every input and counts the exact matches. Aborted, it resolves with what is done. */
+  test(call: TestCall): Promise<TestResult> {
+    const request = {
+      kind: "test",
+      examples: call.examples,
+      composition: only(call.composition),
+      maxNewTokens: call.maxNewTokens ?? DEFAULT_MAX_NEW_TOKENS,
+    } as const;
+    return this.#call(request, call, (event) => {
+      if (event.kind === "tested") call.onTested?.(event);
+    });
+  }
+
+  /** The loss over examples: the mean cross-entropy of each output's tokens. */
+  score(examples: Example[], composition: Composition | null = null): Promise<Score> {
+    return this.#call({ kind: "score", examples, composition: only(composition) });
+  }
+
+  /** Fetches a task's test set. */
+  fetchTest(taskId: string, options: CallOptions = {}): Promise<Example[]> {
+    return this.#call({ kind: "fetchTest", taskId }, options);
+  }
+
+  /** Reads examples from pasted text; errors name the line and the field. */
+  parseExamples(text: string, format: ExamplesFormat = "auto"): Promise<Example[]> {
+    return this.#call({ kind: "parseExamples", text, format });
+  }
+
+  /** Bytes of memory that the engine holds. */
+  memoryBytes(): Promise<number> {
+    return this.#call({ kind: "memory" });
+  }
+
+  /** The `#` fragment (without the `#`) that restores a composition elsewhere. */
+  async share(call: ShareCall): Promise<string> {
+    const base = this.registry.bases.find(({ id }) => id === this.base?.id);
+    if (!base || !this.base) {
+      throw new LoraLoomError({
+        what: "There is nothing to share yet.",
+        why: "No base model is loaded.",
+        next: "Load the model and learn first.",
+      });
+    }
+    const modules = call.composition.modules.map(({ id, weight }) => {
+      const module = this.registry.modules.find((one) => one.id === id);
+      if (!module || this.#local.has(id)) {
+        throw new LoraLoomError({
+          what: "This composition cannot become a link.",
+          why: `The module "${id}" was added from this computer; whoever opens the link has no copy of it.`,
+          next: "Learn with modules of the library only, or publish the module in a library first.",
+        });
+      }
+      return { id, hash: module.files.weights.sha256.slice(0, SHORT_HASH_DIGITS), weight };
+    });
+    const recipe: Recipe = {
+      registry: call.registry ?? this.#registryUrl(),
+      base: { id: base.id, hash: base.files.weights.sha256.slice(0, SHORT_HASH_DIGITS) },
+      modules,
+      merge: call.composition.merge,
+      precision: this.base.precision,
+      title: call.title,
+      instruction: call.instruction ?? null,
+      examples: call.examples ?? [],
+    };
+    return this.#call({ kind: "encodeRecipe", recipe });
+  }
+
+  /** Reads a link's fragment without loading anything. */
+  decode(fragment: string): Promise<Recipe> {
+    return this.#call({ kind: "decodeRecipe", fragment: fragment.replace(/^#/, "") });
+  }
+
+  /**
+   * Restores a composition from a link's fragment: checks that this library has the same base and
+   * modules, and loads what is missing. Nothing is learned.
+   */
+  async restore(fragment: string, options: CallOptions = {}): Promise<Restored> {
+    const recipe = await this.decode(fragment);
+    this.#check(recipe);
+    if (this.base?.id !== recipe.base.id || this.base.precision !== recipe.precision) {
+      await this.load({ ...options, baseId: recipe.base.id, precision: recipe.precision });
+    }
+    await this.loadModules(
+      recipe.modules.map(({ id }) => id),
+      options,
+    );
+    const modules = recipe.modules.map(({ id, weight }) => ({ id, weight }));
+    return { recipe, composition: { modules, merge: recipe.merge } };
+  }
+
+  /** Ends the worker and frees all that it holds. Calls still running reject. */
+  dispose(): void {
+    this.#link.close();
+  }
+
+  #registryUrl(): string {
+    return absolute(this.#options.registryUrl);
+  }
+
+  /** Refuses a recipe whose base or modules this library does not have, or has in other versions. */
+  #check(recipe: Recipe): void {
+    const foreign = (why: string) =>
+      new LoraLoomError({
+        what: "This link does not fit the library that is open here.",
+        why,
+        next: `Open the link on the site where it was made, or with that site's library: ${recipe.registry}`,
+      });
+    const base = this.registry.bases.find(({ id }) => id === recipe.base.id);
+    if (!base) throw foreign(`It was made with the base "${recipe.base.id}", which is not here.`);
+    if (!base.files.weights.sha256.startsWith(recipe.base.hash)) {
+      throw foreign(`It was made with another version of the base "${recipe.base.id}".`);
+    }
+    for (const { id, hash } of recipe.modules) {
+      const module = this.registry.modules.find((one) => one.id === id);
+      if (!module) throw foreign(`It uses the module "${id}", which is not here.`);
+      if (!module.files.weights.sha256.startsWith(hash)) {
+        throw foreign(`It was made with another version of the module "${id}".`);
+      }
+    }
+  }
+
+  async #call<R extends Request>(
+    request: R,
+    options: CallOptions = {},
+    onEvent?: (event: Event) => void,
+  ): Promise<Answers[R["kind"]]> {
+    await this.#restart;
+    return this.#link.call(request, options, onEvent);
+  }
+
+  /** Replaces a crashed worker and loads again, from the cache, what the old one held. */
+  #recover(report: ErrorReport): void {
+    this.#options.onRestart?.(report);
+    this.#restart = (async () => {
+      try {
+        await this.#link.call(inspectRequest(this.#options));
+        if (!this.#opened) return;
+        await this.#link.call({ kind: "open", ...this.#opened });
+        await this.#link.call({ kind: "loadModules", ids: [...this.#loaded] });
+        for (const [id, files] of this.#local) {
+          await this.#link.call({ kind: "addModule", id, ...files });
+        }
+      } catch {
+        // The next call meets what is missing and says so.
+      } finally {
+        this.#restart = null;
+      }
+    })();
+  }
+}
+
+function absolute(url: string | URL): string {
+  return new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href;
+}
+
+/** The parts of a composition that the engine takes; a `LearnResult` is a composition too. */
+function only(composition: Composition): Composition;
+function only(composition: Composition | null | undefined): Composition | null;
+function only(composition: Composition | null | undefined): Composition | null {
+  return composition ? { modules: composition.modules, merge: composition.merge } : null;
+}
+
+function inspectRequest(options: InspectOptions): Extract<Request, { kind: "inspect" }> {
+  return {
+    kind: "inspect",
+    registryUrl: absolute(options.registryUrl),
+    threads: options.threads ?? null,
+    wasmUrl: options.wasmUrl ? absolute(options.wasmUrl) : null,
+    stallSeconds: options.stallSeconds ?? DEFAULT_STALL_SECONDS,
+  };
+}
+
+function createWorker(): WorkerLike {
+  // Bundlers look for exactly this expression.
+  return new Worker(new URL("./worker.js", import.meta.url), {
+    type: "module",
+    name: "loraloom",
+  }) as WorkerLike;
+}
+
+/** The worker and the calls that wait for it. */
+class Link {
+  /** Told once for each crash, after the new worker is there. */
+  onCrash: (report: ErrorReport) => void = () => undefined;
+  readonly #create: () => WorkerLike;
+  readonly #pending = new Map<number, Pending>();
+  #worker: WorkerLike;
+  #next = 1;
+  #closed = false;
+
+  constructor(create: () => WorkerLike) {
+    this.#create = create;
+    this.#worker = this.#start();
+  }
+
+  call<R extends Request>(
+    request: R,
+    { signal, onProgress, onStage }: CallOptions = {},
+    onEvent?: (event: Event) => void,
+  ): Promise<Answers[R["kind"]]> {
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    if (this.#closed) {
+      return Promise.reject(
+        new LoraLoomError({
+          what: "The engine is closed.",
+          why: "dispose() was called.",
+          next: "Open it again.",
+        }),
+      );
+    }
+    const id = this.#next++;
+    return new Promise((resolve, reject) => {
+      const cancel = () => this.#worker.postMessage({ id, cancel: true });
+      signal?.addEventListener("abort", cancel);
+      this.#pending.set(id, {
+        resolve,
+        reject,
+        signal,
+        release: () => signal?.removeEventListener("abort", cancel),
+        onEvent: (event) => {
+          if (event.kind === "progress") onProgress?.(event);
+          else if (event.kind === "stage") onStage?.(event.text);
+          else onEvent?.(event);
+        },
+      });
+      this.#worker.postMessage({ id, request });
+    });
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#worker.terminate();
+    this.#rejectAll({
+      what: "The engine was closed.",
+      why: "dispose() was called while this ran.",
+      next: "Open it again.",
+    });
+  }
+
+  #start(): WorkerLike {
+    const worker = this.#create();
+    worker.onmessage = ({ data }) => this.#receive(data);
+    worker.onerror = (error) => {
+      error.preventDefault();
+      this.#crash({
+        what: "The engine stopped.",
+        why: error.message || "The worker's script did not load.",
+        next: "Reload the page; if it happens again, the site's files may be incomplete.",
+      });
+    };
+    return worker;
+  }
+
+  #receive(message: FromWorker): void {
+    const pending = this.#pending.get(message.id);
+    if (!pending) return;
+    if ("event" in message) {
+      pending.onEvent(message.event);
+      return;
+    }
+    this.#pending.delete(message.id);
+    pending.release();
+    if ("result" in message) {
+      pending.resolve(message.result as never);
+    } else if ("aborted" in message) {
+      pending.reject(pending.signal?.reason);
+    } else if ("error" in message) {
+      pending.reject(new LoraLoomError(message.error));
+    } else {
+      pending.reject(new LoraLoomError(message.crashed));
+      this.#crash(message.crashed);
+    }
+  }
+
+  #crash(report: ErrorReport): void {
+    this.#worker.terminate();
+    this.#rejectAll(report);
+    if (this.#closed) return;
+    this.#worker = this.#start();
+    this.onCrash(report);
+  }
+
+  #rejectAll(report: ErrorReport): void {
+    for (const pending of this.#pending.values()) {
+      pending.release();
+      pending.reject(new LoraLoomError(report));
+    }
+    this.#pending.clear();
+  }
+}

@@ -1,0 +1,186 @@
+// Which wasm build this machine can run, and the shape of what a build exports.
+
+import type {
+  BaseInfo,
+  Build,
+  Composition,
+  Device,
+  Evaluation,
+  Example,
+  Generated,
+  LearnOptions,
+  LearnResult,
+  ModuleInfo,
+  Precision,
+  Recipe,
+  Registry,
+  TestResult,
+} from "../generated/protocol.js";
+import type { ExamplesFormat, ModuleLoss, Score } from "../messages.js";
+
+/** One engine: a base model, the modules added to it, and at most one running piece of work. */
+export interface Engine {
+  loadBase(
+    id: string,
+    title: string,
+    licence: string,
+    config: Uint8Array,
+    tokenizer: Uint8Array,
+    weights: Uint8Array,
+    precision: Precision,
+  ): BaseInfo;
+  addModule(id: string, config: Uint8Array, weights: Uint8Array): ModuleInfo;
+  hasModule(id: string): boolean;
+  startLearning(examples: Example[], modules: string[], options: LearnOptions): void;
+  learningStep(): {
+    evaluation: Evaluation | null;
+    selected: ModuleLoss[] | null;
+    result: LearnResult | null;
+  };
+  stopLearning(): LearnResult;
+  startGeneration(input: string, composition: Composition | null, maxNewTokens: number): void;
+  generationStep(): { text: string; result: Generated | null };
+  startTest(examples: Example[], composition: Composition | null, maxNewTokens: number): void;
+  testStep(): { done: number; total: number; correct: number; result: TestResult | null };
+  stop(): void;
+  score(examples: Example[], composition: Composition | null): Score;
+  memoryBytes(): number;
+}
+
+/** A running SHA-256. */
+export interface Hasher {
+  update(bytes: Uint8Array): void;
+  hex(): string;
+}
+
+/** What the glue module of a wasm build exports. */
+export interface EngineModule {
+  default(options: { module_or_path: URL | string }): Promise<unknown>;
+  Engine: new () => Engine;
+  Sha256: new () => Hasher;
+  parseRegistry(bytes: Uint8Array): Registry;
+  parseExamples(text: string, format: ExamplesFormat): Example[];
+  encodeRecipe(recipe: Recipe): string;
+  decodeRecipe(fragment: string): Recipe;
+  defaultLearnOptions(): LearnOptions;
+  publishedLearnOptions(): LearnOptions;
+  /** The threaded build only. */
+  initThreadPool?(threads: number): Promise<unknown>;
+}
+
+/** What the machine and the page's headers allow. */
+export interface Capabilities {
+  simd: boolean;
+  relaxedSimd: boolean;
+  threads: boolean;
+  isolated: boolean;
+  hardwareConcurrency: number;
+  memoryBytes: number;
+}
+
+/** More threads than this gain nothing on models of this size. */
+const MOST_THREADS = 8;
+
+/**
+ * Picks the fastest build that runs here and says why it is that one.
+ *
+ * @param asked the number of threads asked for, or null for one per core
+ * @throws an error report where the browser has no WebAssembly SIMD at all
+ */
+export function chooseBuild(capabilities: Capabilities, asked: number | null): Device {
+  const { simd, relaxedSimd, isolated, memoryBytes } = capabilities;
+  if (!simd) {
+    throw {
+      what: "This browser cannot run the model.",
+      why: "It has no WebAssembly SIMD, which every build of the engine needs.",
+      next: "Use Chrome or Edge 91+, Firefox 89+ or Safari 16.4+.",
+    };
+  }
+  const cores = Math.max(1, capabilities.hardwareConcurrency);
+  const threads = Math.max(1, Math.min(asked ?? Math.min(cores, MOST_THREADS), 64));
+  const canThread = isolated && capabilities.threads && relaxedSimd;
+  if (canThread && threads > 1) {
+    const reason =
+      asked === null
+        ? `the page is isolated and the machine has ${cores} cores`
+        : `${threads} threads were asked for, the machine has ${cores} cores`;
+    return { build: "threads", threads, simd: "relaxed", isolated, reason, memoryBytes };
+  }
+  const one = { threads: 1, isolated, memoryBytes };
+  const why = !isolated
+    ? "one thread, because the server does not isolate the page (COOP and COEP headers)"
+    : !capabilities.threads
+      ? "one thread, because the browser has no WebAssembly threads"
+      : threads === 1
+        ? asked === null
+          ? "one thread, because the machine has one core"
+          : "one thread, as asked"
+        : "one thread, because the threaded build needs relaxed SIMD";
+  return relaxedSimd
+    ? { build: "relaxed", simd: "relaxed", reason: why, ...one }
+    : {
+        build: "simd128",
+        simd: "simd128",
+        reason: `${why}; plain SIMD, because the browser has no relaxed SIMD`,
+        ...one,
+      };
+}
+
+/** Asks the browser what it can do. */
+export async function detectCapabilities(): Promise<Capabilities> {
+  const { relaxedSimd, simd, threads } = await import("wasm-feature-detect");
+  const found = await Promise.all([simd(), relaxedSimd(), threads()]);
+  const { deviceMemory } = navigator as Navigator & { deviceMemory?: number };
+  return {
+    simd: found[0],
+    relaxedSimd: found[1],
+    threads: found[2],
+    isolated: globalThis.crossOriginIsolated === true,
+    hardwareConcurrency: navigator.hardwareConcurrency,
+    memoryBytes: (deviceMemory ?? 0) * 2 ** 30,
+  };
+}
+
+/** The files of each build; written out so that bundlers find and copy them. */
+const FILES: Record<Build, { glue: () => URL; wasm: () => URL }> = {
+  threads: {
+    glue: () => new URL("../../wasm/threads/loraloom.js", import.meta.url),
+    wasm: () => new URL("../../wasm/threads/loraloom_bg.wasm", import.meta.url),
+  },
+  relaxed: {
+    glue: () => new URL("../../wasm/relaxed/loraloom.js", import.meta.url),
+    wasm: () => new URL("../../wasm/relaxed/loraloom_bg.wasm", import.meta.url),
+  },
+  simd128: {
+    glue: () => new URL("../../wasm/simd128/loraloom.js", import.meta.url),
+    wasm: () => new URL("../../wasm/simd128/loraloom_bg.wasm", import.meta.url),
+  },
+};
+
+/**
+ * Loads a build and starts its threads.
+ *
+ * @param wasmUrl the folder that holds `threads/`, `relaxed/` and `simd128/`; null for the
+ * package's own files
+ */
+export async function loadEngine(device: Device, wasmUrl: string | null): Promise<EngineModule> {
+  const files = FILES[device.build];
+  const glue = wasmUrl ? new URL(`${device.build}/loraloom.js`, wasmUrl) : files.glue();
+  const wasm = wasmUrl ? new URL(`${device.build}/loraloom_bg.wasm`, wasmUrl) : files.wasm();
+  let module: EngineModule;
+  try {
+    // The address is known only at run time, so bundlers must leave this import alone.
+    module = await import(/* @vite-ignore */ /* webpackIgnore: true */ glue.href);
+    await module.default({ module_or_path: wasm });
+  } catch (error) {
+    throw {
+      what: "The engine could not be loaded.",
+      why: `${wasm.href} did not load: ${error instanceof Error ? error.message : error}.`,
+      next: "Check the connection and that the site's wasm folder is served, then try again.",
+    };
+  }
+  if (device.build === "threads" && module.initThreadPool) {
+    await module.initThreadPool(device.threads);
+  }
+  return module;
+}

@@ -1,0 +1,353 @@
+// One session: a registry, an engine with a base and modules, and the requests made of them.
+// Long work runs step by step with a turn of the event loop in between, so a cancel is seen at once.
+
+import type {
+  Composition,
+  Device,
+  ErrorReport,
+  Example,
+  LearnResult,
+  ModuleInfo,
+  Registry,
+  RegistryFile,
+} from "../generated/protocol.js";
+import type { Answers, Event, Inspected, ModuleLoss, Request } from "../messages.js";
+import { type DownloadContext, fetchFiles, fetchRegistry, type Wanted } from "./download.js";
+import type { Capabilities, Engine, EngineModule } from "./engine.js";
+import { chooseBuild } from "./engine.js";
+
+/** What a session takes from outside: replaced in unit tests. */
+export interface Surroundings {
+  detectCapabilities(): Promise<Capabilities>;
+  loadEngine(device: Device, wasmUrl: string | null): Promise<EngineModule>;
+  openCache?: () => Promise<Cache | null>;
+}
+
+/** What a request is given to report with and to be stopped by. */
+export interface Task {
+  signal: AbortSignal;
+  onEvent(event: Event): void;
+}
+
+/** The work of which only one runs at a time. */
+const LONG = new Set<Request["kind"]>(["learn", "leaveOneOut", "generate", "test", "score"]);
+
+const DOING: Partial<Record<Request["kind"], string>> = {
+  learn: "Learning",
+  leaveOneOut: "Measuring the modules",
+  generate: "Answering",
+  test: "The test",
+  score: "Scoring",
+};
+
+function report(what: string, why: string, next: string): ErrorReport {
+  return { what, why, next };
+}
+
+/** Lets messages in: a cancel posted meanwhile is handled before this resolves. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(null);
+  });
+}
+
+/** One session of the worker. */
+export class Session {
+  readonly #around: Surroundings;
+  #module: EngineModule | null = null;
+  #engine: Engine | null = null;
+  #registry: Registry | null = null;
+  #registryUrl = "";
+  #baseId = "";
+  #stallSeconds = 20;
+  #running: Request["kind"] | null = null;
+  readonly #infos = new Map<string, ModuleInfo>();
+
+  constructor(around: Surroundings) {
+    this.#around = around;
+  }
+
+  /** Answers one request. Throws an error report, or the signal's reason where it was aborted. */
+  async handle(request: Request, task: Task): Promise<Answers[Request["kind"]]> {
+    if (!LONG.has(request.kind)) return this.#dispatch(request, task);
+    if (this.#running) {
+      throw report(
+        `${DOING[request.kind]} did not start.`,
+        `${DOING[this.#running]} is still running, and the model does one thing at a time.`,
+        "Wait for it to finish, or stop it first.",
+      );
+    }
+    this.#running = request.kind;
+    try {
+      return await this.#dispatch(request, task);
+    } finally {
+      this.#running = null;
+    }
+  }
+
+  #dispatch(request: Request, task: Task): Promise<Answers[Request["kind"]]> {
+    switch (request.kind) {
+      case "inspect":
+        return this.#inspect(request, task);
+      case "open":
+        return this.#open(request, task);
+      case "loadModules":
+        return this.#loadModules(request.ids, task);
+      case "addModule":
+        return this.#addModule(request);
+      case "learn":
+        return this.#learn(request, task);
+      case "leaveOneOut":
+        return this.#leaveOneOut(request.examples, request.composition, task);
+      case "generate":
+        return this.#generate(request, task);
+      case "test":
+        return this.#test(request, task);
+      case "score":
+        return Promise.resolve(this.#ready().score(request.examples, request.composition));
+      case "fetchTest":
+        return this.#fetchTest(request.taskId, task);
+      case "parseExamples":
+        return Promise.resolve(this.#wasm().parseExamples(request.text, request.format));
+      case "encodeRecipe":
+        return Promise.resolve(this.#wasm().encodeRecipe(request.recipe));
+      case "decodeRecipe":
+        return Promise.resolve(this.#wasm().decodeRecipe(request.fragment));
+      case "memory":
+        return Promise.resolve(this.#engine?.memoryBytes() ?? 0);
+    }
+  }
+
+  #wasm(): EngineModule {
+    if (this.#module) return this.#module;
+    throw report("Nothing is loaded yet.", "The engine was not started.", "Open a library first.");
+  }
+
+  #ready(): Engine {
+    if (this.#engine) return this.#engine;
+    throw report(
+      "The model is not loaded yet.",
+      "This needs the base model, and it was not fetched.",
+      "Load the model first.",
+    );
+  }
+
+  #library(): Registry {
+    this.#wasm();
+    return this.#registry as Registry;
+  }
+
+  #download(task: Task): DownloadContext {
+    const module = this.#wasm();
+    return {
+      signal: task.signal,
+      stallSeconds: this.#stallSeconds,
+      newHasher: () => new module.Sha256(),
+      onEvent: task.onEvent,
+      ...(this.#around.openCache ? { openCache: this.#around.openCache } : {}),
+    };
+  }
+
+  #wanted(file: RegistryFile): Wanted {
+    return { url: new URL(file.path, this.#registryUrl).href, file };
+  }
+
+  async #inspect(request: Extract<Request, { kind: "inspect" }>, task: Task): Promise<Inspected> {
+    const device = chooseBuild(await this.#around.detectCapabilities(), request.threads);
+    task.onEvent({ kind: "stage", text: "Starting the engine" });
+    this.#module = await this.#around.loadEngine(device, request.wasmUrl);
+    this.#stallSeconds = request.stallSeconds;
+    task.onEvent({ kind: "stage", text: "Reading the module library" });
+    const bytes = await fetchRegistry(request.registryUrl, this.#download(task));
+    this.#registry = this.#module.parseRegistry(bytes);
+    this.#registryUrl = request.registryUrl;
+    return {
+      registry: this.#registry,
+      device,
+      defaults: this.#module.defaultLearnOptions(),
+      published: this.#module.publishedLearnOptions(),
+    };
+  }
+
+  async #open(request: Extract<Request, { kind: "open" }>, task: Task) {
+    const registry = this.#library();
+    const base = request.baseId
+      ? registry.bases.find(({ id }) => id === request.baseId)
+      : registry.bases[0];
+    if (!base) {
+      throw report(
+        "The base model was not found.",
+        `The library has no base "${request.baseId ?? ""}"; it has ${registry.bases.map(({ id }) => id).join(", ") || "none"}.`,
+        "Choose one of those, or another library.",
+      );
+    }
+    const files = [base.files.config, base.files.tokenizer, base.files.weights];
+    const [config, tokenizer, weights] = (await fetchFiles(
+      files.map((file) => this.#wanted(file)),
+      this.#download(task),
+    )) as [Uint8Array, Uint8Array, Uint8Array];
+    task.onEvent({ kind: "stage", text: "Packing the weights" });
+    await nextTurn();
+    const engine = new (this.#wasm().Engine)();
+    const info = engine.loadBase(
+      base.id,
+      base.title,
+      base.licence,
+      config,
+      tokenizer,
+      weights,
+      request.precision,
+    );
+    this.#engine = engine;
+    this.#baseId = base.id;
+    this.#infos.clear();
+    return info;
+  }
+
+  async #loadModules(ids: string[], task: Task): Promise<ModuleInfo[]> {
+    const engine = this.#ready();
+    const missing = ids.filter((id) => !this.#infos.has(id));
+    const modules = missing.map((id) => {
+      const module = this.#library().modules.find((one) => one.id === id);
+      if (!module) {
+        throw report(
+          `The module "${id}" was not found.`,
+          "The library does not list it.",
+          "Choose a module from the library, or add its PEFT folder.",
+        );
+      }
+      if (module.base !== this.#baseId) {
+        throw report(
+          `The module "${id}" does not fit.`,
+          `It was trained for the base "${module.base}"; "${this.#baseId}" is loaded.`,
+          "Choose modules of the loaded base.",
+        );
+      }
+      return module;
+    });
+    const files = await fetchFiles(
+      modules.flatMap(({ files }) => [this.#wanted(files.config), this.#wanted(files.weights)]),
+      this.#download(task),
+    );
+    for (const [index, { id }] of modules.entries()) {
+      const config = files[2 * index] as Uint8Array;
+      const weights = files[2 * index + 1] as Uint8Array;
+      this.#infos.set(id, engine.addModule(id, config, weights));
+      await nextTurn();
+      task.signal.throwIfAborted();
+    }
+    return ids.map((id) => this.#infos.get(id) as ModuleInfo);
+  }
+
+  async #addModule({
+    id,
+    config,
+    weights,
+  }: Extract<Request, { kind: "addModule" }>): Promise<ModuleInfo> {
+    const info = this.#ready().addModule(id, config, weights);
+    this.#infos.set(id, info);
+    return info;
+  }
+
+  async #learn(
+    { examples, modules, options }: Extract<Request, { kind: "learn" }>,
+    task: Task,
+  ): Promise<LearnResult> {
+    const engine = this.#ready();
+    engine.startLearning(examples, modules, options);
+    for (;;) {
+      await nextTurn();
+      if (task.signal.aborted) return engine.stopLearning();
+      const { evaluation, selected, result } = engine.learningStep();
+      if (selected) task.onEvent({ kind: "selected", modules: selected });
+      if (evaluation) task.onEvent({ kind: "evaluation", evaluation });
+      if (result) return result;
+    }
+  }
+
+  async #leaveOneOut(
+    examples: Example[],
+    { modules, merge }: Composition,
+    task: Task,
+  ): Promise<ModuleLoss[]> {
+    const engine = this.#ready();
+    const losses: ModuleLoss[] = [];
+    for (const { id } of modules) {
+      await nextTurn();
+      task.signal.throwIfAborted();
+      const others = modules.filter((module) => module.id !== id);
+      const { loss } = engine.score(examples, others.length ? { modules: others, merge } : null);
+      losses.push({ id, loss });
+      task.onEvent({ kind: "tested", done: losses.length, total: modules.length, correct: 0 });
+    }
+    return losses;
+  }
+
+  async #generate(
+    { input, composition, maxNewTokens }: Extract<Request, { kind: "generate" }>,
+    task: Task,
+  ) {
+    const engine = this.#ready();
+    const started = performance.now();
+    engine.startGeneration(input, composition, maxNewTokens);
+    let text = "";
+    for (let tokens = 0; ; tokens++) {
+      await nextTurn();
+      if (task.signal.aborted) {
+        engine.stop();
+        const seconds = (performance.now() - started) / 1000;
+        return { text, tokens, seconds, complete: false };
+      }
+      const step = engine.generationStep();
+      text = step.text;
+      task.onEvent({ kind: "token", text });
+      if (step.result) return step.result;
+    }
+  }
+
+  async #test(
+    { examples, composition, maxNewTokens }: Extract<Request, { kind: "test" }>,
+    task: Task,
+  ) {
+    const engine = this.#ready();
+    const started = performance.now();
+    engine.startTest(examples, composition, maxNewTokens);
+    let last = { done: 0, correct: 0 };
+    for (;;) {
+      await nextTurn();
+      if (task.signal.aborted) {
+        engine.stop();
+        return {
+          exactMatch: last.done ? (100 * last.correct) / last.done : 0,
+          correct: last.correct,
+          total: last.done,
+          seconds: (performance.now() - started) / 1000,
+          complete: false,
+          answers: [],
+        };
+      }
+      const { result, ...counts } = engine.testStep();
+      if (result) return result;
+      if (counts.done !== last.done) task.onEvent({ kind: "tested", ...counts });
+      last = counts;
+    }
+  }
+
+  async #fetchTest(taskId: string, task: Task): Promise<Example[]> {
+    const found = this.#library().tasks.find(({ id }) => id === taskId);
+    if (!found) {
+      throw report(
+        "The test set was not found.",
+        `The library has no task "${taskId}".`,
+        "Choose a task of the library.",
+      );
+    }
+    const [bytes] = await fetchFiles([this.#wanted(found.test)], this.#download(task));
+    return this.#wasm().parseExamples(new TextDecoder().decode(bytes), "jsonl");
+  }
+}
