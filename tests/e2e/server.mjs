@@ -1,0 +1,100 @@
+// Serves www/dist for the tests, and the same library with one thing wrong in each of several ways:
+//
+//   node server.mjs PORT [--isolated]
+//   http://localhost:PORT/                                  the site
+//   http://localhost:PORT/faults/KIND/library/registry.json  the library with that fault
+//
+// LIBRARY names another folder for the library; without it the one in the site is served.
+
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { extname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const port = Number(process.argv[2]);
+const isolated = process.argv.includes("--isolated");
+const dist = fileURLToPath(new URL("../../www/dist/", import.meta.url));
+const library = process.env.LIBRARY ?? join(dist, "library");
+
+const TYPES = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".css": "text/css; charset=utf-8",
+  ".json": "application/json",
+  ".wasm": "application/wasm",
+};
+
+const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
+
+/** The first module's weights: the file that most faults concern. */
+async function firstModule() {
+  const registry = JSON.parse(await readFile(join(library, "registry.json"), "utf8"));
+  return { registry, module: registry.modules[0] };
+}
+
+/** What a fault makes of a file: new bytes, `null` for no such file, or `"stall"`. */
+const FAULTS = {
+  "missing-module": async (path, bytes) =>
+    path === (await firstModule()).module.files.weights.path ? null : bytes,
+  "changed-module": async (path, bytes) => {
+    if (path !== (await firstModule()).module.files.weights.path) return bytes;
+    const changed = Buffer.from(bytes);
+    changed[changed.length >> 1] ^= 1;
+    return changed;
+  },
+  // The registry vouches for a file that is cut short, so the reader of the format meets it.
+  "truncated-module": async (path, bytes) => {
+    const { registry, module } = await firstModule();
+    const whole = await readFile(join(library, module.files.weights.path));
+    const cut = whole.subarray(0, whole.length >> 1);
+    if (path === module.files.weights.path) return cut;
+    if (path !== "registry.json") return bytes;
+    Object.assign(module.files.weights, { bytes: cut.length, sha256: sha256(cut) });
+    return Buffer.from(JSON.stringify(registry));
+  },
+  "stalled-base": async (path, bytes) => {
+    const { registry } = await firstModule();
+    return path === registry.bases[0].files.weights.path ? "stall" : bytes;
+  },
+  "broken-registry": async (path, bytes) =>
+    path === "registry.json" ? bytes.subarray(0, bytes.length >> 1) : bytes,
+  "missing-registry": async (path, bytes) => (path === "registry.json" ? null : bytes),
+};
+
+function send(response, status, headers, body) {
+  response.writeHead(status, {
+    "Cache-Control": "no-cache",
+    ...(isolated
+      ? {
+          "Cross-Origin-Opener-Policy": "same-origin",
+          "Cross-Origin-Embedder-Policy": "require-corp",
+        }
+      : {}),
+    ...headers,
+  });
+  response.end(body);
+}
+
+createServer(async (request, response) => {
+  const { pathname } = new URL(request.url, "http://localhost");
+  const [, fault, inFault] = pathname.match(/^\/faults\/([a-z-]+)\/library\/(.+)$/) ?? [];
+  const inLibrary = inFault ?? pathname.match(/^\/library\/(.+)$/)?.[1];
+  const path = normalize(decodeURIComponent(pathname === "/" ? "/index.html" : pathname));
+  const file = inLibrary ? join(library, normalize(`/${inLibrary}`)) : join(dist, path);
+  let bytes = await readFile(file).catch(() => null);
+  if (bytes && fault) bytes = await FAULTS[fault](inLibrary, bytes);
+  if (!bytes) {
+    send(response, 404, { "Content-Type": "text/plain" }, "no such file");
+  } else if (bytes === "stall") {
+    const whole = await readFile(file);
+    response.writeHead(200, {
+      "Content-Length": whole.length,
+      ...(isolated ? { "Cross-Origin-Embedder-Policy": "require-corp" } : {}),
+    });
+    response.write(whole.subarray(0, 1000));
+  } else {
+    const type = TYPES[extname(file)] ?? "application/octet-stream";
+    send(response, 200, { "Content-Type": type, "Content-Length": bytes.length }, bytes);
+  }
+}).listen(port, "localhost");

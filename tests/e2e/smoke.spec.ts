@@ -1,0 +1,20 @@
+import { test, expect } from "@playwright/test";
+test("x", async ({ page }) => {
+  page.on("console", (m) => console.log(m.text()));
+  await page.goto("./");
+  await expect(page.getByTestId("device")).toContainText("thread");
+  await page.setViewportSize({ width: 1280, height: 800 });
+  await page.screenshot({ path: "/tmp/a.png", fullPage: true });
+  await page.getByRole("button", { name: "Learn a task now" }).click();
+  await page.waitForTimeout(2500);
+  await page.screenshot({ path: "/tmp/b.png", fullPage: true });
+  await expect(page.getByTestId("answer-composed")).toContainText("febr", {timeout: 20000});
+  await page.getByRole("button", { name: /Run the test/ }).click();
+  await page.waitForTimeout(4000);
+  await page.screenshot({ path: "/tmp/c.png", fullPage: true });
+  await page.setViewportSize({ width: 390, height: 844 });
+  await page.screenshot({ path: "/tmp/d.png", fullPage: true });
+  await page.emulateMedia({ colorScheme: "dark" });
+  await page.setViewportSize({ width: 1280, height: 800 });
+  await page.screenshot({ path: "/tmp/e.png", fullPage: true });
+});

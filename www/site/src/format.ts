@@ -1,0 +1,23 @@
+// Numbers as people read them: with units and sensible digits.
+
+/** Megabytes (10⁶ bytes) with one digit after the point, or kilobytes below a tenth of one. */
+export function bytes(count: number): string {
+  if (count < 100_000) return `${Math.max(1, Math.round(count / 1000))} kB`;
+  return `${(count / 1e6).toFixed(1)} MB`;
+}
+
+/** A loss: three digits after the point. */
+export const loss = (value: number) => value.toFixed(3);
+
+/** A weight with its sign, which a screen reader reads too. */
+export const weight = (value: number) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
+
+/** Seconds: one digit after the point below ten, none above. */
+export const seconds = (value: number) => `${value.toFixed(value < 10 ? 1 : 0)} s`;
+
+/** A share in percent, without digits that a hundred items cannot carry. */
+export const percent = (value: number) => `${value.toFixed(value % 1 === 0 ? 0 : 1)} %`;
+
+/** A count of something, with the right ending. */
+export const count = (value: number, one: string, many = `${one}s`) =>
+  `${value.toLocaleString("en")} ${value === 1 ? one : many}`;

@@ -1,0 +1,212 @@
+// Answers: the base beside the composition, for one input and over a test set.
+
+import { percent, seconds } from "../format.js";
+import {
+  anotherInput,
+  answer,
+  answerError,
+  answering,
+  answers,
+  expected,
+  input,
+  runTest,
+  type Side,
+  stopAnswering,
+  testing,
+  testSet,
+  tests,
+  useTestText,
+} from "../state/answer.js";
+import { composition, learning } from "../state/learn.js";
+import { busy, loom } from "../state/session.js";
+import { readExamplesFile, task } from "../state/task.js";
+import { Bar, Part, Problem, Term } from "./common.js";
+
+const SIDES: Side[] = ["base", "composed"];
+
+/** The fourth part of the story. */
+export function AnswersPart() {
+  const working = answering.value || testing.value;
+  return (
+    <Part number={4} name="answers" title="Answers">
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          void answer();
+        }}
+      >
+        <label class="field">
+          <span>A new input</span>
+          <textarea
+            rows={3}
+            data-testid="input"
+            value={input.value}
+            onInput={({ currentTarget }) => {
+              input.value = currentTarget.value;
+            }}
+            onKeyDown={(event) => {
+              if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) void answer();
+            }}
+          />
+        </label>
+        <div class="row">
+          {answering.value ? (
+            <button type="button" class="primary" onClick={stopAnswering}>
+              Stop
+            </button>
+          ) : (
+            <button
+              type="submit"
+              class="primary"
+              disabled={!loom.value || busy.value || testing.value}
+            >
+              Answer
+            </button>
+          )}
+          <button
+            type="button"
+            disabled={!task.value || !loom.value || working}
+            onClick={() => void anotherInput()}
+          >
+            Another from the test set
+          </button>
+        </div>
+      </form>
+      <Problem error={answerError.value} />
+      <div class="sides" aria-live="polite" aria-busy={answering.value}>
+        {SIDES.map((side) => (
+          <div key={side} class={`side ${side}`}>
+            <h3>
+              {side === "base" ? (
+                <Term of="base model">Base</Term>
+              ) : (
+                <Term of="composed">Composed</Term>
+              )}
+            </h3>
+            <p class="answer" data-testid={`answer-${side}`}>
+              {answerText(side)}
+            </p>
+          </div>
+        ))}
+      </div>
+      <p class="expected">{expected.value ? `Expected: ${expected.value}` : ""}</p>
+      <TestSet />
+    </Part>
+  );
+}
+
+function answerText(side: Side) {
+  const given = answers.value[side];
+  if (given?.text) return given.text;
+  if (given?.done) return <span class="waits">(an empty answer)</span>;
+  if (side === "composed" && !composition.value) {
+    return <span class="waits">Waits for learning.</span>;
+  }
+  return <span class="waits">{answering.value ? "…" : "Waits for an input."}</span>;
+}
+
+function TestSet() {
+  const own = !task.value;
+  const file = testSet.value?.taskId === "" ? testSet.value : null;
+  const items = own ? file : testSet.value;
+  const total = items?.examples.length;
+  return (
+    <div class="test">
+      <h3>
+        <Term of="exact match">Exact match</Term> on {own ? "a test file" : "the task's test set"}
+      </h3>
+      <div class="row">
+        {testing.value ? (
+          <button type="button" onClick={stopAnswering}>
+            Stop the test
+          </button>
+        ) : (
+          <button
+            type="button"
+            disabled={!loom.value || busy.value || answering.value || (own && !file)}
+            onClick={() => void runTest()}
+          >
+            Run the test{total ? ` (${total})` : ""}
+          </button>
+        )}
+        {own && (
+          <label class="button">
+            Open a test file
+            <input
+              type="file"
+              class="for-readers"
+              accept=".csv,.tsv,.jsonl,.ndjson,.txt,.json"
+              onChange={async ({ currentTarget }) => {
+                const chosen = currentTarget.files?.[0];
+                currentTarget.value = "";
+                const text = chosen && (await readExamplesFile(chosen));
+                if (text) await useTestText(text, chosen.name);
+              }}
+            />
+          </label>
+        )}
+        <p class="status">
+          {own && file
+            ? file.name
+            : own
+              ? "Pairs that are not among your examples."
+              : learning.value
+                ? "Waits for learning."
+                : ""}
+        </p>
+      </div>
+      {SIDES.map((side) => {
+        const counts = tests.value[side];
+        const share = counts?.done ? (100 * counts.correct) / counts.done : 0;
+        return (
+          <div key={side} class={`score ${side}`}>
+            <span>{side === "base" ? "Base" : "Composed"}</span>
+            <Bar value={counts ? share : 0} max={100} label={`Exact match, ${side}`} side={side} />
+            <output data-testid={`score-${side}`}>
+              {counts
+                ? counts.result
+                  ? `${percent(Math.round(share * 10) / 10)} (${counts.correct} of ${counts.done}, ${seconds(counts.result.seconds)})`
+                  : `${counts.correct} right, ${counts.done} of ${counts.total}`
+                : "not tested"}
+            </output>
+          </div>
+        );
+      })}
+      <Mistakes />
+    </div>
+  );
+}
+
+/** What the composition answered, item by item. */
+function Mistakes() {
+  const result = tests.value.composed?.result;
+  return (
+    <details hidden={!result?.answers.length}>
+      <summary>The composed answers one by one</summary>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard */}
+      <section class="scroll" tabIndex={0} aria-label="Answers to the test set">
+        <table class="numbers">
+          <thead>
+            <tr>
+              <th scope="col">Input</th>
+              <th scope="col">Expected</th>
+              <th scope="col">Answer</th>
+            </tr>
+          </thead>
+          <tbody>
+            {result?.answers.map((one, index) => (
+              <tr key={index}>
+                <td>{one.input}</td>
+                <td>{one.expected}</td>
+                <td>
+                  {one.correct ? "" : "✗ "}
+                  {one.answer}
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </section>
+    </details>
+  );
+}

@@ -1,0 +1,215 @@
+// The first screen: what this is, one button, what will be fetched, what the machine offers.
+
+import { bytes, count } from "../format.js";
+import { forgetLoaded, learning } from "../state/learn.js";
+import {
+  applyEngineSettings,
+  base,
+  busy,
+  engineSettings,
+  libraryModules,
+  loom,
+  memory,
+  progress,
+  registryBase,
+  registryUrl,
+  restartNote,
+  stage,
+  start,
+  startError,
+  stopLoading,
+} from "../state/session.js";
+import { linkError, restored, runStory } from "../state/story.js";
+import { Bar, Problem, Term } from "./common.js";
+
+/** The head of the page. */
+export function OpeningPart() {
+  const ready = loom.value !== null;
+  return (
+    <header class="opening">
+      <p class="brand">LoraLoom</p>
+      <h1>
+        A small language model learns a new task from five examples, in this tab, by mixing adapters
+        that others trained.
+      </h1>
+      <div class="go">
+        <button
+          type="button"
+          class="primary"
+          disabled={!ready || busy.value}
+          onClick={() => {
+            void runStory();
+            const smooth = !matchMedia("(prefers-reduced-motion: reduce)").matches;
+            if (innerWidth < 1000) {
+              document
+                .getElementById("learn")
+                ?.scrollIntoView({ behavior: smooth ? "smooth" : "auto" });
+            }
+          }}
+        >
+          Learn a task now
+        </button>
+        <div class="loading">
+          <Loading />
+        </div>
+      </div>
+      <Problem error={startError.value}>
+        {!ready && (
+          <button type="button" onClick={() => void start()}>
+            Try again
+          </button>
+        )}
+      </Problem>
+      <Problem error={linkError.value} />
+      <Problem error={restartNote.value} />
+      <Facts />
+    </header>
+  );
+}
+
+/** What is being loaded, in bytes; the place is kept when nothing is. */
+function Loading() {
+  const running = progress.value;
+  const text = running
+    ? `${running.cached ? "From this browser's cache: " : ""}${bytes(running.overallLoaded)} of ${bytes(running.overallTotal)}`
+    : stage.value;
+  return (
+    <>
+      <p role="status" aria-live="off">
+        {busy.value ? (
+          <>
+            <span class="what">{running ? running.file : ""}</span>
+            {text}
+          </>
+        ) : restored.value && !learning.value ? (
+          `Restored from the link: ${restored.value.title}`
+        ) : base.value ? (
+          "Model and modules are loaded."
+        ) : loom.value ? (
+          "No choices to make: it takes the task below."
+        ) : (
+          ""
+        )}
+      </p>
+      <div class="with-stop">
+        <Bar
+          value={running?.overallLoaded ?? (base.value ? 1 : 0)}
+          max={running?.overallTotal ?? 1}
+          label="Bytes loaded"
+        />
+        <button type="button" class="quiet" hidden={!busy.value} onClick={stopLoading}>
+          Stop
+        </button>
+      </div>
+      <p class="for-readers" role="status" aria-live="polite">
+        {busy.value ? stage.value : base.value ? "The model is loaded." : ""}
+      </p>
+    </>
+  );
+}
+
+function Facts() {
+  const model = registryBase.value;
+  const modules = libraryModules.value;
+  const device = loom.value?.device;
+  const moduleBytes = modules.reduce(
+    (sum, { files }) => sum + files.config.bytes + files.weights.bytes,
+    0,
+  );
+  const modelBytes = model
+    ? model.files.config.bytes + model.files.tokenizer.bytes + model.files.weights.bytes
+    : 0;
+  const host = new URL(registryUrl, document.baseURI).host;
+  const licences = [...new Set([model?.licence, ...modules.map(({ licence }) => licence)])].filter(
+    Boolean,
+  );
+  return (
+    <dl class="facts">
+      <div>
+        <dt>Will be fetched</dt>
+        <dd data-testid="fetch-facts">
+          {model ? (
+            <>
+              <strong>{bytes(modelBytes + moduleBytes)}</strong> from{" "}
+              {host === location.host ? "this site" : host}, once: the{" "}
+              <Term of="base model">base model</Term> {model.title} ({bytes(modelBytes)},{" "}
+              {(model.parameters / 1e6).toFixed(1)} million parameters) and{" "}
+              {count(modules.length, "module")} ({bytes(moduleBytes)}). Licence:{" "}
+              {licences.join(", ")}.
+            </>
+          ) : (
+            "Reading the list of models and modules."
+          )}
+        </dd>
+      </div>
+      <div>
+        <dt>This machine</dt>
+        <dd data-testid="device">
+          {device ? (
+            <>
+              <strong>
+                CPU, {count(device.threads, "thread")},{" "}
+                {device.simd === "relaxed" ? "relaxed SIMD" : "SIMD"}
+              </strong>{" "}
+              (build “{device.build}”): {device.reason}.{" "}
+              {device.memoryBytes > 0 && `Memory: ${device.memoryBytes / 2 ** 30} GB or more. `}
+              {memory.value > 0
+                ? `The engine holds ${bytes(memory.value)} now.`
+                : model && `The engine will need about ${bytes(2 * modelBytes + 2 * moduleBytes)}.`}
+              <EngineOptions />
+            </>
+          ) : (
+            "Finding out what it can do."
+          )}
+        </dd>
+      </div>
+    </dl>
+  );
+}
+
+function EngineOptions() {
+  const isolated = loom.value?.device.isolated ?? false;
+  const cores = Math.min(navigator.hardwareConcurrency, 8);
+  const settings = engineSettings.value;
+  const change = (changed: Partial<typeof settings>) => {
+    forgetLoaded();
+    void applyEngineSettings(changed);
+  };
+  return (
+    <details class="inline-options">
+      <summary>Change</summary>
+      <div class="options">
+        <label>
+          Threads
+          <select
+            disabled={!isolated || busy.value || learning.value}
+            value={settings.threads ?? ""}
+            onChange={({ currentTarget }) =>
+              change({ threads: currentTarget.value ? Number(currentTarget.value) : null })
+            }
+          >
+            <option value="">one per core ({cores})</option>
+            {Array.from({ length: cores }, (_, index) => (
+              <option key={index} value={index + 1}>
+                {index + 1}
+              </option>
+            ))}
+          </select>
+        </label>
+        <label>
+          Precision
+          <select
+            disabled={busy.value || learning.value}
+            value={settings.precision}
+            onChange={({ currentTarget }) =>
+              change({ precision: currentTarget.value as typeof settings.precision })
+            }
+          >
+            <option value="int8">8 bits (fast)</option>
+            <option value="f32">32 bits (exact, slower)</option>
+          </select>
+        </label>
+      </div>
+    </details>
+  );
+}
