@@ -15,9 +15,9 @@ export function App() {
       <main class="story">
         <div class="column">
           <TaskPart />
+          <ModulesPart />
         </div>
         <div class="column">
-          <ModulesPart />
           <LearnPart />
         </div>
         <div class="column">

@@ -68,7 +68,12 @@ export function LossChart({
         {[0, 1, 2, 3, 4].map((tick) => (
           <g key={tick} class="axis">
             <line x1={LEFT} x2={width.value - RIGHT} y1={y(tick * step)} y2={y(tick * step)} />
-            <text x={LEFT - 6} y={y(tick * step) + 4} text-anchor="end">
+            <text
+              hidden={!evaluations.length}
+              x={LEFT - 6}
+              y={y(tick * step) + 4}
+              text-anchor="end"
+            >
               {Number((tick * step).toPrecision(3))}
             </text>
           </g>

@@ -1,6 +1,6 @@
 // Answers: the base beside the composition, for one input and over a test set.
 
-import { percent, seconds } from "../format.js";
+import { percent } from "../format.js";
 import {
   anotherInput,
   answer,
@@ -165,7 +165,7 @@ function TestSet() {
             <output data-testid={`score-${side}`}>
               {counts
                 ? counts.result
-                  ? `${percent(Math.round(share * 10) / 10)} (${counts.correct} of ${counts.done}, ${seconds(counts.result.seconds)})`
+                  ? `${percent(Math.round(share * 10) / 10)} (${counts.correct} of ${counts.done})`
                   : `${counts.correct} right, ${counts.done} of ${counts.total}`
                 : "not tested"}
             </output>

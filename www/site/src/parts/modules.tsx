@@ -22,6 +22,9 @@ const SELECTIONS: Record<Selection, string> = {
   "by-hand": "those I tick",
 };
 
+/** On a wide screen the library is there to see at once. */
+const startsOpen = matchMedia("(min-width: 1000px)").matches;
+
 /** The second part of the story. */
 export function ModulesPart() {
   const search = useSignal("");
@@ -63,7 +66,7 @@ export function ModulesPart() {
       <p class="explain chosen-text" data-testid="chosen">
         {chosenText()}
       </p>
-      <details class="library">
+      <details class="library" open={startsOpen}>
         <summary>
           The library: {count(modules.length + localModules.value.length, "module")}
         </summary>

@@ -1,0 +1,210 @@
+// The client over a real session, joined by messages as a worker would be.
+
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { type InspectOptions, LoraLoom, type WorkerLike } from "../src/client.js";
+import { isErrorReport, LoraLoomError } from "../src/errors.js";
+import type { FromWorker } from "../src/messages.js";
+import { startWorker } from "../src/worker/serve.js";
+import { Session } from "../src/worker/session.js";
+import { FakeEngine, fakeModule, registry } from "./fake-engine.js";
+import { memoryCache, ORIGIN, serveLibrary } from "./server.js";
+
+const examples = [{ input: "a", output: "b" }];
+let workers: { ended: boolean }[] = [];
+
+beforeEach(() => {
+  workers = [];
+  FakeEngine.steps = 5;
+  FakeEngine.trapAt = Number.POSITIVE_INFINITY;
+  serveLibrary();
+});
+afterEach(() => vi.unstubAllGlobals());
+
+const cache = memoryCache();
+
+/** A worker in this thread. */
+function localWorker(): WorkerLike {
+  const state = { ended: false };
+  workers.push(state);
+  const session = new Session({
+    detectCapabilities: async () => ({
+      simd: true,
+      relaxedSimd: true,
+      threads: false,
+      isolated: false,
+      hardwareConcurrency: 1,
+      memoryBytes: 0,
+    }),
+    loadEngine: async () => fakeModule,
+    openCache: cache.openCache,
+  });
+  const worker: WorkerLike = {
+    onmessage: null,
+    onerror: null,
+    postMessage: (message) => {
+      const data = structuredClone(message);
+      setTimeout(() => receive(data));
+    },
+    terminate: () => {
+      state.ended = true;
+    },
+  };
+  const receive = startWorker(session, (message: FromWorker) => {
+    if (!state.ended) worker.onmessage?.({ data: structuredClone(message) } as MessageEvent);
+  });
+  return worker;
+}
+
+const open = (options: Partial<InspectOptions> = {}) =>
+  LoraLoom.open({ registryUrl: `${ORIGIN}registry.json`, createWorker: localWorker, ...options });
+
+describe("LoraLoom", () => {
+  test("learns, and reports every evaluation", async () => {
+    const loom = await open();
+    const seen: number[] = [];
+    const result = await loom.learn({ examples, onEvaluation: ({ number }) => seen.push(number) });
+    expect(seen).toEqual([1, 2, 3, 4, 5]);
+    expect(result).toMatchObject({ complete: true, evaluations: 5 });
+  });
+
+  test("an aborted run resolves at once with the best point seen", async () => {
+    FakeEngine.steps = 1e9;
+    const loom = await open();
+    const controller = new AbortController();
+    const result = await loom.learn({
+      examples,
+      signal: controller.signal,
+      onEvaluation: ({ number }) => {
+        if (number === 3) controller.abort();
+      },
+    });
+    expect(result.complete).toBe(false);
+    expect(result.evaluations).toBeGreaterThanOrEqual(3);
+    expect(
+      (await loom.generate({ input: "a", maxNewTokens: 1, signal: AbortSignal.timeout(50) }))
+        .complete,
+    ).toBe(false);
+  });
+
+  test("a second run is refused while one runs, which goes on", async () => {
+    FakeEngine.steps = 50;
+    const loom = await open();
+    await loom.loadModules(loom.fittingModules());
+    const first = loom.learn({ examples });
+    await expect(loom.learn({ examples })).rejects.toMatchObject({
+      what: "Learning did not start.",
+      why: expect.stringContaining("still running"),
+    });
+    expect((await first).complete).toBe(true);
+  });
+
+  test("streams the text of an answer and tests item by item", async () => {
+    const loom = await open();
+    const texts: string[] = [];
+    const { text } = await loom.generate({ input: "a", onToken: (part) => texts.push(part) });
+    expect(text).toBe("xxxxx");
+    expect(texts).toEqual(["x", "xx", "xxx", "xxxx", "xxxxx"]);
+    const counts: number[] = [];
+    const tested = await loom.test({ examples, onTested: ({ done }) => counts.push(done) });
+    expect(tested.correct).toBe(5);
+    expect(counts).toEqual([1, 2, 3, 4]);
+  });
+
+  test("measures the loss without each module", async () => {
+    const loom = await open();
+    const modules = [
+      { id: "one", weight: 1 },
+      { id: "two", weight: -1 },
+    ];
+    expect(await loom.leaveOneOut(examples, { modules, merge: "delta" })).toEqual([
+      { id: "one", loss: 1 },
+      { id: "two", loss: 1 },
+    ]);
+  });
+
+  test("a trap ends the worker, and the next call finds everything loaded again", async () => {
+    const restarts: string[] = [];
+    const loom = await open({ onRestart: ({ what }) => restarts.push(what) });
+    await loom.addModule("mine", new Uint8Array(1), new Uint8Array(1));
+    FakeEngine.trapAt = 2;
+    await expect(loom.learn({ examples })).rejects.toBeInstanceOf(LoraLoomError);
+    FakeEngine.trapAt = Number.POSITIVE_INFINITY;
+    expect(restarts).toEqual(["The engine stopped."]);
+    const result = await loom.learn({ examples, modules: ["one", "two", "mine"] });
+    expect(result.complete).toBe(true);
+    expect(workers.map(({ ended }) => ended)).toEqual([true, false]);
+  });
+
+  test("a link restores the composition, and refuses another library's in three parts", async () => {
+    const loom = await open();
+    const composition = { modules: [{ id: "two", weight: 0.25 }], merge: "delta" as const };
+    const fragment = await loom.share({ composition, title: "Title" });
+    const fresh = await LoraLoom.inspect({
+      registryUrl: `${ORIGIN}registry.json`,
+      createWorker: localWorker,
+    });
+    const restored = await fresh.restore(`#${fragment}`);
+    expect(restored.composition).toEqual(composition);
+    expect(fresh.base?.id).toBe("small");
+
+    const recipe = await loom.decode(fragment);
+    for (const foreign of [
+      { ...recipe, base: { id: "other", hash: "00" } },
+      { ...recipe, base: { id: "small", hash: "00" } },
+      { ...recipe, modules: [{ id: "three", hash: "00", weight: 1 }] },
+      { ...recipe, modules: [{ id: "two", hash: "00", weight: 1 }] },
+    ]) {
+      const link = encodeURIComponent(JSON.stringify(foreign));
+      const error = await fresh.restore(link).catch((thrown) => thrown);
+      expect(isErrorReport(error)).toBe(true);
+      expect(error.what).toContain("does not fit");
+    }
+    await expect(fresh.restore("%%%")).rejects.toMatchObject({ what: "The link was not read." });
+  });
+
+  test("a module from this computer cannot go into a link", async () => {
+    const loom = await open();
+    await loom.addModule("mine", new Uint8Array(1), new Uint8Array(1));
+    const modules = [{ id: "mine", weight: 1 }];
+    await expect(
+      loom.share({ composition: { modules, merge: "delta" }, title: "" }),
+    ).rejects.toMatchObject({ why: expect.stringContaining('"mine"') });
+  });
+
+  test("a module of another base is refused by name", async () => {
+    serveLibrary((path) =>
+      path === "registry.json"
+        ? new Response(
+            JSON.stringify({
+              ...registry,
+              modules: registry.modules.map((one) => ({ ...one, base: "large" })),
+            }),
+          )
+        : null,
+    );
+    const loom = await open();
+    expect(loom.fittingModules()).toEqual([]);
+    await expect(loom.loadModules(["one"])).rejects.toMatchObject({
+      why: 'It was trained for the base "large"; "small" is loaded.',
+    });
+  });
+
+  test("dispose ends the worker and rejects what runs", async () => {
+    FakeEngine.steps = 1e9;
+    const loom = await open();
+    await loom.loadModules(["one"]);
+    const running = loom.learn({ examples, modules: ["one"] });
+    await Promise.resolve();
+    loom.dispose();
+    await expect(running).rejects.toMatchObject({ what: "The engine was closed." });
+    await expect(loom.memoryBytes()).rejects.toMatchObject({ what: "The engine is closed." });
+    expect(workers[0]?.ended).toBe(true);
+  });
+
+  test("an aborted load rejects with the signal's reason", async () => {
+    const controller = new AbortController();
+    const opening = open({ signal: controller.signal });
+    controller.abort(new DOMException("enough", "AbortError"));
+    await expect(opening).rejects.toMatchObject({ message: "enough" });
+  });
+});

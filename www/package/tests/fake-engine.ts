@@ -1,0 +1,240 @@
+// A stand-in for the wasm engine, in unit tests only: it counts and answers, and computes nothing.
+
+import { createHash } from "node:crypto";
+import type { LearnOptions, Registry } from "../src/generated/protocol.js";
+import type { Engine, EngineModule } from "../src/worker/engine.js";
+
+export const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+
+const bytesOf = (text: string) => new TextEncoder().encode(text);
+
+/** The files of a small library, by their path. */
+export const files = new Map<string, Uint8Array>(
+  Object.entries({
+    "base/config.json": bytesOf("{}"),
+    "base/tokenizer.json": bytesOf("tokenizer"),
+    "base/model.gguf": bytesOf("w".repeat(5000)),
+    "modules/one/adapter_config.json": bytesOf("one"),
+    "modules/one/adapter_model.safetensors": bytesOf("1".repeat(700)),
+    "modules/two/adapter_config.json": bytesOf("two"),
+    "modules/two/adapter_model.safetensors": bytesOf("2".repeat(800)),
+    "tasks/first.jsonl": bytesOf('{"input":"a","output":"b"}\n'),
+  }),
+);
+
+const file = (path: string) => {
+  const bytes = files.get(path) as Uint8Array;
+  return { path, bytes: bytes.length, sha256: sha256(bytes) };
+};
+
+/** The registry of those files. */
+export const registry: Registry = {
+  version: 1,
+  title: "Test library",
+  bases: [
+    {
+      id: "small",
+      title: "Small",
+      description: "",
+      licence: "MIT",
+      parameters: 1000,
+      files: {
+        config: file("base/config.json"),
+        tokenizer: file("base/tokenizer.json"),
+        weights: file("base/model.gguf"),
+      },
+    },
+  ],
+  modules: ["one", "two"].map((id) => ({
+    id,
+    title: id,
+    task: id,
+    example: { input: "a", output: "b" },
+    base: "small",
+    rank: 8,
+    targets: ["q", "v"],
+    files: {
+      config: file(`modules/${id}/adapter_config.json`),
+      weights: file(`modules/${id}/adapter_model.safetensors`),
+    },
+    licence: "MIT",
+    tags: [],
+  })),
+  tasks: [
+    {
+      id: "first",
+      title: "First",
+      description: "",
+      why_unseen: "",
+      set: "table",
+      instruction_shown: false,
+      examples: [],
+      test: file("tasks/first.jsonl"),
+    },
+  ],
+};
+
+export const options: LearnOptions = {
+  budget: 40,
+  optimizer: "cobyla",
+  selection: "all",
+  modules: 20,
+  merge: "delta",
+  objective: "paper",
+  seed: 0,
+  bound: 1.5,
+  regularization: 0.05,
+};
+
+/** An engine that learns in `steps` evaluations and may trap at one of them. */
+export class FakeEngine implements Engine {
+  static steps = 5;
+  static trapAt = Number.POSITIVE_INFINITY;
+  readonly modules = new Set<string>();
+  #at = 0;
+  #stopped = false;
+
+  loadBase(
+    id: string,
+    title: string,
+    licence: string,
+    _c: Uint8Array,
+    _t: Uint8Array,
+    weights: Uint8Array,
+    precision: "f32" | "int8",
+  ) {
+    return {
+      id,
+      title,
+      licence,
+      parameters: 1000,
+      bytes: weights.length,
+      precision,
+      vocabSize: 10,
+      dModel: 8,
+      layers: 2,
+      memoryBytes: 100,
+    };
+  }
+  addModule(id: string) {
+    this.modules.add(id);
+    return { id, rank: 8, targets: ["q", "v"], bytes: 100 };
+  }
+  hasModule(id: string) {
+    return this.modules.has(id);
+  }
+  startLearning() {
+    this.#at = 0;
+  }
+  learningStep() {
+    this.#at++;
+    if (this.#at >= FakeEngine.trapAt) throw new WebAssembly.RuntimeError("unreachable");
+    const weights = [{ id: "one", weight: this.#at / 10 }];
+    const evaluation = {
+      number: this.#at,
+      phase: "search" as const,
+      loss: 1 / this.#at,
+      best: 1 / this.#at,
+      weights,
+      seconds: 0,
+    };
+    return {
+      evaluation,
+      selected: null,
+      result: this.#at >= FakeEngine.steps ? this.#result(true) : null,
+    };
+  }
+  stopLearning() {
+    return this.#result(false);
+  }
+  #result(complete: boolean) {
+    return {
+      modules: [{ id: "one", weight: this.#at / 10 }],
+      merge: "delta" as const,
+      lossStart: 1,
+      loss: 1 / Math.max(1, this.#at),
+      evaluations: this.#at,
+      selectEvaluations: 0,
+      seconds: 0,
+      complete,
+      history: [],
+    };
+  }
+  startGeneration() {
+    this.#at = 0;
+    this.#stopped = false;
+  }
+  generationStep() {
+    if (this.#stopped) throw new Error("stopped");
+    this.#at++;
+    const text = "x".repeat(this.#at);
+    return {
+      text,
+      result:
+        this.#at >= FakeEngine.steps
+          ? { text, tokens: this.#at, seconds: 0, complete: true }
+          : null,
+    };
+  }
+  startTest() {
+    this.#at = 0;
+  }
+  testStep() {
+    this.#at++;
+    const counts = { done: this.#at, total: FakeEngine.steps, correct: this.#at };
+    return {
+      ...counts,
+      result:
+        this.#at >= FakeEngine.steps
+          ? {
+              exactMatch: 100,
+              correct: this.#at,
+              total: this.#at,
+              seconds: 0,
+              complete: true,
+              answers: [],
+            }
+          : null,
+    };
+  }
+  stop() {
+    this.#stopped = true;
+  }
+  score(_examples: unknown, composition: { modules: { id: string }[] } | null) {
+    return { loss: composition?.modules.length ?? 0, examples: [] };
+  }
+  memoryBytes() {
+    return 100;
+  }
+}
+
+/** The glue of a wasm build, with the engine above. */
+export const fakeModule: EngineModule = {
+  default: async () => undefined,
+  Engine: FakeEngine,
+  Sha256: class {
+    readonly #hash = createHash("sha256");
+    update(bytes: Uint8Array) {
+      this.#hash.update(bytes);
+    }
+    hex() {
+      return this.#hash.digest("hex");
+    }
+  },
+  parseRegistry: (bytes) => JSON.parse(new TextDecoder().decode(bytes)),
+  parseExamples: (text) =>
+    text
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line)),
+  encodeRecipe: (recipe) => encodeURIComponent(JSON.stringify(recipe)),
+  decodeRecipe: (fragment) => {
+    try {
+      return JSON.parse(decodeURIComponent(fragment));
+    } catch {
+      throw { what: "The link was not read.", why: "It is not a recipe.", next: "Copy it again." };
+    }
+  },
+  defaultLearnOptions: () => options,
+  publishedLearnOptions: () => ({ ...options, merge: "lorahub" }),
+};

@@ -1,0 +1,48 @@
+// `fetch` as the tests see it: the library's files, with faults where a test asks for them.
+
+import { vi } from "vitest";
+import { files, registry } from "./fake-engine.js";
+
+export const ORIGIN = "https://library.test/";
+
+/** Answers one request; return null for what the library would answer. */
+export type Fault = (path: string, headers: Headers) => Response | Promise<Response> | null;
+
+/** Replaces `fetch`; answers with the paths asked for so far. */
+export function serveLibrary(fault: Fault = () => null): string[] {
+  const asked: string[] = [];
+  vi.stubGlobal("fetch", async (url: string, init: RequestInit = {}) => {
+    const path = String(url).slice(ORIGIN.length);
+    const headers = new Headers(init.headers);
+    asked.push(headers.has("Range") ? `${path} ${headers.get("Range")}` : path);
+    const faulty = await fault(path, headers);
+    if (faulty) return faulty;
+    if (path === "registry.json") return new Response(JSON.stringify(registry));
+    const bytes = files.get(path);
+    return bytes
+      ? new Response(bytes as Uint8Array<ArrayBuffer>)
+      : new Response("no such file", { status: 404 });
+  });
+  return asked;
+}
+
+/** A body that sends `bytes` and then nothing more. */
+export function stalledBody(bytes: Uint8Array): ReadableStream<Uint8Array> {
+  return new ReadableStream({ start: (controller) => controller.enqueue(bytes) });
+}
+
+/** A browser cache in memory. */
+export function memoryCache() {
+  const kept = new Map<string, Uint8Array<ArrayBuffer>>();
+  const cache = {
+    match: async (key: string) => {
+      const bytes = kept.get(key);
+      return bytes ? new Response(bytes) : undefined;
+    },
+    put: async (key: string, response: Response) => {
+      kept.set(key, new Uint8Array(await response.arrayBuffer()));
+    },
+    delete: async (key: string) => kept.delete(key),
+  };
+  return { kept, openCache: async () => cache as unknown as Cache };
+}
