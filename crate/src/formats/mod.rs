@@ -6,11 +6,13 @@ mod linear_id;
 mod peft;
 mod safetensors;
 mod tensor;
+mod tokenizer;
 
 pub use linear_id::{LinearId, LinearKind, Stack};
 pub use peft::{AdapterConfig, PeftAdapter, PeftLayer};
 pub use safetensors::SafetensorsFile;
 pub use tensor::{Dtype, TensorSource, TensorView};
+pub use tokenizer::{TextStream, Tokenizer};
 
 /// What went wrong while a file was read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

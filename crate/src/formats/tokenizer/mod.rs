@@ -1,0 +1,637 @@
+//! T5's tokenizer, read from `tokenizer.json`.
+//!
+//! The Unigram model, the SentencePiece normaliser and the metaspace rules are those of Hugging
+//! Face's `tokenizers`. The file is read here rather than by `Tokenizer::from_bytes`, for two
+//! reasons: everything that the crate would trust (the character map, token lengths, scores) is
+//! checked first, and the parts that T5 never uses (other models, regular expressions) stay out of
+//! the WebAssembly module.
+
+mod added;
+mod charsmap;
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde_json::Value;
+use tokenizers::models::unigram::Unigram;
+use tokenizers::normalizers::precompiled::Precompiled;
+use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
+use tokenizers::pre_tokenizers::whitespace::WhitespaceSplit;
+use tokenizers::{Decoder, Model, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
+
+use self::added::{AddedToken, AddedTokens, Piece};
+use super::{FormatError, excerpt};
+
+const FORMAT: &str = "tokenizer.json";
+/// The longest file read; T5's takes 2.4 MB, the largest multilingual T5's 16 MB.
+const MAX_FILE_BYTES: usize = 32 << 20;
+/// The most tokens; multilingual T5 has 256,300.
+const MAX_TOKENS: usize = 1 << 20;
+/// The longest token in bytes; SentencePiece's are at most 16 characters, added ones a little more.
+const MAX_TOKEN_BYTES: usize = 256;
+/// The most bytes of all tokens together, which bounds the trie built from them.
+const MAX_VOCABULARY_BYTES: usize = 8 << 20;
+/// The most added tokens; T5 has 103.
+const MAX_ADDED_TOKENS: usize = 1024;
+/// The highest id of an added token.
+const MAX_ID: u32 = 1 << 24;
+/// The longest text encoded at once.
+const MAX_TEXT_BYTES: usize = 256 << 10;
+/// The longest content of a `Replace`, and the most steps of a normaliser: they bound how much longer
+/// a text can get.
+const MAX_REPLACEMENT_BYTES: usize = 16;
+const MAX_NORMALIZERS: usize = 4;
+/// The token that ends every encoded text.
+const END: &str = "</s>";
+
+/// A step of the normaliser, applied to the whole text between added tokens.
+#[derive(Debug)]
+enum Normalizer {
+    Precompiled(Precompiled),
+    Strip {
+        left: bool,
+        right: bool,
+    },
+    Replace {
+        pattern: String,
+        content: String,
+    },
+    /// `Replace` with the regular expression ` {2,}`.
+    ReplaceSpaceRuns {
+        content: String,
+    },
+}
+
+impl Normalizer {
+    fn apply(&self, text: &str) -> String {
+        match self {
+            Normalizer::Precompiled(map) => map.normalize_string(text),
+            Normalizer::Strip { left, right } => {
+                let text = if *left { text.trim_start() } else { text };
+                if *right { text.trim_end().into() } else { text.into() }
+            }
+            Normalizer::Replace { pattern, content } => text.replace(pattern, content),
+            Normalizer::ReplaceSpaceRuns { content } => {
+                let mut replaced = String::with_capacity(text.len());
+                let mut rest = text;
+                while let Some(start) = rest.find("  ") {
+                    replaced.push_str(&rest[..start]);
+                    replaced.push_str(content);
+                    rest = rest[start..].trim_start_matches(' ');
+                }
+                replaced + rest
+            }
+        }
+    }
+}
+
+/// A T5 tokenizer: text to ids and back.
+#[derive(Debug)]
+pub struct Tokenizer {
+    model: Unigram,
+    normalizers: Vec<Normalizer>,
+    /// Whether the text is split at whitespace before [`Metaspace`] marks the words.
+    split_whitespace: bool,
+    /// For text at the very start of the input.
+    metaspace_at_start: Metaspace,
+    /// For text after an added token.
+    metaspace: Metaspace,
+    decoder: Metaspace,
+    added: AddedTokens,
+    /// Added tokens that are matched in normalised text.
+    added_normalized: AddedTokens,
+    added_by_id: BTreeMap<u32, AddedToken>,
+    end: u32,
+}
+
+impl Tokenizer {
+    /// Reads a `tokenizer.json` of the T5 family.
+    ///
+    /// # Errors
+    /// [`FormatError::Invalid`] if the file contradicts itself or exceeds a limit,
+    /// [`FormatError::Unsupported`] if it uses a part that T5's tokenizers do not.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, FormatError> {
+        if bytes.len() > MAX_FILE_BYTES {
+            return Err(too_many("its length", MAX_FILE_BYTES, bytes.len(), "bytes"));
+        }
+        // Read first, so that another model's vocabulary is refused by the model's name.
+        let kind: Kind = serde_json::from_slice(bytes).map_err(not_json)?;
+        if kind.model.kind.as_deref().is_some_and(|kind| kind != "Unigram") {
+            return Err(unsupported("model", &kind.model.kind.into(), "T5's is a Unigram"));
+        }
+        let file: File = serde_json::from_slice(bytes).map_err(not_json)?;
+        let model = read_model(file.model)?;
+        let (split_whitespace, mark) = read_pre_tokenizer(&file.pre_tokenizer)?;
+        let mut tokenizer = Self {
+            normalizers: read_normalizer(&file.normalizer)?,
+            split_whitespace,
+            metaspace: match mark.get_prepend_scheme() {
+                PrependScheme::First => {
+                    Metaspace::new(mark.get_replacement(), PrependScheme::Never, mark.get_split())
+                }
+                _ => mark.clone(),
+            },
+            metaspace_at_start: mark,
+            decoder: read_metaspace("decoder", &file.decoder)?,
+            added: AddedTokens::default(),
+            added_normalized: AddedTokens::default(),
+            added_by_id: BTreeMap::new(),
+            end: 0,
+            model,
+        };
+        tokenizer.add(file.added_tokens)?;
+        tokenizer.end = tokenizer.read_end(&file.post_processor)?;
+        Ok(tokenizer)
+    }
+
+    /// Ids of a text, ended by `</s>`.
+    ///
+    /// # Errors
+    /// [`FormatError::Invalid`] for a text longer than 256 KiB.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, FormatError> {
+        if text.len() > MAX_TEXT_BYTES {
+            return Err(FormatError::Invalid {
+                format: "text",
+                what: "its length".into(),
+                expected: format!("at most {MAX_TEXT_BYTES} bytes"),
+                found: format!("{} bytes", text.len()),
+            });
+        }
+        let mut ids = Vec::new();
+        for (index, piece) in self.added.split(text).into_iter().enumerate() {
+            match piece {
+                Piece::Token(id) => ids.push(id),
+                Piece::Text(text) => self.encode_text(text, index == 0, &mut ids)?,
+            }
+        }
+        ids.push(self.end);
+        Ok(ids)
+    }
+
+    /// Encodes text without (unnormalised) added tokens.
+    fn encode_text(
+        &self,
+        text: &str,
+        at_start: bool,
+        ids: &mut Vec<u32>,
+    ) -> Result<(), FormatError> {
+        let text = self.normalizers.iter().fold(text.to_owned(), |text, step| step.apply(&text));
+        for (index, piece) in self.added_normalized.split(&text).into_iter().enumerate() {
+            let text = match piece {
+                Piece::Token(id) => {
+                    ids.push(id);
+                    continue;
+                }
+                Piece::Text(text) => text,
+            };
+            let metaspace =
+                if at_start && index == 0 { &self.metaspace_at_start } else { &self.metaspace };
+            let mut words = PreTokenizedString::from(text);
+            if self.split_whitespace {
+                WhitespaceSplit.pre_tokenize(&mut words).map_err(cannot_encode)?;
+            }
+            metaspace.pre_tokenize(&mut words).map_err(cannot_encode)?;
+            for (word, _, _) in words.get_splits(OffsetReferential::Normalized, OffsetType::Byte) {
+                let tokens = self.model.tokenize(word).map_err(cannot_encode)?;
+                ids.extend(tokens.iter().map(|token| token.id));
+            }
+        }
+        Ok(())
+    }
+
+    /// Text of ids, without special tokens. Ids outside the vocabulary are skipped, as Hugging Face
+    /// does: a model's output layer is often wider than its vocabulary.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        let tokens = ids
+            .iter()
+            .filter_map(|&id| match self.added_by_id.get(&id) {
+                Some(token) => (!token.special).then(|| token.content.clone()),
+                None => self.model.id_to_token(id),
+            })
+            .collect();
+        // The metaspace decoder has no failing path.
+        self.decoder.decode(tokens).unwrap_or_default()
+    }
+
+    /// A decoder for ids that arrive one at a time.
+    pub fn text_stream(&self) -> TextStream<'_> {
+        TextStream { tokenizer: self, ids: Vec::new(), emitted: 0 }
+    }
+
+    /// Id of `</s>`.
+    pub fn end(&self) -> u32 {
+        self.end
+    }
+
+    /// One more than the highest id.
+    pub fn vocabulary_size(&self) -> usize {
+        let added = self.added_by_id.last_key_value().map_or(0, |(&id, _)| id as usize + 1);
+        self.model.get_vocab_size().max(added)
+    }
+
+    /// Takes over the file's added tokens.
+    fn add(&mut self, tokens: Vec<FileAddedToken>) -> Result<(), FormatError> {
+        if tokens.len() > MAX_ADDED_TOKENS {
+            return Err(too_many("the length of added_tokens", MAX_ADDED_TOKENS, tokens.len(), ""));
+        }
+        let (mut raw, mut normalized) = (Vec::new(), Vec::new());
+        for token in tokens {
+            let what = || format!("the added token {}", excerpt(&token.content));
+            if token.content.len() > MAX_TOKEN_BYTES {
+                return Err(too_many(&what(), MAX_TOKEN_BYTES, token.content.len(), "bytes"));
+            }
+            if token.single_word {
+                return Err(FormatError::Unsupported {
+                    what: format!("single_word of {}", what()),
+                    reason: "no T5 tokenizer uses it".into(),
+                });
+            }
+            let expected = match self.model.token_to_id(&token.content) {
+                Some(id) => (id != token.id).then(|| format!("{id}, its place in the vocabulary")),
+                None => (token.id > MAX_ID).then(|| format!("at most {MAX_ID}")),
+            };
+            if let Some(expected) = expected {
+                return Err(invalid(&format!("the id of {}", what()), &expected, token.id));
+            }
+            let added = AddedToken {
+                id: token.id,
+                content: token.content.clone(),
+                special: token.special,
+                lstrip: token.lstrip,
+                rstrip: token.rstrip,
+            };
+            if let Some(other) = self.added_by_id.insert(token.id, added.clone()) {
+                return Err(invalid(
+                    &format!("the id of {}", what()),
+                    "used once",
+                    format!("{} for {} too", token.id, excerpt(&other.content)),
+                ));
+            }
+            if token.normalized {
+                let content = self
+                    .normalizers
+                    .iter()
+                    .fold(token.content, |content, normalizer| normalizer.apply(&content));
+                normalized.push(AddedToken { content, ..added });
+            } else {
+                raw.push(added);
+            }
+        }
+        self.added = AddedTokens::new(raw);
+        self.added_normalized = AddedTokens::new(normalized);
+        Ok(())
+    }
+
+    /// Id that `post_processor` appends to one sequence, which has to be that of `</s>`.
+    fn read_end(&self, post_processor: &Value) -> Result<u32, FormatError> {
+        let wrong = || {
+            unsupported("post_processor", post_processor, "T5's appends </s> to the text, no more")
+        };
+        let [sequence, end] =
+            post_processor["single"].as_array().map(Vec::as_slice).ok_or_else(wrong)?
+        else {
+            return Err(wrong());
+        };
+        let name = end["SpecialToken"]["id"].as_str().ok_or_else(wrong)?;
+        let ids = post_processor["special_tokens"][name]["ids"].as_array().ok_or_else(wrong)?;
+        let known = self
+            .model
+            .token_to_id(END)
+            .or_else(|| self.added_by_id.values().find(|t| t.content == END).map(|t| t.id));
+        match (ids.as_slice(), known) {
+            ([id], Some(known))
+                if sequence["Sequence"]["id"] == "A" && id.as_u64() == Some(u64::from(known)) =>
+            {
+                Ok(known)
+            }
+            _ => Err(wrong()),
+        }
+    }
+}
+
+/// Decodes ids that arrive one at a time, for showing a text while it is generated.
+#[derive(Debug, Clone)]
+pub struct TextStream<'t> {
+    tokenizer: &'t Tokenizer,
+    ids: Vec<u32>,
+    /// Bytes of the text that were handed out.
+    emitted: usize,
+}
+
+impl TextStream<'_> {
+    /// Takes the next id and returns the text that it adds, which is empty for a special token.
+    /// All that was returned, joined, is what [`Tokenizer::decode`] gives for the same ids.
+    pub fn push(&mut self, id: u32) -> String {
+        self.ids.push(id);
+        // Each token of T5 is whole characters and changes nothing before it, so the text only grows.
+        let text = self.tokenizer.decode(&self.ids);
+        let new = text.get(self.emitted..).unwrap_or_default().to_owned();
+        self.emitted = text.len();
+        new
+    }
+}
+
+/// The part of the file that names the model.
+#[derive(Deserialize)]
+struct Kind {
+    model: ModelKind,
+}
+
+#[derive(Deserialize)]
+struct ModelKind {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct File {
+    model: FileModel,
+    #[serde(default)]
+    added_tokens: Vec<FileAddedToken>,
+    #[serde(default)]
+    normalizer: Value,
+    #[serde(default)]
+    pre_tokenizer: Value,
+    #[serde(default)]
+    post_processor: Value,
+    #[serde(default)]
+    decoder: Value,
+}
+
+#[derive(Deserialize)]
+struct FileModel {
+    vocab: Vec<(String, f64)>,
+    unk_id: Option<usize>,
+    #[serde(default)]
+    byte_fallback: bool,
+}
+
+#[derive(Deserialize)]
+struct FileAddedToken {
+    id: u32,
+    content: String,
+    #[serde(default)]
+    single_word: bool,
+    #[serde(default)]
+    lstrip: bool,
+    #[serde(default)]
+    rstrip: bool,
+    #[serde(default)]
+    normalized: bool,
+    #[serde(default)]
+    special: bool,
+}
+
+fn read_model(model: FileModel) -> Result<Unigram, FormatError> {
+    let FileModel { vocab, unk_id, byte_fallback } = model;
+    if byte_fallback {
+        return Err(unsupported("byte_fallback", &Value::Bool(true), "no T5 tokenizer uses it"));
+    }
+    if vocab.len() > MAX_TOKENS {
+        return Err(too_many("the length of vocab", MAX_TOKENS, vocab.len(), "tokens"));
+    }
+    if unk_id.is_none_or(|unk_id| unk_id >= vocab.len()) {
+        let expected = format!("a place among the {} tokens of vocab", vocab.len());
+        return Err(invalid(
+            "unk_id",
+            &expected,
+            unk_id.map_or("null".into(), |id| id.to_string()),
+        ));
+    }
+    let mut bytes = 0;
+    for (index, (token, _)) in vocab.iter().enumerate() {
+        // An empty token would match everywhere without moving on.
+        if token.is_empty() || token.len() > MAX_TOKEN_BYTES {
+            return Err(invalid(
+                &format!("token {index} of vocab"),
+                &format!("1 to {MAX_TOKEN_BYTES} bytes long"),
+                token.len(),
+            ));
+        }
+        bytes += token.len();
+    }
+    if bytes > MAX_VOCABULARY_BYTES {
+        return Err(too_many("the size of vocab", MAX_VOCABULARY_BYTES, bytes, "bytes"));
+    }
+    Unigram::from(vocab, unk_id, false)
+        .map_err(|error| invalid("model", "a Unigram model", error.to_string()))
+}
+
+fn read_normalizer(value: &Value) -> Result<Vec<Normalizer>, FormatError> {
+    let wrong = |reason: &str| unsupported("normalizer", value, reason);
+    let text = |field: &str| {
+        value[field].as_str().ok_or_else(|| wrong(&format!("{field} should be a text")))
+    };
+    let flag = |field: &str| {
+        value[field].as_bool().ok_or_else(|| wrong(&format!("{field} should be true or false")))
+    };
+    let one =
+        match value["type"].as_str() {
+            None if value.is_null() => return Ok(vec![]),
+            Some("Sequence") => {
+                let steps = value["normalizers"]
+                    .as_array()
+                    .ok_or_else(|| wrong("normalizers should be a list"))?;
+                let steps: Result<Vec<_>, _> = steps.iter().map(read_normalizer).collect();
+                let steps: Vec<_> = steps?.into_iter().flatten().collect();
+                return if steps.len() <= MAX_NORMALIZERS {
+                    Ok(steps)
+                } else {
+                    Err(too_many("the length of normalizer", MAX_NORMALIZERS, steps.len(), "steps"))
+                };
+            }
+            Some("Precompiled") if value["precompiled_charsmap"].is_null() => return Ok(vec![]),
+            Some("Precompiled") => {
+                let map = STANDARD.decode(text("precompiled_charsmap")?).map_err(|error| {
+                    invalid("precompiled_charsmap", "base64", error.to_string())
+                })?;
+                Normalizer::Precompiled(charsmap::parse(&map).map_err(|(expected, found)| {
+                    invalid("precompiled_charsmap", &expected, found)
+                })?)
+            }
+            Some("Strip") => {
+                Normalizer::Strip { left: flag("strip_left")?, right: flag("strip_right")? }
+            }
+            Some("Replace") => {
+                let content = text("content")?.to_owned();
+                if content.len() > MAX_REPLACEMENT_BYTES {
+                    return Err(wrong("the content of Replace is too long"));
+                }
+                match (&value["pattern"]["String"], &value["pattern"]["Regex"]) {
+                    (Value::String(pattern), _) if !pattern.is_empty() => {
+                        Normalizer::Replace { pattern: pattern.clone(), content }
+                    }
+                    (_, Value::String(pattern)) if pattern == " {2,}" => {
+                        Normalizer::ReplaceSpaceRuns { content }
+                    }
+                    _ => return Err(wrong("T5's only regular expression is \" {2,}\"")),
+                }
+            }
+            _ => return Err(wrong("T5's tokenizers use Precompiled, Strip and Replace")),
+        };
+    Ok(vec![one])
+}
+
+/// The pre-tokenizer as whether it splits at whitespace first, and its metaspace rule.
+fn read_pre_tokenizer(value: &Value) -> Result<(bool, Metaspace), FormatError> {
+    if value["type"] != "Sequence" {
+        return Ok((false, read_metaspace("pre_tokenizer", value)?));
+    }
+    match value["pretokenizers"].as_array().map(Vec::as_slice) {
+        Some([mark]) => Ok((false, read_metaspace("pre_tokenizer", mark)?)),
+        Some([split, mark]) if split["type"] == "WhitespaceSplit" => {
+            Ok((true, read_metaspace("pre_tokenizer", mark)?))
+        }
+        _ => Err(unsupported("pre_tokenizer", value, "T5's are WhitespaceSplit and Metaspace")),
+    }
+}
+
+fn read_metaspace(field: &str, value: &Value) -> Result<Metaspace, FormatError> {
+    let wrong = |reason: &str| unsupported(field, value, reason);
+    if value["type"] != "Metaspace" {
+        return Err(wrong("T5's is a Metaspace"));
+    }
+    let mut replacement = value["replacement"].as_str().unwrap_or_default().chars();
+    let (Some(replacement), None) = (replacement.next(), replacement.next()) else {
+        return Err(wrong("replacement should be one character"));
+    };
+    // Files from before `prepend_scheme` say `add_prefix_space`.
+    let prepend = match (value["prepend_scheme"].as_str(), value["add_prefix_space"].as_bool()) {
+        (Some("always"), _) | (None, Some(true) | None) => PrependScheme::Always,
+        (Some("first"), _) => PrependScheme::First,
+        (Some("never"), _) | (None, Some(false)) => PrependScheme::Never,
+        _ => return Err(wrong("prepend_scheme should be always, first or never")),
+    };
+    Ok(Metaspace::new(replacement, prepend, value["split"].as_bool().unwrap_or(true)))
+}
+
+fn invalid(what: &str, expected: &str, found: impl ToString) -> FormatError {
+    FormatError::Invalid {
+        format: FORMAT,
+        what: what.into(),
+        expected: expected.into(),
+        found: excerpt(&found.to_string()),
+    }
+}
+
+fn too_many(what: &str, limit: usize, found: usize, unit: &str) -> FormatError {
+    invalid(what, &format!("at most {limit} {unit}"), format!("{found} {unit}"))
+}
+
+fn unsupported(field: &str, value: &Value, reason: &str) -> FormatError {
+    FormatError::Unsupported {
+        what: format!("{field} {} of {FORMAT}", excerpt(&value.to_string())),
+        reason: reason.into(),
+    }
+}
+
+fn not_json(error: serde_json::Error) -> FormatError {
+    invalid("its text", "a tokenizer in JSON", error)
+}
+
+fn cannot_encode(error: tokenizers::Error) -> FormatError {
+    invalid("the model", "able to encode every text", error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// What transformers' `T5TokenizerFast` gives; made by `tests/formats/make_tokenizer.py`.
+    #[derive(Deserialize)]
+    struct Case {
+        text: Option<String>,
+        ids: Vec<u32>,
+        decoded: String,
+    }
+
+    fn read(path: &str) -> Option<Vec<u8>> {
+        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).ok()
+    }
+
+    fn fixture(name: &str) -> Vec<u8> {
+        read(&format!("tests/formats/tokenizer/{name}.json")).expect("the fixture is in the tree")
+    }
+
+    fn check(tokenizer: &Tokenizer, cases: &[u8]) {
+        let cases: Vec<Case> = serde_json::from_slice(cases).unwrap();
+        assert!(cases.len() > 100);
+        for case in cases {
+            if let Some(text) = &case.text {
+                assert_eq!(tokenizer.encode(text).unwrap(), case.ids, "{text:?}");
+            }
+            assert_eq!(tokenizer.decode(&case.ids), case.decoded, "{:?}", case.ids);
+            let mut stream = tokenizer.text_stream();
+            let streamed: String = case.ids.iter().map(|&id| stream.push(id)).collect();
+            assert_eq!(streamed, case.decoded, "{:?}", case.ids);
+        }
+    }
+
+    #[test]
+    fn small_tokenizers_agree_with_transformers() {
+        for name in ["published", "converted", "first", "never"] {
+            let tokenizer = Tokenizer::from_json(&fixture(name)).unwrap();
+            check(&tokenizer, &fixture(&format!("{name}_cases")));
+            assert_eq!(tokenizer.end(), 1);
+        }
+    }
+
+    #[test]
+    fn the_tokenizer_of_t5_agrees_with_transformers() {
+        let Some(file) = read("../shared/data/tokenizer/tokenizer.json") else {
+            println!("skipped: T5's own tokenizer.json is not at ../shared/data/tokenizer");
+            return;
+        };
+        let tokenizer = Tokenizer::from_json(&file).unwrap();
+        assert_eq!(tokenizer.vocabulary_size(), 32100);
+        check(&tokenizer, &fixture("t5_cases"));
+    }
+
+    /// The smallest fixture with one value replaced.
+    fn changed(pointer: &str, value: Value) -> Result<Tokenizer, FormatError> {
+        let mut file: Value = serde_json::from_slice(&fixture("converted")).unwrap();
+        *file.pointer_mut(pointer).expect(pointer) = value;
+        Tokenizer::from_json(&serde_json::to_vec(&file).unwrap())
+    }
+
+    #[test]
+    fn what_t5_does_not_use_is_refused_by_name() {
+        use serde_json::json;
+        let long = "a".repeat(257);
+        for (pointer, value, part) in [
+            ("/model/type", json!("BPE"), "model \"BPE\""),
+            ("/model/unk_id", json!(100_000), "unk_id"),
+            ("/model/unk_id", json!(null), "unk_id"),
+            ("/model/byte_fallback", json!(true), "byte_fallback"),
+            ("/model/vocab", json!({}), "JSON"),
+            ("/model/vocab/3", json!(["", 0.0]), "token 3"),
+            ("/model/vocab/3", json!([long, 0.0]), "token 3"),
+            ("/model/vocab/3", json!(["a", "b"]), "JSON"),
+            ("/normalizer", json!({"type": "NFKC"}), "normalizer"),
+            ("/normalizer/normalizers/0/precompiled_charsmap", json!("AAAA"), "charsmap"),
+            ("/normalizer/normalizers/2/pattern", json!({"Regex": "(a+)+$"}), "normalizer"),
+            ("/pre_tokenizer", json!({"type": "ByteLevel"}), "pre_tokenizer"),
+            ("/pre_tokenizer/replacement", json!("ab"), "replacement"),
+            ("/decoder", json!(null), "decoder"),
+            ("/post_processor", json!(null), "post_processor"),
+            ("/post_processor/single/1/SpecialToken/id", json!("<pad>"), "post_processor"),
+            ("/added_tokens/0/id", json!(7), "added token"),
+            ("/added_tokens/0/single_word", json!(true), "single_word"),
+            ("/added_tokens/0/id", json!(-1), "JSON"),
+        ] {
+            let error = changed(pointer, value).unwrap_err().to_string();
+            assert!(error.contains(part), "{pointer}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_is_refused() {
+        let tokenizer = Tokenizer::from_json(&fixture("converted")).unwrap();
+        assert!(tokenizer.encode(&" ".repeat(MAX_TEXT_BYTES)).is_ok());
+        assert!(tokenizer.encode(&" ".repeat(MAX_TEXT_BYTES + 1)).is_err());
+    }
+}
