@@ -1,0 +1,182 @@
+# shellcheck shell=bash
+# What the scripts beside this file share: where things are kept, how a step is told, and which
+# Rust builds for this machine and which for the browser. Sourced, never run.
+
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+SCRIPTS=$ROOT/pkg-scripts
+CACHE=${LORALOOM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/loraloom}
+NIGHTLY=${LORALOOM_NIGHTLY:-nightly}
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE/target}
+
+say() { printf '%s\n' "$*"; }
+step() { printf '\n== %s\n' "$*"; }
+found() { printf '   %-14s %s\n' "$1" "$2"; }
+
+# fail WHAT [WHAT TO DO]: every message names the next thing to do.
+fail() {
+  printf '\nerror: %s\n' "$1" >&2
+  shift
+  local line
+  for line in "$@"; do printf '       %s\n' "$line" >&2; done
+  exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# at_least WANTED FOUND: whether the version FOUND is WANTED or newer.
+at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n1)" = "$1" ]; }
+
+# The value of `key = "value"` in Cargo.toml.
+manifest_value() { sed -n "s/^$1 = \"\(.*\)\"/\1/p" "$ROOT/Cargo.toml" | head -n1; }
+
+# The locked version of a crate: the command line tool must match it exactly.
+locked_version() { grep -A1 "^name = \"$1\"$" "$ROOT/Cargo.lock" | sed -n 's/^version = "\(.*\)"/\1/p' | head -n1; }
+
+rust_version() { "$1" --version 2>/dev/null | sed -n 's/^[a-z]* \([0-9][0-9.]*\).*/\1/p'; }
+
+# --- Rust for this machine ------------------------------------------------------------------
+
+# Sets NATIVE_CARGO and NATIVE_ROUTE; false where no cargo is new enough.
+find_native_rust() {
+  local wanted candidate
+  wanted=$(manifest_value rust-version)
+  for candidate in cargo "$HOME/.cargo/bin/cargo" /usr/bin/cargo; do
+    have "$candidate" || continue
+    # cargo alone is not enough: rustup leaves its proxy behind when a toolchain is missing.
+    (cd "$ROOT" && at_least "$wanted" "$(rust_version "$candidate")") || continue
+    NATIVE_CARGO=$(command -v "$candidate")
+    if [ "$NATIVE_CARGO" = /usr/bin/cargo ]; then NATIVE_ROUTE=Debian; else NATIVE_ROUTE=rustup; fi
+    return 0
+  done
+  return 1
+}
+
+native_cargo() {
+  if [ "$NATIVE_ROUTE" = Debian ]; then
+    (cd "$ROOT" && PATH=/usr/bin:$PATH "$NATIVE_CARGO" "$@")
+  else
+    (cd "$ROOT" && "$NATIVE_CARGO" "$@")
+  fi
+}
+
+# --- Rust for the browser -------------------------------------------------------------------
+# Threads need a standard library built with atomics, so a compiler that takes -Z options and the
+# library's source: rustup's nightly with rust-src, or Debian's packages.
+
+debian_wasm_packages=(rustc-web cargo-web rust-web-src rust-web-llvm lld-22)
+
+nightly_is_complete() {
+  have rustup || return 1
+  local sysroot
+  sysroot=$(RUSTUP_AUTO_INSTALL=0 rustup run "$NIGHTLY" rustc --print sysroot 2>/dev/null) || return 1
+  [ -f "$sysroot/lib/rustlib/src/rust/library/Cargo.lock" ]
+}
+
+debian_rust_is_complete() {
+  [ -x /usr/bin/cargo ] && [ -x /usr/bin/rustc ] && [ -e /usr/bin/rust-lld ] || return 1
+  at_least "$(manifest_value rust-version)" "$(rust_version /usr/bin/cargo)" || return 1
+  [ -f "$(/usr/bin/rustc --print sysroot)/lib/rustlib/src/rust/library/Cargo.lock" ]
+}
+
+# Sets WASM_ROUTE; false where neither is there.
+find_wasm_rust() {
+  if nightly_is_complete; then WASM_ROUTE="rustup's $NIGHTLY"
+  elif debian_rust_is_complete; then WASM_ROUTE="Debian's packages"
+  else return 1; fi
+}
+
+wasm_rust_version() {
+  case $WASM_ROUTE in
+    rustup*) rustup run "$NIGHTLY" rustc --version ;;
+    *) /usr/bin/rustc --version ;;
+  esac
+}
+
+wasm_cargo() {
+  case $WASM_ROUTE in
+    rustup*) (cd "$ROOT" && rustup run "$NIGHTLY" cargo "$@") ;;
+    # Stable in name, so the option that nightly has by default is switched on.
+    *) (cd "$ROOT" && PATH=/usr/bin:$PATH RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo "$@") ;;
+  esac
+}
+
+# --- the wasm builds ------------------------------------------------------------------------
+# One line for each build that the page chooses from: name, target features, cargo features, and
+# what wasm-opt has to be told. Kept here because `build` and `test` both walk it.
+
+wasm_builds=(threads relaxed simd128)
+wasm_target_features() {
+  case $1 in
+    threads) say +atomics,+bulk-memory,+mutable-globals,+simd128,+relaxed-simd ;;
+    relaxed) say +bulk-memory,+mutable-globals,+simd128,+relaxed-simd ;;
+    simd128) say +bulk-memory,+mutable-globals,+simd128 ;;
+  esac
+}
+wasm_cargo_features() {
+  case $1 in
+    threads) say threads ;;
+    *) say "" ;;
+  esac
+}
+wasm_rustflags() {
+  local flags="-C target-feature=$(wasm_target_features "$1")"
+  case $1 in
+    threads)
+      # Linear memory is shared between the workers, so it is made by JavaScript and imported; the
+      # exports let each thread set up its own stack and thread-local storage.
+      flags+=" -C link-arg=--shared-memory -C link-arg=--import-memory -C link-arg=--max-memory=4294967296"
+      local symbol
+      for symbol in __wasm_init_tls __tls_size __tls_align __tls_base; do flags+=" -C link-arg=--export=$symbol"; done
+      ;;
+    *) flags+=" -C link-arg=--max-memory=4294967296" ;;
+  esac
+  say "$flags"
+}
+wasm_opt_flags() {
+  local flags="--enable-bulk-memory --enable-mutable-globals --enable-simd --enable-sign-ext --enable-nontrapping-float-to-int --enable-reference-types --enable-multivalue"
+  case $1 in
+    threads) say "$flags --enable-threads --enable-relaxed-simd" ;;
+    relaxed) say "$flags --enable-relaxed-simd" ;;
+    simd128) say "$flags" ;;
+  esac
+}
+
+wasm_bindgen_path() {
+  local version
+  version=$(locked_version wasm-bindgen)
+  if have wasm-bindgen && [ "$(wasm-bindgen --version)" = "wasm-bindgen $version" ]; then
+    command -v wasm-bindgen
+  else
+    say "$CACHE/tools/wasm-bindgen-$version/bin/wasm-bindgen"
+  fi
+}
+
+# --- Chromium -------------------------------------------------------------------------------
+
+# Sets CHROMIUM to the browser that the tests and the benchmark drive.
+find_chromium() {
+  local candidate
+  for candidate in "${CHROMIUM:-}" chromium chromium-browser google-chrome-stable google-chrome \
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"; do
+    if [ -n "$candidate" ] && have "$candidate"; then
+      CHROMIUM=$(command -v "$candidate")
+      export CHROMIUM
+      return 0
+    fi
+  done
+  return 1
+}
+
+# --- what has already been done -------------------------------------------------------------
+
+# hash_of PATH...: one hash over the contents and names of files and folders.
+hash_of() {
+  (cd "$ROOT" && find "$@" -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/wasm/*' -print0 |
+    LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1)
+}
+
+# up_to_date STAMP HASH / mark_done STAMP HASH: a stamp file holds the hash of what a step used.
+up_to_date() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
+mark_done() { mkdir -p "$(dirname "$1")" && printf '%s\n' "$2" >"$1"; }

@@ -1,0 +1,107 @@
+// A static server for the built site, with the two headers that give a page shared memory and so
+// threads. Any static host serves as well; without those headers the page takes a build with one
+// thread.
+//
+//   node pkg-scripts/serve.mjs [FOLDER] [--port N] [--no-isolation]
+//
+// FOLDER is www/dist unless named. Without --port the first free port from 8080 on is taken.
+import { existsSync } from "node:fs";
+import { createServer } from "node:http";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import sirv from "sirv";
+
+const FIRST_PORT = 8080;
+const PORTS_TRIED = 50;
+
+/**
+ * Serves a folder on 127.0.0.1 and resolves to its address once it answers.
+ * `port` undefined takes the first free one from 8080; 0 lets the system choose.
+ */
+export async function serve(folder, { port, isolated = true } = {}) {
+  const files = sirv(folder, {
+    etag: true,
+    setHeaders(response, pathname) {
+      // Vite puts a hash into the names under assets/; every other name can change its content.
+      const hashed = /(^|\/)assets\//.test(pathname);
+      response.setHeader(
+        "Cache-Control",
+        hashed ? "public, max-age=31536000, immutable" : "no-cache",
+      );
+      response.setHeader("X-Content-Type-Options", "nosniff");
+      if (isolated) {
+        response.setHeader("Cross-Origin-Opener-Policy", "same-origin");
+        response.setHeader("Cross-Origin-Embedder-Policy", "require-corp");
+        response.setHeader("Cross-Origin-Resource-Policy", "same-origin");
+      }
+    },
+  });
+  const server = createServer((request, response) =>
+    files(request, response, () => {
+      response.writeHead(404, { "Content-Type": "text/plain; charset=utf-8" });
+      response.end(`There is no ${request.url} here.\n`);
+    }),
+  );
+  const listen = (candidate) =>
+    new Promise((done, failed) => {
+      server.once("error", failed);
+      server.listen(candidate, "127.0.0.1", () => {
+        server.off("error", failed);
+        done();
+      });
+    });
+
+  if (port !== undefined) {
+    await listen(port);
+  } else {
+    for (let candidate = FIRST_PORT; ; candidate += 1) {
+      try {
+        await listen(candidate);
+        break;
+      } catch (error) {
+        if (error.code !== "EADDRINUSE" || candidate >= FIRST_PORT + PORTS_TRIED) throw error;
+      }
+    }
+  }
+  const url = `http://127.0.0.1:${server.address().port}/`;
+  const close = () =>
+    new Promise((done) => {
+      server.close(done);
+      server.closeAllConnections();
+    });
+  return { url, close };
+}
+
+if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { port: { type: "string" }, "no-isolation": { type: "boolean", default: false } },
+  });
+  const folder = resolve(
+    positionals[0] ?? join(dirname(fileURLToPath(import.meta.url)), "../www/dist"),
+  );
+  const port = values.port === undefined ? undefined : Number(values.port);
+  if (port !== undefined && !(Number.isInteger(port) && port >= 0 && port < 65536)) {
+    console.error(`error: --port takes a number from 0 to 65535, not ${values.port}`);
+    process.exit(1);
+  }
+  if (!existsSync(folder)) {
+    console.error(`error: there is no folder ${folder}\n       Build the site first: ./pkg-scripts/build`);
+    process.exit(1);
+  }
+  const isolated = !values["no-isolation"];
+  try {
+    const { url } = await serve(folder, { port, isolated });
+    console.log(`\n   LoraLoom is at ${url}`);
+    console.log(
+      isolated
+        ? "   Isolated, so the page may use threads. Ctrl+C stops the server."
+        : "   Not isolated, so the page runs on one thread. Ctrl+C stops the server.",
+    );
+  } catch (error) {
+    if (error.code !== "EADDRINUSE") throw error;
+    console.error(`error: port ${port} is taken\n       Choose another, or leave --port out to take the first free one.`);
+    process.exit(1);
+  }
+}
