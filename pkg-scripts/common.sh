@@ -94,11 +94,13 @@ wasm_rust_version() {
   esac
 }
 
+# Debian's compiler is stable in name, so what nightly has by default is switched on.
+debian_rust() { (cd "$ROOT" && PATH=/usr/bin:$PATH CARGO=/usr/bin/cargo RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 "$@"); }
+
 wasm_cargo() {
   case $WASM_ROUTE in
     rustup*) (cd "$ROOT" && rustup run "$NIGHTLY" cargo "$@") ;;
-    # Stable in name, so the option that nightly has by default is switched on.
-    *) (cd "$ROOT" && PATH=/usr/bin:$PATH RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo "$@") ;;
+    *) debian_rust /usr/bin/cargo "$@" ;;
   esac
 }
 
