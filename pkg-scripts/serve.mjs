@@ -87,7 +87,9 @@ if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.ur
     process.exit(1);
   }
   if (!existsSync(folder)) {
-    console.error(`error: there is no folder ${folder}\n       Build the site first: ./pkg-scripts/build`);
+    console.error(
+      `error: there is no folder ${folder}\n       Build the site first: ./pkg-scripts/build`,
+    );
     process.exit(1);
   }
   const isolated = !values["no-isolation"];
@@ -101,7 +103,9 @@ if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.ur
     );
   } catch (error) {
     if (error.code !== "EADDRINUSE") throw error;
-    console.error(`error: port ${port} is taken\n       Choose another, or leave --port out to take the first free one.`);
+    console.error(
+      `error: port ${port} is taken\n       Choose another, or leave --port out to take the first free one.`,
+    );
     process.exit(1);
   }
 }
