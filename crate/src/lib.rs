@@ -15,3 +15,4 @@
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 pub mod bindings;
 pub mod formats;
+pub mod registry;

@@ -2,12 +2,14 @@
 //! answers with a [`FormatError`] that names what was expected and what was found; none panics on
 //! any input.
 
+mod examples;
 mod linear_id;
 mod peft;
 mod safetensors;
 mod tensor;
 mod tokenizer;
 
+pub use examples::{Example, ExamplesFormat, parse_examples};
 pub use linear_id::{LinearId, LinearKind, Stack};
 pub use peft::{AdapterConfig, PeftAdapter, PeftLayer};
 pub use safetensors::SafetensorsFile;

@@ -1,0 +1,475 @@
+//! The registry: which base models, modules and tasks a static host offers, and the check of every
+//! byte fetched against its hash. The JSON Schema beside this crate's manifest
+//! (`registry.schema.json`) describes the same file for other tools.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::formats::{Example, LinearKind, excerpt};
+
+/// The version of the file that this crate reads and writes.
+pub const VERSION: u32 = 1;
+/// The longest `registry.json` read.
+const MAX_BYTES: usize = 32 << 20;
+/// The largest file that a registry may name: more than WebAssembly's memory, so that larger ones are
+/// refused by the reader of their format, with its own message.
+const MAX_FILE_BYTES: u64 = 1 << 40;
+/// The longest id, path or tag.
+const MAX_NAME_BYTES: usize = 256;
+
+/// What is wrong with a registry, or with a file fetched from it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RegistryError {
+    /// The file is not a registry in JSON.
+    #[error("the registry cannot be read: {0}")]
+    NotJson(String),
+    /// The registry is of another version.
+    #[error("the registry is of version {found}; this program reads version {VERSION}")]
+    Version {
+        /// The version that the file gives.
+        found: String,
+    },
+    /// A part of the registry is not valid.
+    #[error("the registry is not valid: {what} should be {expected}, found {found}")]
+    Invalid {
+        /// The part, such as `the id of module 3`.
+        what: String,
+        /// What the format asks for.
+        expected: String,
+        /// What the file holds.
+        found: String,
+    },
+    /// A fetched file does not have the length that the registry gives.
+    #[error("{path} should be {expected} bytes long, as the registry says, found {found}")]
+    Length {
+        /// The file.
+        path: String,
+        /// Bytes that the registry gives.
+        expected: u64,
+        /// Bytes that arrived.
+        found: u64,
+    },
+    /// A fetched file is not the one that the registry names.
+    #[error(
+        "{path} is not the file that the registry names: its sha256 should be {expected}, found {found}"
+    )]
+    Hash {
+        /// The file.
+        path: String,
+        /// Hash that the registry gives, in hexadecimal.
+        expected: String,
+        /// Hash of the bytes that arrived, in hexadecimal.
+        found: String,
+    },
+}
+
+/// One file, by its place beside `registry.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct RegistryFile {
+    /// Path relative to the registry's own address, with `/` between its parts.
+    pub path: String,
+    /// Length.
+    #[cfg_attr(feature = "typescript", ts(type = "number"))]
+    pub bytes: u64,
+    /// SHA-256 of the contents, 64 lower-case hexadecimal digits.
+    pub sha256: String,
+}
+
+/// Files of a base model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct BaseFiles {
+    /// `config.json`.
+    pub config: RegistryFile,
+    /// `tokenizer.json`.
+    pub tokenizer: RegistryFile,
+    /// Safetensors or GGUF.
+    pub weights: RegistryFile,
+}
+
+/// A base model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct RegistryBase {
+    /// Id, which modules refer to.
+    pub id: String,
+    /// Title for people.
+    pub title: String,
+    /// What it is, in a sentence or two.
+    pub description: String,
+    /// Licence of the weights.
+    pub licence: String,
+    /// Number of parameters.
+    #[cfg_attr(feature = "typescript", ts(type = "number"))]
+    pub parameters: u64,
+    /// Its files.
+    pub files: BaseFiles,
+}
+
+/// Files of a module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct ModuleFiles {
+    /// `adapter_config.json`.
+    pub config: RegistryFile,
+    /// `adapter_model.safetensors` or `adapter_model.bin`.
+    pub weights: RegistryFile,
+}
+
+/// What a module scores on the task that it was trained for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct ModuleResult {
+    /// Exact match of the base with the module, 0 to 100.
+    pub exact_match: f64,
+    /// Exact match of the base alone, 0 to 100.
+    pub base_exact_match: f64,
+}
+
+/// A LoRA module.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct RegistryModule {
+    /// Id, which recipes refer to.
+    pub id: String,
+    /// Title for people.
+    pub title: String,
+    /// What it was trained for, in one sentence.
+    pub task: String,
+    /// One example of that task.
+    pub example: Example,
+    /// Id of the base that it was trained on.
+    pub base: String,
+    /// Rank of its layers.
+    pub rank: u32,
+    /// PEFT's names of the layers that it changes.
+    pub targets: Vec<String>,
+    /// Its files.
+    pub files: ModuleFiles,
+    /// Licence of the weights.
+    pub licence: String,
+    /// Words to find it by.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// What it scores, where that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub result: Option<ModuleResult>,
+}
+
+/// Which list of tasks one belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "lowercase")]
+pub enum TaskSet {
+    /// Used to choose the default settings.
+    Settings,
+    /// Held out for the published table of results.
+    Table,
+}
+
+/// A task that no module was trained for, with its five examples and its test set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct RegistryTask {
+    /// Id.
+    pub id: String,
+    /// Title for people.
+    pub title: String,
+    /// What a person asks for.
+    pub description: String,
+    /// Why no module was trained for it, in one sentence.
+    pub why_unseen: String,
+    /// Which list it belongs to.
+    pub set: TaskSet,
+    /// Whether the inputs state the task.
+    pub instruction_shown: bool,
+    /// Examples to learn from.
+    pub examples: Vec<Example>,
+    /// The test set, as JSON lines.
+    pub test: RegistryFile,
+}
+
+/// Everything that a static host offers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct Registry {
+    /// Version of the format, [`VERSION`].
+    pub version: u32,
+    /// Title for people.
+    pub title: String,
+    /// Base models.
+    pub bases: Vec<RegistryBase>,
+    /// Modules.
+    pub modules: Vec<RegistryModule>,
+    /// Tasks to try.
+    #[serde(default)]
+    pub tasks: Vec<RegistryTask>,
+}
+
+impl Registry {
+    /// Reads and checks `registry.json`. Fields that this version does not know are ignored.
+    ///
+    /// # Errors
+    /// A [`RegistryError`] naming the entry and field.
+    pub fn parse(bytes: &[u8]) -> Result<Self, RegistryError> {
+        if bytes.len() > MAX_BYTES {
+            return Err(invalid("its length", format!("at most {MAX_BYTES} bytes"), bytes.len()));
+        }
+        // Read first, so that another version is refused as such and not by a field it lacks.
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: serde_json::Value,
+        }
+        let not_json =
+            |error: serde_json::Error| RegistryError::NotJson(excerpt(&error.to_string()));
+        let Versioned { version } = serde_json::from_slice(bytes).map_err(not_json)?;
+        if version != VERSION {
+            return Err(RegistryError::Version { found: excerpt(&version.to_string()) });
+        }
+        let registry: Registry = serde_json::from_slice(bytes).map_err(not_json)?;
+        registry.check()?;
+        Ok(registry)
+    }
+
+    /// Checks everything that the types alone do not.
+    ///
+    /// # Errors
+    /// [`RegistryError::Invalid`] naming the entry and field.
+    pub fn check(&self) -> Result<(), RegistryError> {
+        if self.version != VERSION {
+            return Err(RegistryError::Version { found: self.version.to_string() });
+        }
+        check_text("the title", &self.title)?;
+        let bases = check_ids("base", self.bases.iter().map(|base| &base.id))?;
+        if bases.is_empty() {
+            return Err(invalid("the list of bases", "at least one".into(), "none"));
+        }
+        for base in &self.bases {
+            let of = |field: &str| format!("{field} of base {}", base.id);
+            check_text(&of("the title"), &base.title)?;
+            check_text(&of("the licence"), &base.licence)?;
+            for (name, file) in [
+                ("the config file", &base.files.config),
+                ("the tokenizer file", &base.files.tokenizer),
+                ("the weights file", &base.files.weights),
+            ] {
+                file.check(&of(name))?;
+            }
+        }
+        check_ids("module", self.modules.iter().map(|module| &module.id))?;
+        for module in &self.modules {
+            module.check(&bases)?;
+        }
+        check_ids("task", self.tasks.iter().map(|task| &task.id))?;
+        for task in &self.tasks {
+            let of = |field: &str| format!("{field} of task {}", task.id);
+            check_text(&of("the title"), &task.title)?;
+            if task.examples.is_empty() {
+                return Err(invalid(&of("the examples"), "at least one".into(), "none"));
+            }
+            for (index, example) in task.examples.iter().enumerate() {
+                check_example(&of(&format!("example {}", index + 1)), example)?;
+            }
+            task.test.check(&of("the test file"))?;
+        }
+        Ok(())
+    }
+
+    /// The base of that id.
+    pub fn base(&self, id: &str) -> Option<&RegistryBase> {
+        self.bases.iter().find(|base| base.id == id)
+    }
+
+    /// The module of that id.
+    pub fn module(&self, id: &str) -> Option<&RegistryModule> {
+        self.modules.iter().find(|module| module.id == id)
+    }
+}
+
+impl RegistryModule {
+    fn check(&self, bases: &BTreeSet<&str>) -> Result<(), RegistryError> {
+        let of = |field: &str| format!("{field} of module {}", self.id);
+        check_text(&of("the title"), &self.title)?;
+        check_text(&of("the task"), &self.task)?;
+        check_text(&of("the licence"), &self.licence)?;
+        check_example(&of("the example"), &self.example)?;
+        if !bases.contains(self.base.as_str()) {
+            return Err(invalid(&of("the base"), "one of the bases' ids".into(), &self.base));
+        }
+        if self.rank == 0 {
+            return Err(invalid(&of("the rank"), "positive".into(), 0));
+        }
+        let known = |target: &String| LinearKind::ALL.iter().any(|kind| kind.target() == target);
+        match self.targets.iter().find(|target| !known(target)) {
+            None if self.targets.is_empty() => {
+                return Err(invalid(&of("the targets"), "at least one layer".into(), "none"));
+            }
+            None => {}
+            Some(target) => {
+                let expected = "among q, k, v, o, wi, wi_0, wi_1 and wo".into();
+                return Err(invalid(&of("each target"), expected, target));
+            }
+        }
+        for tag in &self.tags {
+            if tag.is_empty() || tag.len() > MAX_NAME_BYTES {
+                let expected = format!("1 to {MAX_NAME_BYTES} bytes long");
+                return Err(invalid(&of("each tag"), expected, tag));
+            }
+        }
+        if let Some(result) = &self.result {
+            for score in [result.exact_match, result.base_exact_match] {
+                if !(0.0..=100.0).contains(&score) {
+                    return Err(invalid(&of("the result"), "from 0 to 100".into(), score));
+                }
+            }
+        }
+        self.files.config.check(&of("the config file"))?;
+        self.files.weights.check(&of("the weights file"))
+    }
+}
+
+impl RegistryFile {
+    fn check(&self, what: &str) -> Result<(), RegistryError> {
+        let safe = |part: &str| {
+            !matches!(part, "" | "." | "..")
+                && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        };
+        if self.path.len() > MAX_NAME_BYTES || !self.path.split('/').all(safe) {
+            return Err(invalid(
+                &format!("the path of {what}"),
+                "relative, of letters, digits, '.', '_' and '-' between '/'".into(),
+                &self.path,
+            ));
+        }
+        if self.bytes == 0 || self.bytes > MAX_FILE_BYTES {
+            let expected = format!("1 to {MAX_FILE_BYTES}");
+            return Err(invalid(&format!("the bytes of {what}"), expected, self.bytes));
+        }
+        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if self.sha256.len() != 64 || !self.sha256.bytes().all(hex) {
+            return Err(invalid(
+                &format!("the sha256 of {what}"),
+                "64 lower-case hexadecimal digits".into(),
+                &self.sha256,
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn check_ids<'a>(
+    kind: &str,
+    ids: impl Iterator<Item = &'a String>,
+) -> Result<BTreeSet<&'a str>, RegistryError> {
+    let mut seen = BTreeSet::new();
+    for (index, id) in ids.enumerate() {
+        let what = format!("the id of {kind} {}", index + 1);
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-/".contains(&b);
+        if id.is_empty() || id.len() > MAX_NAME_BYTES || !id.bytes().all(allowed) {
+            let expected = "of letters, digits, '.', '_', '-' and '/'".into();
+            return Err(invalid(&what, expected, id));
+        }
+        if !seen.insert(id.as_str()) {
+            return Err(invalid(&what, "used once".into(), format!("{id} twice")));
+        }
+    }
+    Ok(seen)
+}
+
+fn check_text(what: &str, text: &str) -> Result<(), RegistryError> {
+    if text.trim().is_empty() {
+        return Err(invalid(what, "a text".into(), "nothing"));
+    }
+    Ok(())
+}
+
+fn check_example(what: &str, example: &Example) -> Result<(), RegistryError> {
+    check_text(&format!("the input of {what}"), &example.input)?;
+    check_text(&format!("the output of {what}"), &example.output)
+}
+
+fn invalid(what: &str, expected: String, found: impl ToString) -> RegistryError {
+    RegistryError::Invalid { what: what.into(), expected, found: excerpt(&found.to_string()) }
+}
+
+/// SHA-256 of some bytes, as 64 lower-case hexadecimal digits.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex(Sha256::digest(bytes))
+}
+
+fn hex(digest: impl AsRef<[u8]>) -> String {
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Checks a file against its entry in the registry while its bytes arrive.
+///
+/// ```
+/// # use loraloom::registry::{RegistryFile, Verifier, sha256_hex};
+/// let file = RegistryFile { path: "a.txt".into(), bytes: 3, sha256: sha256_hex(b"abc") };
+/// let mut verifier = Verifier::new(&file);
+/// verifier.update(b"ab")?;
+/// verifier.update(b"c")?;
+/// verifier.finish()?;
+/// # Ok::<(), loraloom::registry::RegistryError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Verifier {
+    file: RegistryFile,
+    hasher: Sha256,
+    seen: u64,
+}
+
+impl Verifier {
+    /// A verifier that has seen no bytes.
+    pub fn new(file: &RegistryFile) -> Self {
+        Self { file: file.clone(), hasher: Sha256::new(), seen: 0 }
+    }
+
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// [`RegistryError::Length`] as soon as more bytes arrived than the registry gives.
+    pub fn update(&mut self, bytes: &[u8]) -> Result<(), RegistryError> {
+        self.seen += bytes.len() as u64;
+        if self.seen > self.file.bytes {
+            return Err(self.wrong_length());
+        }
+        self.hasher.update(bytes);
+        Ok(())
+    }
+
+    /// Ends the file.
+    ///
+    /// # Errors
+    /// [`RegistryError::Length`] or [`RegistryError::Hash`] if it is not the file that the registry
+    /// names.
+    pub fn finish(self) -> Result<(), RegistryError> {
+        if self.seen != self.file.bytes {
+            return Err(self.wrong_length());
+        }
+        let found = hex(self.hasher.finalize());
+        if found != self.file.sha256 {
+            return Err(RegistryError::Hash {
+                path: self.file.path,
+                expected: self.file.sha256,
+                found,
+            });
+        }
+        Ok(())
+    }
+
+    fn wrong_length(&self) -> RegistryError {
+        RegistryError::Length {
+            path: self.file.path.clone(),
+            expected: self.file.bytes,
+            found: self.seen,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
