@@ -74,6 +74,7 @@ export function Term({
         class="term"
         ref={place}
         aria-describedby={id}
+        aria-label={children === "?" ? `About: ${of}` : undefined}
         onMouseEnter={show}
         onMouseLeave={hide}
         onFocus={show}

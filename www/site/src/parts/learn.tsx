@@ -238,10 +238,12 @@ function Options() {
         </button>
       </div>
       <div class="options">
-        <label>
-          <Term of="budget">Budget</Term>
-          <input {...whole("budget", 1, 2000)} aria-label="Budget" />
-        </label>
+        <div class="option">
+          <span>
+            <label for="budget">Budget</label> <Term of="budget">?</Term>
+          </span>
+          <input id="budget" {...whole("budget", 1, 2000)} />
+        </div>
         <label>
           Optimizer
           <select

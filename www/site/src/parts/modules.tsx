@@ -41,11 +41,12 @@ export function ModulesPart() {
   return (
     <Part number={2} name="modules" title="The modules to mix">
       <div class="row wide">
-        <label class="field">
+        <div class="field">
           <span>
-            Search over <Term of="LoRA module">modules</Term>
+            <label for="selection">Search over</label> <Term of="LoRA module">modules</Term>
           </span>
           <select
+            id="selection"
             value={chosen?.selection ?? "single-loss"}
             disabled={!chosen}
             onChange={({ currentTarget }) => {
@@ -61,7 +62,7 @@ export function ModulesPart() {
               </option>
             ))}
           </select>
-        </label>
+        </div>
       </div>
       <p class="explain chosen-text" data-testid="chosen">
         {chosenText()}

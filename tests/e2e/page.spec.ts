@@ -1,0 +1,116 @@
+// The page itself: accessibility in light, dark and on a phone, no overflow, and a main thread that
+// stays free while learning.
+
+import { join } from "node:path";
+import type { Page } from "@playwright/test";
+import { expect, learn, openSite, test } from "./support.js";
+
+/** What axe finds wrong. */
+async function violations(page: Page) {
+  const { testDir } = test.info().project;
+  await page.addScriptTag({ path: join(testDir, "../../www/node_modules/axe-core/axe.min.js") });
+  return page.evaluate(async () => {
+    const { axe } = window as unknown as { axe: typeof import("axe-core") };
+    const { violations } = await axe.run();
+    return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" | ")}`);
+  });
+}
+
+const overflow = (page: Page) =>
+  page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+
+for (const [name, viewport, colorScheme] of [
+  ["light", { width: 1280, height: 800 }, "light"],
+  ["dark", { width: 1280, height: 800 }, "dark"],
+  ["on a phone", { width: 390, height: 844 }, "light"],
+  ["on a dark phone", { width: 390, height: 844 }, "dark"],
+] as const) {
+  test(`accessible, ${name}`, async ({ page }) => {
+    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+    await page.setViewportSize(viewport);
+    await openSite(page);
+    expect(await violations(page)).toEqual([]);
+    await learn(page);
+    await page.locator("details").evaluateAll((all) => {
+      for (const one of all) (one as HTMLDetailsElement).open = true;
+    });
+    expect(await violations(page)).toEqual([]);
+  });
+}
+
+test("nothing is wider than a small phone", async ({ page }) => {
+  await page.setViewportSize({ width: 360, height: 740 });
+  await openSite(page);
+  expect(await overflow(page)).toBeLessThanOrEqual(0);
+  await page.locator("details").evaluateAll((all) => {
+    for (const one of all) (one as HTMLDetailsElement).open = true;
+  });
+  await learn(page);
+  expect(await overflow(page)).toBeLessThanOrEqual(0);
+});
+
+test("learning moves nothing around on the page", async ({ page }) => {
+  await page.setViewportSize({ width: 1280, height: 800 });
+  await openSite(page);
+  const places = () =>
+    page
+      .locator("h2")
+      .evaluateAll((all) =>
+        all.map((one) => Math.round(one.getBoundingClientRect().top + scrollY)),
+      );
+  const before = await places();
+  await learn(page);
+  await page.locator(".sides").waitFor();
+  const after = await places();
+  // The modules' line may take one line more or less; nothing else moves.
+  for (const [index, top] of after.entries()) {
+    expect(Math.abs(top - (before[index] as number))).toBeLessThanOrEqual(24);
+  }
+});
+
+test("the main thread stays free while learning", async ({ page }) => {
+  await openSite(page);
+  await learn(page);
+  await page.evaluate(() => {
+    const state = { longest: 0, stop: false };
+    Object.assign(window, { frames: state });
+    let last = performance.now();
+    const frame = (now: number) => {
+      state.longest = Math.max(state.longest, now - last);
+      last = now;
+      if (!state.stop) requestAnimationFrame(frame);
+    };
+    requestAnimationFrame(() => {
+      last = performance.now();
+      requestAnimationFrame(frame);
+    });
+    new PerformanceObserver((list) => {
+      for (const { duration } of list.getEntries()) {
+        Object.assign(window, {
+          longTask: Math.max((window as unknown as { longTask?: number }).longTask ?? 0, duration),
+        });
+      }
+    }).observe({ type: "longtask" });
+  });
+  await learn(page);
+  const { frames, longTask } = (await page.evaluate(() => ({
+    frames: (window as unknown as { frames: { longest: number } }).frames,
+    longTask: (window as unknown as { longTask?: number }).longTask ?? 0,
+  }))) as { frames: { longest: number }; longTask: number };
+  // Generous: the machine's cores are busy with the model, so a frame may wait its turn.
+  expect(longTask).toBeLessThan(150);
+  expect(frames.longest).toBeLessThan(400);
+});
+
+test("the story is usable by keyboard alone", async ({ page }) => {
+  await openSite(page);
+  await page.keyboard.press("Tab");
+  await expect(page.getByRole("button", { name: "Learn a task now" })).toBeFocused();
+  await page.keyboard.press("Enter");
+  await expect(page.getByTestId("learn-status")).toContainText("Learned in", { timeout: 90_000 });
+  const term = page.locator("#learn .term").first();
+  await term.focus();
+  await expect(page.locator(".tip:visible")).toHaveCount(1);
+  await page.keyboard.press("Escape");
+  await expect(page.locator(".tip:visible")).toHaveCount(0);
+});

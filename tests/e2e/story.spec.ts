@@ -1,0 +1,191 @@
+// The whole story as a person lives it, the link in a fresh profile, and a run that is stopped.
+
+import {
+  answers,
+  copyLink,
+  expect,
+  learn,
+  learnButton,
+  openSite,
+  setBudget,
+  stopButton,
+  tableInputs,
+  test,
+  watchErrors,
+} from "./support.js";
+
+test("says which build runs and why", async ({ page }, { project }) => {
+  await openSite(page);
+  const device = page.getByTestId("device");
+  if (project.name === "isolated") {
+    await expect(device).toContainText("relaxed SIMD (build “threads”): the page is isolated");
+  } else {
+    await expect(device).toContainText("1 thread, relaxed SIMD");
+    await expect(device).toContainText("the server does not isolate the page");
+  }
+});
+
+test("one button loads in bytes, learns, and answers a new input on both sides", async ({
+  page,
+}) => {
+  await page.addInitScript(() => {
+    const shown = new Set<string>();
+    Object.assign(window, { shown });
+    new MutationObserver(() => {
+      shown.add(document.querySelector(".loading p")?.textContent ?? "");
+    }).observe(document, { subtree: true, childList: true, characterData: true });
+  });
+  await openSite(page);
+  await page.getByRole("button", { name: "Learn a task now" }).click();
+  await expect(page.getByTestId("learn-status")).toContainText("Learned in", { timeout: 90_000 });
+  await expect(page.getByTestId("answer-composed")).not.toContainText("Waits");
+  await expect(page.locator(".sides")).toHaveAttribute("aria-busy", "false");
+
+  const shown = await page.evaluate(() => [...(window as unknown as { shown: Set<string> }).shown]);
+  expect(shown.filter((text) => /[kM]B of \d/.test(text)).length).toBeGreaterThan(3);
+  expect(await page.locator(".chart circle").count()).toBeGreaterThan(40);
+  expect(await page.locator(".weights li").count()).toBeGreaterThan(3);
+});
+
+test("the story: an unseen task, learning, answers, its test set, and a link for others", async ({
+  page,
+  context,
+  browser,
+}, { project }) => {
+  await openSite(page);
+  const tasks = page.getByRole("combobox", { name: "Task", exact: true });
+  await tasks.selectOption({ index: 1 });
+  expect(await tableInputs(page)).toHaveLength(10);
+
+  await learn(page);
+  await expect(page.getByTestId("chosen")).toContainText("chosen");
+  const table = page.getByRole("region", { name: "Evaluations" });
+  await page.locator("summary", { hasText: "The numbers as tables" }).click();
+  expect(await table.locator("tbody tr").count()).toBe(await page.locator(".chart circle").count());
+
+  await page.getByRole("button", { name: "Another from the test set" }).click();
+  await expect(page.getByTestId("input")).not.toBeEmpty();
+  const input = await page.getByTestId("input").inputValue();
+  const first = await answers(page, input);
+  expect(first.composed).not.toContain("Waits");
+
+  await page.getByRole("button", { name: /^Run the test/ }).click();
+  const score = /^\d+(\.\d)? % \(\d+ of \d{2,}\)$/;
+  await expect(page.getByTestId("score-composed")).toHaveText(score, { timeout: 90_000 });
+  await expect(page.getByTestId("score-base")).toHaveText(score);
+  const right = async (side: string) =>
+    Number.parseFloat((await page.getByTestId(`score-${side}`).textContent()) ?? "");
+  expect(await right("composed")).toBeGreaterThan(await right("base"));
+
+  const link = await copyLink(page, context);
+  expect(link.length).toBeLessThan(2000);
+  const example = (await tableInputs(page))[0] as string;
+  expect(decodeURIComponent(link)).not.toContain(example);
+
+  const fresh = await browser.newContext({ baseURL: project.use.baseURL ?? "" });
+  try {
+    const other = await fresh.newPage();
+    const errors: string[] = [];
+    watchErrors(other, errors);
+    await other.goto(link);
+    await expect(other.getByTestId("learn-status")).toContainText("nothing was learned here");
+    expect(await answers(other, input)).toEqual(first);
+    expect(await other.locator(".chart circle").count()).toBe(0);
+    expect(errors).toEqual([]);
+
+    // The web component takes the same recipe.
+    await other.goto(`./embed.html${new URL(link).hash}`);
+    await other.getByLabel("Input").fill(input);
+    await other.getByRole("button", { name: "Load and answer" }).click();
+    await expect(
+      other.locator("lora-loom").getByText(first.composed, { exact: true }),
+    ).toBeVisible();
+    expect(errors).toEqual([]);
+  } finally {
+    await fresh.close();
+  }
+});
+
+test("learning twice with one seed gives the same link", async ({ page, context }) => {
+  await openSite(page);
+  await learn(page);
+  const first = await copyLink(page, context);
+  await learn(page);
+  expect(await copyLink(page, context)).toBe(first);
+});
+
+test("examples go into the link only when ticked", async ({ page, context, browser }) => {
+  await openSite(page);
+  await setBudget(page, 3);
+  const edited = page.getByLabel("Output 1", { exact: true });
+  await edited.fill("quelque chose");
+  await learn(page);
+  const without = await copyLink(page, context);
+  await page.getByLabel(/Put the \d+ examples into the link/).check();
+  await expect(page.getByLabel("Link", { exact: true })).not.toHaveValue(without);
+  const link = await copyLink(page, context);
+  expect(link.length).toBeGreaterThan(without.length);
+  const fresh = await browser.newContext();
+  try {
+    const other = await fresh.newPage();
+    await other.goto(link);
+    await expect(other.getByLabel("Output 1", { exact: true })).toHaveValue("quelque chose");
+    await expect(other.getByTestId("learn-status")).toContainText("nothing was learned here");
+  } finally {
+    await fresh.close();
+  }
+});
+
+test("a stopped run ends at once and keeps the best point", async ({ page }) => {
+  await openSite(page);
+  await setBudget(page, 2000);
+  await learnButton(page).click();
+  await expect(page.getByTestId("learn-status")).toContainText(/^[5-9]\d of/);
+  const stopped = Date.now();
+  await stopButton(page).click();
+  await expect(page.getByTestId("learn-status")).toContainText("Stopped after");
+  expect(Date.now() - stopped).toBeLessThan(2000);
+  await expect(page.getByRole("button", { name: "Copy the link" })).toBeEnabled();
+  await page.getByTestId("input").fill("input : one , two");
+  await page.locator("#answers").getByRole("button", { name: "Answer", exact: true }).click();
+  await expect(page.locator(".sides")).toHaveAttribute("aria-busy", "false");
+});
+
+test("a second Learn while one runs is refused, and the first goes on", async ({ page }) => {
+  await openSite(page);
+  await setBudget(page, 2000);
+  await learnButton(page).click();
+  await expect(page.getByTestId("learn-status")).toContainText("of at most");
+  await page.getByRole("button", { name: "Learn a task now" }).click();
+  const alert = page.locator("#learn").getByRole("alert");
+  await expect(alert).toContainText("Learning did not start.");
+  await expect(alert).toContainText("still running");
+  await expect(stopButton(page)).toBeVisible();
+  await stopButton(page).click();
+  await expect(page.getByTestId("learn-status")).toContainText("Stopped after");
+});
+
+test("one's own five examples, pasted, are learned from and survive a reload", async ({ page }) => {
+  await openSite(page);
+  await setBudget(page, 5);
+  await page
+    .getByRole("combobox", { name: "Task", exact: true })
+    .selectOption({ label: "My own examples" });
+  const pairs = ["dog\tchien", "cat\tchat", "horse\tcheval", "bird\toiseau", "fish\tpoisson"];
+  await page.locator("summary", { hasText: "Paste CSV" }).click();
+  await page.getByTestId("paste").fill(pairs.map((pair) => `input : ${pair}`).join("\n"));
+  await page.getByRole("button", { name: "Use these examples" }).click();
+  await expect(page.getByLabel("Output 5", { exact: true })).toHaveValue("poisson");
+  await learn(page);
+  await page.reload();
+  await expect(page.getByLabel("Output 5", { exact: true })).toHaveValue("poisson");
+  await expect(page.getByTestId("device")).toContainText("thread");
+});
+
+test("which modules matter is measured by leaving each out", async ({ page }) => {
+  await openSite(page);
+  await learn(page);
+  await page.getByRole("button", { name: "Which modules matter?" }).click();
+  await expect(page.locator("#learn")).toContainText("how much the loss rises");
+  await expect(page.locator(".weights .rise").first()).toHaveText(/^[+−]\d/);
+});

@@ -1,0 +1,83 @@
+// What the end-to-end tests share: a page that fails on errors nobody expected, and the story's
+// steps as a person takes them.
+
+import { type BrowserContext, test as base, expect, type Page } from "@playwright/test";
+
+/** A test whose page must show no error in the console, but for those that `expectErrors` names. */
+export const test = base.extend<{ expectErrors: RegExp | null; noConsoleErrors: undefined }>({
+  expectErrors: [null, { option: true }],
+  noConsoleErrors: [
+    async ({ page, expectErrors }, use) => {
+      const errors: string[] = [];
+      watchErrors(page, errors);
+      await use(undefined);
+      expect(errors.filter((text) => !expectErrors?.test(text))).toEqual([]);
+    },
+    { auto: true },
+  ],
+});
+
+/** Collects what a page complains of. */
+export function watchErrors(page: Page, errors: string[]): void {
+  page.on("console", (message) => {
+    if (message.type() === "error" || message.type() === "warning") errors.push(message.text());
+  });
+  page.on("pageerror", (error) => errors.push(String(error)));
+}
+
+export { expect };
+
+/** Opens the site and waits until it knows the machine and the library. */
+export async function openSite(page: Page, path = "./"): Promise<void> {
+  await page.goto(path);
+  await expect(page.getByTestId("device")).toContainText("thread");
+  await expect(page.getByTestId("fetch-facts")).toContainText("MB");
+}
+
+export const learnButton = (page: Page) =>
+  page.locator("#learn").getByRole("button", { name: "Learn", exact: true });
+export const stopButton = (page: Page) =>
+  page.locator("#learn").getByRole("button", { name: "Stop", exact: true });
+
+/** Presses Learn and waits for the end of the run. */
+export async function learn(page: Page): Promise<void> {
+  await learnButton(page).click();
+  await expect(page.getByTestId("learn-status")).toContainText("Learned in", { timeout: 90_000 });
+}
+
+/** Sets the budget, which is folded away. */
+export async function setBudget(page: Page, budget: number): Promise<void> {
+  await page.locator("#learn summary", { hasText: "Options" }).click();
+  const field = page.getByRole("spinbutton", { name: "Budget" });
+  await field.fill(String(budget));
+  await field.blur();
+}
+
+/** Asks one input of both; answers with what the base and the composition say. */
+export async function answers(
+  page: Page,
+  input: string,
+): Promise<{ base: string; composed: string }> {
+  await page.getByTestId("input").fill(input);
+  await page.locator("#answers").getByRole("button", { name: "Answer", exact: true }).click();
+  await expect(page.locator(".sides")).toHaveAttribute("aria-busy", "true");
+  await expect(page.locator(".sides")).toHaveAttribute("aria-busy", "false");
+  return {
+    base: (await page.getByTestId("answer-base").textContent()) ?? "",
+    composed: (await page.getByTestId("answer-composed").textContent()) ?? "",
+  };
+}
+
+/** Copies the link as a person does, through the clipboard. */
+export async function copyLink(page: Page, context: BrowserContext): Promise<string> {
+  await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  await page.getByRole("button", { name: "Copy the link" }).click();
+  await expect(page.locator("#share").getByRole("status")).toContainText("Copied");
+  return page.evaluate(() => navigator.clipboard.readText());
+}
+
+/** The task's own examples, as the table shows them. */
+export async function tableInputs(page: Page): Promise<string[]> {
+  const cells = page.locator("#task tbody textarea");
+  return cells.evaluateAll((all) => all.map((cell) => (cell as HTMLTextAreaElement).value));
+}
