@@ -23,13 +23,13 @@ function scale(value: number): { top: number; step: number } {
   return { top: step * 4, step };
 }
 
-/** The chart; `planned` is the number of evaluations that fit without rescaling. */
+/** The chart; `planned` are the evaluations that fit without rescaling. */
 export function LossChart({
   evaluations,
   planned,
 }: {
   evaluations: Evaluation[];
-  planned: number;
+  planned: { select: number; search: number };
 }) {
   const box = useRef<HTMLDivElement>(null);
   const width = useSignal(480);
@@ -41,14 +41,16 @@ export function LossChart({
     return () => observer.disconnect();
   }, []);
 
-  const selects = evaluations.filter(({ phase }) => phase === "select").length;
+  const measured = evaluations.filter(({ phase }) => phase === "select").length;
+  const searching = evaluations.some(({ phase }) => phase === "search");
+  const selects = searching ? measured : Math.max(measured, evaluations.length && planned.select);
   const start = evaluations.find(({ weights }) => weights.every(({ weight }) => weight === 0));
   const first = evaluations[0]?.loss ?? 1;
   // Weights near the bounds can be far off: the scale follows the start, and dots above it are
   // drawn at the top edge.
   const highest = Math.max(...evaluations.map(({ loss }) => Math.min(loss, 2 * first)), 0.1);
   const { top, step } = scale(Math.max(highest, first));
-  const room = Math.max(planned, evaluations.length, EMPTY_ROOM);
+  const room = Math.max(planned.select + planned.search, evaluations.length, EMPTY_ROOM);
   const x = (number: number) => LEFT + ((number - 0.5) / room) * (width.value - LEFT - RIGHT);
   const y = (loss: number) => TOP + (1 - Math.min(loss, top) / top) * (HEIGHT - TOP - BOTTOM);
 

@@ -93,7 +93,7 @@ function statusText() {
   const result = learned.value;
   if (learning.value) {
     return last
-      ? `${last.number} of at most ${planned.value} evaluations, best loss ${loss(last.best)}, ${seconds(last.seconds)}`
+      ? `${last.number} of at most ${planned.value.select + planned.value.search} evaluations, best loss ${loss(last.best)}, ${seconds(last.seconds)}`
       : "First evaluation…";
   }
   if (result) {
@@ -269,8 +269,8 @@ function Options() {
               change({ merge: currentTarget.value as LearnOptions["merge"] })
             }
           >
-            <option value="delta">delta: Σ wᵢ·BᵢAᵢ</option>
-            <option value="lorahub">lorahub: A and B summed apart</option>
+            <option value="delta">delta: each module whole</option>
+            <option value="lorahub">lorahub: A and B apart</option>
           </select>
         </label>
         <label>

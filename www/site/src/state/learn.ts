@@ -45,8 +45,8 @@ export const learning = signal(false);
 export const evaluations = signal<Evaluation[]>([]);
 /** The modules chosen by this run, with the loss of each alone. */
 export const selected = signal<ModuleLoss[]>([]);
-/** The evaluations that the run will make at most. */
-export const planned = signal(0);
+/** The evaluations that the run will make at most: of each module alone, and of mixes. */
+export const planned = signal({ select: 0, search: 0 });
 /** What the last run came to. */
 export const learned = signal<LearnResult | null>(null);
 /** What is wrong with learning. */
@@ -117,7 +117,10 @@ export async function learn(): Promise<boolean> {
   learned.value = null;
   withoutModule.value = [];
   const chosen = options.value as LearnOptions;
-  planned.value = chosen.budget + (chosen.selection === "single-loss" ? ids.length : 0);
+  planned.value = {
+    select: chosen.selection === "single-loss" ? ids.length : 0,
+    search: chosen.budget,
+  };
   learning.value = true;
   try {
     const result = await loom.value?.learn({
