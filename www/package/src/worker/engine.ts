@@ -144,16 +144,16 @@ export async function detectCapabilities(): Promise<Capabilities> {
 /** The files of each build; written out so that bundlers find and copy them. */
 const FILES: Record<Build, { glue: () => URL; wasm: () => URL }> = {
   threads: {
-    glue: () => new URL("../../wasm/threads/loraloom.js", import.meta.url),
-    wasm: () => new URL("../../wasm/threads/loraloom_bg.wasm", import.meta.url),
+    glue: () => new URL("../wasm/threads/loraloom.js", import.meta.url),
+    wasm: () => new URL("../wasm/threads/loraloom_bg.wasm", import.meta.url),
   },
   relaxed: {
-    glue: () => new URL("../../wasm/relaxed/loraloom.js", import.meta.url),
-    wasm: () => new URL("../../wasm/relaxed/loraloom_bg.wasm", import.meta.url),
+    glue: () => new URL("../wasm/relaxed/loraloom.js", import.meta.url),
+    wasm: () => new URL("../wasm/relaxed/loraloom_bg.wasm", import.meta.url),
   },
   simd128: {
-    glue: () => new URL("../../wasm/simd128/loraloom.js", import.meta.url),
-    wasm: () => new URL("../../wasm/simd128/loraloom_bg.wasm", import.meta.url),
+    glue: () => new URL("../wasm/simd128/loraloom.js", import.meta.url),
+    wasm: () => new URL("../wasm/simd128/loraloom_bg.wasm", import.meta.url),
   },
 };
 

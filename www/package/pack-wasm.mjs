@@ -1,0 +1,46 @@
+// Puts the wasm builds into dist/wasm, each with its glue in one file: bundlers copy a file named by
+// `new URL(…, import.meta.url)` as it is, and would lose what it imports.
+
+import { copyFile, mkdir, readFile, rm } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { rolldown } from "rolldown";
+
+const from = new URL("./wasm/", import.meta.url);
+const to = new URL("./dist/wasm/", import.meta.url);
+
+/** The thread pool's helper still starts its threads by arguments that wasm-bindgen warns of. */
+const currentArguments = {
+  name: "current-arguments",
+  transform: {
+    filter: { id: /workerHelpers/ },
+    handler(code) {
+      const old = "pkg.default(data.module, data.memory)";
+      if (!code.includes(old)) return null;
+      return code.replace(old, "pkg.default({ module_or_path: data.module, memory: data.memory })");
+    },
+  },
+};
+
+await rm(to, { recursive: true, force: true });
+for (const build of ["threads", "relaxed", "simd128"]) {
+  const folder = new URL(`${build}/`, from);
+  const wasm = new URL("loraloom_bg.wasm", folder);
+  await readFile(wasm).catch(() => {
+    throw new Error(`${fileURLToPath(wasm)} is missing: run pkg-scripts/build --wasm-only first.`);
+  });
+  const out = new URL(`${build}/`, to);
+  await mkdir(out, { recursive: true });
+  const bundle = await rolldown({
+    input: fileURLToPath(new URL("loraloom.js", folder)),
+    plugins: [currentArguments],
+    // The helper keeps its workers in a variable that nothing reads, so that Firefox keeps them alive.
+    treeshake: false,
+  });
+  await bundle.write({
+    dir: fileURLToPath(out),
+    entryFileNames: "loraloom.js",
+    minify: { compress: false, mangle: false, codegen: true },
+  });
+  await bundle.close();
+  await copyFile(wasm, new URL("loraloom_bg.wasm", out));
+}
