@@ -18,6 +18,7 @@ import {
   options,
   planned,
   stopLearning,
+  wholeLoss,
   withoutModule,
 } from "../state/learn.js";
 import { busy, libraryModules, loom } from "../state/session.js";
@@ -78,7 +79,7 @@ export function LearnPart() {
           weights={bestWeights.value}
           name={title}
           without={withoutModule.value}
-          reference={learned.value?.loss ?? null}
+          reference={wholeLoss.value}
         />
         <LeaveOneOut />
       </figure>

@@ -55,6 +55,8 @@ export const learnError = signal<ErrorReport | null>(null);
 export const composition = signal<Composition | null>(null);
 /** The loss of the composition without each module. */
 export const withoutModule = signal<ModuleLoss[]>([]);
+/** The loss of the whole composition, to compare those with: without the penalty on the weights. */
+export const wholeLoss = signal<number | null>(null);
 /** How many modules were left out so far, while that is being measured. */
 export const leavingOut = signal<{ done: number; total: number } | null>(null);
 
@@ -163,6 +165,7 @@ export async function leaveOneOut(): Promise<void> {
   leavingOut.value = { done: 0, total: used.length };
   learnError.value = null;
   try {
+    wholeLoss.value = (await loom.value.score(examples, composition.value)).loss;
     withoutModule.value = await loom.value.leaveOneOut(
       examples,
       { ...composition.value, modules: used },

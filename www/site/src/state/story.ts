@@ -115,11 +115,14 @@ export function keepLinkFresh(): void {
         address.hash = fragment;
         link.value = address.href;
         shareError.value = null;
+        // A reload then restores what was learned.
+        history.replaceState(null, "", address);
       },
       (error) => {
         if (asked !== latest) return;
         link.value = null;
         shareError.value = asReport(error);
+        history.replaceState(null, "", location.pathname + location.search);
       },
     );
   });
