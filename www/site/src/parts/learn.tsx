@@ -4,7 +4,7 @@ import { computed } from "@preact/signals";
 import type { LearnOptions } from "loraloom";
 import { LossChart } from "../charts/loss-chart.js";
 import { WeightBars } from "../charts/weight-bars.js";
-import { count, loss, seconds, weight } from "../format.js";
+import { bytes, count, loss, seconds, weight } from "../format.js";
 import {
   bestWeights,
   changedOptions,
@@ -21,7 +21,7 @@ import {
   wholeLoss,
   withoutModule,
 } from "../state/learn.js";
-import { busy, libraryModules, loom } from "../state/session.js";
+import { busy, libraryModules, loom, progress } from "../state/session.js";
 import { learnAndKeep, restored } from "../state/story.js";
 import { Bar, Part, Problem, Term } from "./common.js";
 
@@ -92,6 +92,8 @@ export function LearnPart() {
 function statusText() {
   const last = evaluations.value.at(-1);
   const result = learned.value;
+  const running = progress.value;
+  if (running) return `Loading: ${bytes(running.overallLoaded)} of ${bytes(running.overallTotal)}`;
   if (learning.value) {
     return last
       ? `${last.number} of at most ${planned.value.select + planned.value.search} evaluations, best loss ${loss(last.best)}, ${seconds(last.seconds)}`
