@@ -7,27 +7,22 @@ import type {
   Device,
   ErrorReport,
   Evaluation,
+  Event,
   Example,
+  ExamplesFormat,
   Generated,
   LearnOptions,
   LearnResult,
   ModuleInfo,
+  ModuleLoss,
   Precision,
   Recipe,
   Registry,
-  TestResult,
-} from "./generated/protocol.js";
-import type {
-  Answers,
-  Event,
-  ExamplesFormat,
-  FromWorker,
-  ModuleLoss,
-  Progress,
   Request,
   Score,
-  ToWorker,
-} from "./messages.js";
+  TestResult,
+} from "./generated/protocol.js";
+import type { Answers, FromWorker, Progress, ToWorker } from "./messages.js";
 
 /** The part of a `Worker` that the client uses. */
 export interface WorkerLike {

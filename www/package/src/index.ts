@@ -20,13 +20,4 @@ export {
 } from "./client.js";
 export { LoraLoomError } from "./errors.js";
 export type * from "./generated/protocol.js";
-export type {
-  Event,
-  ExamplesFormat,
-  FromWorker,
-  ModuleLoss,
-  Progress,
-  Request,
-  Score,
-  ToWorker,
-} from "./messages.js";
+export type { FromWorker, Progress, ToWorker } from "./messages.js";

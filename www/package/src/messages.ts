@@ -2,91 +2,19 @@
 
 import type {
   BaseInfo,
-  Composition,
-  Device,
   ErrorReport,
-  Evaluation,
+  Event,
   Example,
   Generated,
-  LearnOptions,
+  Inspected,
   LearnResult,
   ModuleInfo,
-  Precision,
+  ModuleLoss,
   Recipe,
-  Registry,
+  Request,
+  Score,
   TestResult,
 } from "./generated/protocol.js";
-
-/** What is known before any model is downloaded. */
-export type Inspected = {
-  /** The registry, checked. */
-  registry: Registry;
-  /** The wasm build picked on this machine, and why. */
-  device: Device;
-  /** The options that `learn` uses where none are given. */
-  defaults: LearnOptions;
-  /** The options of the published method. */
-  published: LearnOptions;
-};
-
-/** The loss of one module alone, or of the composition without it. */
-export type ModuleLoss = { id: string; loss: number };
-
-/** The loss over the examples and of each, as the mean cross-entropy of the output's tokens. */
-export type Score = { loss: number; examples: { loss: number; tokens: number }[] };
-
-/** Formats in which examples can be pasted. */
-export type ExamplesFormat = "auto" | "jsonl" | "csv" | "tsv";
-
-/** What the page asks of the worker. */
-export type Request =
-  | {
-      kind: "inspect";
-      registryUrl: string;
-      threads: number | null;
-      wasmUrl: string | null;
-      stallSeconds: number;
-    }
-  | { kind: "open"; baseId: string | null; precision: Precision }
-  | { kind: "loadModules"; ids: string[] }
-  | { kind: "addModule"; id: string; config: Uint8Array; weights: Uint8Array }
-  | { kind: "learn"; examples: Example[]; modules: string[]; options: LearnOptions }
-  | { kind: "leaveOneOut"; examples: Example[]; composition: Composition }
-  | {
-      kind: "generate";
-      input: string;
-      composition: Composition | null;
-      maxNewTokens: number;
-    }
-  | {
-      kind: "test";
-      examples: Example[];
-      composition: Composition | null;
-      maxNewTokens: number;
-    }
-  | { kind: "score"; examples: Example[]; composition: Composition | null }
-  | { kind: "fetchTest"; taskId: string }
-  | { kind: "parseExamples"; text: string; format: ExamplesFormat }
-  | { kind: "encodeRecipe"; recipe: Recipe }
-  | { kind: "decodeRecipe"; fragment: string }
-  | { kind: "memory" };
-
-/** What the worker reports while a request runs. */
-export type Event =
-  | {
-      kind: "progress";
-      file: string;
-      loaded: number;
-      total: number;
-      overallLoaded: number;
-      overallTotal: number;
-      cached: boolean;
-    }
-  | { kind: "stage"; text: string }
-  | { kind: "selected"; modules: ModuleLoss[] }
-  | { kind: "evaluation"; evaluation: Evaluation }
-  | { kind: "token"; text: string }
-  | { kind: "tested"; done: number; total: number; correct: number };
 
 /** The progress of a download, in bytes; files from the cache report too. */
 export type Progress = Extract<Event, { kind: "progress" }>;

@@ -33,9 +33,8 @@ function localWorker(): WorkerLike {
       threads: false,
       isolated: false,
       hardwareConcurrency: 1,
-      memoryBytes: 0,
     }),
-    loadEngine: async () => fakeModule,
+    loadEngine: async () => ({ module: fakeModule, memoryBytes: 65536 }),
     openCache: cache.openCache,
   });
   const worker: WorkerLike = {
@@ -107,7 +106,7 @@ describe("LoraLoom", () => {
     const counts: number[] = [];
     const tested = await loom.test({ examples, onTested: ({ done }) => counts.push(done) });
     expect(tested.correct).toBe(5);
-    expect(counts).toEqual([1, 2, 3, 4]);
+    expect(counts).toEqual([1, 2, 3, 4, 5]);
   });
 
   test("measures the loss without each module", async () => {

@@ -1,7 +1,7 @@
 // Downloads: progress, the hash, the cache, and every way in which a server can fail.
 
 import { afterEach, describe, expect, test, vi } from "vitest";
-import type { Event } from "../src/messages.js";
+import type { Event } from "../src/generated/protocol.js";
 import { type DownloadContext, fetchFiles, fetchRegistry } from "../src/worker/download.js";
 import { fakeModule, files, registry } from "./fake-engine.js";
 import { memoryCache, ORIGIN, serveLibrary, stalledBody } from "./server.js";

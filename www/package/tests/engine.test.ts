@@ -9,7 +9,6 @@ const full: Capabilities = {
   threads: true,
   isolated: true,
   hardwareConcurrency: 4,
-  memoryBytes: 0,
 };
 
 describe("chooseBuild", () => {

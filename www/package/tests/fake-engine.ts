@@ -182,20 +182,14 @@ export class FakeEngine implements Engine {
   testStep() {
     this.#at++;
     const counts = { done: this.#at, total: FakeEngine.steps, correct: this.#at };
-    return {
-      ...counts,
-      result:
-        this.#at >= FakeEngine.steps
-          ? {
-              exactMatch: 100,
-              correct: this.#at,
-              total: this.#at,
-              seconds: 0,
-              complete: true,
-              answers: [],
-            }
-          : null,
-    };
+    return { ...counts, result: this.#at >= FakeEngine.steps ? this.#tested(true) : null };
+  }
+  stopTest() {
+    return this.#tested(false);
+  }
+  #tested(complete: boolean) {
+    const counts = { exactMatch: 100, correct: this.#at, total: this.#at };
+    return { ...counts, seconds: 0, complete, answers: [] };
   }
   stop() {
     this.#stopped = true;
@@ -210,7 +204,7 @@ export class FakeEngine implements Engine {
 
 /** The glue of a wasm build, with the engine above. */
 export const fakeModule: EngineModule = {
-  default: async () => undefined,
+  default: async () => ({ memory: new WebAssembly.Memory({ initial: 1 }) }),
   Engine: FakeEngine,
   Sha256: class {
     readonly #hash = createHash("sha256");

@@ -1,5 +1,5 @@
 // The types that cross between the page, the worker and the wasm engine.
-// Generated from the crate's `protocol` module: change them there.
+// Generated from the crate by pkg-scripts/generate-types: change them there.
 
 export type Example = { input: string; output: string };
 export type Merge = "lorahub" | "delta";
@@ -28,3 +28,57 @@ export type RegistryBase = { id: string; title: string; description: string; lic
 export type RegistryModule = { id: string; title: string; task: string; example: Example; base: string; rank: number; targets: string[]; files: { config: RegistryFile; weights: RegistryFile }; licence: string; tags: string[]; result?: { exact_match: number; base_exact_match: number } };
 export type RegistryTask = { id: string; title: string; description: string; why_unseen: string; set: "settings" | "table"; instruction_shown: boolean; examples: Example[]; test: RegistryFile };
 export type Registry = { version: number; title: string; bases: RegistryBase[]; modules: RegistryModule[]; tasks: RegistryTask[] };
+
+export type ExamplesFormat = "auto" | "jsonl" | "csv" | "tsv";
+export type ModuleLoss = { id: string; loss: number };
+export type ExampleScore = { loss: number; tokens: number };
+export type Score = { loss: number; examples: ExampleScore[] };
+export type Inspected = { registry: Registry; device: Device; defaults: LearnOptions; published: LearnOptions };
+export type Request =
+  | {
+      kind: "inspect";
+      registryUrl: string;
+      threads: number | null;
+      wasmUrl: string | null;
+      stallSeconds: number;
+    }
+  | { kind: "open"; baseId: string | null; precision: Precision }
+  | { kind: "loadModules"; ids: string[] }
+  | { kind: "addModule"; id: string; config: Uint8Array; weights: Uint8Array }
+  | { kind: "learn"; examples: Example[]; modules: string[]; options: LearnOptions }
+  | { kind: "leaveOneOut"; examples: Example[]; composition: Composition }
+  | {
+      kind: "generate";
+      input: string;
+      composition: Composition | null;
+      maxNewTokens: number;
+    }
+  | {
+      kind: "test";
+      examples: Example[];
+      composition: Composition | null;
+      maxNewTokens: number;
+    }
+  | { kind: "score"; examples: Example[]; composition: Composition | null }
+  | { kind: "fetchTest"; taskId: string }
+  | { kind: "parseExamples"; text: string; format: ExamplesFormat }
+  | { kind: "encodeRecipe"; recipe: Recipe }
+  | { kind: "decodeRecipe"; fragment: string }
+  | { kind: "memory" };
+
+export type Event =
+  | {
+      kind: "progress";
+      file: string;
+      loaded: number;
+      total: number;
+      overallLoaded: number;
+      overallTotal: number;
+      cached: boolean;
+    }
+  | { kind: "stage"; text: string }
+  | { kind: "selected"; modules: ModuleLoss[] }
+  | { kind: "evaluation"; evaluation: Evaluation }
+  | { kind: "token"; text: string }
+  | { kind: "tested"; done: number; total: number; correct: number };
+

@@ -1,8 +1,7 @@
 // Fetches the registry's files: progress in bytes, resumed after a stall, checked against their
 // hashes, and kept in the browser's cache under those hashes.
 
-import type { ErrorReport, RegistryFile } from "../generated/protocol.js";
-import type { Event } from "../messages.js";
+import type { ErrorReport, Event, RegistryFile } from "../generated/protocol.js";
 import type { Hasher } from "./engine.js";
 
 /** The name of the browser cache. */

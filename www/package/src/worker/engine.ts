@@ -7,16 +7,18 @@ import type {
   Device,
   Evaluation,
   Example,
+  ExamplesFormat,
   Generated,
   LearnOptions,
   LearnResult,
   ModuleInfo,
+  ModuleLoss,
   Precision,
   Recipe,
   Registry,
+  Score,
   TestResult,
 } from "../generated/protocol.js";
-import type { ExamplesFormat, ModuleLoss, Score } from "../messages.js";
 
 /** One engine: a base model, the modules added to it, and at most one running piece of work. */
 export interface Engine {
@@ -42,6 +44,7 @@ export interface Engine {
   generationStep(): { text: string; result: Generated | null };
   startTest(examples: Example[], composition: Composition | null, maxNewTokens: number): void;
   testStep(): { done: number; total: number; correct: number; result: TestResult | null };
+  stopTest(): TestResult;
   stop(): void;
   score(examples: Example[], composition: Composition | null): Score;
   memoryBytes(): number;
@@ -55,7 +58,7 @@ export interface Hasher {
 
 /** What the glue module of a wasm build exports. */
 export interface EngineModule {
-  default(options: { module_or_path: URL | string }): Promise<unknown>;
+  default(options: { module_or_path: URL | string }): Promise<{ memory: WebAssembly.Memory }>;
   Engine: new () => Engine;
   Sha256: new () => Hasher;
   parseRegistry(bytes: Uint8Array): Registry;
@@ -75,6 +78,12 @@ export interface Capabilities {
   threads: boolean;
   isolated: boolean;
   hardwareConcurrency: number;
+}
+
+/** A build that runs. */
+export interface LoadedEngine {
+  module: EngineModule;
+  /** Bytes of WebAssembly memory that it starts with. */
   memoryBytes: number;
 }
 
@@ -88,7 +97,8 @@ const MOST_THREADS = 8;
  * @throws an error report where the browser has no WebAssembly SIMD at all
  */
 export function chooseBuild(capabilities: Capabilities, asked: number | null): Device {
-  const { simd, relaxedSimd, isolated, memoryBytes } = capabilities;
+  const { simd, relaxedSimd, isolated } = capabilities;
+  const memoryBytes = 0;
   if (!simd) {
     throw {
       what: "This browser cannot run the model.",
@@ -130,14 +140,12 @@ export function chooseBuild(capabilities: Capabilities, asked: number | null): D
 export async function detectCapabilities(): Promise<Capabilities> {
   const { relaxedSimd, simd, threads } = await import("wasm-feature-detect");
   const found = await Promise.all([simd(), relaxedSimd(), threads()]);
-  const { deviceMemory } = navigator as Navigator & { deviceMemory?: number };
   return {
     simd: found[0],
     relaxedSimd: found[1],
     threads: found[2],
     isolated: globalThis.crossOriginIsolated === true,
     hardwareConcurrency: navigator.hardwareConcurrency,
-    memoryBytes: (deviceMemory ?? 0) * 2 ** 30,
   };
 }
 
@@ -163,15 +171,16 @@ const FILES: Record<Build, { glue: () => URL; wasm: () => URL }> = {
  * @param wasmUrl the folder that holds `threads/`, `relaxed/` and `simd128/`; null for the
  * package's own files
  */
-export async function loadEngine(device: Device, wasmUrl: string | null): Promise<EngineModule> {
+export async function loadEngine(device: Device, wasmUrl: string | null): Promise<LoadedEngine> {
   const files = FILES[device.build];
   const glue = wasmUrl ? new URL(`${device.build}/loraloom.js`, wasmUrl) : files.glue();
   const wasm = wasmUrl ? new URL(`${device.build}/loraloom_bg.wasm`, wasmUrl) : files.wasm();
   let module: EngineModule;
+  let memory: WebAssembly.Memory;
   try {
     // The address is known only at run time, so bundlers must leave this import alone.
     module = await import(/* @vite-ignore */ /* webpackIgnore: true */ glue.href);
-    await module.default({ module_or_path: wasm });
+    ({ memory } = await module.default({ module_or_path: wasm }));
   } catch (error) {
     throw {
       what: "The engine could not be loaded.",
@@ -182,5 +191,5 @@ export async function loadEngine(device: Device, wasmUrl: string | null): Promis
   if (device.build === "threads" && module.initThreadPool) {
     await module.initThreadPool(device.threads);
   }
-  return module;
+  return { module, memoryBytes: memory.buffer.byteLength };
 }

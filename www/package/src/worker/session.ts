@@ -5,21 +5,25 @@ import type {
   Composition,
   Device,
   ErrorReport,
+  Event,
   Example,
+  Inspected,
   LearnResult,
   ModuleInfo,
+  ModuleLoss,
   Registry,
   RegistryFile,
+  Request,
 } from "../generated/protocol.js";
-import type { Answers, Event, Inspected, ModuleLoss, Request } from "../messages.js";
+import type { Answers } from "../messages.js";
 import { type DownloadContext, fetchFiles, fetchRegistry, type Wanted } from "./download.js";
-import type { Capabilities, Engine, EngineModule } from "./engine.js";
+import type { Capabilities, Engine, EngineModule, LoadedEngine } from "./engine.js";
 import { chooseBuild } from "./engine.js";
 
 /** What a session takes from outside: replaced in unit tests. */
 export interface Surroundings {
   detectCapabilities(): Promise<Capabilities>;
-  loadEngine(device: Device, wasmUrl: string | null): Promise<EngineModule>;
+  loadEngine(device: Device, wasmUrl: string | null): Promise<LoadedEngine>;
   openCache?: () => Promise<Cache | null>;
 }
 
@@ -160,17 +164,19 @@ export class Session {
   async #inspect(request: Extract<Request, { kind: "inspect" }>, task: Task): Promise<Inspected> {
     const device = chooseBuild(await this.#around.detectCapabilities(), request.threads);
     task.onEvent({ kind: "stage", text: "Starting the engine" });
-    this.#module = await this.#around.loadEngine(device, request.wasmUrl);
+    const { module, memoryBytes } = await this.#around.loadEngine(device, request.wasmUrl);
+    this.#module = module;
+    device.memoryBytes = memoryBytes;
     this.#stallSeconds = request.stallSeconds;
     task.onEvent({ kind: "stage", text: "Reading the module library" });
     const bytes = await fetchRegistry(request.registryUrl, this.#download(task));
-    this.#registry = this.#module.parseRegistry(bytes);
+    this.#registry = module.parseRegistry(bytes);
     this.#registryUrl = request.registryUrl;
     return {
       registry: this.#registry,
       device,
-      defaults: this.#module.defaultLearnOptions(),
-      published: this.#module.publishedLearnOptions(),
+      defaults: module.defaultLearnOptions(),
+      published: module.publishedLearnOptions(),
     };
   }
 
@@ -315,26 +321,13 @@ export class Session {
     task: Task,
   ) {
     const engine = this.#ready();
-    const started = performance.now();
     engine.startTest(examples, composition, maxNewTokens);
-    let last = { done: 0, correct: 0 };
     for (;;) {
       await nextTurn();
-      if (task.signal.aborted) {
-        engine.stop();
-        return {
-          exactMatch: last.done ? (100 * last.correct) / last.done : 0,
-          correct: last.correct,
-          total: last.done,
-          seconds: (performance.now() - started) / 1000,
-          complete: false,
-          answers: [],
-        };
-      }
+      if (task.signal.aborted) return engine.stopTest();
       const { result, ...counts } = engine.testStep();
+      task.onEvent({ kind: "tested", ...counts });
       if (result) return result;
-      if (counts.done !== last.done) task.onEvent({ kind: "tested", ...counts });
-      last = counts;
     }
   }
 

@@ -108,6 +108,9 @@ function Loading() {
   );
 }
 
+/** Gigabytes of the machine, in the steps in which a browser tells them; not all do. */
+const { deviceMemory } = navigator as Navigator & { deviceMemory?: number };
+
 function Facts() {
   const model = registryBase.value;
   const modules = libraryModules.value;
@@ -152,7 +155,7 @@ function Facts() {
                 {device.simd === "relaxed" ? "relaxed SIMD" : "SIMD"}
               </strong>{" "}
               (build “{device.build}”): {device.reason}.{" "}
-              {device.memoryBytes > 0 && `Memory: ${device.memoryBytes / 2 ** 30} GB or more. `}
+              {deviceMemory && `Memory: ${deviceMemory} GB or more. `}
               {memory.value > 0
                 ? `The engine holds ${bytes(memory.value)} now.`
                 : model && `The engine will need about ${bytes(2 * modelBytes + 2 * moduleBytes)}.`}
