@@ -2,19 +2,24 @@
 //! answers with a [`FormatError`] that names what was expected and what was found; none panics on
 //! any input.
 
+mod bytes;
 mod examples;
+mod gguf;
 mod linear_id;
 mod peft;
 mod safetensors;
 mod tensor;
 mod tokenizer;
+mod torch;
 
 pub use examples::{Example, ExamplesFormat, parse_examples};
+pub use gguf::GgufFile;
 pub use linear_id::{LinearId, LinearKind, Stack};
 pub use peft::{AdapterConfig, PeftAdapter, PeftLayer};
 pub use safetensors::SafetensorsFile;
 pub use tensor::{Dtype, TensorSource, TensorView};
 pub use tokenizer::{TextStream, Tokenizer};
+pub use torch::TorchFile;
 
 /// What went wrong while a file was read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

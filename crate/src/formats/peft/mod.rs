@@ -5,7 +5,7 @@ mod config;
 
 use std::collections::BTreeMap;
 
-use super::{FormatError, LinearId, SafetensorsFile, TensorSource, TensorView, excerpt};
+use super::{FormatError, LinearId, SafetensorsFile, TensorSource, TensorView, TorchFile, excerpt};
 pub use config::AdapterConfig;
 use config::CONFIG;
 
@@ -57,14 +57,18 @@ enum Half {
 }
 
 impl PeftAdapter {
-    /// Reads a PEFT folder from its two files, `adapter_config.json` and
-    /// `adapter_model.safetensors`.
+    /// Reads a PEFT folder from its two files. `weights` is `adapter_model.safetensors` or
+    /// `adapter_model.bin`, told apart by content.
     ///
     /// # Errors
     /// A [`FormatError`] naming the field or tensor that is not valid, not supported, or missing.
     pub fn parse(config: &[u8], weights: Vec<u8>) -> Result<Self, FormatError> {
         let config = AdapterConfig::parse(config)?;
-        Self::from_source(config, &SafetensorsFile::parse(weights)?)
+        if TorchFile::recognises(&weights) {
+            Self::from_source(config, &TorchFile::parse(weights)?)
+        } else {
+            Self::from_source(config, &SafetensorsFile::parse(weights)?)
+        }
     }
 
     /// Reads an adapter from tensors that are already parsed.

@@ -1,0 +1,363 @@
+//! Reading GGUF, llama.cpp's file format, versions 2 and 3. Tensors are found under Hugging Face's
+//! names, whether the file was written by llama.cpp (`enc.blk.0.attn_q.weight`) or by candle's
+//! quantiser (plain Hugging Face names).
+//!
+//! The reader is written here: candle-core's allocates what the header's counts ask for, and brings
+//! its whole tensor library into the WebAssembly module.
+//!
+//! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use super::bytes::ByteReader;
+use super::{Dtype, FormatError, TensorSource, TensorView, excerpt};
+
+const FORMAT: &str = "GGUF";
+const MAGIC: &[u8; 4] = b"GGUF";
+/// Where tensors start, unless the metadata says otherwise.
+const DEFAULT_ALIGNMENT: u64 = 32;
+/// The most tensors read; Flan-T5-XXL has 560.
+const MAX_TENSORS: u64 = 1 << 16;
+/// The most metadata entries read; files carry some tens.
+const MAX_METADATA: u64 = 1 << 16;
+/// The longest name of a tensor (llama.cpp's own limit is 64).
+const MAX_NAME_BYTES: u64 = 256;
+/// The most dimensions of a tensor (llama.cpp's own limit).
+const MAX_DIMENSIONS: u32 = 4;
+/// How deep arrays of arrays may be nested in the metadata.
+const MAX_NESTING: usize = 4;
+/// The architectures that llama.cpp writes for T5. candle's quantiser writes none.
+const ARCHITECTURES: [&str; 2] = ["t5", "t5encoder"];
+
+/// Type numbers of metadata values.
+mod value_type {
+    pub const UINT32: u32 = 4;
+    pub const STRING: u32 = 8;
+    pub const ARRAY: u32 = 9;
+
+    /// Bytes of a value of a type that has a fixed size.
+    pub fn size(kind: u32) -> Option<u64> {
+        match kind {
+            0 | 1 | 7 => Some(1),
+            2 | 3 => Some(2),
+            4..=6 => Some(4),
+            10..=12 => Some(8),
+            _ => None,
+        }
+    }
+}
+
+/// Where one tensor lies.
+#[derive(Debug)]
+struct Entry {
+    /// Type number of the elements (`ggml_type`).
+    kind: u32,
+    shape: Vec<usize>,
+    /// Within the file; empty if the element type is not supported.
+    range: Range<usize>,
+}
+
+/// A parsed GGUF file that owns its bytes.
+#[derive(Debug)]
+pub struct GgufFile {
+    bytes: Vec<u8>,
+    entries: BTreeMap<String, Entry>,
+}
+
+impl GgufFile {
+    /// Whether the bytes start as a GGUF file does.
+    pub fn recognises(bytes: &[u8]) -> bool {
+        bytes.starts_with(MAGIC)
+    }
+
+    /// Checks the header and that every tensor of a supported type lies within the file.
+    ///
+    /// # Errors
+    /// [`FormatError::Truncated`] if the file is shorter than its header says,
+    /// [`FormatError::Invalid`] or [`FormatError::Unsupported`] naming what is wrong.
+    pub fn parse(bytes: Vec<u8>) -> Result<Self, FormatError> {
+        let mut reader = ByteReader::new(FORMAT, &bytes);
+        if reader.take(4, "the magic number")? != MAGIC {
+            return Err(invalid("the magic number", "GGUF", excerpt_bytes(&bytes[..4])));
+        }
+        let version = reader.u32("the version")?;
+        if !(2..=3).contains(&version) {
+            return Err(FormatError::Unsupported {
+                what: format!("version {version} of GGUF"),
+                reason: "versions 2 and 3, little-endian, are read; convert the model again".into(),
+            });
+        }
+        let tensors = count(&mut reader, "the number of tensors", MAX_TENSORS)?;
+        let metadata = count(&mut reader, "the number of metadata entries", MAX_METADATA)?;
+
+        let alignment = read_metadata(&mut reader, metadata)?;
+        let mut headers = Vec::new();
+        for _ in 0..tensors {
+            headers.push(read_header(&mut reader)?);
+        }
+        let data_start = (reader.position() as u64).next_multiple_of(alignment);
+        let names: BTreeSet<String> = headers.iter().map(|(name, ..)| name.clone()).collect();
+        let mut entries = BTreeMap::new();
+        for (name, kind, shape, offset) in headers {
+            if offset % alignment != 0 {
+                return Err(invalid(
+                    &format!("the offset of {}", excerpt(&name)),
+                    &format!("a multiple of {alignment}"),
+                    offset.to_string(),
+                ));
+            }
+            let range = match dtype(kind) {
+                None => 0..0,
+                Some(dtype) => range(&name, dtype, &shape, data_start, offset, bytes.len())?,
+            };
+            let hugging_face = hugging_face_name(&name, &names);
+            if entries.insert(hugging_face.clone(), Entry { kind, shape, range }).is_some() {
+                return Err(invalid(
+                    "the name of each tensor",
+                    "used once",
+                    format!("{} twice", excerpt(&hugging_face)),
+                ));
+            }
+        }
+        Ok(Self { bytes, entries })
+    }
+}
+
+impl TensorSource for GgufFile {
+    fn names(&self) -> Vec<String> {
+        self.entries.keys().cloned().collect()
+    }
+
+    fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>, FormatError> {
+        let Some(entry) = self.entries.get(name) else { return Ok(None) };
+        let dtype = dtype(entry.kind).ok_or_else(|| FormatError::Unsupported {
+            what: format!("tensor {} of type {}", excerpt(name), kind_name(entry.kind)),
+            reason: "GGUF weights are read from F32, F16, BF16 and Q8_0; quantise to Q8_0".into(),
+        })?;
+        Ok(Some(TensorView {
+            name: name.into(),
+            dtype,
+            shape: entry.shape.clone(),
+            bytes: &self.bytes[entry.range.clone()],
+        }))
+    }
+}
+
+/// Element types, by their number in `ggml_type`.
+fn dtype(kind: u32) -> Option<Dtype> {
+    match kind {
+        0 => Some(Dtype::F32),
+        1 => Some(Dtype::F16),
+        8 => Some(Dtype::Q8_0),
+        30 => Some(Dtype::BF16),
+        _ => None,
+    }
+}
+
+/// Names of the element types that a person is likely to meet.
+fn kind_name(kind: u32) -> String {
+    let name = match kind {
+        2 => "Q4_0",
+        3 => "Q4_1",
+        6 => "Q5_0",
+        7 => "Q5_1",
+        9 => "Q8_1",
+        10 => "Q2_K",
+        11 => "Q3_K",
+        12 => "Q4_K",
+        13 => "Q5_K",
+        14 => "Q6_K",
+        15 => "Q8_K",
+        28 => "F64",
+        _ => return format!("number {kind}"),
+    };
+    name.into()
+}
+
+/// Reads the metadata and returns the alignment of the tensors.
+fn read_metadata(reader: &mut ByteReader<'_>, entries: u64) -> Result<u64, FormatError> {
+    let mut alignment = DEFAULT_ALIGNMENT;
+    for _ in 0..entries {
+        let key = read_string(reader, u64::MAX, "a metadata key")?;
+        let kind = reader.u32("a metadata type")?;
+        match (key, kind) {
+            (b"general.alignment", value_type::UINT32) => {
+                alignment = u64::from(reader.u32("general.alignment")?);
+                if !alignment.is_power_of_two() || alignment > 1 << 20 {
+                    return Err(invalid(
+                        "general.alignment",
+                        "a power of two up to a mebibyte",
+                        alignment.to_string(),
+                    ));
+                }
+            }
+            (b"general.architecture", value_type::STRING) => {
+                let name = read_string(reader, u64::MAX, "general.architecture")?;
+                if !ARCHITECTURES.iter().any(|known| known.as_bytes() == name) {
+                    return Err(FormatError::Unsupported {
+                        what: format!("a model of architecture {}", excerpt_bytes(name)),
+                        reason: "this program runs T5 and Flan-T5".into(),
+                    });
+                }
+            }
+            (_, kind) => skip_value(reader, kind, 0)?,
+        }
+    }
+    Ok(alignment)
+}
+
+fn skip_value(reader: &mut ByteReader<'_>, kind: u32, nesting: usize) -> Result<(), FormatError> {
+    const WHAT: &str = "a metadata value";
+    if let Some(size) = value_type::size(kind) {
+        return reader.take(size, WHAT).map(|_| ());
+    }
+    match kind {
+        value_type::STRING => read_string(reader, u64::MAX, WHAT).map(|_| ()),
+        value_type::ARRAY if nesting < MAX_NESTING => {
+            let kind = reader.u32(WHAT)?;
+            let length = reader.u64(WHAT)?;
+            if let Some(size) = value_type::size(kind) {
+                return reader.take(size.saturating_mul(length), WHAT).map(|_| ());
+            }
+            // Every element takes at least the 8 bytes of its own length, so this ends with the file.
+            for _ in 0..length {
+                skip_value(reader, kind, nesting + 1)?;
+            }
+            Ok(())
+        }
+        _ => Err(invalid(
+            "a metadata type",
+            &format!("0 to 12, nested at most {MAX_NESTING} deep"),
+            kind.to_string(),
+        )),
+    }
+}
+
+/// One tensor's name, type number, shape and offset within the data.
+type Header = (String, u32, Vec<usize>, u64);
+
+fn read_header(reader: &mut ByteReader<'_>) -> Result<Header, FormatError> {
+    let name = read_string(reader, MAX_NAME_BYTES, "a tensor's name")?;
+    let name = std::str::from_utf8(name)
+        .map_err(|_| invalid("a tensor's name", "text in UTF-8", excerpt_bytes(name)))?
+        .to_owned();
+    let dimensions = reader.u32("a tensor's dimensions")?;
+    if dimensions > MAX_DIMENSIONS {
+        return Err(invalid(
+            &format!("the dimensions of {}", excerpt(&name)),
+            &format!("at most {MAX_DIMENSIONS}"),
+            dimensions.to_string(),
+        ));
+    }
+    let mut shape = Vec::new();
+    for _ in 0..dimensions {
+        let size = reader.u64("a tensor's dimensions")?;
+        shape.push(usize::try_from(size).map_err(|_| too_large(&name))?);
+    }
+    // GGUF starts with the dimension whose elements are next to each other, PyTorch ends with it.
+    shape.reverse();
+    let kind = reader.u32("a tensor's type")?;
+    Ok((name, kind, shape, reader.u64("a tensor's offset")?))
+}
+
+fn range(
+    name: &str,
+    dtype: Dtype,
+    shape: &[usize],
+    data_start: u64,
+    offset: u64,
+    file_bytes: usize,
+) -> Result<Range<usize>, FormatError> {
+    let elements = shape
+        .iter()
+        .try_fold(1usize, |product, &size| product.checked_mul(size))
+        .ok_or_else(|| too_large(name))?;
+    let row = shape.last().copied().unwrap_or(1);
+    // Blocks lie within rows; a whole number of them in the tensor is not enough.
+    let bytes = dtype.bytes_for(row).and(dtype.bytes_for(elements)).ok_or_else(|| {
+        invalid(
+            &format!("the shape of {}", excerpt(name)),
+            "rows of whole Q8_0 blocks of 32",
+            format!("{shape:?}"),
+        )
+    })?;
+    let end = data_start.checked_add(offset).and_then(|start| start.checked_add(bytes as u64));
+    match end {
+        Some(end) if end <= file_bytes as u64 => Ok(end as usize - bytes..end as usize),
+        _ => Err(FormatError::Truncated {
+            format: FORMAT,
+            what: format!("tensor {}", excerpt(name)),
+            expected: bytes as u64,
+            found: (file_bytes as u64).saturating_sub(data_start.saturating_add(offset)),
+        }),
+    }
+}
+
+/// Hugging Face's name of a tensor that llama.cpp named, or the name itself. `names` are all names of
+/// the file: with a gate, `ffn_up` is the gate's other factor.
+fn hugging_face_name(name: &str, names: &BTreeSet<String>) -> String {
+    match name {
+        "token_embd.weight" => return "shared.weight".into(),
+        "output.weight" => return "lm_head.weight".into(),
+        "enc.output_norm.weight" => return "encoder.final_layer_norm.weight".into(),
+        "dec.output_norm.weight" => return "decoder.final_layer_norm.weight".into(),
+        _ => {}
+    }
+    let parts: Vec<&str> = name.split('.').collect();
+    let [stack @ ("enc" | "dec"), "blk", block, layer, "weight"] = parts[..] else {
+        return name.into();
+    };
+    let feed_forward = if stack == "enc" { 1 } else { 2 };
+    let gated = || names.contains(&format!("{stack}.blk.{block}.ffn_gate.weight"));
+    let (index, module) = match layer {
+        "attn_norm" => (0, "layer_norm"),
+        "attn_q" => (0, "SelfAttention.q"),
+        "attn_k" => (0, "SelfAttention.k"),
+        "attn_v" => (0, "SelfAttention.v"),
+        "attn_o" => (0, "SelfAttention.o"),
+        "attn_rel_b" => (0, "SelfAttention.relative_attention_bias"),
+        "cross_attn_norm" => (1, "layer_norm"),
+        "cross_attn_q" => (1, "EncDecAttention.q"),
+        "cross_attn_k" => (1, "EncDecAttention.k"),
+        "cross_attn_v" => (1, "EncDecAttention.v"),
+        "cross_attn_o" => (1, "EncDecAttention.o"),
+        "cross_attn_rel_b" => (1, "EncDecAttention.relative_attention_bias"),
+        "ffn_norm" => (feed_forward, "layer_norm"),
+        "ffn_gate" => (feed_forward, "DenseReluDense.wi_0"),
+        "ffn_up" if gated() => (feed_forward, "DenseReluDense.wi_1"),
+        "ffn_up" => (feed_forward, "DenseReluDense.wi"),
+        "ffn_down" => (feed_forward, "DenseReluDense.wo"),
+        _ => return name.into(),
+    };
+    format!("{stack}oder.block.{block}.layer.{index}.{module}.weight")
+}
+
+fn read_string<'b>(
+    reader: &mut ByteReader<'b>,
+    limit: u64,
+    what: &str,
+) -> Result<&'b [u8], FormatError> {
+    let length = count(reader, &format!("the length of {what}"), limit)?;
+    reader.take(length, what)
+}
+
+fn count(reader: &mut ByteReader<'_>, what: &str, limit: u64) -> Result<u64, FormatError> {
+    let count = reader.u64(what)?;
+    if count > limit {
+        return Err(invalid(what, &format!("at most {limit}"), count.to_string()));
+    }
+    Ok(count)
+}
+
+fn too_large(name: &str) -> FormatError {
+    invalid(&format!("the shape of {}", excerpt(name)), "addressable", "too many elements".into())
+}
+
+fn excerpt_bytes(bytes: &[u8]) -> String {
+    excerpt(&String::from_utf8_lossy(&bytes[..bytes.len().min(64)]))
+}
+
+fn invalid(what: &str, expected: &str, found: String) -> FormatError {
+    FormatError::Invalid { format: FORMAT, what: what.into(), expected: expected.into(), found }
+}
