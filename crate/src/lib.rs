@@ -15,4 +15,7 @@
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 pub mod bindings;
 pub mod formats;
+pub mod kernels;
+pub mod lora;
 pub mod registry;
+pub mod t5;

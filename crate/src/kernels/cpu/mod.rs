@@ -1,0 +1,122 @@
+//! Kernels of the CPU. [`Isa`] says which instruction sets may be used; it can only be had for a
+//! machine that has them, so every kernel that takes one is safe to call.
+
+mod attention;
+mod float;
+mod math;
+mod rows;
+
+pub use attention::{HeadCache, Query, attend};
+pub use float::{Operand, PackedF32, Store, product};
+pub use math::ln;
+pub use rows::{argmax, exponentials, gated_gelu, largest, relu, rms_norm, scale_columns};
+
+use std::fmt;
+use std::sync::OnceLock;
+
+/// Columns of the output that a panel of packed weights covers.
+pub const PANEL: usize = 16;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni,
+}
+
+/// An instruction set that this machine has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Isa(Kind);
+
+impl Isa {
+    /// What every machine of this target has; the reference for the others.
+    pub const PORTABLE: Isa = Isa(Kind::Portable);
+
+    /// The fastest of this machine.
+    pub fn fastest() -> Isa {
+        static FASTEST: OnceLock<Isa> = OnceLock::new();
+        *FASTEST.get_or_init(|| Isa::available().pop().unwrap_or(Isa::PORTABLE))
+    }
+
+    /// All that this machine has, the fastest last.
+    pub fn available() -> Vec<Isa> {
+        #[allow(unused_mut, reason = "only some targets have more than one")]
+        let mut all = vec![Isa::PORTABLE];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if std::arch::is_x86_feature_detected!("avx2") {
+                all.push(Isa(Kind::Avx2));
+                if std::arch::is_x86_feature_detected!("avx512f")
+                    && std::arch::is_x86_feature_detected!("avx512bw")
+                    && std::arch::is_x86_feature_detected!("avx512vl")
+                    && std::arch::is_x86_feature_detected!("avx512dq")
+                    && std::arch::is_x86_feature_detected!("avx512vnni")
+                {
+                    all.push(Isa(Kind::Avx512Vnni));
+                }
+            }
+        }
+        all
+    }
+
+    /// The name that users know.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Kind::Portable if cfg!(target_feature = "relaxed-simd") => "relaxed",
+            Kind::Portable if cfg!(target_feature = "simd128") => "simd128",
+            Kind::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512Vnni => "avx512-vnni",
+        }
+    }
+}
+
+impl fmt::Debug for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Compiles a portable body, which must be `#[inline(always)]`, once for every instruction set, and
+/// picks one by the function's first argument. The compiler vectorises each; as none of it may
+/// reorder or fuse, all give the same bits.
+macro_rules! vectorised {
+    (
+        $(#[$meta:meta])*
+        $visibility:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) = $body:path
+    ) => {
+        $(#[$meta])*
+        #[allow(clippy::too_many_arguments)]
+        $visibility fn $name(isa: $crate::kernels::cpu::Isa, $($arg: $type),*) {
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2")]
+                #[allow(clippy::too_many_arguments)]
+                fn with_avx2($($arg: $type),*) {
+                    $body($($arg),*)
+                }
+                #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+                #[allow(clippy::too_many_arguments)]
+                fn with_avx512($($arg: $type),*) {
+                    $body($($arg),*)
+                }
+                match isa.0 {
+                    // SAFETY: an `Isa` of this kind exists only where the features were detected.
+                    $crate::kernels::cpu::Kind::Avx2 => return unsafe { with_avx2($($arg),*) },
+                    $crate::kernels::cpu::Kind::Avx512Vnni => {
+                        // SAFETY: as above.
+                        return unsafe { with_avx512($($arg),*) };
+                    }
+                    $crate::kernels::cpu::Kind::Portable => {}
+                }
+            }
+            let _ = isa;
+            $body($($arg),*)
+        }
+    };
+}
+use vectorised;

@@ -1,0 +1,146 @@
+//! What is done to rows of activations between the products: norms, activations, sums.
+
+use super::math::{exp, max, sum_lanes};
+use super::vectorised;
+
+/// Lanes of a sum over a row.
+const LANES: usize = 8;
+
+/// Σ f(x) in eight lanes and a tree; the last lanes of an odd row add nothing.
+#[inline(always)]
+fn sum_of(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    let (whole, rest) = row.as_chunks::<LANES>();
+    for chunk in whole {
+        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+            *lane += f(value);
+        }
+    }
+    for (lane, &value) in lanes.iter_mut().zip(rest) {
+        *lane += f(value);
+    }
+    sum_lanes(lanes)
+}
+
+/// The largest value, −∞ for an empty row.
+#[inline(always)]
+pub(super) fn largest_body(row: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (whole, rest) = row.as_chunks::<LANES>();
+    for chunk in whole {
+        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+            *lane = max(value, *lane);
+        }
+    }
+    for (lane, &value) in lanes.iter_mut().zip(rest) {
+        *lane = max(value, *lane);
+    }
+    lanes.into_iter().fold(f32::NEG_INFINITY, max)
+}
+
+/// Replaces each value by exp(value − shift) and returns their sum.
+#[inline(always)]
+pub(super) fn exponentials_body(row: &mut [f32], shift: f32) -> f32 {
+    for value in row.iter_mut() {
+        *value = exp(*value - shift);
+    }
+    sum_of(row, |value| value)
+}
+
+#[inline(always)]
+fn largest_into(row: &[f32], result: &mut f32) {
+    *result = largest_body(row);
+}
+
+#[inline(always)]
+fn exponentials_into(row: &mut [f32], shift: f32, result: &mut f32) {
+    *result = exponentials_body(row, shift);
+}
+
+vectorised! {
+    /// Writes the largest value of a row, −∞ if it is empty, to `result`.
+    pub fn largest(row: &[f32], result: &mut f32) = largest_into
+}
+
+vectorised! {
+    /// Replaces each value by exp(value − shift) and writes their sum to `result`.
+    pub fn exponentials(row: &mut [f32], shift: f32, result: &mut f32) = exponentials_into
+}
+
+#[inline(always)]
+fn rms_norm_body(x: &[f32], weight: &[f32], epsilon: f32, factor: f32, out: &mut [f32]) {
+    let width = weight.len();
+    if width == 0 {
+        return;
+    }
+    for (row, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+        let mean = sum_of(row, |value| value * value) / width as f32;
+        let inverse = factor / (mean + epsilon).sqrt();
+        for ((out, &value), &weight) in out.iter_mut().zip(row).zip(weight) {
+            *out = value * inverse * weight;
+        }
+    }
+}
+
+vectorised! {
+    /// T5's norm: `factor · weight · x / √(mean(x²) + epsilon)` of each row `[d_model]`, without
+    /// subtraction of the mean or bias.
+    pub fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32, factor: f32, out: &mut [f32])
+        = rms_norm_body
+}
+
+#[inline(always)]
+fn gated_gelu_body(gate: &mut [f32], up: &[f32]) {
+    const SQRT_8_OVER_PI: f32 = 1.595_769_1;
+    for (gate, &up) in gate.iter_mut().zip(up) {
+        let x = *gate;
+        // (1 + tanh u)/2 = 1/(1 + e^(−2u)), without the cancellation of 1 + tanh.
+        let twice_u = SQRT_8_OVER_PI * (x + 0.044_715 * (x * x * x));
+        *gate = x / (1.0 + exp(-twice_u)) * up;
+    }
+}
+
+vectorised! {
+    /// `gelu_new(gate) · up`, with GELU in its tanh form, left in `gate`.
+    pub fn gated_gelu(gate: &mut [f32], up: &[f32]) = gated_gelu_body
+}
+
+#[inline(always)]
+fn relu_body(x: &mut [f32]) {
+    for value in x {
+        *value = max(*value, 0.0);
+    }
+}
+
+vectorised! {
+    /// The larger of each value and 0.
+    pub fn relu(x: &mut [f32]) = relu_body
+}
+
+#[inline(always)]
+fn scale_columns_body(x: &mut [f32], scales: &[f32]) {
+    if scales.is_empty() {
+        return;
+    }
+    for row in x.chunks_exact_mut(scales.len()) {
+        for (value, &scale) in row.iter_mut().zip(scales) {
+            *value *= scale;
+        }
+    }
+}
+
+vectorised! {
+    /// Multiplies each column of `x`, `[rows, scales.len()]`, by its scale.
+    pub fn scale_columns(x: &mut [f32], scales: &[f32]) = scale_columns_body
+}
+
+/// Index of the largest value, the lowest of equals; 0 for an empty row.
+pub fn argmax(row: &[f32]) -> usize {
+    let mut best = 0;
+    for (index, &value) in row.iter().enumerate() {
+        if value > row[best] {
+            best = index;
+        }
+    }
+    best
+}

@@ -1,0 +1,168 @@
+//! Work shared among threads by tiles of the output. Without the feature `threads` the same code
+//! runs as a plain loop.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// Multiply-adds below which a piece of work is not worth handing to another thread.
+const SMALLEST_SHARE: usize = 1 << 18;
+
+/// Calls `work` with every index below `count`, on several threads if there are enough indices of
+/// `cost` multiply-adds each.
+pub fn for_each(count: usize, cost: usize, work: impl Fn(usize) + Sync) {
+    #[cfg(feature = "threads")]
+    {
+        let smallest = SMALLEST_SHARE.div_ceil(cost.max(1));
+        if count > smallest && rayon::current_num_threads() > 1 {
+            use rayon::prelude::*;
+            (0..count).into_par_iter().with_min_len(smallest).for_each(&work);
+            return;
+        }
+    }
+    let _ = (cost, SMALLEST_SHARE);
+    (0..count).for_each(work);
+}
+
+/// A matrix cut into tiles: between consecutive row bounds, and every `columns` columns.
+#[derive(Debug, Clone)]
+pub struct Grid {
+    row_bounds: Vec<usize>,
+    width: usize,
+    columns: usize,
+}
+
+impl Grid {
+    /// Tiles of at most `tile_rows` by `tile_columns` over `rows` by `width`.
+    ///
+    /// # Panics
+    /// If a tile's size is 0.
+    pub fn even(rows: usize, width: usize, tile_rows: usize, tile_columns: usize) -> Self {
+        let mut row_bounds: Vec<usize> = (0..rows).step_by(tile_rows).collect();
+        row_bounds.push(rows);
+        Self::ragged(row_bounds, width, tile_columns)
+    }
+
+    /// Tiles between the given ascending row bounds, the last of which is the number of rows.
+    ///
+    /// # Panics
+    /// If the bounds do not ascend or `tile_columns` is 0.
+    pub fn ragged(row_bounds: Vec<usize>, width: usize, tile_columns: usize) -> Self {
+        assert!(tile_columns > 0 && row_bounds.is_sorted());
+        Self { row_bounds, width, columns: tile_columns }
+    }
+
+    fn column_tiles(&self) -> usize {
+        self.width.div_ceil(self.columns)
+    }
+
+    /// Number of tiles.
+    pub fn len(&self) -> usize {
+        self.row_bounds.len().saturating_sub(1) * self.column_tiles()
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One tile of an output matrix, to be written by one thread.
+pub struct Tile<'a> {
+    matrix: *mut f32,
+    width: usize,
+    /// Index of the tile among those of its columns, from the top.
+    pub row_tile: usize,
+    /// Index of the tile among those of its rows, from the left.
+    pub column_tile: usize,
+    /// Rows of the matrix that the tile covers.
+    pub rows: Range<usize>,
+    /// Columns of the matrix that the tile covers.
+    pub columns: Range<usize>,
+    lifetime: PhantomData<&'a mut [f32]>,
+}
+
+impl Tile<'_> {
+    /// The tile's part of a row of the matrix.
+    ///
+    /// # Panics
+    /// If the row is not the tile's.
+    #[inline(always)]
+    pub fn row(&mut self, row: usize) -> &mut [f32] {
+        assert!(self.rows.contains(&row));
+        // SAFETY: `for_each_tile` checked that the matrix holds every row and column of its grid;
+        // tiles do not overlap and each is given out once, so nothing else refers to these columns
+        // of this row while `self` is borrowed.
+        unsafe {
+            std::slice::from_raw_parts_mut(
+                self.matrix.add(row * self.width + self.columns.start),
+                self.columns.len(),
+            )
+        }
+    }
+}
+
+/// Calls `work` with every tile of `matrix`, each once; `cost` is the multiply-adds of one tile.
+///
+/// # Panics
+/// If the matrix is not of the grid's size.
+pub fn for_each_tile(matrix: &mut [f32], grid: &Grid, cost: usize, work: impl Fn(Tile<'_>) + Sync) {
+    struct Shared(*mut f32);
+    // SAFETY: the pointer is only used to make tiles, which do not overlap.
+    unsafe impl Sync for Shared {}
+    impl Shared {
+        fn pointer(&self) -> *mut f32 {
+            self.0
+        }
+    }
+
+    let rows = grid.row_bounds.last().copied().unwrap_or(0);
+    assert_eq!(matrix.len(), rows * grid.width, "a matrix that is not of its grid's size");
+    let column_tiles = grid.column_tiles();
+    let shared = Shared(matrix.as_mut_ptr());
+    for_each(grid.len(), cost, |index| {
+        let (row_tile, column_tile) = (index / column_tiles, index % column_tiles);
+        let first = column_tile * grid.columns;
+        work(Tile {
+            matrix: shared.pointer(),
+            width: grid.width,
+            row_tile,
+            column_tile,
+            rows: grid.row_bounds[row_tile]..grid.row_bounds[row_tile + 1],
+            columns: first..grid.width.min(first + grid.columns),
+            lifetime: PhantomData,
+        });
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_element_is_in_exactly_one_tile() {
+        for grid in [
+            Grid::even(7, 11, 3, 4),
+            Grid::even(1, 1, 64, 64),
+            Grid::even(0, 5, 2, 2),
+            Grid::ragged(vec![0, 2, 2, 9], 5, 3),
+        ] {
+            let rows = *grid.row_bounds.last().unwrap();
+            let mut matrix = vec![0.0; rows * grid.width];
+            // A cost so high that tiles go to several threads.
+            for_each_tile(&mut matrix, &grid, usize::MAX, |mut tile| {
+                for row in tile.rows.clone() {
+                    tile.row(row).iter_mut().for_each(|value| *value += 1.0);
+                }
+            });
+            assert!(matrix.iter().all(|&value| value == 1.0));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "self.rows.contains")]
+    fn a_tile_gives_no_row_of_another() {
+        for_each_tile(&mut [0.0; 4], &Grid::even(2, 2, 1, 2), 1, |mut tile| {
+            tile.row(1 - tile.row_tile);
+        });
+    }
+}

@@ -1,0 +1,6 @@
+//! Composing LoRA modules: several adapters and one weight each become the side paths that the
+//! model applies beside its base weights, which stay as they are.
+
+mod composition;
+
+pub use composition::{Composition, LoraError, Merge};

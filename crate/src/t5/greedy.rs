@@ -1,0 +1,137 @@
+//! Greedy decoding, a token at a time for all rows of a batch that are not finished.
+
+use super::blocks::{Attention, Cache};
+use super::model::T5Model;
+use super::position::PositionBias;
+use super::{Control, MAX_TOKENS, ModelError, SidePaths};
+use crate::formats::Stack;
+use crate::kernels::cpu::{Store, argmax};
+
+/// A batch that is being decoded. Rows leave it when they are finished.
+#[derive(Debug)]
+pub struct GreedyDecoder<'a> {
+    model: &'a T5Model,
+    side: Option<&'a SidePaths>,
+    bias: PositionBias,
+    max_new_tokens: usize,
+    /// The caller's index of each row that is not finished.
+    rows: Vec<usize>,
+    /// The last token of each row that is not finished.
+    tokens: Vec<u32>,
+    /// Tokens decoded so far.
+    position: usize,
+    /// Per block: the decoder's own keys and values, and the encoder's.
+    own: Vec<Cache>,
+    cross: Vec<Cache>,
+}
+
+impl<'a> GreedyDecoder<'a> {
+    pub(super) fn new(
+        model: &'a T5Model,
+        inputs: &[&[u32]],
+        side: Option<&'a SidePaths>,
+        max_new_tokens: usize,
+        control: &Control,
+    ) -> Result<Self, ModelError> {
+        if max_new_tokens > MAX_TOKENS {
+            let (tokens, limit) = (max_new_tokens, MAX_TOKENS);
+            return Err(ModelError::TooLong { what: "the answer", example: 0, tokens, limit });
+        }
+        let encoded = model.encode(inputs, side, control)?;
+        let config = model.config();
+        let context = model.context(side);
+        let mut cross = Vec::new();
+        for attention in model.decoder.blocks.iter().filter_map(|block| block.cross.as_ref()) {
+            control.check()?;
+            cross.push(model.cross_cache(context, attention, &encoded));
+        }
+        let weights = &model.decoder.relative_attention_bias;
+        let capacities = || inputs.iter().map(|_| max_new_tokens);
+        Ok(Self {
+            bias: PositionBias::new(config, weights, Stack::Decoder, max_new_tokens),
+            own: (model.decoder.blocks.iter())
+                .map(|_| Attention::empty_cache(config, capacities()))
+                .collect(),
+            cross,
+            rows: if max_new_tokens == 0 { Vec::new() } else { (0..inputs.len()).collect() },
+            tokens: vec![config.decoder_start_token_id; inputs.len()],
+            position: 0,
+            model,
+            side,
+            max_new_tokens,
+        })
+    }
+
+    /// Whether every row has ended with `</s>` or at the limit.
+    pub fn is_finished(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Decodes one more token of every row that is not finished: pairs of the row's index in the
+    /// batch and its token. Of equal logits the lowest token is taken.
+    ///
+    /// # Errors
+    /// [`ModelError::Cancelled`].
+    pub fn step(&mut self, control: &Control) -> Result<Vec<(usize, u32)>, ModelError> {
+        if self.is_finished() {
+            return Ok(Vec::new());
+        }
+        let model = self.model;
+        let (context, config) = (model.context(self.side), model.config());
+        let bounds: Vec<usize> = (0..=self.rows.len()).collect();
+        let mut x = model.embed(self.tokens.iter().copied());
+        for (index, block) in model.decoder.blocks.iter().enumerate() {
+            if let Err(cancelled) = control.check() {
+                // The caches of some blocks already hold this position.
+                self.rows.clear();
+                return Err(cancelled);
+            }
+            let (first, bias) = (self.position, Some(&self.bias));
+            let own = &mut self.own[index];
+            let input = block.attention.normed(context, config, &x);
+            block.attention.extend_cache(context, config, &input, &bounds, own);
+            block
+                .attention
+                .attend(context, config, &input, &bounds, first, bias, true, own, &mut x);
+            if let Some(cross) = &block.cross {
+                let input = cross.normed(context, config, &x);
+                let cache = &self.cross[index];
+                cross.attend(context, config, &input, &bounds, first, None, false, cache, &mut x);
+            }
+            block.feed_forward.apply(context, config, &mut x);
+        }
+        let input = model.lm_head_input(context, &x);
+        let mut logits = vec![0.0; self.rows.len() * config.vocab_size];
+        context.apply_base(&model.lm_head, &input, Store::Replace, &mut logits);
+        self.tokens =
+            logits.chunks_exact(config.vocab_size).map(|row| argmax(row) as u32).collect();
+        self.position += 1;
+        let decoded: Vec<(usize, u32)> =
+            self.rows.iter().copied().zip(self.tokens.iter().copied()).collect();
+        self.drop_finished();
+        Ok(decoded)
+    }
+
+    fn drop_finished(&mut self) {
+        let at_limit = self.position >= self.max_new_tokens;
+        let eos = self.model.config().eos_token_id;
+        let keep: Vec<bool> = self.tokens.iter().map(|&token| !at_limit && token != eos).collect();
+        if keep.iter().all(|&keep| keep) {
+            return;
+        }
+        retain(&mut self.rows, &keep, 1);
+        retain(&mut self.tokens, &keep, 1);
+        for cache in self.own.iter_mut().chain(&mut self.cross) {
+            retain(&mut cache.heads, &keep, self.model.config().num_heads);
+        }
+    }
+}
+
+/// Keeps the groups of `size` items that are marked.
+fn retain<T>(items: &mut Vec<T>, keep: &[bool], size: usize) {
+    let mut index = 0;
+    items.retain(|_| {
+        index += 1;
+        keep[(index - 1) / size]
+    });
+}

@@ -1,0 +1,22 @@
+//! The Flan-T5 model: encoder, teacher-forced decoder with its loss, greedy decoding.
+//!
+//! A batch is *ragged*: the tokens of all examples lie one after another, `[tokens, d_model]`, and
+//! nothing is padded. An example's result has the same bits whatever else is in its batch.
+
+mod blocks;
+mod config;
+mod error;
+mod greedy;
+mod linear;
+mod model;
+mod position;
+
+pub use config::{FeedForward, T5Config};
+pub use error::{Control, ModelError};
+pub use greedy::GreedyDecoder;
+pub use linear::{SidePath, SidePaths};
+pub use model::{Encoded, ExampleLoss, Precision, T5Model, TokenizedExample};
+
+/// Most tokens of one input or output. T5 knows no limit of its own; this one keeps a pasted book
+/// from filling the memory.
+pub const MAX_TOKENS: usize = 4096;

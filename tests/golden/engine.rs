@@ -1,0 +1,267 @@
+//! The engine against Hugging Face transformers and PEFT, on the random models that
+//! `make_models.py` made.
+
+use std::path::{Path, PathBuf};
+
+use loraloom::formats::{PeftAdapter, SafetensorsFile};
+use loraloom::kernels::cpu::Isa;
+use loraloom::lora::{Composition, Merge};
+use loraloom::t5::{Control, Precision, SidePaths, T5Config, T5Model, TokenizedExample};
+use serde::Deserialize;
+
+/// Largest relative difference of a loss: f32 rounding in another order.
+const TOLERANCE: f32 = 2e-6;
+
+#[derive(Deserialize)]
+struct Expected {
+    max_new_tokens: usize,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    name: String,
+    merge: Option<Merge>,
+    adapters: Vec<String>,
+    weights: Vec<f32>,
+    examples: Vec<ExpectedExample>,
+}
+
+#[derive(Deserialize)]
+struct ExpectedExample {
+    input: Vec<u32>,
+    labels: Vec<u32>,
+    loss: f32,
+    greedy: Vec<u32>,
+}
+
+impl Case {
+    fn batch(&self) -> Vec<TokenizedExample> {
+        (self.examples.iter())
+            .map(|e| TokenizedExample { input: e.input.clone(), labels: e.labels.clone() })
+            .collect()
+    }
+
+    fn inputs(&self) -> Vec<&[u32]> {
+        self.examples.iter().map(|example| &*example.input).collect()
+    }
+}
+
+struct Golden {
+    folder: PathBuf,
+    expected: Expected,
+    config: T5Config,
+}
+
+impl Golden {
+    fn all() -> Vec<Golden> {
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/models");
+        let mut folders: Vec<PathBuf> =
+            models.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+        folders.sort();
+        assert!(folders.len() >= 4);
+        folders
+            .into_iter()
+            .map(|folder| Golden {
+                expected: serde_json::from_slice(&read(&folder.join("expected.json"))).unwrap(),
+                config: T5Config::parse(&read(&folder.join("config.json"))).unwrap(),
+                folder,
+            })
+            .collect()
+    }
+
+    fn model(&self, precision: Precision) -> T5Model {
+        let weights = SafetensorsFile::parse(read(&self.folder.join("model.safetensors"))).unwrap();
+        T5Model::load(self.config.clone(), &weights, precision).unwrap()
+    }
+
+    fn adapters(&self, case: &Case) -> Vec<PeftAdapter> {
+        (case.adapters.iter())
+            .map(|name| {
+                let folder = self.folder.join("adapters").join(name);
+                let weights = ["adapter_model.safetensors", "adapter_model.bin"]
+                    .map(|file| folder.join(file))
+                    .into_iter()
+                    .find(|path| path.exists())
+                    .unwrap();
+                PeftAdapter::parse(&read(&folder.join("adapter_config.json")), read(&weights))
+                    .unwrap_or_else(|error| panic!("{}: {error}", weights.display()))
+            })
+            .collect()
+    }
+
+    fn side_paths(&self, case: &Case) -> Option<SidePaths> {
+        let adapters = self.adapters(case);
+        let adapters: Vec<&PeftAdapter> = adapters.iter().collect();
+        let mut composition = Composition::new(&self.config, &adapters, case.merge?).unwrap();
+        Some(composition.side_paths(&case.weights).unwrap().clone())
+    }
+
+    fn name(&self, case: &Case) -> String {
+        format!("{} {}", self.folder.file_name().unwrap().to_string_lossy(), case.name)
+    }
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn losses(model: &T5Model, batch: &[TokenizedExample], side: Option<&SidePaths>) -> Vec<f32> {
+    let losses = model.losses(batch, side, &Control::none()).unwrap();
+    losses.iter().map(|example| example.loss).collect()
+}
+
+fn bits(losses: &[f32]) -> Vec<u32> {
+    losses.iter().map(|loss| loss.to_bits()).collect()
+}
+
+#[test]
+fn losses_are_hugging_faces() {
+    for golden in Golden::all() {
+        let model = golden.model(Precision::F32);
+        for case in &golden.expected.cases {
+            let side = golden.side_paths(case);
+            for (found, example) in
+                losses(&model, &case.batch(), side.as_ref()).into_iter().zip(&case.examples)
+            {
+                let difference = (found - example.loss).abs() / example.loss;
+                assert!(
+                    difference < TOLERANCE,
+                    "{}, {} tokens: {found} for {}",
+                    golden.name(case),
+                    example.input.len(),
+                    example.loss
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn greedy_tokens_are_hugging_faces() {
+    for golden in Golden::all() {
+        let model = golden.model(Precision::F32);
+        for case in &golden.expected.cases {
+            let side = golden.side_paths(case);
+            let mut streamed = vec![Vec::new(); case.examples.len()];
+            let limit = golden.expected.max_new_tokens;
+            let mut on_token = |row: usize, token| streamed[row].push(token);
+            let outputs = model
+                .generate(&case.inputs(), side.as_ref(), limit, &Control::none(), &mut on_token)
+                .unwrap();
+            for (found, example) in outputs.iter().zip(&case.examples) {
+                assert_eq!(*found, example.greedy, "{}", golden.name(case));
+            }
+            assert_eq!(streamed, outputs);
+        }
+    }
+}
+
+#[test]
+fn an_example_has_the_same_bits_alone_and_in_a_batch() {
+    for golden in Golden::all() {
+        for precision in [Precision::F32, Precision::Int8] {
+            let model = golden.model(precision);
+            let case = &golden.expected.cases[0];
+            let together = losses(&model, &case.batch(), None);
+            let alone: Vec<f32> =
+                case.batch().chunks(1).flat_map(|one| losses(&model, one, None)).collect();
+            assert_eq!(bits(&together), bits(&alone), "{}", golden.name(case));
+        }
+    }
+}
+
+#[test]
+fn every_instruction_set_gives_the_same_bits() {
+    for golden in Golden::all() {
+        for precision in [Precision::F32, Precision::Int8] {
+            for case in &golden.expected.cases {
+                let side = golden.side_paths(case);
+                let mut model = golden.model(precision);
+                let mut reference = None;
+                for isa in Isa::available() {
+                    model = model.with_isa(isa);
+                    let found = bits(&losses(&model, &case.batch(), side.as_ref()));
+                    assert_eq!(
+                        *reference.get_or_insert_with(|| found.clone()),
+                        found,
+                        "{} {isa:?}",
+                        golden.name(case)
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn one_thread_and_three_give_the_same_bits() {
+    let golden = &Golden::all()[0];
+    for precision in [Precision::F32, Precision::Int8] {
+        let model = golden.model(precision);
+        for case in &golden.expected.cases {
+            let side = golden.side_paths(case);
+            let [one, three] = [1, 3].map(|threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| bits(&losses(&model, &case.batch(), side.as_ref())))
+            });
+            assert_eq!(one, three, "{}", golden.name(case));
+        }
+    }
+}
+
+#[test]
+fn a_stopped_computation_says_so() {
+    let golden = &Golden::all()[0];
+    let model = golden.model(Precision::F32);
+    let case = &golden.expected.cases[0];
+    let control = Control::cancellable();
+    let mut decoder = model.greedy(&case.inputs(), None, 5, &control).unwrap();
+    control.cancel();
+    assert!(decoder.step(&control).unwrap_err().to_string().contains("stopped"));
+    assert!(model.losses(&case.batch(), None, &control).is_err());
+}
+
+#[test]
+fn tokens_that_the_model_cannot_take_are_refused_with_their_place() {
+    let golden = &Golden::all()[0];
+    let model = golden.model(Precision::F32);
+    let vocab_size = golden.config.vocab_size as u32;
+    let example = |input: &[u32], labels: &[u32]| TokenizedExample {
+        input: input.into(),
+        labels: labels.into(),
+    };
+    for (bad, message) in [
+        (example(&[], &[1]), "the input of example 1 is empty"),
+        (example(&[1], &[]), "the output of example 1 is empty"),
+        (example(&[5, vocab_size], &[1]), "at position 1"),
+        (example(&[1], &[vocab_size]), "the output of example 1 holds token"),
+        (example(&[3; 5000], &[1]), "the limit is 4096"),
+    ] {
+        let batch = [example(&[3, 1], &[4, 1]), bad];
+        let error = model.losses(&batch, None, &Control::none()).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+    }
+    assert!(model.losses(&[], None, &Control::none()).unwrap().is_empty());
+    let nothing = model.generate(&[], None, 4, &Control::none(), &mut |_, _| ()).unwrap();
+    assert!(nothing.is_empty());
+}
+
+#[test]
+fn modules_that_do_not_fit_are_refused_by_name() {
+    let all = Golden::all();
+    let [deep, narrow] = [&all[0], &all[1]];
+    let adapters = narrow.adapters(&narrow.expected.cases[1]);
+    let adapters: Vec<&PeftAdapter> = adapters.iter().collect();
+    let error = Composition::new(&deep.config, &adapters, Merge::Delta).unwrap_err().to_string();
+    assert!(error.contains("module 0") && error.contains("another base"), "{error}");
+
+    let mixed = narrow.adapters(narrow.expected.cases.last().unwrap());
+    let mixed: Vec<&PeftAdapter> = mixed.iter().collect();
+    let error = Composition::new(&narrow.config, &mixed, Merge::Lorahub).unwrap_err().to_string();
+    assert!(error.contains("rank") && error.contains("use the delta merge"), "{error}");
+
+    let mut fitting = Composition::new(&narrow.config, &adapters, Merge::Lorahub).unwrap();
+    assert!(fitting.side_paths(&[1.0]).is_err());
+    assert!(fitting.side_paths(&[1.0, f32::NAN, 0.0]).is_err());
+}
