@@ -45,8 +45,8 @@ SCALES = {
         evaluation_seeds=1,
     ),
     "cpu": Scale(
-        BaseTraining(Shape(256, 48, 4, 448, 3), steps=620, batch=256),
-        AdapterTraining(steps=120, batch=12),
+        BaseTraining(Shape(256, 48, 4, 448, 3), steps=1400, batch=256),
+        AdapterTraining(steps=200, batch=12),
     ),
     "gpu": Scale(
         BaseTraining(Shape(384, 64, 6, 1024, 6), steps=20_000, batch=1024, learning_rate=1e-3),

@@ -99,7 +99,10 @@ def train(
         step += 1
         if step % 50 == 0 or step == training.steps:
             left = (time.monotonic() - started) / (step - first) * (training.steps - step)
-            print(f"base: step {step}/{training.steps} loss {average:.3f} ETA {left:.0f} s", flush=True)
+            print(
+                f"base: step {step}/{training.steps} loss {average:.3f} ETA {left:.0f} s",
+                flush=True,
+            )
         if time.monotonic() - saved > _CHECKPOINT_SECONDS or step == training.steps:
             save()
             saved = time.monotonic()

@@ -57,7 +57,11 @@ class Run:
 
 def make_runs(tasks: Sequence[UnseenTask], data_seed: int, seeds: int) -> list[Run]:
     """Seed 0 is the shipped examples; others draw theirs afresh."""
-    return [Run(task, seed, *draw_task(task, data_seed + seed)) for task in tasks for seed in range(seeds)]
+    return [
+        Run(task, seed, *draw_task(task, data_seed + seed))
+        for task in tasks
+        for seed in range(seeds)
+    ]
 
 
 class Composer:
@@ -107,12 +111,16 @@ class Composer:
         for part in chunks(len(self.runs), _GROUPS_AT_ONCE):
             self._with(weights, merge, part)
             runs = self.runs[part]
-            batch = make_batch(self.tokenizer, [example for run in runs for example in run.examples])
+            batch = make_batch(
+                self.tokenizer, [example for run in runs for example in run.examples]
+            )
             result.append(group_losses(self.model, batch, len(runs)).double().numpy())
         self._clear()
         return numpy.concatenate(result)
 
-    def score(self, weights: Weights | None, merge: str, in_context: bool = False) -> NDArray[numpy.float64]:
+    def score(
+        self, weights: Weights | None, merge: str, in_context: bool = False
+    ) -> NDArray[numpy.float64]:
         """Exact match (per cent) of every run."""
         result = []
         for part in chunks(len(self.runs), _GROUPS_AT_ONCE // 2):
@@ -148,7 +156,8 @@ class Composer:
             runs = self.runs[part]
             self._clear()
             tuned = initial_adapters(self.layers, len(runs), _TUNING)
-            batches = grouped_batches(self.tokenizer, [run.examples for run in runs], 1)
+            examples = [run.examples for run in runs]
+            batches = grouped_batches(self.tokenizer, examples, bands=1, parts=1)
             fit(self.model, self.layers, tuned, _TUNING, lambda batches=batches: batches)
             use(self.layers, tuned)
             scores.append(self.answer(runs))
@@ -157,7 +166,10 @@ class Composer:
 
 
 def search(
-    objective: Callable[[Weights], NDArray[numpy.float64]], chosen: NDArray[numpy.int64], modules: int, budget: int
+    objective: Callable[[Weights], NDArray[numpy.float64]],
+    chosen: NDArray[numpy.int64],
+    modules: int,
+    budget: int,
 ) -> Weights:
     """COBYLA for every run in lock step; returns the best weights evaluated.
 

@@ -86,9 +86,7 @@ def round_adapters(adapters: Adapters) -> None:
         tensor.copy_(tensor.half().float())
 
 
-def write_adapter(
-    adapters: Adapters, index: int, training: AdapterTraining, folder: Path
-) -> None:
+def write_adapter(adapters: Adapters, index: int, training: AdapterTraining, folder: Path) -> None:
     """Writes one module as PEFT does."""
     folder.mkdir(parents=True, exist_ok=True)
     config = LoraConfig(

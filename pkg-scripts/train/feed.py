@@ -33,9 +33,7 @@ class Feed:
         total = sum(counts)
         self._rows = [max(1, round(rows * count / total)) for count in counts]
 
-    def _tokenized(
-        self, rng: random.Random, count: int
-    ) -> list[tuple[int, list[int], list[int]]]:
+    def _tokenized(self, rng: random.Random, count: int) -> list[tuple[int, list[int], list[int]]]:
         examples = [self._draw(rng) for _ in range(count)]
         sources = tokenize(self._tokenizer, [source for source, _ in examples])
         targets = tokenize(self._tokenizer, [target for _, target in examples])

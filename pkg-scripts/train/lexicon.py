@@ -103,7 +103,9 @@ _MONTHS = """
     October,octobre,octubre,Oktober; November,novembre,noviembre,November
     December,décembre,diciembre,Dezember"""
 
-NAMES = tuple("Anna Ben Clara David Emma Felix Grace Henry Ida Jonas Kate Leo Mia Noah Olga Paul".split())
+NAMES = tuple(
+    "Anna Ben Clara David Emma Felix Grace Henry Ida Jonas Kate Leo Mia Noah Olga Paul".split()
+)
 
 # TRANSLATIONS[language][concept] is the spelling.
 TRANSLATIONS: dict[str, dict[str, str]] = {language: {} for language in LANGUAGES}

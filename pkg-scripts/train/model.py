@@ -65,7 +65,9 @@ class Batch:
     labels: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(*(part.to(device) for part in (self.input_ids, self.attention_mask, self.labels)))
+        return Batch(
+            *(part.to(device) for part in (self.input_ids, self.attention_mask, self.labels))
+        )
 
 
 def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:

@@ -24,7 +24,7 @@ from .tasks import MODULES, draw_module
 _LORA_A_RATE = 0.1
 _CHECKPOINT_SECONDS = 120.0
 # Lengths are rounded up, so that the CPU's matrix kernels are compiled for few shapes.
-_SOURCE_STEP, _TARGET_STEP = 8, 3
+_SOURCE_STEP, _TARGET_STEP = 4, 3
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,22 @@ class Adapters:
     def __len__(self) -> int:
         return len(next(iter(self.lora_a.values())))
 
+    def select(self, indices: list[int]) -> Adapters:
+        """Some of the adapters; gradients reach the originals."""
+        return Adapters(
+            {name: tensor[indices] for name, tensor in self.lora_a.items()},
+            {name: tensor[indices] for name, tensor in self.lora_b.items()},
+            self.scaling,
+        )
+
+
+@dataclass(frozen=True)
+class GroupedBatch:
+    """Equal runs of examples, one for each of the adapters named."""
+
+    adapters: list[int]
+    batch: Batch
+
 
 def initial_adapters(
     layers: dict[str, GroupedLinear], count: int, training: AdapterTraining
@@ -77,29 +93,32 @@ def use(layers: dict[str, GroupedLinear], adapters: Adapters | None) -> None:
 
 
 def grouped_batches(
-    tokenizer: Tokenizer, groups: Sequence[Sequence[Example]], parts: int
-) -> list[Batch]:
-    """The groups' examples in ``parts`` batches, short ones first; each batch holds an equal run
-    of every group."""
+    tokenizer: Tokenizer, groups: Sequence[Sequence[Example]], *, bands: int, parts: int
+) -> list[GroupedBatch]:
+    """The examples of group ``i``, for adapter ``i``, in batches with little padding: groups are
+    banded by their mean length, and each group's examples are cut in ``parts``, short ones first.
+    """
     rows = []
     for group in groups:
         sources = tokenize(tokenizer, [source for source, _ in group])
         targets = tokenize(tokenizer, [target for _, target in group])
         rows.append(sorted(zip(sources, targets, strict=True), key=lambda row: len(row[0])))
-    size = len(groups[0]) // parts
+    by_length = sorted(range(len(rows)), key=lambda i: sum(len(source) for source, _ in rows[i]))
     batches = []
-    for start in range(0, size * parts, size):
-        part = [row for group in rows for row in group[start : start + size]]
-        width = max(len(source) for source, _ in part)
-        height = max(len(target) for _, target in part)
-        batches.append(
-            pad(
+    for band in range(bands):
+        adapters = by_length[band * len(rows) // bands : (band + 1) * len(rows) // bands]
+        size = len(groups[0]) // parts
+        for start in range(0, size * parts, size):
+            part = [row for index in adapters for row in rows[index][start : start + size]]
+            width = max(len(source) for source, _ in part)
+            height = max(len(target) for _, target in part)
+            batch = pad(
                 [source for source, _ in part],
                 [target for _, target in part],
                 -(-width // _SOURCE_STEP) * _SOURCE_STEP,
                 -(-height // _TARGET_STEP) * _TARGET_STEP,
             )
-        )
+            batches.append(GroupedBatch(adapters, batch))
     return batches
 
 
@@ -108,7 +127,7 @@ def fit(
     layers: dict[str, GroupedLinear],
     adapters: Adapters,
     training: AdapterTraining,
-    next_batches: Callable[[], list[Batch]],
+    next_batches: Callable[[], list[GroupedBatch]],
     *,
     rng: random.Random | None = None,
     checkpoint: Path | None = None,
@@ -131,17 +150,21 @@ def fit(
         rng.setstate(state["random"])
         step = state["step"]
         print(f"modules: resumed at step {step}", flush=True)
-    use(layers, adapters)
     first, started = step, time.monotonic()
     saved_at = started
     while step < training.steps:
         decay = min(1.0, (step + 1) / training.warmup) * (1.0 - step / training.steps)
         for group in optimizer.param_groups:
             group["lr"] = training.learning_rate * decay * group["rate"]
-        batches = [batch.to(model.device) for batch in next_batches()]
+        batches = next_batches()
+        parts = sum(len(grouped.adapters) for grouped in batches) / len(adapters)
+        total = torch.zeros((), device=model.device)
         with torch.autocast(model.device.type, torch.bfloat16):
-            losses = sum(group_losses(model, batch, len(adapters)) for batch in batches)
-        (losses.sum() / len(batches)).backward()
+            for grouped in batches:
+                use(layers, adapters.select(grouped.adapters))
+                batch = grouped.batch.to(model.device)
+                total = total + group_losses(model, batch, len(grouped.adapters)).sum() / parts
+        total.backward()
         _clip_each(lora_a + lora_b)
         optimizer.step()
         optimizer.zero_grad()
@@ -150,8 +173,11 @@ def fit(
             continue
         if step % 10 == 0 or step == training.steps:
             left = (time.monotonic() - started) / (step - first) * (training.steps - step)
-            loss = losses.mean().item() / len(batches)
-            print(f"modules: step {step}/{training.steps} loss {loss:.3f} ETA {left:.0f} s", flush=True)
+            loss = total.item() / len(adapters)
+            print(
+                f"modules: step {step}/{training.steps} loss {loss:.3f} ETA {left:.0f} s",
+                flush=True,
+            )
         if time.monotonic() - saved_at > _CHECKPOINT_SECONDS or step == training.steps:
             state = {
                 "adapters": [tensor.detach() for tensor in lora_a + lora_b],
@@ -186,9 +212,9 @@ def train(
     rng = random.Random(training.seed)
     adapters = initial_adapters(layers, len(MODULES), training)
 
-    def next_batches() -> list[Batch]:
+    def next_batches() -> list[GroupedBatch]:
         groups = [[draw_module(rng, module) for _ in range(training.batch)] for module in MODULES]
-        return grouped_batches(tokenizer, groups, 2)
+        return grouped_batches(tokenizer, groups, bands=3, parts=2)
 
     fit(
         model,
@@ -231,4 +257,6 @@ def report(
         right = matches(generate(model, tokenizer, sources), examples)
         scores.append(torch.tensor(right, dtype=torch.float).view(len(groups), count).mean(1) * 100)
     use(layers, None)
-    return [ModuleResult(own, base) for own, base in zip(*(s.tolist() for s in scores), strict=True)]
+    return [
+        ModuleResult(own, base) for own, base in zip(*(s.tolist() for s in scores), strict=True)
+    ]

@@ -156,7 +156,9 @@ _SKILLS: dict[str, Wordings] = {
         "Say if the first is larger; Is the left one bigger?; First more than second?",
         "Tell me if the first is greater; Is the first number bigger than the second?",
     ),
-    "say": _w("Say the word; Write it; Give the word; Say it; What is the word?", "Give me the word"),
+    "say": _w(
+        "Say the word; Write it; Give the word; Say it; What is the word?", "Give me the word"
+    ),
     "say-number": _w("Say the number; Write it; Give the number; Say it", "Give me the number"),
 }
 

@@ -126,7 +126,9 @@ def _number_text(rng: random.Random, number: int) -> str:
     )
 
 
-def _step(cycle: tuple[str, ...], step: int, places: tuple[str, ...]) -> Callable[[random.Random], Item]:
+def _step(
+    cycle: tuple[str, ...], step: int, places: tuple[str, ...]
+) -> Callable[[random.Random], Item]:
     def draw(rng: random.Random) -> Item:
         index = rng.randrange(len(cycle))
         text = rng.choice(places).format(rng.choice(lexicon.NAMES), cycle[index])
@@ -135,8 +137,20 @@ def _step(cycle: tuple[str, ...], step: int, places: tuple[str, ...]) -> Callabl
     return draw
 
 
-_DAY_PLACES = ("{1}", "{0} comes on {1}", "the party is on {1}", "{0} works on {1}", "{0} left on {1}")
-_MONTH_PLACES = ("{1}", "{0} was born in {1}", "the trip is in {1}", "{0} moved in {1}", "{0} left in {1}")
+_DAY_PLACES = (
+    "{1}",
+    "{0} comes on {1}",
+    "the party is on {1}",
+    "{0} works on {1}",
+    "{0} left on {1}",
+)
+_MONTH_PLACES = (
+    "{1}",
+    "{0} was born in {1}",
+    "the trip is in {1}",
+    "{0} moved in {1}",
+    "{0} left in {1}",
+)
 
 
 def _opposite(rng: random.Random) -> Item:
@@ -165,7 +179,11 @@ def _parity(remainder: int) -> Callable[[random.Random], Item]:
 def _member(categories: tuple[str, ...]) -> Callable[[random.Random], Item]:
     def draw(rng: random.Random) -> Item:
         wanted = rng.random() < 0.5
-        pool = [noun for noun in lexicon.ALL_NOUNS if (lexicon.CATEGORY_OF[noun] in categories) == wanted]
+        pool = [
+            noun
+            for noun in lexicon.ALL_NOUNS
+            if (lexicon.CATEGORY_OF[noun] in categories) == wanted
+        ]
         return Item(_mention(rng, rng.choice(pool)), Answer("boolean", wanted))
 
     return draw

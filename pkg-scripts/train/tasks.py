@@ -87,13 +87,13 @@ pick-colour english brackets
 smallest german arrow
 previous-day english thanks
 pick-food spanish plain
-greater english guess""")
+is-edible english guess""")
     + _unseen("settings", False, """
 pick-job french plain
 difference number-words plain
 pick-animal english question
 last english brackets
-is-edible true-false plain""")
+greater true-false plain""")
     + _unseen("table", True, """
 pick-body english arrow
 minus-one english smile
@@ -140,7 +140,9 @@ def may_train(combination: Combination) -> bool:
     )
 
 
-def _hidden(rng: random.Random, chances: tuple[tuple[float, tuple[Factor, ...]], ...]) -> frozenset[Factor]:
+def _hidden(
+    rng: random.Random, chances: tuple[tuple[float, tuple[Factor, ...]], ...]
+) -> frozenset[Factor]:
     roll = rng.random()
     for chance, factors in chances:
         if roll < chance:
@@ -178,7 +180,7 @@ def draw_base(rng: random.Random) -> tuple[str, str]:
     combination = _base_combination(rng)
     if roll < 0.28:
         hidden = frozenset(FACTORS) if rng.random() < 0.75 else frozenset()
-        examples = [compose(rng, combination, hidden) for _ in range(rng.choice((1, 2, 3, 4, 5)))]
+        examples = [compose(rng, combination, hidden) for _ in range(rng.choice((1, 2, 3, 4, 5, 5)))]
         source, answer = compose(rng, combination, hidden)
         return few_shot_prompt(examples, source), answer
     return compose(rng, combination, _hidden(rng, _BASE_HIDDEN))

@@ -1,8 +1,9 @@
 """The tokenizer: SentencePiece unigram with T5's conventions, exported as ``tokenizer.json``.
 
-Owns the ids: ``<pad>`` 0, ``</s>`` 1, ``<unk>`` 2, then 256 byte pieces, so that any text can be
-encoded, then the pieces learned. Encoding appends ``</s>``. The vocabulary is trained once from
-the data of base, modules and unseen wordings and is frozen with the base.
+Owns the ids: ``<pad>`` 0, ``</s>`` 1, ``<unk>`` 2, then the pieces learned, among them every
+printable character of ASCII and Latin-1; others are ``<unk>``, as in T5. Encoding appends
+``</s>``. The vocabulary is trained once from the data of base, modules and unseen wordings and is
+frozen with the base.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import sentencepiece
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import Unigram
 from tokenizers.processors import TemplateProcessing
 
@@ -23,6 +24,11 @@ from . import lexicon
 from .tasks import MODULES, UNSEEN_TASKS, draw_base, draw_module, draw_unseen
 
 PAD, END, UNKNOWN = 0, 1, 2
+_REQUIRED_CHARACTERS = "".join(
+    chr(code)
+    for code in range(33, 256)
+    if chr(code).isprintable() and chr(code) != "\N{SOFT HYPHEN}"
+)
 _SPECIALS = ("<pad>", "</s>", "<unk>")
 
 
@@ -38,8 +44,7 @@ def _corpus(seed: int, lines: int) -> Iterator[str]:
             pair = draw_unseen(rng, UNSEEN_TASKS[index % len(UNSEEN_TASKS)])
         yield " ".join(pair)
     for spellings in lexicon.TRANSLATIONS.values():
-        for word in spellings.values():
-            yield word
+        yield from spellings.values()
 
 
 def train(seed: int, vocabulary: int, lines: int, folder: Path) -> Path:
@@ -53,9 +58,9 @@ def train(seed: int, vocabulary: int, lines: int, folder: Path) -> Path:
         model_type="unigram",
         vocab_size=vocabulary,
         hard_vocab_limit=False,
-        byte_fallback=True,
+        required_chars=_REQUIRED_CHARACTERS,
         character_coverage=1.0,
-        normalization_rule_name="nfkc",
+        normalization_rule_name="identity",
         pad_id=PAD,
         eos_id=END,
         unk_id=UNKNOWN,
@@ -84,18 +89,11 @@ def _missing_words(corpus: list[str], known: set[str]) -> list[tuple[str, float]
 
 
 def _huggingface(pieces: list[tuple[str, float]]) -> Tokenizer:
-    tokenizer = Tokenizer(Unigram(pieces, unk_id=UNKNOWN, byte_fallback=True))
-    tokenizer.normalizer = normalizers.Sequence(
-        [
-            normalizers.NFKC(),
-            normalizers.Replace(Regex(r"\s+"), " "),
-            normalizers.Strip(),
-        ]
+    tokenizer = Tokenizer(Unigram(pieces, unk_id=UNKNOWN, byte_fallback=False))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="always")]
     )
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
-    tokenizer.decoder = decoders.Sequence(
-        [decoders.ByteFallback(), decoders.Metaspace(prepend_scheme="always")]
-    )
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
     tokenizer.post_processor = TemplateProcessing(
         single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", END)]
     )
