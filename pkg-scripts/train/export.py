@@ -105,4 +105,6 @@ def write_adapter(adapters: Adapters, index: int, training: AdapterTraining, fol
         prefix = f"base_model.model.{name}"
         tensors[f"{prefix}.lora_A.weight"] = adapters.lora_a[name][index].half().contiguous().cpu()
         tensors[f"{prefix}.lora_B.weight"] = adapters.lora_b[name][index].half().contiguous().cpu()
-    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    weights = folder / "adapter_model.safetensors"
+    save_file(tensors, weights, metadata={"format": "pt"})
+    weights.chmod(0o644)  # safetensors makes it readable by its owner only
