@@ -16,6 +16,7 @@
 pub mod bindings;
 pub mod formats;
 pub mod kernels;
+pub mod learn;
 pub mod lora;
 pub mod registry;
 pub mod t5;

@@ -1,0 +1,71 @@
+//! Learning: the gradient-free search for one coefficient per module.
+//!
+//! | part | owns |
+//! |---|---|
+//! | [`LearnOptions`] | every setting, and the one place for its default |
+//! | [`Search`] | ask for points, tell their losses: [`Cobyla`], [`CmaEs`], [`Greedy`] |
+//! | [`LearningRun`] | which modules are searched over, the record of every evaluation, the best point |
+//!
+//! Nothing here knows a model: a caller evaluates the weights that a [`LearningRun`] names, by
+//! whatever runs the model, and reports the loss. A page can therefore draw, cancel and answer
+//! messages between two evaluations.
+//!
+//! The searches are this crate's own, though crates named `cobyla` and `cmaes` exist: those call the
+//! objective back, and turning a callback into ask and tell takes a thread, which a page may not
+//! have. Here a search is a state machine. It computes with nothing but the f64 operations that
+//! IEEE 754 fixes to the last bit (and `libm`'s software logarithm and exponential), so the same
+//! losses lead to the same weights natively and in WebAssembly; and [`Cobyla`] visits the points of
+//! the reference implementation (tests/learn).
+
+mod cma_es;
+mod cobyla;
+mod greedy;
+mod matrix;
+mod options;
+mod random;
+mod run;
+
+pub use cma_es::CmaEs;
+pub use cobyla::Cobyla;
+pub use greedy::Greedy;
+pub use options::{LearnError, LearnOptions, Objective, Optimizer, Selection};
+pub use run::{Evaluation, LearnResult, LearningRun, Phase, Step, WeightedModule};
+
+/// A gradient-free minimiser that is asked for points and told their losses.
+pub trait Search {
+    /// Name of the method, as in [`LearnOptions`].
+    fn name(&self) -> &'static str;
+
+    /// The points to evaluate next, each one coefficient per dimension and within the bounds; the
+    /// first point of a search is always 0. Empty when the search has nothing left to try. Asking
+    /// again before telling gives the same points.
+    fn ask(&mut self) -> Vec<Vec<f64>>;
+
+    /// The losses of the points of the last [`Search::ask`], all of them and in their order. Losses
+    /// should be finite.
+    fn tell(&mut self, losses: &[f64]);
+}
+
+/// The search that an optimizer stands for, over `dimensions` coefficients within ±`bound`.
+pub fn search(
+    optimizer: Optimizer,
+    dimensions: usize,
+    bound: f64,
+    seed: u32,
+) -> Box<dyn Search + Send> {
+    match optimizer {
+        Optimizer::Cobyla => Box::new(Cobyla::new(dimensions, bound)),
+        Optimizer::CmaEs => Box::new(CmaEs::new(dimensions, bound, u64::from(seed))),
+        Optimizer::Greedy => Box::new(Greedy::new(dimensions, bound)),
+    }
+}
+
+/// A coefficient brought within ±`bound`: reflected at the bound once, then cut (nevergrad's
+/// "bouncing").
+fn reflect(weight: f64, bound: f64) -> f64 {
+    if weight.abs() <= bound {
+        return weight;
+    }
+    let nearest = weight.clamp(-bound, bound);
+    (2.0 * nearest - weight).clamp(-bound, bound)
+}

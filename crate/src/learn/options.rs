@@ -1,0 +1,230 @@
+//! The settings of a learning run, with their defaults and limits.
+
+use serde::{Deserialize, Serialize};
+
+use crate::lora::Merge;
+
+/// Which search finds the coefficients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "kebab-case")]
+pub enum Optimizer {
+    /// Powell's linear trust-region search, to which the reference implementation resolves.
+    Cobyla,
+    /// The covariance matrix adaptation evolution strategy.
+    CmaEs,
+    /// Greedy forward selection with refinement.
+    Greedy,
+}
+
+/// How the modules that are searched over are chosen from the candidates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "kebab-case")]
+pub enum Selection {
+    /// Every candidate.
+    All,
+    /// [`LearnOptions::modules`] candidates at random by the seed, as published.
+    Random,
+    /// The [`LearnOptions::modules`] candidates with the lowest losses of each alone; finding out
+    /// takes one evaluation for each candidate, beside the budget.
+    SingleLoss,
+    /// Every candidate: a person has chosen them.
+    ByHand,
+}
+
+/// How the losses of the examples become one number; the penalty on the coefficients,
+/// [`LearnOptions::regularization`] · mean|w|, is added to either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "kebab-case")]
+pub enum Objective {
+    /// As the paper writes it: the mean cross-entropy, here the mean over the examples of each one's
+    /// mean over its tokens.
+    Paper,
+    /// As the reference code computes it (`default_get_loss` with all examples in one batch): the
+    /// mean over the tokens of all examples, divided by the number of examples.
+    Reference,
+}
+
+impl Objective {
+    /// The cross-entropy term for examples given as (mean token cross-entropy, tokens); not a number
+    /// if there are none.
+    pub fn cross_entropy(self, examples: impl IntoIterator<Item = (f32, usize)>) -> f64 {
+        let (mut sum, mut token_sum, mut tokens, mut count) = (0.0, 0.0, 0.0, 0.0);
+        for (loss, length) in examples {
+            let (loss, length) = (f64::from(loss), length as f64);
+            sum += loss;
+            token_sum += loss * length;
+            tokens += length;
+            count += 1.0;
+        }
+        match self {
+            Self::Paper => sum / count,
+            Self::Reference => token_sum / tokens / count,
+        }
+    }
+}
+
+/// The settings of a learning run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct LearnOptions {
+    /// Evaluations of the search, the one at 0 included; 2 to 10,000.
+    pub budget: u32,
+    /// Which search finds the coefficients.
+    pub optimizer: Optimizer,
+    /// How the modules that are searched over are chosen.
+    pub selection: Selection,
+    /// Most modules to search over, where the selection chooses; 1 to 1,000.
+    pub modules: u32,
+    /// How the modules become one side path.
+    pub merge: Merge,
+    /// What is minimised.
+    pub objective: Objective,
+    /// Seed of everything that is random.
+    pub seed: u32,
+    /// Largest size of a coefficient; above 0 and at most 100.
+    pub bound: f64,
+    /// Factor of the penalty mean|w|; 0 or more.
+    pub regularization: f64,
+}
+
+impl Default for LearnOptions {
+    fn default() -> Self {
+        Self {
+            budget: 40,
+            optimizer: Optimizer::Cobyla,
+            selection: Selection::SingleLoss,
+            modules: 20,
+            merge: Merge::Delta,
+            objective: Objective::Paper,
+            seed: 42,
+            bound: 1.5,
+            regularization: 0.05,
+        }
+    }
+}
+
+impl LearnOptions {
+    const BUDGET: std::ops::RangeInclusive<u32> = 2..=10_000;
+    const MODULES: std::ops::RangeInclusive<u32> = 1..=1_000;
+    const LARGEST_BOUND: f64 = 100.0;
+
+    /// The settings of the published method: 20 modules at random, A and B added up apart, the
+    /// objective as the reference code computes it.
+    pub fn as_published() -> Self {
+        Self {
+            selection: Selection::Random,
+            merge: Merge::Lorahub,
+            objective: Objective::Reference,
+            ..Self::default()
+        }
+    }
+
+    /// Checks every setting against its limits.
+    ///
+    /// # Errors
+    /// [`LearnError::Setting`] names the first setting that is out of range.
+    pub fn validate(&self) -> Result<(), LearnError> {
+        let setting = |name, expected: String, found: String| {
+            Err(LearnError::Setting { name, expected, found })
+        };
+        let whole = |range: std::ops::RangeInclusive<u32>| {
+            format!("a whole number from {} to {}", range.start(), range.end())
+        };
+        if !Self::BUDGET.contains(&self.budget) {
+            return setting("budget", whole(Self::BUDGET), self.budget.to_string());
+        }
+        if !Self::MODULES.contains(&self.modules) {
+            return setting("modules", whole(Self::MODULES), self.modules.to_string());
+        }
+        if !(self.bound > 0.0 && self.bound <= Self::LARGEST_BOUND) {
+            let expected = format!("a number above 0 and at most {}", Self::LARGEST_BOUND);
+            return setting("bound", expected, self.bound.to_string());
+        }
+        if !(self.regularization >= 0.0 && self.regularization.is_finite()) {
+            let expected = "a number that is 0 or more".to_owned();
+            return setting("regularization", expected, self.regularization.to_string());
+        }
+        Ok(())
+    }
+}
+
+/// Why a learning run cannot begin or go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LearnError {
+    /// A setting is out of range.
+    #[error("the setting {name} should be {expected}, found {found}")]
+    Setting {
+        /// The setting, by its name in [`LearnOptions`].
+        name: &'static str,
+        /// What is allowed.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+    /// There is nothing to search over.
+    #[error("learning needs at least one module, found none")]
+    NoModules,
+    /// Two candidates have the same id.
+    #[error("the module {id} is there twice; every module needs an id of its own")]
+    DuplicateModule {
+        /// The id.
+        id: String,
+    },
+    /// There is nothing to learn from.
+    #[error("learning needs at least one example, found none")]
+    NoExamples,
+    /// A loss was reported that nobody asked for.
+    #[error("a loss was reported while no evaluation was in progress")]
+    NothingToReport,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LearnError, LearnOptions, Objective};
+
+    fn named(options: &LearnOptions) -> Option<&'static str> {
+        match options.validate() {
+            Err(LearnError::Setting { name, .. }) => Some(name),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused_by_name() {
+        let with = |change: fn(&mut LearnOptions)| {
+            let mut options = LearnOptions::default();
+            change(&mut options);
+            named(&options)
+        };
+        assert_eq!(with(|_| ()), None);
+        assert_eq!(with(|o| o.budget = 1), Some("budget"));
+        assert_eq!(with(|o| o.budget = 10_001), Some("budget"));
+        assert_eq!(with(|o| o.modules = 0), Some("modules"));
+        assert_eq!(with(|o| o.bound = 0.0), Some("bound"));
+        assert_eq!(with(|o| o.bound = f64::NAN), Some("bound"));
+        assert_eq!(with(|o| o.regularization = -0.1), Some("regularization"));
+        assert_eq!(with(|o| o.regularization = f64::INFINITY), Some("regularization"));
+    }
+
+    #[test]
+    fn missing_settings_take_their_defaults_and_unknown_ones_are_refused() {
+        let parsed: LearnOptions = serde_json::from_str(
+            r#"{"budget": 12, "optimizer": "cma-es", "selection": "by-hand"}"#,
+        )
+        .expect("valid");
+        assert_eq!(parsed.budget, 12);
+        assert_eq!(parsed.bound, LearnOptions::default().bound);
+        assert!(serde_json::from_str::<LearnOptions>(r#"{"bugdet": 12}"#).is_err());
+    }
+
+    #[test]
+    fn the_paper_weighs_examples_alike_and_the_reference_weighs_tokens_and_divides() {
+        let losses = [(2.0, 1), (1.0, 3)];
+        assert_eq!(Objective::Paper.cross_entropy(losses), 1.5);
+        assert_eq!(Objective::Reference.cross_entropy(losses), 5.0 / 4.0 / 2.0);
+    }
+}

@@ -1,0 +1,368 @@
+//! A learning run as a state machine: which weights to evaluate next, the record of what was
+//! evaluated, and the best point seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::random::Random;
+use super::{LearnError, LearnOptions, Search, Selection, search};
+use crate::lora::Merge;
+
+/// What a search is told in place of the first loss if that is not finite; later ones count as the
+/// worst loss seen.
+const UNUSABLE_LOSS: f64 = 1e3;
+/// Points known from before that a search may ask for in a row before it counts as finished.
+const KNOWN_LIMIT: usize = 1000;
+
+/// What an evaluation belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// A module alone, to find out which modules to search over.
+    Select,
+    /// A point of the search.
+    Search,
+}
+
+/// A module and its coefficient.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct WeightedModule {
+    /// The module.
+    pub id: String,
+    /// Its coefficient.
+    pub weight: f32,
+}
+
+/// The weights to evaluate next.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// Number of the evaluation, from 1.
+    pub number: u32,
+    /// What it belongs to.
+    pub phase: Phase,
+    /// The modules with their coefficients, those at 0 included; while searching, all modules that
+    /// are searched over and always in the same order.
+    pub weights: Vec<WeightedModule>,
+}
+
+/// One evaluation that was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct Evaluation {
+    /// Number of the evaluation, from 1.
+    pub number: u32,
+    /// What it belongs to.
+    pub phase: Phase,
+    /// The objective: cross-entropy and penalty; infinite if the cross-entropy was not finite.
+    pub loss: f64,
+    /// The lowest objective so far, this evaluation included.
+    pub best: f64,
+    /// The modules with their coefficients, as in [`Step`].
+    pub weights: Vec<WeightedModule>,
+    /// Time this evaluation took, as the caller measured it.
+    pub seconds: f64,
+}
+
+/// What a run has found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct LearnResult {
+    /// The modules of the best point with their coefficients, those at 0 included.
+    pub modules: Vec<WeightedModule>,
+    /// How the modules become one side path.
+    pub merge: Merge,
+    /// The objective of the base model alone; infinite if it was not evaluated.
+    pub loss_start: f64,
+    /// The objective at the best point.
+    pub loss: f64,
+    /// Evaluations in all.
+    pub evaluations: u32,
+    /// Evaluations of modules alone among them.
+    pub select_evaluations: u32,
+    /// Time of all evaluations together.
+    pub seconds: f64,
+    /// Whether the run went to its end; false if it was cancelled.
+    pub complete: bool,
+    /// Every evaluation.
+    pub history: Vec<Evaluation>,
+}
+
+/// The weights of a point that are not 0, by candidate and the weight's bits: equal points have
+/// equal keys.
+type PointKey = Vec<(usize, u32)>;
+
+/// A learning run over named modules. [`LearningRun::next`] names the weights to evaluate,
+/// [`LearningRun::report`] takes their loss; a caller that stops in between has cancelled the run,
+/// and [`LearningRun::result`] answers with the best point at any time.
+///
+/// The base model alone is evaluated first and counts as the search's first evaluation. A point that
+/// was evaluated before is not evaluated again.
+pub struct LearningRun {
+    options: LearnOptions,
+    candidates: Vec<String>,
+    /// The modules searched over, as indices into `candidates`; none while they are being chosen.
+    chosen: Option<Vec<usize>>,
+    /// Number of modules searched over, of which the penalty takes the mean.
+    dimensions: usize,
+    search: Option<Box<dyn Search + Send>>,
+    /// Points of the search in progress and the losses known of them.
+    batch: Vec<Vec<f64>>,
+    batch_losses: Vec<f64>,
+    /// The point being evaluated, by candidate.
+    pending: Option<(Phase, Vec<(usize, f64)>)>,
+    known: BTreeMap<PointKey, f64>,
+    /// Objective of each candidate alone.
+    alone: BTreeMap<usize, f64>,
+    best: Option<(f64, Vec<WeightedModule>)>,
+    loss_start: f64,
+    worst_finite: Option<f64>,
+    history: Vec<Evaluation>,
+    finished: bool,
+}
+
+impl LearningRun {
+    /// A run that chooses from the candidates as the options say.
+    ///
+    /// # Errors
+    /// If a setting is out of range, or the candidates are none or not distinct.
+    pub fn new(options: LearnOptions, candidates: Vec<String>) -> Result<Self, LearnError> {
+        options.validate()?;
+        if candidates.is_empty() {
+            return Err(LearnError::NoModules);
+        }
+        let mut seen = BTreeSet::new();
+        if let Some(id) = candidates.iter().find(|id| !seen.insert(id.as_str())) {
+            return Err(LearnError::DuplicateModule { id: id.clone() });
+        }
+        let all = || (0..candidates.len()).collect::<Vec<usize>>();
+        let most = (options.modules as usize).min(candidates.len());
+        let chosen = match options.selection {
+            Selection::All | Selection::ByHand => Some(all()),
+            Selection::Random => {
+                let mut left = all();
+                let mut random = Random::new(u64::from(options.seed));
+                Some((0..most).map(|_| left.remove(random.below(left.len()))).collect())
+            }
+            // With room for every candidate there is nothing to choose.
+            Selection::SingleLoss => (most == candidates.len()).then(all),
+        };
+        let dimensions = chosen.as_ref().map_or(most, Vec::len);
+        Ok(Self {
+            pending: Some((Phase::Search, Vec::new())),
+            options,
+            candidates,
+            chosen,
+            dimensions,
+            search: None,
+            batch: Vec::new(),
+            batch_losses: Vec::new(),
+            known: BTreeMap::new(),
+            alone: BTreeMap::new(),
+            best: None,
+            loss_start: f64::INFINITY,
+            worst_finite: None,
+            history: Vec::new(),
+            finished: false,
+        })
+    }
+
+    /// The settings of the run.
+    pub fn options(&self) -> &LearnOptions {
+        &self.options
+    }
+
+    /// The modules searched over, in the order of the search's coefficients; none while they are
+    /// being chosen.
+    pub fn chosen(&self) -> Option<Vec<&str>> {
+        let ids =
+            |chosen: &Vec<usize>| chosen.iter().map(|&c| self.candidates[c].as_str()).collect();
+        self.chosen.as_ref().map(ids)
+    }
+
+    /// The modules searched over with the objective of each alone, once they have been chosen by
+    /// it.
+    pub fn selected(&self) -> Option<Vec<(&str, f64)>> {
+        let chosen = self.chosen.as_ref()?;
+        chosen.iter().map(|c| Some((self.candidates[*c].as_str(), *self.alone.get(c)?))).collect()
+    }
+
+    /// The weights to evaluate next, the same until their loss is reported; none when the run is
+    /// complete.
+    #[allow(clippy::should_implement_trait)]
+    pub fn next(&mut self) -> Option<Step> {
+        if self.pending.is_none() && !self.finished {
+            self.pending = self.next_point();
+            self.finished = self.pending.is_none();
+        }
+        let (phase, point) = self.pending.as_ref()?;
+        Some(Step {
+            number: self.history.len() as u32 + 1,
+            phase: *phase,
+            weights: self.named(point),
+        })
+    }
+
+    /// Takes the cross-entropy ([`super::Objective::cross_entropy`]) of the weights that
+    /// [`LearningRun::next`] named, and the time it took to evaluate them. A cross-entropy that is
+    /// not finite counts as the worst.
+    ///
+    /// # Errors
+    /// If no evaluation is in progress.
+    pub fn report(&mut self, cross_entropy: f64, seconds: f64) -> Result<&Evaluation, LearnError> {
+        let (phase, point) = self.pending.take().ok_or(LearnError::NothingToReport)?;
+        let loss = if cross_entropy.is_finite() {
+            cross_entropy + self.penalty(&point)
+        } else {
+            f64::INFINITY
+        };
+        let weights = self.named(&point);
+        if loss.is_finite() {
+            self.worst_finite = Some(self.worst_finite.map_or(loss, |worst| worst.max(loss)));
+            if self.best.as_ref().is_none_or(|(best, _)| loss < *best) {
+                self.best = Some((loss, weights.clone()));
+            }
+        }
+        let key = point_key(&point);
+        if key.is_empty() {
+            self.loss_start = loss;
+        }
+        self.known.insert(key, loss);
+        match phase {
+            Phase::Select => {
+                self.alone.extend(point.first().map(|(candidate, _)| (*candidate, loss)));
+            }
+            // The base alone is evaluated before the search has been made.
+            Phase::Search if self.search.is_some() => self.batch_losses.push(loss),
+            Phase::Search => {}
+        }
+        self.history.push(Evaluation {
+            number: self.history.len() as u32 + 1,
+            phase,
+            loss,
+            best: self.best.as_ref().map_or(f64::INFINITY, |(best, _)| *best),
+            weights,
+            seconds,
+        });
+        self.history.last().ok_or(LearnError::NothingToReport)
+    }
+
+    /// The best point seen so far; `complete` once [`LearningRun::next`] has answered with none.
+    pub fn result(&self) -> LearnResult {
+        let (loss, modules) = self.best.clone().unwrap_or_else(|| (f64::INFINITY, self.named(&[])));
+        LearnResult {
+            modules: self.over_chosen(modules),
+            merge: self.options.merge,
+            loss_start: self.loss_start,
+            loss,
+            evaluations: self.history.len() as u32,
+            select_evaluations: (self.history.len() - self.search_evaluations()) as u32,
+            seconds: self.history.iter().map(|evaluation| evaluation.seconds).sum(),
+            complete: self.finished,
+            history: self.history.clone(),
+        }
+    }
+
+    fn search_evaluations(&self) -> usize {
+        self.history.iter().filter(|evaluation| evaluation.phase == Phase::Search).count()
+    }
+
+    fn penalty(&self, point: &[(usize, f64)]) -> f64 {
+        let size: f64 = point.iter().map(|(_, weight)| weight.abs()).sum();
+        self.options.regularization * (size / self.dimensions as f64)
+    }
+
+    /// A point with its modules' names; without weights, all modules searched over at 0.
+    fn named(&self, point: &[(usize, f64)]) -> Vec<WeightedModule> {
+        if point.is_empty() {
+            let chosen = self.chosen.iter().flatten();
+            return chosen
+                .map(|&c| WeightedModule { id: self.candidates[c].clone(), weight: 0.0 })
+                .collect();
+        }
+        point
+            .iter()
+            .map(|&(c, weight)| WeightedModule {
+                id: self.candidates[c].clone(),
+                weight: weight as f32,
+            })
+            .collect()
+    }
+
+    /// Spells out a point over all modules that are searched over, once they are known.
+    fn over_chosen(&self, point: Vec<WeightedModule>) -> Vec<WeightedModule> {
+        let Some(chosen) = &self.chosen else { return point };
+        let weight = |id: &str| point.iter().find(|m| m.id == id).map_or(0.0, |m| m.weight);
+        chosen
+            .iter()
+            .map(|&c| &self.candidates[c])
+            .map(|id| WeightedModule { id: id.clone(), weight: weight(id) })
+            .collect()
+    }
+
+    fn next_point(&mut self) -> Option<(Phase, Vec<(usize, f64)>)> {
+        if self.chosen.is_none() {
+            if let Some(candidate) =
+                (0..self.candidates.len()).find(|c| !self.alone.contains_key(c))
+            {
+                let weight = self.options.bound.min(1.0);
+                return Some((Phase::Select, vec![(candidate, weight)]));
+            }
+            self.choose();
+        }
+        self.next_search_point().map(|point| (Phase::Search, point))
+    }
+
+    /// Chooses the modules with the lowest losses alone.
+    fn choose(&mut self) {
+        let mut order: Vec<usize> = (0..self.candidates.len()).collect();
+        order.sort_by(|a, b| self.alone[a].total_cmp(&self.alone[b]));
+        order.truncate(self.dimensions);
+        self.chosen = Some(order);
+    }
+
+    fn next_search_point(&mut self) -> Option<Vec<(usize, f64)>> {
+        let chosen = self.chosen.clone()?;
+        if self.search_evaluations() >= self.options.budget as usize {
+            return None;
+        }
+        let LearnOptions { optimizer, bound, seed, .. } = self.options;
+        let search =
+            self.search.get_or_insert_with(|| search(optimizer, self.dimensions, bound, seed));
+        for _ in 0..KNOWN_LIMIT {
+            if self.batch_losses.len() == self.batch.len() {
+                if !self.batch.is_empty() {
+                    let worst = self.worst_finite.unwrap_or(UNUSABLE_LOSS);
+                    let usable = |loss: &f64| if loss.is_finite() { *loss } else { worst };
+                    search.tell(&self.batch_losses.iter().map(usable).collect::<Vec<_>>());
+                }
+                self.batch = search.ask();
+                self.batch_losses.clear();
+            }
+            let weights = self.batch.get(self.batch_losses.len())?;
+            let point: Vec<(usize, f64)> =
+                chosen.iter().copied().zip(weights.iter().copied()).collect();
+            match self.known.get(&point_key(&point)) {
+                Some(loss) => self.batch_losses.push(*loss),
+                None => return Some(point),
+            }
+        }
+        None
+    }
+}
+
+fn point_key(point: &[(usize, f64)]) -> PointKey {
+    let mut key: PointKey = point
+        .iter()
+        .map(|&(candidate, weight)| (candidate, weight as f32))
+        .filter(|(_, weight)| *weight != 0.0)
+        .map(|(candidate, weight)| (candidate, weight.to_bits()))
+        .collect();
+    key.sort_unstable();
+    key
+}
