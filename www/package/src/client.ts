@@ -129,6 +129,8 @@ export interface Restored {
   composition: Composition;
 }
 
+/** A worker that does not answer for so long after a cancel is replaced: no step takes this long. */
+const STOP_SECONDS = 10;
 const DEFAULT_STALL_SECONDS = 15;
 const DEFAULT_MAX_NEW_TOKENS = 64;
 /** Hex digits of a file's SHA-256 by which a link names it. */
@@ -467,6 +469,12 @@ function createWorker(): WorkerLike {
   }) as WorkerLike;
 }
 
+const HUNG: ErrorReport = {
+  what: "The engine was ended.",
+  why: `It did not stop within ${STOP_SECONDS} seconds of being asked to.`,
+  next: "It is started again with what was loaded. Try once more.",
+};
+
 /** The worker and the calls that wait for it. */
 class Link {
   /** Told once for each crash, after the new worker is there. */
@@ -499,13 +507,20 @@ class Link {
     }
     const id = this.#next++;
     return new Promise((resolve, reject) => {
-      const cancel = () => this.#worker.postMessage({ id, cancel: true });
+      let overdue: ReturnType<typeof setTimeout> | undefined;
+      const cancel = () => {
+        this.#worker.postMessage({ id, cancel: true });
+        overdue = setTimeout(() => this.#crash(HUNG), STOP_SECONDS * 1000);
+      };
       signal?.addEventListener("abort", cancel);
       this.#pending.set(id, {
         resolve,
         reject,
         signal,
-        release: () => signal?.removeEventListener("abort", cancel),
+        release: () => {
+          clearTimeout(overdue);
+          signal?.removeEventListener("abort", cancel);
+        },
         onEvent: (event) => {
           if (event.kind === "progress") onProgress?.(event);
           else if (event.kind === "stage") onStage?.(event.text);

@@ -134,6 +134,29 @@ describe("LoraLoom", () => {
     expect(workers.map(({ ended }) => ended)).toEqual([true, false]);
   });
 
+  test("a worker that does not stop when asked is replaced", async () => {
+    const deaf = () => {
+      const worker = localWorker();
+      const post = worker.postMessage;
+      worker.postMessage = (message) => {
+        const generates = "request" in message && message.request.kind === "generate";
+        if (!generates || workers.length > 1) post(message);
+      };
+      return worker;
+    };
+    const loom = await open({ createWorker: deaf });
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const controller = new AbortController();
+    const answer = loom.generate({ input: "a", signal: controller.signal });
+    const refused = expect(answer).rejects.toMatchObject({ what: "The engine was ended." });
+    await Promise.resolve();
+    controller.abort();
+    await vi.advanceTimersByTimeAsync(11_000);
+    vi.useRealTimers();
+    await refused;
+    expect((await loom.generate({ input: "a" })).complete).toBe(true);
+  });
+
   test("a link restores the composition, and refuses another library's in three parts", async () => {
     const loom = await open();
     const composition = { modules: [{ id: "two", weight: 0.25 }], merge: "delta" as const };
