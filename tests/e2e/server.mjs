@@ -3,18 +3,21 @@
 //   node server.mjs PORT [--isolated]
 //   http://localhost:PORT/                                  the site
 //   http://localhost:PORT/faults/KIND/library/registry.json  the library with that fault
+//   http://localhost:PORT/package/index.js                   the package, without a bundler
+//   http://localhost:PORT/golden/registry.json               tests/golden/models as a library
 //
 // LIBRARY names another folder for the library; without it the one in the site is served.
 
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const port = Number(process.argv[2]);
 const isolated = process.argv.includes("--isolated");
-const dist = fileURLToPath(new URL("../../www/dist/", import.meta.url));
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+const dist = here("../../www/dist/");
 const library = process.env.LIBRARY ?? join(dist, "library");
 
 const TYPES = {
@@ -62,6 +65,69 @@ const FAULTS = {
   "missing-registry": async (path, bytes) => (path === "registry.json" ? null : bytes),
 };
 
+/** The models and adapters of tests/golden as one library. */
+async function goldenRegistry() {
+  const root = here("../golden/models/");
+  const file = async (path) => {
+    const bytes = await readFile(join(root, path));
+    return { path: `models/${path}`, bytes: bytes.length, sha256: sha256(bytes) };
+  };
+  const registry = { version: 1, title: "Golden models", bases: [], modules: [], tasks: [] };
+  for (const model of await readdir(root)) {
+    registry.bases.push({
+      id: model,
+      title: model,
+      description: "Random weights.",
+      licence: "MIT OR Apache-2.0",
+      parameters: 1000,
+      files: {
+        config: await file(`${model}/config.json`),
+        tokenizer: await file(`${model}/tokenizer.json`),
+        weights: await file(`${model}/model.safetensors`),
+      },
+    });
+    for (const adapter of await readdir(join(root, model, "adapters"))) {
+      const folder = `${model}/adapters/${adapter}`;
+      const names = await readdir(join(root, folder));
+      const weights = ["adapter_model.bin", "adapter_model.safetensors"].find((name) =>
+        names.includes(name),
+      );
+      const config = JSON.parse(await readFile(join(root, folder, "adapter_config.json"), "utf8"));
+      registry.modules.push({
+        id: `${model}-${adapter}`,
+        title: adapter,
+        task: "None: random weights.",
+        example: { input: "a", output: "b" },
+        base: model,
+        rank: config.r,
+        targets: config.target_modules,
+        files: {
+          config: await file(`${folder}/adapter_config.json`),
+          weights: await file(`${folder}/${weights}`),
+        },
+        licence: "MIT OR Apache-2.0",
+        tags: [],
+      });
+    }
+  }
+  return Buffer.from(JSON.stringify(registry));
+}
+
+/** Folders other than the site that a path can name. */
+const FOLDERS = {
+  package: here("../../www/package/dist/"),
+  node_modules: here("../../www/node_modules/"),
+  golden: here("../golden/"),
+};
+
+/** A module of the package as a page without a bundler can load it: its one import has a path. */
+function withoutBareImports(bytes) {
+  const text = bytes.toString("utf8");
+  return Buffer.from(
+    text.replace('"wasm-feature-detect"', '"/node_modules/wasm-feature-detect/dist/esm/index.js"'),
+  );
+}
+
 function send(response, status, headers, body) {
   response.writeHead(status, {
     "Cache-Control": "no-cache",
@@ -81,8 +147,15 @@ createServer(async (request, response) => {
   const [, fault, inFault] = pathname.match(/^\/faults\/([a-z-]+)\/library\/(.+)$/) ?? [];
   const inLibrary = inFault ?? pathname.match(/^\/library\/(.+)$/)?.[1];
   const path = normalize(decodeURIComponent(pathname === "/" ? "/index.html" : pathname));
-  const file = inLibrary ? join(library, normalize(`/${inLibrary}`)) : join(dist, path);
+  const [, folder, inFolder] = path.match(/^\/([a-z_]+)\/(.+)$/) ?? [];
+  const file = inLibrary
+    ? join(library, normalize(`/${inLibrary}`))
+    : FOLDERS[folder]
+      ? join(FOLDERS[folder], inFolder)
+      : join(dist, path);
   let bytes = await readFile(file).catch(() => null);
+  if (path === "/golden/registry.json") bytes = await goldenRegistry();
+  if (bytes && folder === "package" && file.endsWith(".js")) bytes = withoutBareImports(bytes);
   if (bytes && fault) bytes = await FAULTS[fault](inLibrary, bytes);
   if (!bytes) {
     send(response, 404, { "Content-Type": "text/plain" }, "no such file");

@@ -1,0 +1,69 @@
+// The engine in the browser against Hugging Face transformers and PEFT, in f32, through the package
+// as a page without a bundler uses it. The numbers are made by golden/make_texts.py.
+
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "./support.js";
+
+test.use({ expectErrors: /404/ });
+
+interface Case {
+  merge: "lorahub" | "delta" | null;
+  adapters: string[];
+  weights: number[];
+  examples: { input: string; output: string; loss: number; tokens: number; text: string }[];
+}
+
+interface Golden {
+  max_new_tokens: number;
+  models: Record<string, Case[]>;
+}
+
+for (const model of ["narrow-tied", "deep-untied", "wide-bfloat", "relu-tied"]) {
+  test(`losses and greedy answers of ${model} are those of Hugging Face`, async ({ page }) => {
+    const { testDir } = test.info().project;
+    const golden: Golden = JSON.parse(readFileSync(join(testDir, "golden", "texts.json"), "utf8"));
+    const cases = golden.models[model] as Case[];
+    // Any page of the same origin: it only lends its address and its headers.
+    await page.goto("/library/none");
+    const answered = await page.evaluate(
+      async ([model, cases, maxNewTokens]) => {
+        const { LoraLoom } = (await import(
+          /* @vite-ignore */ new URL("/package/index.js", location.href).href
+        )) as typeof import("../../www/package/src/index.js");
+        const loom = await LoraLoom.open({
+          registryUrl: "/golden/registry.json",
+          baseId: model,
+          precision: "f32",
+        });
+        await loom.loadModules(loom.fittingModules());
+        const answered = [];
+        for (const { merge, adapters, weights, examples } of cases) {
+          const modules = adapters.map((adapter, index) => ({
+            id: `${model}-${adapter}`,
+            weight: weights[index] as number,
+          }));
+          const composition = merge && { modules, merge };
+          const { examples: scores } = await loom.score(examples, composition);
+          const texts = [];
+          for (const { input } of examples) {
+            texts.push(await loom.generate({ input, composition, maxNewTokens }));
+          }
+          answered.push({ losses: scores.map(({ loss }) => loss), texts });
+        }
+        loom.dispose();
+        return answered;
+      },
+      [model, cases, golden.max_new_tokens] as const,
+    );
+    for (const [number, { examples, merge }] of cases.entries()) {
+      for (const [index, expected] of examples.entries()) {
+        const where = `${merge ?? "base"} ${number}, example ${index}`;
+        const loss = answered[number]?.losses[index] as number;
+        expect(Math.abs(loss / expected.loss - 1), where).toBeLessThan(1e-4);
+        const { text, tokens } = answered[number]?.texts[index] ?? {};
+        expect({ text, tokens }, where).toEqual({ text: expected.text, tokens: expected.tokens });
+      }
+    }
+  });
+}

@@ -1,0 +1,10 @@
+/**
+ * LoraHub in the browser: learns one weight for each LoRA module from a few examples, in a worker,
+ * with no server.
+ *
+ * @packageDocumentation
+ */
+export { type CallOptions, type GenerateCall, type InspectOptions, type LearnCall, type LoadOptions, LoraLoom, type OpenOptions, type Restored, type ShareCall, type TestCall, type WorkerLike, } from "./client.js";
+export { LoraLoomError } from "./errors.js";
+export type * from "./generated/protocol.js";
+export type { FromWorker, Progress, ToWorker } from "./messages.js";
