@@ -161,6 +161,8 @@ impl T5Config {
 
     fn check(&self) -> Result<(), ModelError> {
         let buckets = self.relative_attention_num_buckets;
+        // A vocabulary of 0 is refused below, by its own name.
+        let last_token = self.vocab_size.saturating_sub(1);
         // T5-XXL's sizes fit with room; beyond, a hostile file would ask for absurd memory.
         for (field, value, range) in [
             ("vocab_size", self.vocab_size, 2..=1 << 20),
@@ -177,12 +179,8 @@ impl T5Config {
                 self.relative_attention_max_distance,
                 buckets / 2 + 1..=1 << 16,
             ),
-            (
-                "decoder_start_token_id",
-                self.decoder_start_token_id as usize,
-                0..=self.vocab_size - 1,
-            ),
-            ("eos_token_id", self.eos_token_id as usize, 0..=self.vocab_size - 1),
+            ("decoder_start_token_id", self.decoder_start_token_id as usize, 0..=last_token),
+            ("eos_token_id", self.eos_token_id as usize, 0..=last_token),
         ] {
             if !range.contains(&value) {
                 return Err(ModelError::Config {
@@ -192,7 +190,7 @@ impl T5Config {
                 });
             }
         }
-        if buckets % 4 != 0 {
+        if !buckets.is_multiple_of(4) {
             return Err(ModelError::Config {
                 field: "relative_attention_num_buckets".into(),
                 expected: "a multiple of 4, halved for the two directions and again for far ones"

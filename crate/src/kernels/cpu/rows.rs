@@ -91,7 +91,7 @@ vectorised! {
 
 #[inline(always)]
 fn gated_gelu_body(gate: &mut [f32], up: &[f32]) {
-    const SQRT_8_OVER_PI: f32 = 1.595_769_1;
+    const SQRT_8_OVER_PI: f32 = 1.595_769;
     for (gate, &up) in gate.iter_mut().zip(up) {
         let x = *gate;
         // (1 + tanh u)/2 = 1/(1 + e^(−2u)), without the cancellation of 1 + tanh.
