@@ -218,7 +218,7 @@ fn a_stopped_computation_says_so() {
     let control = Control::cancellable();
     let mut decoder = model.greedy(&case.inputs(), None, 5, &control).unwrap();
     control.cancel();
-    assert!(decoder.step(&control).unwrap_err().to_string().contains("stopped"));
+    assert!(decoder.step(&model, None, &control).unwrap_err().to_string().contains("stopped"));
     assert!(model.losses(&case.batch(), None, &control).is_err());
 }
 

@@ -1,5 +1,6 @@
 //! The two ways to merge, and the checks before anything is computed.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -89,27 +90,24 @@ pub enum LoraError {
     },
 }
 
-/// Modules that were checked against a base model and against each other, to be given weights.
+/// Modules that were checked against a base model and against each other, to be given weights. `A`
+/// is a reference or a shared pointer to an adapter.
 #[derive(Debug, Clone)]
-pub struct Composition<'a> {
-    adapters: Vec<&'a PeftAdapter>,
+pub struct Composition<A> {
+    adapters: Vec<A>,
     merge: Merge,
     side: SidePaths,
 }
 
-impl<'a> Composition<'a> {
+impl<A: Borrow<PeftAdapter> + Clone> Composition<A> {
     /// Checks that every module fits the base model and, for [`Merge::Lorahub`], the others.
     ///
     /// # Errors
     /// A [`LoraError`] naming the module, the layer, what is expected and what was found.
-    pub fn new(
-        config: &T5Config,
-        adapters: &[&'a PeftAdapter],
-        merge: Merge,
-    ) -> Result<Self, LoraError> {
+    pub fn new(config: &T5Config, adapters: &[A], merge: Merge) -> Result<Self, LoraError> {
         let mut layers: BTreeMap<LinearId, Vec<(usize, &PeftLayer)>> = BTreeMap::new();
         for (module, adapter) in adapters.iter().enumerate() {
-            for (&layer, matrices) in &adapter.layers {
+            for (&layer, matrices) in &adapter.borrow().layers {
                 check_shape(config, module, layer, matrices)?;
                 layers.entry(layer).or_default().push((module, matrices));
             }
@@ -145,8 +143,9 @@ impl<'a> Composition<'a> {
             return Err(LoraError::Weight { module, found: weights[module].to_string() });
         }
         for (layer, path) in &mut self.side.layers {
-            let modules = (self.adapters.iter().zip(weights))
-                .filter_map(|(adapter, &weight)| Some((adapter.layers.get(layer)?, weight)));
+            let modules = (self.adapters.iter().zip(weights)).filter_map(|(adapter, &weight)| {
+                Some((adapter.borrow().layers.get(layer)?, weight))
+            });
             match self.merge {
                 Merge::Lorahub => sum_matrices(path, modules),
                 Merge::Delta => set_scales(path, modules),

@@ -7,13 +7,14 @@ use super::{Control, MAX_TOKENS, ModelError, SidePaths};
 use crate::formats::Stack;
 use crate::kernels::cpu::{Store, argmax};
 
-/// A batch that is being decoded. Rows leave it when they are finished.
+/// A batch that is being decoded. Rows leave it when they are finished. It holds neither the model
+/// nor the side paths, so that its owner can keep all three between steps.
 #[derive(Debug)]
-pub struct GreedyDecoder<'a> {
-    model: &'a T5Model,
-    side: Option<&'a SidePaths>,
+pub struct GreedyDecoder {
     bias: PositionBias,
     max_new_tokens: usize,
+    eos_token_id: u32,
+    num_heads: usize,
     /// The caller's index of each row that is not finished.
     rows: Vec<usize>,
     /// The last token of each row that is not finished.
@@ -25,11 +26,11 @@ pub struct GreedyDecoder<'a> {
     cross: Vec<Cache>,
 }
 
-impl<'a> GreedyDecoder<'a> {
+impl GreedyDecoder {
     pub(super) fn new(
-        model: &'a T5Model,
+        model: &T5Model,
         inputs: &[&[u32]],
-        side: Option<&'a SidePaths>,
+        side: Option<&SidePaths>,
         max_new_tokens: usize,
         control: &Control,
     ) -> Result<Self, ModelError> {
@@ -56,8 +57,8 @@ impl<'a> GreedyDecoder<'a> {
             rows: if max_new_tokens == 0 { Vec::new() } else { (0..inputs.len()).collect() },
             tokens: vec![config.decoder_start_token_id; inputs.len()],
             position: 0,
-            model,
-            side,
+            eos_token_id: config.eos_token_id,
+            num_heads: config.num_heads,
             max_new_tokens,
         })
     }
@@ -68,16 +69,24 @@ impl<'a> GreedyDecoder<'a> {
     }
 
     /// Decodes one more token of every row that is not finished: pairs of the row's index in the
-    /// batch and its token. Of equal logits the lowest token is taken.
+    /// batch and its token. Of equal logits the lowest token is taken. Model and side paths have to
+    /// be those that the decoding was started with.
     ///
     /// # Errors
     /// [`ModelError::Cancelled`].
-    pub fn step(&mut self, control: &Control) -> Result<Vec<(usize, u32)>, ModelError> {
+    ///
+    /// # Panics
+    /// If the model has other sizes than the one that the decoding was started with.
+    pub fn step(
+        &mut self,
+        model: &T5Model,
+        side: Option<&SidePaths>,
+        control: &Control,
+    ) -> Result<Vec<(usize, u32)>, ModelError> {
         if self.is_finished() {
             return Ok(Vec::new());
         }
-        let model = self.model;
-        let (context, config) = (model.context(self.side), model.config());
+        let (context, config) = (model.context(side), model.config());
         let bounds: Vec<usize> = (0..=self.rows.len()).collect();
         let mut x = model.embed(self.tokens.iter().copied());
         for (index, block) in model.decoder.blocks.iter().enumerate() {
@@ -114,7 +123,7 @@ impl<'a> GreedyDecoder<'a> {
 
     fn drop_finished(&mut self) {
         let at_limit = self.position >= self.max_new_tokens;
-        let eos = self.model.config().eos_token_id;
+        let eos = self.eos_token_id;
         let keep: Vec<bool> = self.tokens.iter().map(|&token| !at_limit && token != eos).collect();
         if keep.iter().all(|&keep| keep) {
             return;
@@ -122,7 +131,7 @@ impl<'a> GreedyDecoder<'a> {
         retain(&mut self.rows, &keep, 1);
         retain(&mut self.tokens, &keep, 1);
         for cache in self.own.iter_mut().chain(&mut self.cross) {
-            retain(&mut cache.heads, &keep, self.model.config().num_heads);
+            retain(&mut cache.heads, &keep, self.num_heads);
         }
     }
 }

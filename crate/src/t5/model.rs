@@ -1,5 +1,7 @@
 //! Weights of a model, encoding, and the teacher-forced loss.
 
+use serde::{Deserialize, Serialize};
+
 use super::blocks::{Attention, Block, Cache, normed};
 use super::linear::{Activations, Context, Linear, read_tensor};
 use super::position::PositionBias;
@@ -9,7 +11,9 @@ use crate::kernels::cpu::{Isa, Store, exponentials, largest, ln};
 use crate::kernels::parallel::{Grid, for_each_tile};
 
 /// What the base model's products are computed in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "kebab-case")]
 pub enum Precision {
     /// Exact.
     F32,
@@ -342,13 +346,13 @@ impl T5Model {
     ///
     /// # Errors
     /// As [`T5Model::encode`].
-    pub fn greedy<'a>(
-        &'a self,
+    pub fn greedy(
+        &self,
         inputs: &[&[u32]],
-        side: Option<&'a SidePaths>,
+        side: Option<&SidePaths>,
         max_new_tokens: usize,
         control: &Control,
-    ) -> Result<GreedyDecoder<'a>, ModelError> {
+    ) -> Result<GreedyDecoder, ModelError> {
         GreedyDecoder::new(self, inputs, side, max_new_tokens, control)
     }
 
@@ -368,7 +372,7 @@ impl T5Model {
         let mut decoder = self.greedy(inputs, side, max_new_tokens, control)?;
         let mut outputs = vec![Vec::new(); inputs.len()];
         while !decoder.is_finished() {
-            for (row, token) in decoder.step(control)? {
+            for (row, token) in decoder.step(self, side, control)? {
                 on_token(row, token);
                 outputs[row].push(token);
             }
