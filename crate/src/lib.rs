@@ -18,5 +18,6 @@ pub mod formats;
 pub mod kernels;
 pub mod learn;
 pub mod lora;
+pub mod recipe;
 pub mod registry;
 pub mod t5;

@@ -361,6 +361,12 @@ impl RegistryFile {
     }
 }
 
+/// Whether a text can be the id of a base, module or task.
+pub(crate) fn is_id(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-/".contains(&b);
+    !text.is_empty() && text.len() <= MAX_NAME_BYTES && text.bytes().all(allowed)
+}
+
 fn check_ids<'a>(
     kind: &str,
     ids: impl Iterator<Item = &'a String>,
@@ -368,8 +374,7 @@ fn check_ids<'a>(
     let mut seen = BTreeSet::new();
     for (index, id) in ids.enumerate() {
         let what = format!("the id of {kind} {}", index + 1);
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-/".contains(&b);
-        if id.is_empty() || id.len() > MAX_NAME_BYTES || !id.bytes().all(allowed) {
+        if !is_id(id) {
             let expected = "of letters, digits, '.', '_', '-' and '/'".into();
             return Err(invalid(&what, expected, id));
         }

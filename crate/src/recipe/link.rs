@@ -1,0 +1,304 @@
+//! A recipe as the fragment of a link.
+//!
+//! The fragment is base64url without padding of
+//!
+//! | part | bytes |
+//! |---|---|
+//! | version | 1 |
+//! | length of the recipe in bytes | a number |
+//! | the recipe, as that version lays it out | |
+//! | checksum: the first bytes of the SHA-256 of everything before it | 4 |
+//!
+//! A *number* is LEB128, a *text* its length in bytes and its UTF-8, a *hash* its length in bytes and
+//! those. A version, once published, is read for ever.
+//!
+//! Version 1: a byte of [`flags`]; registry (text); base id (text) and hash; number of modules, each
+//! of them as the number of bytes that its id shares with the start of the id before, the rest of the
+//! id (text), hash and weight (`f32`, little-endian); title (text); instruction (text), if the flags
+//! say so; number of examples, each of them input and output (texts).
+
+use base64::alphabet::URL_SAFE;
+use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine, engine::DecodePaddingMode};
+use sha2::{Digest, Sha256};
+
+use super::{
+    MAX_EXAMPLES, MAX_MODULES, Recipe, RecipeBase, RecipeError, RecipeModule, check_id, invalid,
+};
+use crate::formats::Example;
+use crate::lora::Merge;
+use crate::t5::Precision;
+
+/// The version that [`encode`] writes.
+pub const VERSION: u8 = 1;
+const CHECKSUM_BYTES: usize = 4;
+/// The longest recipe that a link holds.
+const MAX_RECIPE_BYTES: usize = 64 << 10;
+/// Unused bits of the last character are looked at by [`decode`] itself, which can then tell a link
+/// that was cut short from one that was changed.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_encode_padding(false)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// Bits of version 1's first byte.
+mod flags {
+    pub const DELTA: u8 = 1;
+    pub const INT8: u8 = 2;
+    pub const INSTRUCTION: u8 = 4;
+}
+
+/// Writes a recipe as the fragment of a link, without the `#`.
+///
+/// # Errors
+/// [`RecipeError::Invalid`] for a recipe that [`Recipe::check`] refuses or that is too long for a
+/// link.
+pub fn encode(recipe: &Recipe) -> Result<String, RecipeError> {
+    recipe.check()?;
+    let contents = write_version_1(recipe);
+    if contents.len() > MAX_RECIPE_BYTES {
+        let expected = format!("at most {MAX_RECIPE_BYTES} bytes long");
+        let found = format!("{} bytes; leave out examples", contents.len());
+        return Err(invalid("what the link holds", expected, found));
+    }
+    Ok(seal(&contents))
+}
+
+/// Puts version and length before the recipe, and the checksum after it.
+pub(super) fn seal(contents: &[u8]) -> String {
+    let mut bytes = vec![VERSION];
+    write_number(&mut bytes, contents.len());
+    bytes.extend(contents);
+    bytes.extend(checksum(&bytes));
+    BASE64.encode(bytes)
+}
+
+/// Reads the fragment of a link; a leading `#` and blanks around it are ignored.
+///
+/// # Errors
+/// A [`RecipeError`] that tells a link that was cut short or changed from one of a newer version and
+/// from one that holds something else than a recipe.
+pub fn decode(fragment: &str) -> Result<Recipe, RecipeError> {
+    let fragment = fragment.trim();
+    let fragment = fragment.strip_prefix('#').unwrap_or(fragment);
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if let Some((index, found)) = fragment.chars().enumerate().find(|&(_, c)| !allowed(c)) {
+        return Err(RecipeError::Character { position: index + 1, found });
+    }
+    let found = fragment.len();
+    let most = characters(MAX_RECIPE_BYTES);
+    if found > most {
+        return Err(RecipeError::TooLong { expected: most, found });
+    }
+    // One character left over holds no whole byte.
+    let whole = if found % 4 == 1 { &fragment[..found - 1] } else { fragment };
+    let bytes = BASE64.decode(whole).map_err(|_| RecipeError::Changed)?;
+
+    let cut_short = |expected: String| RecipeError::CutShort { expected, found };
+    let unfinished = || cut_short("it should hold a recipe".into());
+    let mut reader = Reader { bytes: &bytes };
+    let read = match reader.byte().ok_or_else(unfinished)? {
+        1 => read_version_1,
+        0 => return Err(RecipeError::Changed),
+        found => return Err(RecipeError::Version { found }),
+    };
+    let length = match reader.number() {
+        Some(length) if length <= MAX_RECIPE_BYTES => length,
+        None if reader.bytes.is_empty() => return Err(unfinished()),
+        _ => return Err(RecipeError::Changed),
+    };
+    let expected = characters(length);
+    if found < expected {
+        return Err(cut_short(format!("it should be {expected} characters long")));
+    }
+    if found > expected {
+        return Err(RecipeError::TooLong { expected, found });
+    }
+    let (signed, sum) = bytes.split_last_chunk::<CHECKSUM_BYTES>().ok_or(RecipeError::Changed)?;
+    if checksum(signed) != *sum || BASE64.encode(&bytes) != fragment {
+        return Err(RecipeError::Changed);
+    }
+    let recipe = read(&mut Reader { bytes: &signed[signed.len() - length..] })?;
+    recipe.check()?;
+    Ok(recipe)
+}
+
+/// Characters of the link of a recipe of so many bytes.
+fn characters(recipe_bytes: usize) -> usize {
+    let number_bytes = recipe_bytes.checked_ilog2().map_or(1, |bits| bits as usize / 7 + 1);
+    let bytes = 1 + number_bytes + recipe_bytes + CHECKSUM_BYTES;
+    (bytes * 4).div_ceil(3)
+}
+
+fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
+    let digest = Sha256::digest(bytes);
+    std::array::from_fn(|index| digest[index])
+}
+
+pub(super) fn write_version_1(recipe: &Recipe) -> Vec<u8> {
+    let flag = |on, bit| if on { bit } else { 0 };
+    let mut bytes = vec![
+        flag(recipe.merge == Merge::Delta, flags::DELTA)
+            | flag(recipe.precision == Precision::Int8, flags::INT8)
+            | flag(recipe.instruction.is_some(), flags::INSTRUCTION),
+    ];
+    write_text(&mut bytes, &recipe.registry);
+    write_text(&mut bytes, &recipe.base.id);
+    write_hash(&mut bytes, &recipe.base.hash);
+    write_number(&mut bytes, recipe.modules.len());
+    let mut previous = "";
+    for module in &recipe.modules {
+        let same = |(a, b): &(u8, u8)| a == b;
+        let shared = previous.bytes().zip(module.id.bytes()).take_while(same).count();
+        write_number(&mut bytes, shared);
+        // Ids are ASCII, so that every byte is a character.
+        write_text(&mut bytes, &module.id[shared..]);
+        write_hash(&mut bytes, &module.hash);
+        bytes.extend(module.weight.to_le_bytes());
+        previous = &module.id;
+    }
+    write_text(&mut bytes, &recipe.title);
+    if let Some(instruction) = &recipe.instruction {
+        write_text(&mut bytes, instruction);
+    }
+    write_number(&mut bytes, recipe.examples.len());
+    for example in &recipe.examples {
+        write_text(&mut bytes, &example.input);
+        write_text(&mut bytes, &example.output);
+    }
+    bytes
+}
+
+fn read_version_1(reader: &mut Reader<'_>) -> Result<Recipe, RecipeError> {
+    let broken = |what: &str, expected: &str| {
+        let (what, expected) = (what.to_owned(), expected.to_owned());
+        move || invalid(&what, expected, "something else")
+    };
+    let ended = |what: &str| broken(what, "there, whole");
+    let flags = reader.byte().ok_or_else(ended("the first byte"))?;
+    if flags & !(flags::DELTA | flags::INT8 | flags::INSTRUCTION) != 0 {
+        return Err(invalid("the first byte", "at most 7".into(), flags));
+    }
+    let registry = reader.text().ok_or_else(ended("the registry"))?;
+    let base = RecipeBase {
+        id: reader.text().ok_or_else(ended("the id of the base"))?,
+        hash: reader.hash().ok_or_else(ended("the hash of the base"))?,
+    };
+    let count = reader.number().filter(|&count| count <= MAX_MODULES);
+    let count = count
+        .ok_or_else(broken("the number of modules", &format!("a number up to {MAX_MODULES}")))?;
+    let mut modules: Vec<RecipeModule> = Vec::new();
+    for index in 0..count {
+        let of = |field: &str| format!("the {field} of module {}", index + 1);
+        let previous = modules.last().map_or("", |module| &module.id);
+        let shared = reader.number().and_then(|shared| previous.get(..shared));
+        let shared = shared.ok_or_else(broken(&of("id"), "made of the one before"))?;
+        let rest = reader.text().ok_or_else(ended(&of("id")))?;
+        let id = format!("{shared}{rest}");
+        // Checked here, because ids that repeat a long start would grow far beyond the link.
+        check_id(&of("id"), &id)?;
+        modules.push(RecipeModule {
+            id,
+            hash: reader.hash().ok_or_else(ended(&of("hash")))?,
+            weight: reader.float().ok_or_else(ended(&of("weight")))?,
+        });
+    }
+    let title = reader.text().ok_or_else(ended("the title"))?;
+    let instruction = if flags & flags::INSTRUCTION == 0 {
+        None
+    } else {
+        Some(reader.text().ok_or_else(ended("the instruction"))?)
+    };
+    let count = reader.number().filter(|&count| count <= MAX_EXAMPLES);
+    let count = count
+        .ok_or_else(broken("the number of examples", &format!("a number up to {MAX_EXAMPLES}")))?;
+    let mut examples = Vec::new();
+    for index in 0..count {
+        let mut text = |field: &str| {
+            reader.text().ok_or_else(ended(&format!("the {field} of example {}", index + 1)))
+        };
+        examples.push(Example { input: text("input")?, output: text("output")? });
+    }
+    if !reader.bytes.is_empty() {
+        return Err(invalid("the end", "after the examples".into(), "more"));
+    }
+    Ok(Recipe {
+        registry,
+        base,
+        modules,
+        merge: if flags & flags::DELTA == 0 { Merge::Lorahub } else { Merge::Delta },
+        precision: if flags & flags::INT8 == 0 { Precision::F32 } else { Precision::Int8 },
+        title,
+        instruction,
+        examples,
+    })
+}
+
+fn write_number(bytes: &mut Vec<u8>, mut number: usize) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+fn write_text(bytes: &mut Vec<u8>, text: &str) {
+    write_number(bytes, text.len());
+    bytes.extend(text.bytes());
+}
+
+/// Writes a hash that [`Recipe::check`] has let pass.
+fn write_hash(bytes: &mut Vec<u8>, hash: &str) {
+    let digit = |b: u8| if b.is_ascii_digit() { b - b'0' } else { b - b'a' + 10 };
+    let (pairs, _) = hash.as_bytes().as_chunks::<2>();
+    write_number(bytes, pairs.len());
+    bytes.extend(pairs.iter().map(|[high, low]| digit(*high) << 4 | digit(*low)));
+}
+
+/// Reads from the front of some bytes; every part is `None` if they do not hold it.
+struct Reader<'b> {
+    bytes: &'b [u8],
+}
+
+impl<'b> Reader<'b> {
+    fn take(&mut self, count: usize) -> Option<&'b [u8]> {
+        let (taken, rest) = self.bytes.split_at_checked(count)?;
+        self.bytes = rest;
+        Some(taken)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.take(1).map(|taken| taken[0])
+    }
+
+    /// A number of at most 21 bits, which no length or count of a link exceeds.
+    fn number(&mut self) -> Option<usize> {
+        let mut number = 0;
+        for shift in [0, 7, 14] {
+            let byte = self.byte()?;
+            number |= usize::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn text(&mut self) -> Option<String> {
+        let length = self.number()?;
+        let text = std::str::from_utf8(self.take(length)?).ok()?;
+        Some(text.to_owned())
+    }
+
+    fn hash(&mut self) -> Option<String> {
+        let length = self.number()?;
+        Some(self.take(length)?.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    fn float(&mut self) -> Option<f32> {
+        self.take(4).and_then(|taken| taken.first_chunk()).copied().map(f32::from_le_bytes)
+    }
+}

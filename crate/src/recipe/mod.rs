@@ -1,0 +1,222 @@
+//! The recipe of a composition: which base, which modules with which weights, and what for. It is
+//! what a link carries, so that another machine gets the same answers without learning again.
+//!
+//! [`encode`] and [`decode`] turn a recipe into the fragment of a link and back.
+
+mod link;
+
+pub use link::{VERSION, decode, encode};
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::formats::{Example, excerpt};
+use crate::lora::Merge;
+use crate::registry::is_id;
+use crate::t5::Precision;
+
+/// The most modules of a recipe.
+const MAX_MODULES: usize = 1000;
+/// The most examples of a recipe.
+const MAX_EXAMPLES: usize = 100;
+/// The longest address of a registry, in bytes.
+const MAX_REGISTRY_BYTES: usize = 2048;
+/// The longest title, in bytes.
+const MAX_TITLE_BYTES: usize = 1024;
+/// The longest instruction, and the longest input or output of an example, in bytes.
+const MAX_TEXT_BYTES: usize = 16 << 10;
+/// How many hexadecimal digits of a hash a recipe may hold: enough to tell files apart, and no more
+/// than SHA-256 has.
+const HASH_DIGITS: std::ops::RangeInclusive<usize> = 8..=64;
+
+/// What is wrong with a recipe or with the link that holds it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecipeError {
+    /// A character that no link has.
+    #[error(
+        "the link should be made of letters, digits, '-' and '_', found {found:?} at character \
+         {position}; copy it again, whole"
+    )]
+    Character {
+        /// Place of the character, from 1.
+        position: usize,
+        /// The character.
+        found: char,
+    },
+    /// The link ends too early.
+    #[error("the link was cut short: {expected}, found {found} characters; copy it whole")]
+    CutShort {
+        /// How long it should be.
+        expected: String,
+        /// Its length in characters.
+        found: usize,
+    },
+    /// The link goes on after its end.
+    #[error(
+        "the link should be {expected} characters long, found {found}; copy it again, without what \
+         follows it"
+    )]
+    TooLong {
+        /// Its length in characters, as it says itself; the limit of all links if it is beyond that.
+        expected: usize,
+        /// Its length in characters.
+        found: usize,
+    },
+    /// The link's checksum is not that of its contents.
+    #[error("the link was changed on its way: its checksum does not fit; copy it again, whole")]
+    Changed,
+    /// The link is of a version that this program does not know.
+    #[error(
+        "the link is of version {found} and this program reads version {VERSION}: it was made by a \
+         newer program, or its start was changed; reload the page or update the program"
+    )]
+    Version {
+        /// The version that the link gives.
+        found: u8,
+    },
+    /// A part of the recipe is not valid.
+    #[error("the recipe is not valid: {what} should be {expected}, found {found}")]
+    Invalid {
+        /// The part, such as `the weight of module 3`.
+        what: String,
+        /// What is allowed.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+}
+
+/// A base model, by id and contents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct RecipeBase {
+    /// Id in the registry.
+    pub id: String,
+    /// The first hexadecimal digits of the SHA-256 of its weights.
+    pub hash: String,
+}
+
+/// A module, by id and contents, with its coefficient.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct RecipeModule {
+    /// Id in the registry.
+    pub id: String,
+    /// The first hexadecimal digits of the SHA-256 of its weights.
+    pub hash: String,
+    /// Its coefficient.
+    pub weight: f32,
+}
+
+/// A composition with all that another machine needs to repeat it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct Recipe {
+    /// Address of `registry.json`.
+    pub registry: String,
+    /// The base model.
+    pub base: RecipeBase,
+    /// The modules, in the order in which they are added up.
+    pub modules: Vec<RecipeModule>,
+    /// How the modules become one side path.
+    pub merge: Merge,
+    /// What the base's products are computed in.
+    pub precision: Precision,
+    /// Name of the task, for people.
+    pub title: String,
+    /// What the task is, in a line, if a person wrote one.
+    pub instruction: Option<String>,
+    /// Examples of the task, if a person chose to share them.
+    pub examples: Vec<Example>,
+}
+
+impl Recipe {
+    /// Checks everything that the types alone do not.
+    ///
+    /// # Errors
+    /// [`RecipeError::Invalid`] naming the part.
+    pub fn check(&self) -> Result<(), RecipeError> {
+        let address = |c: char| !c.is_control() && !c.is_whitespace();
+        if self.registry.is_empty()
+            || self.registry.len() > MAX_REGISTRY_BYTES
+            || !self.registry.chars().all(address)
+        {
+            let expected = format!("an address of 1 to {MAX_REGISTRY_BYTES} bytes without blanks");
+            return Err(invalid("the registry", expected, &self.registry));
+        }
+        check_id("the id of the base", &self.base.id)?;
+        check_hash("the hash of the base", &self.base.hash)?;
+        check_count("the number of modules", self.modules.len(), MAX_MODULES)?;
+        let mut seen = BTreeSet::new();
+        for (index, module) in self.modules.iter().enumerate() {
+            let of = |field: &str| format!("the {field} of module {}", index + 1);
+            check_id(&of("id"), &module.id)?;
+            if !seen.insert(&module.id) {
+                return Err(invalid(&of("id"), "used once".into(), format!("{} twice", module.id)));
+            }
+            check_hash(&of("hash"), &module.hash)?;
+            if !module.weight.is_finite() {
+                return Err(invalid(&of("weight"), "a finite number".into(), module.weight));
+            }
+        }
+        check_length("the title", &self.title, MAX_TITLE_BYTES)?;
+        if let Some(instruction) = &self.instruction {
+            check_length("the instruction", instruction, MAX_TEXT_BYTES)?;
+        }
+        check_count("the number of examples", self.examples.len(), MAX_EXAMPLES)?;
+        for (index, example) in self.examples.iter().enumerate() {
+            for (field, text) in [("input", &example.input), ("output", &example.output)] {
+                let what = format!("the {field} of example {}", index + 1);
+                if text.trim().is_empty() {
+                    return Err(invalid(&what, "a text".into(), "nothing"));
+                }
+                check_length(&what, text, MAX_TEXT_BYTES)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_id(what: &str, id: &str) -> Result<(), RecipeError> {
+    if is_id(id) {
+        return Ok(());
+    }
+    Err(invalid(what, "of letters, digits, '.', '_', '-' and '/'".into(), id))
+}
+
+fn check_hash(what: &str, hash: &str) -> Result<(), RecipeError> {
+    let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    let (least, most) = (HASH_DIGITS.start(), HASH_DIGITS.end());
+    if HASH_DIGITS.contains(&hash.len()) && hash.len().is_multiple_of(2) && hash.bytes().all(digit)
+    {
+        return Ok(());
+    }
+    let expected = format!("{least} to {most} lower-case hexadecimal digits, an even number");
+    Err(invalid(what, expected, hash))
+}
+
+fn check_count(what: &str, found: usize, most: usize) -> Result<(), RecipeError> {
+    if found > most {
+        return Err(invalid(what, format!("at most {most}"), found));
+    }
+    Ok(())
+}
+
+fn check_length(what: &str, text: &str, most: usize) -> Result<(), RecipeError> {
+    if text.len() > most {
+        let found = format!("{} bytes", text.len());
+        return Err(invalid(what, format!("at most {most} bytes long"), found));
+    }
+    Ok(())
+}
+
+fn invalid(what: &str, expected: String, found: impl ToString) -> RecipeError {
+    RecipeError::Invalid { what: what.into(), expected, found: excerpt(&found.to_string()) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,216 @@
+//! Tests of recipes and of the links that hold them.
+
+use super::*;
+
+/// A link of version 1 that was published: it must be read for ever.
+const PUBLISHED: &str = include_str!("../../../tests/formats/recipe/version_1.txt");
+const PUBLISHED_RECIPE: &str = include_str!("../../../tests/formats/recipe/version_1.json");
+
+/// SplitMix64, for recipes at random.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit as u64) as usize
+    }
+
+    fn text(&mut self, alphabet: &str, least: usize, most: usize) -> String {
+        let alphabet: Vec<char> = alphabet.chars().collect();
+        let length = least + self.below(most - least + 1);
+        (0..length).map(|_| alphabet[self.below(alphabet.len())]).collect()
+    }
+
+    fn hash(&mut self) -> String {
+        let digits = self.text("0123456789abcdef", 64, 64);
+        digits[..8 + 2 * self.below(29)].into()
+    }
+
+    fn weight(&mut self) -> f32 {
+        let weight = f32::from_bits(self.next() as u32);
+        if weight.is_finite() { weight } else { 0.0 }
+    }
+
+    fn recipe(&mut self) -> Recipe {
+        const ID: &str = "abcXYZ019._-/";
+        const TEXT: &str = "ab \n\"\\é水😀\u{0}";
+        let starts: Vec<String> = (0..3).map(|_| self.text(ID, 0, 30)).collect();
+        let modules = (0..self.below(25))
+            .map(|index| RecipeModule {
+                id: format!("{}.{index}", starts[self.below(3)]),
+                hash: self.hash(),
+                weight: self.weight(),
+            })
+            .collect();
+        let example = |random: &mut Self| Example {
+            input: random.text(TEXT, 0, 300) + "?",
+            output: random.text(TEXT, 0, 20) + "!",
+        };
+        Recipe {
+            registry: "https://é/".to_owned() + &self.text(ID, 1, 60),
+            base: RecipeBase { id: self.text(ID, 1, 256), hash: self.hash() },
+            modules,
+            merge: [Merge::Lorahub, Merge::Delta][self.below(2)],
+            precision: [Precision::F32, Precision::Int8][self.below(2)],
+            title: self.text(TEXT, 0, 100),
+            instruction: (self.below(2) == 1).then(|| self.text(TEXT, 0, 200)),
+            examples: (0..self.below(6)).map(|_| example(self)).collect(),
+        }
+    }
+}
+
+/// A recipe as the demo makes them, with ids as long as those of the published LoraHub modules.
+fn published_modules() -> Recipe {
+    let tasks = [
+        "wiki_hop_original_choose_best_object_interrogative_1",
+        "duorc_SelfRC_generate_question_by_answer",
+        "wiqa_what_might_be_the_first_step_of_the_process",
+        "ropes_prompt_bottom_no_hint",
+        "social_i_qa_Check_if_a_random_answer_is_valid_or_not",
+    ];
+    let modules = (0..20)
+        .map(|index| RecipeModule {
+            id: format!("lorahub/flan_t5_large-{}_{index}", tasks[index % tasks.len()]),
+            hash: format!("{:012x}", (0x9e37_79b9_7f4a * (index as u64 + 1)) & 0xffff_ffff_ffff),
+            weight: (index as f32 - 9.5) * 0.123_456_79,
+        })
+        .collect();
+    Recipe {
+        registry: "https://someone.github.io/a-library-of-modules/library/registry.json".into(),
+        base: RecipeBase { id: "google/flan-t5-large".into(), hash: "0123456789ab".into() },
+        modules,
+        merge: Merge::Delta,
+        precision: Precision::Int8,
+        title: "Tell which of two events came first".into(),
+        instruction: None,
+        examples: Vec::new(),
+    }
+}
+
+fn message(fragment: &str) -> String {
+    decode(fragment).unwrap_err().to_string()
+}
+
+#[test]
+fn a_recipe_survives_its_link() {
+    let mut random = Random(11);
+    for _ in 0..500 {
+        let recipe = random.recipe();
+        let link = encode(&recipe).unwrap();
+        let read = decode(&link).unwrap();
+        assert_eq!(read, recipe);
+        // Equality holds for zeros of both signs; the bits have to be the same.
+        let bits = |r: &Recipe| r.modules.iter().map(|m| m.weight.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&read), bits(&recipe));
+        assert!(link.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
+        assert_eq!(decode(&format!(" #{link}\n")).unwrap(), recipe);
+    }
+}
+
+#[test]
+fn a_recipe_survives_json() {
+    let recipe = Random(5).recipe();
+    let json = serde_json::to_string(&recipe).unwrap();
+    assert_eq!(serde_json::from_str::<Recipe>(&json).unwrap(), recipe);
+}
+
+#[test]
+fn a_published_link_is_still_read() {
+    let recipe: Recipe = serde_json::from_str(PUBLISHED_RECIPE).unwrap();
+    assert_eq!(decode(PUBLISHED).unwrap(), recipe);
+}
+
+#[test]
+fn twenty_published_modules_take_less_than_2000_characters() {
+    let length = encode(&published_modules()).unwrap().len();
+    assert!(length < 2000, "{length}");
+}
+
+#[test]
+fn a_link_that_was_cut_short_says_so() {
+    let link = encode(&published_modules()).unwrap();
+    for length in 0..link.len() {
+        let message = message(&link[..length]);
+        assert!(message.contains("cut short"), "{length}: {message}");
+    }
+    let message = message(&format!("{link}{link}"));
+    assert!(message.contains("without what follows"), "{message}");
+}
+
+#[test]
+fn a_changed_character_is_noticed_wherever_it_is() {
+    const CHARACTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut recipe = published_modules();
+    recipe.modules.truncate(2);
+    let link = encode(&recipe).unwrap();
+    for place in 0..link.len() {
+        for &character in CHARACTERS {
+            let mut changed = link.clone().into_bytes();
+            changed[place] = character;
+            let changed = String::from_utf8(changed).unwrap();
+            assert!(changed == link || decode(&changed).is_err(), "{place}: {changed}");
+        }
+    }
+    let message = message(&link.replacen('A', "%", 1));
+    assert!(message.contains("'%' at character"), "{message}");
+}
+
+#[test]
+fn a_newer_version_is_told_from_a_broken_link() {
+    let link = encode(&published_modules()).unwrap();
+    // The first two characters hold the first byte; 2 instead of 1.
+    let newer = format!("Ag{}", &link[2..]);
+    assert_eq!(decode(&newer).unwrap_err(), RecipeError::Version { found: 2 });
+    assert!(message(&newer).contains("newer program"));
+}
+
+#[test]
+fn bytes_at_random_with_a_right_checksum_are_refused_without_a_panic() {
+    let mut random = Random(3);
+    let whole = published_modules();
+    for _ in 0..20_000 {
+        let mut contents = link::write_version_1(&whole);
+        for _ in 0..1 + random.below(4) {
+            let place = random.below(contents.len().min(120));
+            contents[place] = random.next() as u8;
+        }
+        contents.truncate(random.below(contents.len() * 2));
+        if let Ok(recipe) = decode(&link::seal(&contents)) {
+            recipe.check().unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_a_recipe_may_not_hold_is_named() {
+    let change = |change: &dyn Fn(&mut Recipe)| {
+        let mut recipe = published_modules();
+        change(&mut recipe);
+        encode(&recipe).unwrap_err().to_string()
+    };
+    let example = |input: &str| Example { input: input.into(), output: "b".into() };
+    for (found, part) in [
+        (change(&|r| r.modules[2].weight = f32::NAN), "the weight of module 3 should be a finite"),
+        (change(&|r| r.modules[0].weight = f32::INFINITY), "the weight of module 1"),
+        (change(&|r| r.modules[1].id = r.modules[0].id.clone()), "the id of module 2"),
+        (change(&|r| r.modules[1].id = "a b".into()), "the id of module 2"),
+        (change(&|r| r.modules[1].hash = "0123ABCD".into()), "the hash of module 2"),
+        (change(&|r| r.base.hash = "012345678".into()), "the hash of the base"),
+        (change(&|r| r.base.id = String::new()), "the id of the base"),
+        (change(&|r| r.registry = "a b".into()), "the registry"),
+        (change(&|r| r.title = "a".repeat(1025)), "the title should be at most 1024 bytes"),
+        (change(&|r| r.instruction = Some("a".repeat(17 << 10))), "the instruction"),
+        (change(&|r| r.examples = vec![example("a"), example(" ")]), "the input of example 2"),
+        (change(&|r| r.examples = vec![example("a"); 101]), "the number of examples"),
+        (change(&|r| r.examples = vec![example(&"a".repeat(16_000)); 5]), "leave out examples"),
+    ] {
+        assert!(found.contains(part), "{part}: {found}");
+    }
+}
