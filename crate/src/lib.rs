@@ -11,13 +11,16 @@
 //! | [`lora`] | composing adapters into the side paths that the model applies |
 //! | [`learn`] | the gradient-free search for one coefficient per module |
 //! | [`recipe`], [`registry`] | what is shared as a link, and what is fetched from a static host |
+//! | [`engine`], [`protocol`] | one model at work, step by step, and the types it talks to a page in |
 
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 pub mod bindings;
+pub mod engine;
 pub mod formats;
 pub mod kernels;
 pub mod learn;
 pub mod lora;
+pub mod protocol;
 pub mod recipe;
 pub mod registry;
 pub mod t5;

@@ -1,9 +1,21 @@
 //! What the browser sees of the library: the only layer that knows wasm-bindgen.
 //!
-//! The functions here run in a Web Worker. Which build was loaded is told by [`features`], so that
-//! the page can say what it runs on.
+//! The functions here run in a Web Worker. They only convert: values cross as the plain objects that
+//! [`crate::protocol`] declares, files as `Uint8Array`, and every failure is thrown as an
+//! [`ErrorReport`].
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_wasm_bindgen::Serializer;
+use sha2::Digest;
 use wasm_bindgen::prelude::*;
+
+use crate::engine::{BaseBytes, BaseLabel};
+use crate::formats::{ExamplesFormat, parse_examples};
+use crate::learn::LearnOptions;
+use crate::protocol::ErrorReport;
+use crate::recipe;
+use crate::registry::Registry;
 
 #[cfg(feature = "threads")]
 pub use wasm_bindgen_rayon::init_thread_pool;
@@ -16,13 +28,277 @@ fn start() {
     }));
 }
 
-/// The instruction sets that this build was compiled for, as an array of names.
 #[wasm_bindgen]
-pub fn features() -> Vec<String> {
-    let compiled = [
-        ("threads", cfg!(feature = "threads")),
-        ("simd128", cfg!(target_feature = "simd128")),
-        ("relaxed-simd", cfg!(target_feature = "relaxed-simd")),
-    ];
-    compiled.iter().filter(|(_, on)| *on).map(|(name, _)| (*name).to_owned()).collect()
+extern "C" {
+    #[wasm_bindgen(js_namespace = performance, js_name = now)]
+    fn milliseconds() -> f64;
+}
+
+fn seconds() -> f64 {
+    milliseconds() / 1000.0
+}
+
+/// A value as a plain object, with `null` where there is nothing.
+fn to_js(value: &impl Serialize) -> Result<JsValue, JsValue> {
+    let serializer = Serializer::json_compatible();
+    value.serialize(&serializer).map_err(JsValue::from)
+}
+
+fn thrown(report: &ErrorReport) -> JsValue {
+    to_js(report).unwrap_or_else(|error| error)
+}
+
+fn from_js<T: DeserializeOwned>(value: JsValue) -> Result<T, JsValue> {
+    serde_wasm_bindgen::from_value(value).map_err(|error| {
+        thrown(&ErrorReport {
+            what: "The request was not understood.".into(),
+            why: format!("{error}."),
+            next: "Check that the page and its worker are of the same version.".into(),
+        })
+    })
+}
+
+fn answer<T: Serialize>(result: Result<T, ErrorReport>) -> Result<JsValue, JsValue> {
+    match result {
+        Ok(value) => to_js(&value),
+        Err(report) => Err(thrown(&report)),
+    }
+}
+
+fn refused(what: &str, why: &str, next: &str) -> JsValue {
+    let why = crate::engine::sentence(why);
+    thrown(&ErrorReport { what: what.into(), why, next: next.into() })
+}
+
+/// A base model, its modules, and at most one running piece of work.
+#[wasm_bindgen]
+pub struct Engine(crate::engine::Engine);
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[wasm_bindgen]
+impl Engine {
+    /// An engine with nothing loaded.
+    #[wasm_bindgen(constructor)]
+    pub fn new() -> Engine {
+        Engine(crate::engine::Engine::new(seconds))
+    }
+
+    /// Reads a base model from its three files and packs its weights.
+    #[wasm_bindgen(js_name = loadBase)]
+    #[allow(clippy::too_many_arguments, reason = "JavaScript calls it once, by position")]
+    pub fn load_base(
+        &mut self,
+        id: String,
+        title: String,
+        licence: String,
+        config: &[u8],
+        tokenizer: &[u8],
+        weights: Vec<u8>,
+        precision: JsValue,
+    ) -> Result<JsValue, JsValue> {
+        let precision = from_js(precision)?;
+        let label = BaseLabel { id, title, licence };
+        answer(self.0.load_base(label, BaseBytes { config, tokenizer, weights }, precision))
+    }
+
+    /// Reads a module from the two files of its PEFT folder.
+    #[wasm_bindgen(js_name = addModule)]
+    pub fn add_module(
+        &mut self,
+        id: &str,
+        config: &[u8],
+        weights: Vec<u8>,
+    ) -> Result<JsValue, JsValue> {
+        answer(self.0.add_module(id, config, weights))
+    }
+
+    /// Whether a module of that id is loaded.
+    #[wasm_bindgen(js_name = hasModule)]
+    pub fn has_module(&self, id: &str) -> bool {
+        self.0.has_module(id)
+    }
+
+    /// Starts learning.
+    #[wasm_bindgen(js_name = startLearning)]
+    pub fn start_learning(
+        &mut self,
+        examples: JsValue,
+        modules: Vec<String>,
+        options: JsValue,
+    ) -> Result<(), JsValue> {
+        let examples: Vec<_> = from_js(examples)?;
+        let options: LearnOptions = from_js(options)?;
+        self.0.start_learning(&examples, &modules, options).map_err(|report| thrown(&report))
+    }
+
+    /// Makes the next evaluation.
+    #[wasm_bindgen(js_name = learningStep)]
+    pub fn learning_step(&mut self) -> Result<JsValue, JsValue> {
+        answer(self.0.learning_step())
+    }
+
+    /// Ends learning with the best point seen.
+    #[wasm_bindgen(js_name = stopLearning)]
+    pub fn stop_learning(&mut self) -> Result<JsValue, JsValue> {
+        answer(self.0.stop_learning())
+    }
+
+    /// Starts to answer an input.
+    #[wasm_bindgen(js_name = startGeneration)]
+    pub fn start_generation(
+        &mut self,
+        input: &str,
+        composition: JsValue,
+        max_new_tokens: usize,
+    ) -> Result<(), JsValue> {
+        let composition: Option<_> = from_js(composition)?;
+        (self.0.start_generation(input, composition.as_ref(), max_new_tokens))
+            .map_err(|report| thrown(&report))
+    }
+
+    /// Decodes the next token.
+    #[wasm_bindgen(js_name = generationStep)]
+    pub fn generation_step(&mut self) -> Result<JsValue, JsValue> {
+        answer(self.0.generation_step())
+    }
+
+    /// Starts to answer a test set.
+    #[wasm_bindgen(js_name = startTest)]
+    pub fn start_test(
+        &mut self,
+        examples: JsValue,
+        composition: JsValue,
+        max_new_tokens: usize,
+    ) -> Result<(), JsValue> {
+        let examples: Vec<_> = from_js(examples)?;
+        let composition: Option<_> = from_js(composition)?;
+        (self.0.start_test(&examples, composition.as_ref(), max_new_tokens))
+            .map_err(|report| thrown(&report))
+    }
+
+    /// Decodes the next token of the items in progress.
+    #[wasm_bindgen(js_name = testStep)]
+    pub fn test_step(&mut self) -> Result<JsValue, JsValue> {
+        answer(self.0.test_step())
+    }
+
+    /// Ends the test with the items that are answered.
+    #[wasm_bindgen(js_name = stopTest)]
+    pub fn stop_test(&mut self) -> Result<JsValue, JsValue> {
+        answer(self.0.stop_test())
+    }
+
+    /// Ends the work that goes on, if any.
+    pub fn stop(&mut self) {
+        self.0.stop();
+    }
+
+    /// Each example's loss, and their mean.
+    pub fn score(&self, examples: JsValue, composition: JsValue) -> Result<JsValue, JsValue> {
+        let examples: Vec<_> = from_js(examples)?;
+        let composition: Option<_> = from_js(composition)?;
+        answer(self.0.score(&examples, composition.as_ref()))
+    }
+
+    /// Bytes of WebAssembly memory that were ever needed at once: it never shrinks.
+    #[wasm_bindgen(js_name = memoryBytes)]
+    pub fn memory_bytes(&self) -> f64 {
+        const PAGE: f64 = 65536.0;
+        core::arch::wasm32::memory_size(0) as f64 * PAGE
+    }
+}
+
+/// A running SHA-256.
+#[wasm_bindgen]
+pub struct Sha256(sha2::Sha256);
+
+impl Default for Sha256 {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[wasm_bindgen]
+impl Sha256 {
+    /// The hash of nothing.
+    #[wasm_bindgen(constructor)]
+    pub fn new() -> Sha256 {
+        Sha256(sha2::Sha256::new())
+    }
+
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The hash so far, as 64 lower-case hexadecimal digits.
+    pub fn hex(&self) -> String {
+        crate::registry::hex(self.0.clone().finalize())
+    }
+}
+
+/// Reads and checks `registry.json`.
+#[wasm_bindgen(js_name = parseRegistry)]
+pub fn parse_registry(bytes: &[u8]) -> Result<JsValue, JsValue> {
+    let registry = Registry::parse(bytes).map_err(|error| {
+        refused(
+            "The module library cannot be read.",
+            &error.to_string(),
+            "Check that the address is that of a registry.json, or tell whoever hosts it.",
+        )
+    })?;
+    to_js(&registry)
+}
+
+/// Reads examples from text.
+#[wasm_bindgen(js_name = parseExamples)]
+pub fn parse_examples_text(text: &str, format: JsValue) -> Result<JsValue, JsValue> {
+    let format: ExamplesFormat = from_js(format)?;
+    let examples = parse_examples(text, format).map_err(|error| {
+        refused(
+            "The examples were not read.",
+            &error.to_string(),
+            "Correct that place; nothing that was there before has changed.",
+        )
+    })?;
+    to_js(&examples)
+}
+
+/// Makes a link's fragment.
+#[wasm_bindgen(js_name = encodeRecipe)]
+pub fn encode_recipe(recipe: JsValue) -> Result<String, JsValue> {
+    let recipe = from_js(recipe)?;
+    recipe::encode(&recipe).map_err(|error| {
+        refused("The link could not be made.", &error.to_string(), "Change that, and copy again.")
+    })
+}
+
+/// Reads a link's fragment, without its `#`.
+#[wasm_bindgen(js_name = decodeRecipe)]
+pub fn decode_recipe(fragment: &str) -> Result<JsValue, JsValue> {
+    let recipe = recipe::decode(fragment).map_err(|error| {
+        refused(
+            "The link could not be read.",
+            &error.to_string(),
+            "Ask for the link again, or go on without it.",
+        )
+    })?;
+    to_js(&recipe)
+}
+
+/// The settings of learning where none are given.
+#[wasm_bindgen(js_name = defaultLearnOptions)]
+pub fn default_learn_options() -> Result<JsValue, JsValue> {
+    to_js(&LearnOptions::default())
+}
+
+/// The settings of the published method.
+#[wasm_bindgen(js_name = publishedLearnOptions)]
+pub fn published_learn_options() -> Result<JsValue, JsValue> {
+    to_js(&LearnOptions::as_published())
 }

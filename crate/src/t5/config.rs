@@ -213,6 +213,19 @@ impl T5Config {
         self.num_heads * self.d_kv
     }
 
+    /// Number of parameters, embeddings included; a tied `lm_head` counts once.
+    pub fn parameters(&self) -> u64 {
+        let norm = self.d_model;
+        let attention = 4 * self.d_model * self.d_attention() + norm;
+        let matrices = if self.feed_forward == FeedForward::GatedGelu { 3 } else { 2 };
+        let feed_forward = matrices * self.d_model * self.d_ff + norm;
+        let bias = self.relative_attention_num_buckets * self.num_heads;
+        let encoder = self.num_layers * (attention + feed_forward) + bias + norm;
+        let decoder = self.num_decoder_layers * (2 * attention + feed_forward) + bias + norm;
+        let tables = if self.tie_word_embeddings { 1 } else { 2 };
+        (encoder + decoder + tables * self.vocab_size * self.d_model) as u64
+    }
+
     /// Blocks of a stack.
     pub fn blocks(&self, stack: Stack) -> usize {
         match stack {

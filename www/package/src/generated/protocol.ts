@@ -1,84 +1,938 @@
 // The types that cross between the page, the worker and the wasm engine.
 // Generated from the crate by pkg-scripts/generate-types: change them there.
 
-export type Example = { input: string; output: string };
-export type Merge = "lorahub" | "delta";
+/**
+ * What the base model's products are computed in.
+ */
 export type Precision = "f32" | "int8";
-export type Optimizer = "cobyla" | "cma-es" | "greedy";
-export type Selection = "all" | "random" | "single-loss" | "by-hand";
-export type Objective = "paper" | "reference";
-export type LearnOptions = { budget: number; optimizer: Optimizer; selection: Selection; modules: number; merge: Merge; objective: Objective; seed: number; bound: number; regularization: number };
-export type WeightedModule = { id: string; weight: number };
-export type Composition = { modules: WeightedModule[]; merge: Merge };
-export type Evaluation = { number: number; phase: "select" | "search"; loss: number; best: number; weights: WeightedModule[]; seconds: number };
-export type LearnResult = { modules: WeightedModule[]; merge: Merge; lossStart: number; loss: number; evaluations: number; selectEvaluations: number; seconds: number; complete: boolean; history: Evaluation[] };
-export type Build = "threads" | "relaxed" | "simd128";
-export type Device = { build: Build; threads: number; simd: "relaxed" | "simd128"; isolated: boolean; reason: string; memoryBytes: number };
-export type BaseInfo = { id: string; title: string; licence: string; parameters: number; bytes: number; precision: Precision; vocabSize: number; dModel: number; layers: number; memoryBytes: number };
-export type ModuleInfo = { id: string; rank: number; targets: string[]; bytes: number };
-export type ErrorReport = { what: string; why: string; next: string };
-export type Generated = { text: string; tokens: number; seconds: number; complete: boolean };
-export type TestAnswer = { input: string; expected: string; answer: string; correct: boolean };
-export type TestResult = { exactMatch: number; correct: number; total: number; seconds: number; complete: boolean; answers: TestAnswer[] };
-export type RecipeModule = { id: string; hash: string; weight: number };
-export type Recipe = { registry: string; base: { id: string; hash: string }; modules: RecipeModule[]; merge: Merge; precision: Precision; title: string; instruction: string | null; examples: Example[] };
 
-export type RegistryFile = { path: string; bytes: number; sha256: string };
-export type RegistryBase = { id: string; title: string; description: string; licence: string; parameters: number; files: { config: RegistryFile; tokenizer: RegistryFile; weights: RegistryFile } };
-export type RegistryModule = { id: string; title: string; task: string; example: Example; base: string; rank: number; targets: string[]; files: { config: RegistryFile; weights: RegistryFile }; licence: string; tags: string[]; result?: { exact_match: number; base_exact_match: number } };
-export type RegistryTask = { id: string; title: string; description: string; why_unseen: string; set: "settings" | "table"; instruction_shown: boolean; examples: Example[]; test: RegistryFile };
-export type Registry = { version: number; title: string; bases: RegistryBase[]; modules: RegistryModule[]; tasks: RegistryTask[] };
+/**
+ * One example of a task: what goes in, and what should come out.
+ */
+export type Example = { 
+/**
+ * Text that the model reads.
+ */
+input: string, 
+/**
+ * Text that the model should write.
+ */
+output: string, };
 
+/**
+ * How a text of examples is written.
+ */
 export type ExamplesFormat = "auto" | "jsonl" | "csv" | "tsv";
-export type ModuleLoss = { id: string; loss: number };
-export type ExampleScore = { loss: number; tokens: number };
-export type Score = { loss: number; examples: ExampleScore[] };
-export type Inspected = { registry: Registry; device: Device; defaults: LearnOptions; published: LearnOptions };
-export type Request =
-  | {
-      kind: "inspect";
-      registryUrl: string;
-      threads: number | null;
-      wasmUrl: string | null;
-      stallSeconds: number;
-    }
-  | { kind: "open"; baseId: string | null; precision: Precision }
-  | { kind: "loadModules"; ids: string[] }
-  | { kind: "addModule"; id: string; config: Uint8Array; weights: Uint8Array }
-  | { kind: "learn"; examples: Example[]; modules: string[]; options: LearnOptions }
-  | { kind: "leaveOneOut"; examples: Example[]; composition: Composition }
-  | {
-      kind: "generate";
-      input: string;
-      composition: Composition | null;
-      maxNewTokens: number;
-    }
-  | {
-      kind: "test";
-      examples: Example[];
-      composition: Composition | null;
-      maxNewTokens: number;
-    }
-  | { kind: "score"; examples: Example[]; composition: Composition | null }
-  | { kind: "fetchTest"; taskId: string }
-  | { kind: "parseExamples"; text: string; format: ExamplesFormat }
-  | { kind: "encodeRecipe"; recipe: Recipe }
-  | { kind: "decodeRecipe"; fragment: string }
-  | { kind: "memory" };
 
-export type Event =
-  | {
-      kind: "progress";
-      file: string;
-      loaded: number;
-      total: number;
-      overallLoaded: number;
-      overallTotal: number;
-      cached: boolean;
-    }
-  | { kind: "stage"; text: string }
-  | { kind: "selected"; modules: ModuleLoss[] }
-  | { kind: "evaluation"; evaluation: Evaluation }
-  | { kind: "token"; text: string }
-  | { kind: "tested"; done: number; total: number; correct: number };
+/**
+ * A base model, by id and contents.
+ */
+export type RecipeBase = { 
+/**
+ * Id in the registry.
+ */
+id: string, 
+/**
+ * The first hexadecimal digits of the SHA-256 of its weights.
+ */
+hash: string, };
 
+/**
+ * A module, by id and contents, with its coefficient.
+ */
+export type RecipeModule = { 
+/**
+ * Id in the registry.
+ */
+id: string, 
+/**
+ * The first hexadecimal digits of the SHA-256 of its weights.
+ */
+hash: string, 
+/**
+ * Its coefficient.
+ */
+weight: number, };
+
+/**
+ * How modules with weights `wᵢ` become one update of the base.
+ */
+export type Merge = "lorahub" | "delta";
+
+/**
+ * A composition with all that another machine needs to repeat it.
+ */
+export type Recipe = { 
+/**
+ * Address of `registry.json`.
+ */
+registry: string, 
+/**
+ * The base model.
+ */
+base: RecipeBase, 
+/**
+ * The modules, in the order in which they are added up.
+ */
+modules: Array<RecipeModule>, 
+/**
+ * How the modules become one side path.
+ */
+merge: Merge, 
+/**
+ * What the base's products are computed in.
+ */
+precision: Precision, 
+/**
+ * Name of the task, for people.
+ */
+title: string, 
+/**
+ * What the task is, in a line, if a person wrote one.
+ */
+instruction: string | null, 
+/**
+ * Examples of the task, if a person chose to share them.
+ */
+examples: Array<Example>, };
+
+/**
+ * How the modules that are searched over are chosen from the candidates.
+ */
+export type Selection = "all" | "random" | "single-loss" | "by-hand";
+
+/**
+ * How the losses of the examples become one number; the penalty on the coefficients,
+ * [`LearnOptions::regularization`] · mean|w|, is added to either.
+ */
+export type Objective = "paper" | "reference";
+
+/**
+ * Which search finds the coefficients.
+ */
+export type Optimizer = "cobyla" | "cma-es" | "greedy";
+
+/**
+ * The settings of a learning run.
+ */
+export type LearnOptions = { 
+/**
+ * Evaluations of the search, the one at 0 included; 2 to 10,000.
+ */
+budget: number, 
+/**
+ * Which search finds the coefficients.
+ */
+optimizer: Optimizer, 
+/**
+ * How the modules that are searched over are chosen.
+ */
+selection: Selection, 
+/**
+ * Most modules to search over, where the selection chooses; 1 to 1,000.
+ */
+modules: number, 
+/**
+ * How the modules become one side path.
+ */
+merge: Merge, 
+/**
+ * What is minimised.
+ */
+objective: Objective, 
+/**
+ * Seed of everything that is random.
+ */
+seed: number, 
+/**
+ * Largest size of a coefficient; above 0 and at most 100.
+ */
+bound: number, 
+/**
+ * Factor of the penalty mean|w|; 0 or more.
+ */
+regularization: number, };
+
+/**
+ * A module and its coefficient.
+ */
+export type WeightedModule = { 
+/**
+ * The module.
+ */
+id: string, 
+/**
+ * Its coefficient.
+ */
+weight: number, };
+
+/**
+ * Modules with their coefficients, and how they become one update of the base.
+ */
+export type Composition = { 
+/**
+ * The modules; those at 0 may be left out.
+ */
+modules: Array<WeightedModule>, 
+/**
+ * How they become one update.
+ */
+merge: Merge, };
+
+/**
+ * What a page asks of its worker.
+ */
+export type Request = { "kind": "inspect", 
+/**
+ * Address of `registry.json`.
+ */
+registryUrl: string, 
+/**
+ * Threads to use; one per core where null.
+ */
+threads: number | null, 
+/**
+ * Folder of the wasm builds; the package's own where null.
+ */
+wasmUrl: string | null, 
+/**
+ * Seconds without a byte after which a server counts as stalled.
+ */
+stallSeconds: number, } | { "kind": "open", 
+/**
+ * Its id; the registry's first where null.
+ */
+baseId: string | null, 
+/**
+ * What to compute in.
+ */
+precision: Precision, } | { "kind": "loadModules", 
+/**
+ * Their ids.
+ */
+ids: Array<string>, } | { "kind": "addModule", 
+/**
+ * The id that it gets.
+ */
+id: string, 
+/**
+ * `adapter_config.json`.
+ */
+config: Uint8Array, 
+/**
+ * `adapter_model.safetensors` or `adapter_model.bin`.
+ */
+weights: Uint8Array, } | { "kind": "learn", 
+/**
+ * What to learn from.
+ */
+examples: Array<Example>, 
+/**
+ * The candidates.
+ */
+modules: Array<string>, 
+/**
+ * The settings.
+ */
+options: LearnOptions, } | { "kind": "leaveOneOut", 
+/**
+ * The examples of the loss.
+ */
+examples: Array<Example>, 
+/**
+ * The composition.
+ */
+composition: Composition, } | { "kind": "generate", 
+/**
+ * The input.
+ */
+input: string, 
+/**
+ * The composition; the base alone where null.
+ */
+composition: Composition | null, 
+/**
+ * At most so many tokens.
+ */
+maxNewTokens: number, } | { "kind": "test", 
+/**
+ * Inputs with the answers that count.
+ */
+examples: Array<Example>, 
+/**
+ * The composition; the base alone where null.
+ */
+composition: Composition | null, 
+/**
+ * At most so many tokens for each.
+ */
+maxNewTokens: number, } | { "kind": "score", 
+/**
+ * The examples.
+ */
+examples: Array<Example>, 
+/**
+ * The composition; the base alone where null.
+ */
+composition: Composition | null, } | { "kind": "fetchTest", 
+/**
+ * The task.
+ */
+taskId: string, } | { "kind": "parseExamples", 
+/**
+ * The text.
+ */
+text: string, 
+/**
+ * How it is written.
+ */
+format: ExamplesFormat, } | { "kind": "encodeRecipe", 
+/**
+ * What it holds.
+ */
+recipe: Recipe, } | { "kind": "decodeRecipe", 
+/**
+ * The fragment, without `#`.
+ */
+fragment: string, } | { "kind": "memory" };
+
+/**
+ * What an evaluation belongs to.
+ */
+export type Phase = "select" | "search";
+
+/**
+ * One evaluation that was made.
+ */
+export type Evaluation = { 
+/**
+ * Number of the evaluation, from 1.
+ */
+number: number, 
+/**
+ * What it belongs to.
+ */
+phase: Phase, 
+/**
+ * The objective: cross-entropy and penalty; infinite if the cross-entropy was not finite.
+ */
+loss: number, 
+/**
+ * The lowest objective so far, this evaluation included.
+ */
+best: number, 
+/**
+ * The modules with their coefficients, as in [`Step`].
+ */
+weights: Array<WeightedModule>, 
+/**
+ * Time this evaluation took, as the caller measured it.
+ */
+seconds: number, };
+
+/**
+ * The loss of a module alone, or of a composition without it.
+ */
+export type ModuleLoss = { 
+/**
+ * The module.
+ */
+id: string, 
+/**
+ * The loss.
+ */
+loss: number, };
+
+/**
+ * What a worker tells while it works.
+ */
+export type Event = { "kind": "progress", 
+/**
+ * The file.
+ */
+file: string, 
+/**
+ * Its bytes so far.
+ */
+loaded: number, 
+/**
+ * Its bytes in all.
+ */
+total: number, 
+/**
+ * Bytes of all files of this request so far.
+ */
+overallLoaded: number, 
+/**
+ * Bytes of all files of this request.
+ */
+overallTotal: number, 
+/**
+ * Whether they came from the browser's cache.
+ */
+cached: boolean, } | { "kind": "stage", 
+/**
+ * The words.
+ */
+text: string, } | { "kind": "selected", 
+/**
+ * They, with the loss of each alone.
+ */
+modules: Array<ModuleLoss>, } | { "kind": "evaluation", 
+/**
+ * The evaluation.
+ */
+evaluation: Evaluation, } | { "kind": "token", 
+/**
+ * The text so far.
+ */
+text: string, } | { "kind": "tested", 
+/**
+ * Items answered.
+ */
+done: number, 
+/**
+ * Items in all.
+ */
+total: number, 
+/**
+ * Exact matches so far.
+ */
+correct: number, };
+
+/**
+ * One file, by its place beside `registry.json`.
+ */
+export type RegistryFile = { 
+/**
+ * Path relative to the registry's own address, with `/` between its parts.
+ */
+path: string, 
+/**
+ * Length.
+ */
+bytes: number, 
+/**
+ * SHA-256 of the contents, 64 lower-case hexadecimal digits.
+ */
+sha256: string, };
+
+/**
+ * Files of a base model.
+ */
+export type BaseFiles = { 
+/**
+ * `config.json`.
+ */
+config: RegistryFile, 
+/**
+ * `tokenizer.json`.
+ */
+tokenizer: RegistryFile, 
+/**
+ * Safetensors or GGUF.
+ */
+weights: RegistryFile, };
+
+/**
+ * A base model.
+ */
+export type RegistryBase = { 
+/**
+ * Id, which modules refer to.
+ */
+id: string, 
+/**
+ * Title for people.
+ */
+title: string, 
+/**
+ * What it is, in a sentence or two.
+ */
+description: string, 
+/**
+ * Licence of the weights.
+ */
+licence: string, 
+/**
+ * Number of parameters.
+ */
+parameters: number, 
+/**
+ * Its files.
+ */
+files: BaseFiles, };
+
+/**
+ * Which list of tasks one belongs to.
+ */
+export type TaskSet = "settings" | "table";
+
+/**
+ * A task that no module was trained for, with its five examples and its test set.
+ */
+export type RegistryTask = { 
+/**
+ * Id.
+ */
+id: string, 
+/**
+ * Title for people.
+ */
+title: string, 
+/**
+ * What a person asks for.
+ */
+description: string, 
+/**
+ * Why no module was trained for it, in one sentence.
+ */
+why_unseen: string, 
+/**
+ * Which list it belongs to.
+ */
+set: TaskSet, 
+/**
+ * Whether the inputs state the task.
+ */
+instruction_shown: boolean, 
+/**
+ * Examples to learn from.
+ */
+examples: Array<Example>, 
+/**
+ * The test set, as JSON lines.
+ */
+test: RegistryFile, };
+
+/**
+ * Files of a module.
+ */
+export type ModuleFiles = { 
+/**
+ * `adapter_config.json`.
+ */
+config: RegistryFile, 
+/**
+ * `adapter_model.safetensors` or `adapter_model.bin`.
+ */
+weights: RegistryFile, };
+
+/**
+ * What a module scores on the task that it was trained for.
+ */
+export type ModuleResult = { 
+/**
+ * Exact match of the base with the module, 0 to 100.
+ */
+exact_match: number, 
+/**
+ * Exact match of the base alone, 0 to 100.
+ */
+base_exact_match: number, };
+
+/**
+ * A LoRA module.
+ */
+export type RegistryModule = { 
+/**
+ * Id, which recipes refer to.
+ */
+id: string, 
+/**
+ * Title for people.
+ */
+title: string, 
+/**
+ * What it was trained for, in one sentence.
+ */
+task: string, 
+/**
+ * One example of that task.
+ */
+example: Example, 
+/**
+ * Id of the base that it was trained on.
+ */
+base: string, 
+/**
+ * Rank of its layers.
+ */
+rank: number, 
+/**
+ * PEFT's names of the layers that it changes.
+ */
+targets: Array<string>, 
+/**
+ * Its files.
+ */
+files: ModuleFiles, 
+/**
+ * Licence of the weights.
+ */
+licence: string, 
+/**
+ * Words to find it by.
+ */
+tags: Array<string>, 
+/**
+ * What it scores, where that was measured.
+ */
+result?: ModuleResult, };
+
+/**
+ * Everything that a static host offers.
+ */
+export type Registry = { 
+/**
+ * Version of the format, [`VERSION`].
+ */
+version: number, 
+/**
+ * Title for people.
+ */
+title: string, 
+/**
+ * Base models.
+ */
+bases: Array<RegistryBase>, 
+/**
+ * Modules.
+ */
+modules: Array<RegistryModule>, 
+/**
+ * Tasks to try.
+ */
+tasks: Array<RegistryTask>, };
+
+/**
+ * The vector instructions of a build.
+ */
+export type Simd = "relaxed" | "simd128";
+
+/**
+ * A WebAssembly build of the engine.
+ */
+export type Build = "threads" | "relaxed" | "simd128";
+
+/**
+ * What the engine runs on, and why.
+ */
+export type Device = { 
+/**
+ * The build that was picked.
+ */
+build: Build, 
+/**
+ * Threads that it runs on.
+ */
+threads: number, 
+/**
+ * Its vector instructions.
+ */
+simd: Simd, 
+/**
+ * Whether the page's headers allow shared memory.
+ */
+isolated: boolean, 
+/**
+ * Why it is this build, in words.
+ */
+reason: string, 
+/**
+ * Bytes of WebAssembly memory that it starts with.
+ */
+memoryBytes: number, };
+
+/**
+ * What is known before a model is fetched.
+ */
+export type Inspected = { 
+/**
+ * The module library.
+ */
+registry: Registry, 
+/**
+ * What the engine runs on.
+ */
+device: Device, 
+/**
+ * The settings of learning where none are given.
+ */
+defaults: LearnOptions, 
+/**
+ * The settings of the published method.
+ */
+published: LearnOptions, };
+
+/**
+ * A failure as people read it.
+ */
+export type ErrorReport = { 
+/**
+ * What happened.
+ */
+what: string, 
+/**
+ * Why: what was expected and what was found.
+ */
+why: string, 
+/**
+ * What to do next.
+ */
+next: string, };
+
+/**
+ * A base model that is loaded.
+ */
+export type BaseInfo = { 
+/**
+ * Its id in the registry.
+ */
+id: string, 
+/**
+ * Title for people.
+ */
+title: string, 
+/**
+ * Licence of the weights.
+ */
+licence: string, 
+/**
+ * Number of parameters, embeddings included.
+ */
+parameters: number, 
+/**
+ * Bytes of the file of weights.
+ */
+bytes: number, 
+/**
+ * What the products are computed in.
+ */
+precision: Precision, 
+/**
+ * Tokens that the model knows.
+ */
+vocabSize: number, 
+/**
+ * Width of the hidden states.
+ */
+dModel: number, 
+/**
+ * Blocks of the encoder and the decoder together.
+ */
+layers: number, 
+/**
+ * Bytes of memory that the packed weights take.
+ */
+memoryBytes: number, };
+
+/**
+ * A module that is loaded.
+ */
+export type ModuleInfo = { 
+/**
+ * Its id.
+ */
+id: string, 
+/**
+ * The largest rank of its layers.
+ */
+rank: number, 
+/**
+ * PEFT's names of the layers that it changes.
+ */
+targets: Array<string>, 
+/**
+ * Bytes of memory that its matrices take.
+ */
+bytes: number, };
+
+/**
+ * The loss of one example.
+ */
+export type ExampleScore = { 
+/**
+ * Mean cross-entropy of the output's tokens, in nats.
+ */
+loss: number, 
+/**
+ * Tokens of the output, the end marker included.
+ */
+tokens: number, };
+
+/**
+ * The loss over examples.
+ */
+export type Score = { 
+/**
+ * Mean of the examples' losses.
+ */
+loss: number, 
+/**
+ * Each example's loss.
+ */
+examples: Array<ExampleScore>, };
+
+/**
+ * What a run has found.
+ */
+export type LearnResult = { 
+/**
+ * The modules of the best point with their coefficients, those at 0 included.
+ */
+modules: Array<WeightedModule>, 
+/**
+ * How the modules become one side path.
+ */
+merge: Merge, 
+/**
+ * The objective of the base model alone; infinite if it was not evaluated.
+ */
+lossStart: number, 
+/**
+ * The objective at the best point.
+ */
+loss: number, 
+/**
+ * Evaluations in all.
+ */
+evaluations: number, 
+/**
+ * Evaluations of modules alone among them.
+ */
+selectEvaluations: number, 
+/**
+ * Time of all evaluations together.
+ */
+seconds: number, 
+/**
+ * Whether the run went to its end; false if it was cancelled.
+ */
+complete: boolean, 
+/**
+ * Every evaluation.
+ */
+history: Array<Evaluation>, };
+
+/**
+ * What one step of learning brought.
+ */
+export type LearningStep = { 
+/**
+ * The evaluation that was made, if any was left.
+ */
+evaluation: Evaluation | null, 
+/**
+ * The modules that were chosen by this step, with the loss of each alone.
+ */
+selected: Array<ModuleLoss> | null, 
+/**
+ * The result, after the last evaluation.
+ */
+result: LearnResult | null, };
+
+/**
+ * An answer.
+ */
+export type Generated = { 
+/**
+ * The text.
+ */
+text: string, 
+/**
+ * Its tokens, the end marker included.
+ */
+tokens: number, 
+/**
+ * Time it took.
+ */
+seconds: number, 
+/**
+ * False if it was stopped.
+ */
+complete: boolean, };
+
+/**
+ * What one step of an answer brought.
+ */
+export type GenerationStep = { 
+/**
+ * The text so far.
+ */
+text: string, 
+/**
+ * The answer, once it is whole.
+ */
+result: Generated | null, };
+
+/**
+ * The answer to one item of a test set.
+ */
+export type TestAnswer = { 
+/**
+ * What the model was given.
+ */
+input: string, 
+/**
+ * The answer that counts.
+ */
+expected: string, 
+/**
+ * The model's answer.
+ */
+answer: string, 
+/**
+ * Whether they match.
+ */
+correct: boolean, };
+
+/**
+ * The result of a test set.
+ */
+export type TestResult = { 
+/**
+ * Exact matches in percent of the items answered.
+ */
+exactMatch: number, 
+/**
+ * Exact matches.
+ */
+correct: number, 
+/**
+ * Items answered.
+ */
+total: number, 
+/**
+ * Time it took.
+ */
+seconds: number, 
+/**
+ * False if it was stopped.
+ */
+complete: boolean, 
+/**
+ * The answers, in the order of the items.
+ */
+answers: Array<TestAnswer>, };
+
+/**
+ * What one step of a test brought.
+ */
+export type TestStep = { 
+/**
+ * Items answered.
+ */
+done: number, 
+/**
+ * Items in all.
+ */
+total: number, 
+/**
+ * Exact matches so far.
+ */
+correct: number, 
+/**
+ * The result, once every item is answered.
+ */
+result: TestResult | null, };

@@ -5,19 +5,19 @@ import type {
   Build,
   Composition,
   Device,
-  Evaluation,
   Example,
   ExamplesFormat,
-  Generated,
+  GenerationStep,
+  LearningStep,
   LearnOptions,
   LearnResult,
   ModuleInfo,
-  ModuleLoss,
   Precision,
   Recipe,
   Registry,
   Score,
   TestResult,
+  TestStep,
 } from "../generated/protocol.js";
 
 /** One engine: a base model, the modules added to it, and at most one running piece of work. */
@@ -34,16 +34,12 @@ export interface Engine {
   addModule(id: string, config: Uint8Array, weights: Uint8Array): ModuleInfo;
   hasModule(id: string): boolean;
   startLearning(examples: Example[], modules: string[], options: LearnOptions): void;
-  learningStep(): {
-    evaluation: Evaluation | null;
-    selected: ModuleLoss[] | null;
-    result: LearnResult | null;
-  };
+  learningStep(): LearningStep;
   stopLearning(): LearnResult;
   startGeneration(input: string, composition: Composition | null, maxNewTokens: number): void;
-  generationStep(): { text: string; result: Generated | null };
+  generationStep(): GenerationStep;
   startTest(examples: Example[], composition: Composition | null, maxNewTokens: number): void;
-  testStep(): { done: number; total: number; correct: number; result: TestResult | null };
+  testStep(): TestStep;
   stopTest(): TestResult;
   stop(): void;
   score(examples: Example[], composition: Composition | null): Score;

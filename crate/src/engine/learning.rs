@@ -1,0 +1,127 @@
+//! Learning, one evaluation a step.
+
+use std::sync::Arc;
+
+use super::report::{lora_report, report};
+use super::{Engine, Work, input_report, ready};
+use crate::formats::{Example, PeftAdapter};
+use crate::learn::{Evaluation, LearnError, LearnOptions, LearnResult, LearningRun, Step};
+use crate::lora;
+use crate::protocol::{ErrorReport, LearningStep, ModuleLoss};
+use crate::t5::{Control, TokenizedExample};
+
+const WHAT: &str = "Learning did not start.";
+
+/// A learning run with what it evaluates.
+pub(super) struct Learning {
+    run: LearningRun,
+    batch: Vec<TokenizedExample>,
+    /// The composition of the last evaluation, kept while the same modules are evaluated.
+    composition: Option<(Vec<String>, lora::Composition<Arc<PeftAdapter>>)>,
+    /// Whether the modules chosen were reported, or were never chosen by their losses.
+    told_selected: bool,
+}
+
+fn learn_report(error: &LearnError) -> ErrorReport {
+    report(WHAT, error.to_string(), "Correct that, and press Learn again.")
+}
+
+impl Engine {
+    /// Starts learning over loaded modules. Work that went on before is ended.
+    ///
+    /// # Errors
+    /// A report naming the setting, example or module that is wrong, before anything is evaluated.
+    pub fn start_learning(
+        &mut self,
+        examples: &[Example],
+        modules: &[String],
+        options: LearnOptions,
+    ) -> Result<(), ErrorReport> {
+        let base = ready(&self.base)?;
+        let batch = base.tokenize(WHAT, examples)?;
+        let merge = options.merge;
+        let run = LearningRun::new(options, modules.to_vec()).map_err(|e| learn_report(&e))?;
+        let ids: Vec<&str> = modules.iter().map(String::as_str).collect();
+        let adapters = self.adapters(WHAT, ids.iter().copied())?;
+        lora::Composition::new(base.model.config(), &adapters, merge)
+            .map_err(|error| lora_report(WHAT, &error, &ids))?;
+        self.work = Work::Learning(Box::new(Learning {
+            run,
+            batch,
+            composition: None,
+            told_selected: false,
+        }));
+        Ok(())
+    }
+
+    /// Makes the next evaluation.
+    ///
+    /// # Errors
+    /// A report if no learning was started, or an example is refused by the model.
+    pub fn learning_step(&mut self) -> Result<LearningStep, ErrorReport> {
+        let Work::Learning(mut learning) = std::mem::replace(&mut self.work, Work::Idle) else {
+            return Err(learn_report(&LearnError::NothingToReport));
+        };
+        let evaluation = match learning.run.next() {
+            None => None,
+            Some(step) => Some(self.evaluate(&mut learning, &step)?),
+        };
+        // Asking for the next point chooses the modules, once each was evaluated alone.
+        let finished = learning.run.next().is_none();
+        let selected = if learning.told_selected { None } else { learning.run.selected() };
+        learning.told_selected |= selected.is_some();
+        let selected = selected.map(|modules| {
+            let losses = modules.into_iter().map(|(id, loss)| ModuleLoss { id: id.into(), loss });
+            losses.collect()
+        });
+        let result = finished.then(|| learning.run.result());
+        if !finished {
+            self.work = Work::Learning(learning);
+        }
+        Ok(LearningStep { evaluation, selected, result })
+    }
+
+    /// Ends learning with the best point seen.
+    ///
+    /// # Errors
+    /// A report if no learning was started.
+    pub fn stop_learning(&mut self) -> Result<LearnResult, ErrorReport> {
+        match std::mem::replace(&mut self.work, Work::Idle) {
+            Work::Learning(learning) => Ok(learning.run.result()),
+            _ => Err(learn_report(&LearnError::NothingToReport)),
+        }
+    }
+
+    fn evaluate(&self, learning: &mut Learning, step: &Step) -> Result<Evaluation, ErrorReport> {
+        let base = ready(&self.base)?;
+        let started = (self.clock)();
+        let merge = learning.run.options().merge;
+        let ids: Vec<&str> = step.weights.iter().map(|module| &*module.id).collect();
+        let weights: Vec<f32> = step.weights.iter().map(|module| module.weight).collect();
+        let side = if weights.iter().all(|&weight| weight == 0.0) {
+            None
+        } else {
+            let known = learning.composition.take().filter(|(known, _)| *known == ids);
+            let composition = match known {
+                Some((_, composition)) => composition,
+                None => {
+                    let adapters = self.adapters(WHAT, ids.iter().copied())?;
+                    lora::Composition::new(base.model.config(), &adapters, merge)
+                        .map_err(|error| lora_report(WHAT, &error, &ids))?
+                }
+            };
+            let ids = ids.iter().map(|id| (*id).to_owned()).collect();
+            let (_, composition) = learning.composition.insert((ids, composition));
+            let side = composition.side_paths(&weights);
+            let ids: Vec<&str> = step.weights.iter().map(|module| &*module.id).collect();
+            Some(side.map_err(|error| lora_report(WHAT, &error, &ids))?)
+        };
+        let losses = (base.model)
+            .losses(&learning.batch, side, &Control::none())
+            .map_err(|error| input_report(WHAT, &error))?;
+        let pairs = losses.iter().map(|example| (example.loss, example.tokens));
+        let cross_entropy = learning.run.options().objective.cross_entropy(pairs);
+        let seconds = (self.clock)() - started;
+        learning.run.report(cross_entropy, seconds).cloned().map_err(|e| learn_report(&e))
+    }
+}

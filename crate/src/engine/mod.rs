@@ -1,0 +1,304 @@
+//! A base model, its modules, and at most one piece of work that goes on step by step: what the
+//! browser's worker drives. Between two steps the caller may draw, answer messages, or stop.
+//!
+//! Errors are reports in three parts, fit to be shown to a person.
+
+mod answers;
+mod learning;
+mod report;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::formats::{
+    Example, GgufFile, PeftAdapter, SafetensorsFile, TensorSource, Tokenizer, TorchFile,
+};
+use crate::lora;
+use crate::protocol::{BaseInfo, Composition, ErrorReport, ExampleScore, ModuleInfo, Score};
+use crate::t5::{Control, ModelError, Precision, SidePaths, T5Config, T5Model, TokenizedExample};
+
+use answers::{Generation, Test};
+use learning::Learning;
+use report::{lora_report, module_report, report};
+
+/// The name and licence of a base, as its registry gives them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BaseLabel {
+    /// Id in the registry.
+    pub id: String,
+    /// Title for people.
+    pub title: String,
+    /// Licence of the weights.
+    pub licence: String,
+}
+
+/// The files of a base model, as they were fetched.
+#[derive(Debug, Clone)]
+pub struct BaseBytes<'a> {
+    /// `config.json`.
+    pub config: &'a [u8],
+    /// `tokenizer.json`.
+    pub tokenizer: &'a [u8],
+    /// Safetensors, GGUF, or a PyTorch file: told apart by content.
+    pub weights: Vec<u8>,
+}
+
+struct Base {
+    tokenizer: Tokenizer,
+    model: T5Model,
+}
+
+enum Work {
+    Idle,
+    Learning(Box<Learning>),
+    Generation(Box<Generation>),
+    Test(Box<Test>),
+}
+
+/// The engine.
+pub struct Engine {
+    /// Seconds from any fixed point; the browser and the machine have different clocks.
+    clock: fn() -> f64,
+    base: Option<Base>,
+    modules: BTreeMap<String, Arc<PeftAdapter>>,
+    work: Work,
+}
+
+impl Engine {
+    /// An engine with nothing loaded.
+    pub fn new(clock: fn() -> f64) -> Self {
+        Self { clock, base: None, modules: BTreeMap::new(), work: Work::Idle }
+    }
+
+    /// Reads a base model and packs its weights. Modules of an earlier base are dropped.
+    ///
+    /// # Errors
+    /// A report naming the file and what is wrong with it; what was loaded before is kept.
+    pub fn load_base(
+        &mut self,
+        label: BaseLabel,
+        files: BaseBytes<'_>,
+        precision: Precision,
+    ) -> Result<BaseInfo, ErrorReport> {
+        let what = format!("The base model “{}” could not be loaded.", label.title);
+        let failed = |why: String| {
+            report(&what, why, "Try again; if it happens again, tell whoever hosts the model.")
+        };
+        let config = T5Config::parse(files.config).map_err(|error| failed(error.to_string()))?;
+        let tokenizer =
+            Tokenizer::from_json(files.tokenizer).map_err(|error| failed(error.to_string()))?;
+        let (known, vocab_size) = (tokenizer.vocabulary_size(), config.vocab_size);
+        if known > vocab_size {
+            return Err(failed(format!(
+                "Its tokenizer has {known} tokens, its config.json a vocab_size of {vocab_size}."
+            )));
+        }
+        if tokenizer.end() != config.eos_token_id {
+            return Err(failed(format!(
+                "Its tokenizer ends texts with token {}, its config.json names {} as eos_token_id.",
+                tokenizer.end(),
+                config.eos_token_id
+            )));
+        }
+        let bytes = files.weights.len();
+        let source = open_weights(files.weights).map_err(|error| failed(error.to_string()))?;
+        let model = T5Model::load(config, &*source, precision)
+            .map_err(|error| failed(error.to_string()))?;
+        let config = model.config();
+        let info = BaseInfo {
+            id: label.id,
+            title: label.title,
+            licence: label.licence,
+            parameters: config.parameters() as f64,
+            bytes: bytes as f64,
+            precision,
+            vocab_size: config.vocab_size as u32,
+            d_model: config.d_model as u32,
+            layers: (config.num_layers + config.num_decoder_layers) as u32,
+            memory_bytes: model.bytes() as f64,
+        };
+        self.work = Work::Idle;
+        self.modules.clear();
+        self.base = Some(Base { tokenizer, model });
+        Ok(info)
+    }
+
+    /// Reads a PEFT folder's two files and checks that they fit the base.
+    ///
+    /// # Errors
+    /// A report naming the field, tensor or shape that is wrong.
+    pub fn add_module(
+        &mut self,
+        id: &str,
+        config: &[u8],
+        weights: Vec<u8>,
+    ) -> Result<ModuleInfo, ErrorReport> {
+        let base = ready(&self.base)?;
+        let what = format!("The module “{id}” could not be loaded.");
+        let adapter = PeftAdapter::parse(config, weights).map_err(|error| {
+            report(&what, error.to_string(), "Choose another module, or repair its PEFT folder.")
+        })?;
+        let adapter = Arc::new(adapter);
+        lora::Composition::new(base.model.config(), &[&*adapter], lora::Merge::Delta)
+            .map_err(|error| module_report(&what, &error, &[id]))?;
+        let mut targets: Vec<String> =
+            adapter.layers.keys().map(|layer| layer.kind.target().to_owned()).collect();
+        targets.sort_unstable();
+        targets.dedup();
+        let bytes: usize = (adapter.layers.values())
+            .map(|layer| size_of_val(&*layer.lora_a) + size_of_val(&*layer.lora_b))
+            .sum();
+        let info = ModuleInfo {
+            id: id.to_owned(),
+            rank: adapter.layers.values().map(|layer| layer.rank).max().unwrap_or(0) as u32,
+            targets,
+            bytes: bytes as f64,
+        };
+        self.modules.insert(id.to_owned(), adapter);
+        Ok(info)
+    }
+
+    /// Whether a module of that id is loaded.
+    pub fn has_module(&self, id: &str) -> bool {
+        self.modules.contains_key(id)
+    }
+
+    /// Ends the work that goes on, if any, and forgets what it found.
+    pub fn stop(&mut self) {
+        self.work = Work::Idle;
+    }
+
+    /// Bytes that the base and the modules take.
+    pub fn bytes(&self) -> usize {
+        let layers = self.modules.values().flat_map(|module| module.layers.values());
+        self.base.as_ref().map_or(0, |base| base.model.bytes())
+            + layers.map(|l| size_of_val(&*l.lora_a) + size_of_val(&*l.lora_b)).sum::<usize>()
+    }
+
+    /// Each example's loss, and the mean of them.
+    ///
+    /// # Errors
+    /// A report naming the example or module that is wrong.
+    pub fn score(
+        &self,
+        examples: &[Example],
+        composition: Option<&Composition>,
+    ) -> Result<Score, ErrorReport> {
+        let what = "The examples could not be scored.";
+        let base = ready(&self.base)?;
+        let batch = base.tokenize(what, examples)?;
+        let side = self.side_paths(what, composition)?;
+        let losses = (base.model)
+            .losses(&batch, side.as_ref(), &Control::none())
+            .map_err(|error| input_report(what, &error))?;
+        let sum: f64 = losses.iter().map(|example| f64::from(example.loss)).sum();
+        Ok(Score {
+            loss: sum / losses.len() as f64,
+            examples: (losses.iter())
+                .map(|e| ExampleScore { loss: e.loss, tokens: e.tokens as u32 })
+                .collect(),
+        })
+    }
+
+    /// The loaded adapters of these ids.
+    fn adapters<'m>(
+        &self,
+        what: &str,
+        ids: impl Iterator<Item = &'m str>,
+    ) -> Result<Vec<Arc<PeftAdapter>>, ErrorReport> {
+        ids.map(|id| {
+            self.modules.get(id).cloned().ok_or_else(|| {
+                let why = format!("The module “{id}” is not loaded.");
+                report(what, why, "Load the module first.")
+            })
+        })
+        .collect()
+    }
+
+    /// The side paths of a composition; none for the base alone.
+    fn side_paths(
+        &self,
+        what: &str,
+        composition: Option<&Composition>,
+    ) -> Result<Option<SidePaths>, ErrorReport> {
+        let Some(Composition { modules, merge }) = composition else { return Ok(None) };
+        let used: Vec<_> = modules.iter().filter(|module| module.weight != 0.0).collect();
+        if used.is_empty() {
+            return Ok(None);
+        }
+        let base = ready(&self.base)?;
+        let ids: Vec<&str> = used.iter().map(|module| &*module.id).collect();
+        let weights: Vec<f32> = used.iter().map(|module| module.weight).collect();
+        let adapters = self.adapters(what, ids.iter().copied())?;
+        let mut composition = lora::Composition::new(base.model.config(), &adapters, *merge)
+            .map_err(|error| lora_report(what, &error, &ids))?;
+        let side =
+            composition.side_paths(&weights).map_err(|error| lora_report(what, &error, &ids))?;
+        Ok(Some(side.clone()))
+    }
+}
+
+impl Base {
+    fn tokenize(
+        &self,
+        what: &str,
+        examples: &[Example],
+    ) -> Result<Vec<TokenizedExample>, ErrorReport> {
+        if examples.is_empty() {
+            let why = "There is no example.".to_owned();
+            return Err(report(what, why, "Give at least one input with its output."));
+        }
+        (examples.iter().enumerate())
+            .map(|(index, example)| {
+                let encode = |name: &str, text: &str| {
+                    self.tokenizer.encode(text).map_err(|error| {
+                        let why = format!("The {name} of example {}: {error}.", index + 1);
+                        report(what, why, "Shorten or correct that example.")
+                    })
+                };
+                Ok(TokenizedExample {
+                    input: encode("input", &example.input)?,
+                    labels: encode("output", &example.output)?,
+                })
+            })
+            .collect()
+    }
+}
+
+fn ready(base: &Option<Base>) -> Result<&Base, ErrorReport> {
+    base.as_ref().ok_or_else(|| {
+        report(
+            "The model is not loaded yet.",
+            "This needs the base model.".to_owned(),
+            "Load the model first.",
+        )
+    })
+}
+
+/// Opens a file of weights by what it starts with.
+///
+/// # Errors
+/// A [`FormatError`](crate::formats::FormatError) of the format that the content looks like;
+/// safetensors where it looks like none.
+pub fn open_weights(bytes: Vec<u8>) -> Result<Box<dyn TensorSource>, crate::formats::FormatError> {
+    Ok(if GgufFile::recognises(&bytes) {
+        Box::new(GgufFile::parse(bytes)?)
+    } else if TorchFile::recognises(&bytes) {
+        Box::new(TorchFile::parse(bytes)?)
+    } else {
+        Box::new(SafetensorsFile::parse(bytes)?)
+    })
+}
+
+/// The report of a model that refuses an input or example.
+fn input_report(what: &str, error: &ModelError) -> ErrorReport {
+    report(what, sentence(&error.to_string()), "Shorten or correct it, and try again.")
+}
+
+/// A message of the lower layers as a sentence.
+pub(crate) fn sentence(message: &str) -> String {
+    let mut characters = message.chars();
+    let first = characters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    let end = if message.ends_with('.') { "" } else { "." };
+    format!("{first}{}{end}", characters.as_str())
+}

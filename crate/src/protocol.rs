@@ -1,0 +1,451 @@
+//! Every type that crosses between a page, its worker and the engine, or the list of those that other
+//! layers own. TypeScript's declarations are made from here (feature `typescript`), so that nothing
+//! is written twice.
+
+use serde::{Deserialize, Serialize};
+
+use crate::formats::{Example, ExamplesFormat};
+use crate::learn::{Evaluation, LearnOptions, LearnResult, WeightedModule};
+use crate::lora::Merge;
+use crate::recipe::Recipe;
+use crate::registry::Registry;
+use crate::t5::Precision;
+
+/// A failure as people read it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[error("{what} {why} {next}")]
+pub struct ErrorReport {
+    /// What happened.
+    pub what: String,
+    /// Why: what was expected and what was found.
+    pub why: String,
+    /// What to do next.
+    pub next: String,
+}
+
+/// Modules with their coefficients, and how they become one update of the base.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct Composition {
+    /// The modules; those at 0 may be left out.
+    pub modules: Vec<WeightedModule>,
+    /// How they become one update.
+    pub merge: Merge,
+}
+
+/// A WebAssembly build of the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "kebab-case")]
+pub enum Build {
+    /// Several threads and relaxed SIMD.
+    Threads,
+    /// One thread and relaxed SIMD.
+    Relaxed,
+    /// One thread and the SIMD that every current browser has.
+    Simd128,
+}
+
+/// The vector instructions of a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "kebab-case")]
+pub enum Simd {
+    /// With the 8-bit dot product.
+    Relaxed,
+    /// Without it.
+    Simd128,
+}
+
+/// What the engine runs on, and why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct Device {
+    /// The build that was picked.
+    pub build: Build,
+    /// Threads that it runs on.
+    pub threads: u32,
+    /// Its vector instructions.
+    pub simd: Simd,
+    /// Whether the page's headers allow shared memory.
+    pub isolated: bool,
+    /// Why it is this build, in words.
+    pub reason: String,
+    /// Bytes of WebAssembly memory that it starts with.
+    pub memory_bytes: f64,
+}
+
+/// A base model that is loaded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct BaseInfo {
+    /// Its id in the registry.
+    pub id: String,
+    /// Title for people.
+    pub title: String,
+    /// Licence of the weights.
+    pub licence: String,
+    /// Number of parameters, embeddings included.
+    pub parameters: f64,
+    /// Bytes of the file of weights.
+    pub bytes: f64,
+    /// What the products are computed in.
+    pub precision: Precision,
+    /// Tokens that the model knows.
+    pub vocab_size: u32,
+    /// Width of the hidden states.
+    pub d_model: u32,
+    /// Blocks of the encoder and the decoder together.
+    pub layers: u32,
+    /// Bytes of memory that the packed weights take.
+    pub memory_bytes: f64,
+}
+
+/// A module that is loaded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct ModuleInfo {
+    /// Its id.
+    pub id: String,
+    /// The largest rank of its layers.
+    pub rank: u32,
+    /// PEFT's names of the layers that it changes.
+    pub targets: Vec<String>,
+    /// Bytes of memory that its matrices take.
+    pub bytes: f64,
+}
+
+/// The loss of a module alone, or of a composition without it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct ModuleLoss {
+    /// The module.
+    pub id: String,
+    /// The loss.
+    pub loss: f64,
+}
+
+/// The loss of one example.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct ExampleScore {
+    /// Mean cross-entropy of the output's tokens, in nats.
+    pub loss: f32,
+    /// Tokens of the output, the end marker included.
+    pub tokens: u32,
+}
+
+/// The loss over examples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct Score {
+    /// Mean of the examples' losses.
+    pub loss: f64,
+    /// Each example's loss.
+    pub examples: Vec<ExampleScore>,
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct Generated {
+    /// The text.
+    pub text: String,
+    /// Its tokens, the end marker included.
+    pub tokens: u32,
+    /// Time it took.
+    pub seconds: f64,
+    /// False if it was stopped.
+    pub complete: bool,
+}
+
+/// The answer to one item of a test set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct TestAnswer {
+    /// What the model was given.
+    pub input: String,
+    /// The answer that counts.
+    pub expected: String,
+    /// The model's answer.
+    pub answer: String,
+    /// Whether they match.
+    pub correct: bool,
+}
+
+/// The result of a test set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct TestResult {
+    /// Exact matches in percent of the items answered.
+    pub exact_match: f64,
+    /// Exact matches.
+    pub correct: u32,
+    /// Items answered.
+    pub total: u32,
+    /// Time it took.
+    pub seconds: f64,
+    /// False if it was stopped.
+    pub complete: bool,
+    /// The answers, in the order of the items.
+    pub answers: Vec<TestAnswer>,
+}
+
+/// What one step of learning brought.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct LearningStep {
+    /// The evaluation that was made, if any was left.
+    pub evaluation: Option<Evaluation>,
+    /// The modules that were chosen by this step, with the loss of each alone.
+    pub selected: Option<Vec<ModuleLoss>>,
+    /// The result, after the last evaluation.
+    pub result: Option<LearnResult>,
+}
+
+/// What one step of an answer brought.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct GenerationStep {
+    /// The text so far.
+    pub text: String,
+    /// The answer, once it is whole.
+    pub result: Option<Generated>,
+}
+
+/// What one step of a test brought.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct TestStep {
+    /// Items answered.
+    pub done: u32,
+    /// Items in all.
+    pub total: u32,
+    /// Exact matches so far.
+    pub correct: u32,
+    /// The result, once every item is answered.
+    pub result: Option<TestResult>,
+}
+
+/// What is known before a model is fetched.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct Inspected {
+    /// The module library.
+    pub registry: Registry,
+    /// What the engine runs on.
+    pub device: Device,
+    /// The settings of learning where none are given.
+    pub defaults: LearnOptions,
+    /// The settings of the published method.
+    pub published: LearnOptions,
+}
+
+/// What a page asks of its worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Request {
+    /// Start the engine and read a registry.
+    Inspect {
+        /// Address of `registry.json`.
+        registry_url: String,
+        /// Threads to use; one per core where null.
+        threads: Option<u32>,
+        /// Folder of the wasm builds; the package's own where null.
+        wasm_url: Option<String>,
+        /// Seconds without a byte after which a server counts as stalled.
+        stall_seconds: f64,
+    },
+    /// Fetch and pack a base model.
+    Open {
+        /// Its id; the registry's first where null.
+        base_id: Option<String>,
+        /// What to compute in.
+        precision: Precision,
+    },
+    /// Fetch and read modules of the registry.
+    LoadModules {
+        /// Their ids.
+        ids: Vec<String>,
+    },
+    /// Read a module from the files of a PEFT folder.
+    AddModule {
+        /// The id that it gets.
+        id: String,
+        /// `adapter_config.json`.
+        #[cfg_attr(feature = "typescript", ts(type = "Uint8Array"))]
+        config: Vec<u8>,
+        /// `adapter_model.safetensors` or `adapter_model.bin`.
+        #[cfg_attr(feature = "typescript", ts(type = "Uint8Array"))]
+        weights: Vec<u8>,
+    },
+    /// Learn coefficients.
+    Learn {
+        /// What to learn from.
+        examples: Vec<Example>,
+        /// The candidates.
+        modules: Vec<String>,
+        /// The settings.
+        options: LearnOptions,
+    },
+    /// The loss with each module left out.
+    LeaveOneOut {
+        /// The examples of the loss.
+        examples: Vec<Example>,
+        /// The composition.
+        composition: Composition,
+    },
+    /// Answer an input.
+    Generate {
+        /// The input.
+        input: String,
+        /// The composition; the base alone where null.
+        composition: Option<Composition>,
+        /// At most so many tokens.
+        max_new_tokens: u32,
+    },
+    /// Answer a test set.
+    Test {
+        /// Inputs with the answers that count.
+        examples: Vec<Example>,
+        /// The composition; the base alone where null.
+        composition: Option<Composition>,
+        /// At most so many tokens for each.
+        max_new_tokens: u32,
+    },
+    /// The loss over examples.
+    Score {
+        /// The examples.
+        examples: Vec<Example>,
+        /// The composition; the base alone where null.
+        composition: Option<Composition>,
+    },
+    /// Fetch a task's test set.
+    FetchTest {
+        /// The task.
+        task_id: String,
+    },
+    /// Read examples from text.
+    ParseExamples {
+        /// The text.
+        text: String,
+        /// How it is written.
+        format: ExamplesFormat,
+    },
+    /// Make a link's fragment.
+    EncodeRecipe {
+        /// What it holds.
+        recipe: Recipe,
+    },
+    /// Read a link's fragment.
+    DecodeRecipe {
+        /// The fragment, without `#`.
+        fragment: String,
+    },
+    /// The bytes that the engine holds.
+    Memory,
+}
+
+/// What a worker tells while it works.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Event {
+    /// Bytes that arrived.
+    Progress {
+        /// The file.
+        file: String,
+        /// Its bytes so far.
+        loaded: f64,
+        /// Its bytes in all.
+        total: f64,
+        /// Bytes of all files of this request so far.
+        overall_loaded: f64,
+        /// Bytes of all files of this request.
+        overall_total: f64,
+        /// Whether they came from the browser's cache.
+        cached: bool,
+    },
+    /// What is being done, in words.
+    Stage {
+        /// The words.
+        text: String,
+    },
+    /// The modules that are searched over.
+    Selected {
+        /// They, with the loss of each alone.
+        modules: Vec<ModuleLoss>,
+    },
+    /// One evaluation of the loss.
+    Evaluation {
+        /// The evaluation.
+        evaluation: Evaluation,
+    },
+    /// The answer so far.
+    Token {
+        /// The text so far.
+        text: String,
+    },
+    /// Items of a test that were answered.
+    Tested {
+        /// Items answered.
+        done: u32,
+        /// Items in all.
+        total: u32,
+        /// Exact matches so far.
+        correct: u32,
+    },
+}
+
+/// Every type of this module and those that it refers to, as TypeScript.
+#[cfg(feature = "typescript")]
+pub fn typescript() -> String {
+    use std::collections::BTreeSet;
+    use std::fmt::Write;
+
+    use ts_rs::{Config, TS, TypeVisitor};
+
+    struct Declarations {
+        config: Config,
+        seen: BTreeSet<String>,
+        text: String,
+    }
+
+    impl TypeVisitor for Declarations {
+        fn visit<T: TS + 'static + ?Sized>(&mut self) {
+            // Types without a file of their own are TypeScript's or stand in other declarations.
+            if T::output_path().is_none() || !self.seen.insert(T::ident(&self.config)) {
+                return;
+            }
+            T::visit_dependencies(self);
+            let docs = T::docs().unwrap_or_default();
+            let _ = writeln!(self.text, "\n{docs}export {}", T::decl(&self.config));
+        }
+    }
+
+    let mut all = Declarations {
+        config: Config::default(),
+        seen: BTreeSet::new(),
+        text: "// The types that cross between the page, the worker and the wasm engine.\n\
+               // Generated from the crate by pkg-scripts/generate-types: change them there.\n"
+            .to_owned(),
+    };
+    all.visit::<Request>();
+    all.visit::<Event>();
+    all.visit::<Inspected>();
+    all.visit::<ErrorReport>();
+    all.visit::<BaseInfo>();
+    all.visit::<ModuleInfo>();
+    all.visit::<Score>();
+    all.visit::<LearningStep>();
+    all.visit::<GenerationStep>();
+    all.visit::<TestStep>();
+    all.text
+}
