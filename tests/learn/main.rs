@@ -1,5 +1,7 @@
-//! Learning without a model: the searches against the reference implementation, and the run.
+//! Learning: the searches against the reference implementation, on analytic objectives and on a model,
+//! and the run.
 
+mod model;
 mod objectives;
 mod reference;
 mod run;
