@@ -6,7 +6,8 @@
 //! Instruction set, number of threads and tile sizes change the speed alone.
 //!
 //! [`cpu`] holds the kernels, one file per instruction set; [`parallel`] shares tiles of an output
-//! among threads.
+//! among threads; [`quantize`] says which integers 8-bit products are made of.
 
 pub mod cpu;
 pub mod parallel;
+pub mod quantize;

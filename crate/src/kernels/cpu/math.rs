@@ -3,7 +3,7 @@
 
 /// Added to and taken from a value below 2²² in size, it rounds the value to an integer (ties to
 /// even): the sum has no bits below 1.
-pub(super) const ROUNDER: f32 = 12_582_912.0;
+pub(in crate::kernels) const ROUNDER: f32 = 12_582_912.0;
 
 /// Beyond these, `exp` would leave the range of normal numbers.
 const EXP_SMALLEST: f32 = -87.0;

@@ -8,6 +8,7 @@ mod rows;
 
 pub use attention::{HeadCache, Query, attend};
 pub use float::{Operand, PackedF32, Store, product};
+pub(super) use math::ROUNDER;
 pub use math::ln;
 pub use rows::{argmax, exponentials, gated_gelu, largest, relu, rms_norm, scale_columns};
 

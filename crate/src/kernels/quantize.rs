@@ -1,0 +1,174 @@
+//! The integers that products in 8 bits are made of, the same on the CPU and on the GPU.
+//!
+//! **Weights** `[d_out, d_in]` are signed bytes from −127 to 127 with one scale per output row:
+//! `w ≈ scale · q`, `scale = max|w| / 127`.
+//!
+//! **Activations** are 7 bits, because the fastest instruction of the browser
+//! (`i32x4.relaxed_dot_i8x16_i7x16_add`) is exact only for operands from 0 to 127. A row is cut into
+//! blocks of [`BLOCK`] along the reduction, the last one shorter; each block has its own scale, so
+//! that one outlier coarsens its block alone: `x ≈ scale · (q − 64)`, `scale = max|x| / 63`.
+//!
+//! A product is, with b the blocks of the reduction and every sum within a block in integers,
+//! `y[row, out] = w_scale[out] · Σ_b x_scale[row, b] · (Σ_k q_x·q_w − 64·Σ_k q_w)`,
+//! where the last sum does not depend on the activations. The blocks are added up in f32 from the
+//! first to the last.
+//!
+//! Everything is rounded to the nearest integer, ties to even.
+
+use super::cpu::ROUNDER;
+
+/// Elements of the reduction that share one scale of the activations.
+pub const BLOCK: usize = 128;
+/// The quantised activation that stands for 0.
+pub const ZERO_POINT: u8 = 64;
+
+const LARGEST_WEIGHT: f32 = 127.0;
+const LARGEST_ACTIVATION: f32 = 63.0;
+/// Rows and blocks smaller than this count as 0: their scale's inverse would not be finite.
+const SMALLEST: f32 = 1e-30;
+
+/// A weight matrix in 8 bits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantizedMatrix {
+    /// Outputs of the layer.
+    pub d_out: usize,
+    /// Inputs of the layer.
+    pub d_in: usize,
+    /// `[d_out, d_in]`.
+    pub values: Vec<i8>,
+    /// `[d_out]`.
+    pub scales: Vec<f32>,
+}
+
+impl QuantizedMatrix {
+    /// Quantises a row-major matrix `[d_out, d_in]`.
+    ///
+    /// # Panics
+    /// If `weights` is not of that size.
+    pub fn new(weights: &[f32], d_out: usize, d_in: usize) -> Self {
+        assert_eq!(weights.len(), d_out * d_in);
+        let mut values = vec![0; weights.len()];
+        let rows = weights.chunks_exact(d_in.max(1));
+        let scales = rows
+            .zip(values.chunks_exact_mut(d_in.max(1)))
+            .map(|(row, values)| quantize_weights(row, values))
+            .collect();
+        Self { d_out, d_in, values, scales }
+    }
+}
+
+/// Quantises one output row of a weight matrix and returns its scale.
+///
+/// # Panics
+/// If the two rows differ in length.
+pub fn quantize_weights(row: &[f32], values: &mut [i8]) -> f32 {
+    assert_eq!(row.len(), values.len());
+    let largest = largest_size(row);
+    if largest < SMALLEST {
+        values.fill(0);
+        return 0.0;
+    }
+    let inverse = LARGEST_WEIGHT / largest;
+    for (value, &weight) in values.iter_mut().zip(row) {
+        *value = nearest(weight * inverse) as i8;
+    }
+    largest / LARGEST_WEIGHT
+}
+
+/// Quantises one row of activations: a byte from 1 to 127 for each, and a scale for each block.
+///
+/// # Panics
+/// If there are not as many values as activations, or fewer scales than blocks.
+#[inline(always)]
+pub fn quantize_activations(row: &[f32], values: &mut [u8], scales: &mut [f32]) {
+    assert_eq!(row.len(), values.len());
+    let blocks = row.len().div_ceil(BLOCK);
+    let blocks = row.chunks(BLOCK).zip(values.chunks_mut(BLOCK)).zip(&mut scales[..blocks]);
+    for ((block, values), scale) in blocks {
+        let largest = largest_size(block);
+        let (inverse, step) = if largest < SMALLEST {
+            (0.0, 0.0)
+        } else {
+            (LARGEST_ACTIVATION / largest, largest / LARGEST_ACTIVATION)
+        };
+        *scale = step;
+        for (value, &x) in values.iter_mut().zip(block) {
+            *value = (nearest(x * inverse) + i32::from(ZERO_POINT)) as u8;
+        }
+    }
+}
+
+/// The nearest integer of a number below 2²² in size. Anything else (an infinity times 0) gives some
+/// byte, and a scale that is not finite beside it.
+#[inline(always)]
+fn nearest(value: f32) -> i32 {
+    i32::from((value + ROUNDER).to_bits() as i8)
+}
+
+/// The largest absolute value, 0 for none.
+#[inline(always)]
+fn largest_size(values: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let mut lanes = [0.0f32; LANES];
+    let (whole, rest) = values.as_chunks::<LANES>();
+    for chunk in whole {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane = if value.abs() > *lane { value.abs() } else { *lane };
+        }
+    }
+    for (lane, value) in lanes.iter_mut().zip(rest) {
+        *lane = if value.abs() > *lane { value.abs() } else { *lane };
+    }
+    lanes.into_iter().fold(0.0, |most, lane| if lane > most { lane } else { most })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_within_half_a_step() {
+        let row: Vec<f32> = (0..301).map(|i| (i as f32 * 0.37).sin() * 3.0).collect();
+        let matrix = QuantizedMatrix::new(&row, 7, 43);
+        for (index, (&weight, &value)) in row.iter().zip(&matrix.values).enumerate() {
+            let scale = matrix.scales[index / 43];
+            assert!((weight - scale * f32::from(value)).abs() <= 0.5001 * scale);
+        }
+        for values in matrix.values.chunks_exact(43) {
+            assert_eq!(values.iter().map(|value| value.unsigned_abs()).max(), Some(127));
+        }
+    }
+
+    #[test]
+    fn ties_go_to_the_even_neighbour() {
+        let mut values = [0; 6];
+        assert_eq!(quantize_weights(&[127.0, 0.5, 1.5, -0.5, -1.5, -2.5], &mut values), 1.0);
+        assert_eq!(values, [127, 0, 2, 0, -2, -2]);
+    }
+
+    #[test]
+    fn an_outlier_coarsens_its_block_alone() {
+        let mut row = [0.25f32; 2 * BLOCK + 5];
+        row[3] = -100.0;
+        let (mut values, mut scales) = ([0; 2 * BLOCK + 5], [0.0; 3]);
+        quantize_activations(&row, &mut values, &mut scales);
+        assert_eq!((values[3], values[4]), (1, 64));
+        assert!(values[BLOCK..].iter().all(|&value| value == 127));
+        assert!((scales[0] * 63.0 - 100.0).abs() < 1e-5 && (scales[2] * 63.0 - 0.25).abs() < 1e-7);
+    }
+
+    #[test]
+    fn nothing_and_hardly_anything_are_zero() {
+        let (mut values, mut scales) = ([0; 4], [1.0; 1]);
+        quantize_activations(&[0.0, 1e-40, -1e-38, 0.0], &mut values, &mut scales);
+        assert_eq!((values, scales), ([ZERO_POINT; 4], [0.0]));
+        assert_eq!(QuantizedMatrix::new(&[0.0, -1e-40], 1, 2).scales, [0.0]);
+    }
+
+    #[test]
+    fn an_infinity_shows_in_the_scale() {
+        let (mut values, mut scales) = ([0; 2], [0.0; 1]);
+        quantize_activations(&[f32::INFINITY, 1.0], &mut values, &mut scales);
+        assert!(!scales[0].is_finite());
+    }
+}
