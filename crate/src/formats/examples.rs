@@ -34,6 +34,15 @@ pub struct Example {
     pub output: String,
 }
 
+impl Example {
+    /// Whether an answer counts as the output, as LoraHub compares them: without blanks around it,
+    /// in lower case and without full stops.
+    pub fn is_matched_by(&self, answer: &str) -> bool {
+        let normal = |text: &str| text.trim().to_lowercase().replace('.', "");
+        normal(answer) == normal(&self.output)
+    }
+}
+
 /// How a text of examples is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
@@ -285,6 +294,14 @@ mod tests {
 
     fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         pairs.iter().map(|&(input, output)| (input.into(), output.into())).collect()
+    }
+
+    #[test]
+    fn an_answer_matches_whatever_its_case_and_full_stops() {
+        let example = Example { input: "a".into(), output: "The U.S.".into() };
+        assert!(example.is_matched_by("  the US\n") && example.is_matched_by("The U.S.."));
+        // LoraHub takes blanks away before full stops.
+        assert!(!example.is_matched_by("the us .") && !example.is_matched_by("the u s"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod safetensors;
 mod tensor;
 mod tokenizer;
 mod torch;
+mod weights;
 
 pub use examples::{Example, ExamplesFormat, parse_examples};
 pub use gguf::GgufFile;
@@ -20,6 +21,7 @@ pub use safetensors::SafetensorsFile;
 pub use tensor::{Dtype, TensorSource, TensorView};
 pub use tokenizer::{TextStream, Tokenizer};
 pub use torch::TorchFile;
+pub use weights::{ShardedWeights, parse_weights, shard_names};
 
 /// What went wrong while a file was read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

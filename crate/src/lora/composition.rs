@@ -90,6 +90,19 @@ pub enum LoraError {
     },
 }
 
+impl LoraError {
+    /// Index of the module that is to blame, among those given.
+    pub fn module(&self) -> Option<usize> {
+        match *self {
+            Self::UnknownLayer { module, .. }
+            | Self::Shape { module, .. }
+            | Self::Unequal { module, .. }
+            | Self::Weight { module, .. } => Some(module),
+            Self::WeightCount { .. } => None,
+        }
+    }
+}
+
 /// Modules that were checked against a base model and against each other, to be given weights. `A`
 /// is a reference or a shared pointer to an adapter.
 #[derive(Debug, Clone)]

@@ -140,12 +140,11 @@ impl Recipe {
     /// # Errors
     /// [`RecipeError::Invalid`] naming the part.
     pub fn check(&self) -> Result<(), RecipeError> {
-        let address = |c: char| !c.is_control() && !c.is_whitespace();
         if self.registry.is_empty()
             || self.registry.len() > MAX_REGISTRY_BYTES
-            || !self.registry.chars().all(address)
+            || self.registry.chars().any(char::is_control)
         {
-            let expected = format!("an address of 1 to {MAX_REGISTRY_BYTES} bytes without blanks");
+            let expected = format!("an address of 1 to {MAX_REGISTRY_BYTES} bytes on one line");
             return Err(invalid("the registry", expected, &self.registry));
         }
         check_id("the id of the base", &self.base.id)?;

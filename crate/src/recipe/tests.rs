@@ -204,7 +204,7 @@ fn what_a_recipe_may_not_hold_is_named() {
         (change(&|r| r.modules[1].hash = "0123ABCD".into()), "the hash of module 2"),
         (change(&|r| r.base.hash = "012345678".into()), "the hash of the base"),
         (change(&|r| r.base.id = String::new()), "the id of the base"),
-        (change(&|r| r.registry = "a b".into()), "the registry"),
+        (change(&|r| r.registry = "a\nb".into()), "the registry"),
         (change(&|r| r.title = "a".repeat(1025)), "the title should be at most 1024 bytes"),
         (change(&|r| r.instruction = Some("a".repeat(17 << 10))), "the instruction"),
         (change(&|r| r.examples = vec![example("a"), example(" ")]), "the input of example 2"),

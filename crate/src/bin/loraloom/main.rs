@@ -1,3 +1,74 @@
-//! The `loraloom` command line.
+//! The `loraloom` command line: the library's own code, run on files.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `main` | the commands, and how they end |
+//! | `error` | what a command reports when it cannot go on |
+//! | `output` | the two ways to answer (JSON, text) and progress |
+//! | `arguments` | options that several commands share |
+//! | `engine` | a model read from a folder, applied to texts |
+//! | `library` | modules read from PEFT folders or from a registry |
+//! | `learning` | runs of the search on an engine and a library |
+//! | the others | one command each |
 
-fn main() {}
+mod arguments;
+mod compose;
+mod engine;
+mod error;
+mod generate;
+mod learning;
+mod library;
+mod output;
+mod score;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use error::CliError;
+use output::Output;
+
+/// Compose LoRA modules for Flan-T5 from a few examples.
+#[derive(Parser)]
+#[command(name = "loraloom", version)]
+struct Cli {
+    /// Answer with one JSON object.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Threads to use; as many as the machine has cores if left out.
+    #[arg(long, global = true, value_name = "N")]
+    threads: Option<usize>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Score(score::Score),
+    Generate(generate::Generate),
+    Compose(compose::Compose),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), CliError> {
+    if let Some(threads) = cli.threads {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+        pool.map_err(|error| CliError::Argument(format!("--threads {threads}: {error}")))?;
+    }
+    let output = Output::new(cli.json);
+    match cli.command {
+        Command::Score(command) => command.run(&output),
+        Command::Generate(command) => command.run(&output),
+        Command::Compose(command) => command.run(&output),
+    }
+}

@@ -1,0 +1,188 @@
+//! Modules, read from PEFT folders or from a registry.
+
+use std::path::{Path, PathBuf};
+
+use loraloom::formats::PeftAdapter;
+use loraloom::lora::{Composition, Merge};
+use loraloom::registry::{
+    Registry, RegistryBase, RegistryFile, RegistryModule, Verifier, sha256_hex,
+};
+use loraloom::t5::{SidePaths, T5Config};
+
+use crate::arguments::AdapterArguments;
+use crate::error::{CliError, read};
+
+/// A module that was read.
+pub struct Module {
+    /// Id in the registry, or the folder's name.
+    pub id: String,
+    /// SHA-256 of the weights' file, in hexadecimal.
+    pub sha256: String,
+    pub adapter: PeftAdapter,
+}
+
+/// The two files of a PEFT folder.
+pub struct PeftFolder {
+    pub config: PathBuf,
+    pub weights: PathBuf,
+}
+
+impl PeftFolder {
+    pub fn find(folder: &Path) -> Result<Self, CliError> {
+        let weights = ["adapter_model.safetensors", "adapter_model.bin"];
+        let weights = weights.iter().map(|name| folder.join(name)).find(|path| path.exists());
+        let config = folder.join("adapter_config.json");
+        match weights {
+            Some(weights) if config.exists() => Ok(Self { config, weights }),
+            _ => Err(CliError::File {
+                path: folder.into(),
+                problem: "a module's folder should hold adapter_config.json and \
+                          adapter_model.safetensors or adapter_model.bin, as PEFT writes them"
+                    .into(),
+            }),
+        }
+    }
+
+    /// Reads the module under a name.
+    pub fn read(&self, id: String) -> Result<Module, CliError> {
+        module(id, &read(&self.config)?, read(&self.weights)?, &self.weights)
+    }
+}
+
+fn module(id: String, config: &[u8], weights: Vec<u8>, path: &Path) -> Result<Module, CliError> {
+    let sha256 = sha256_hex(&weights);
+    let adapter = PeftAdapter::parse(config, weights).map_err(CliError::in_file(path))?;
+    Ok(Module { id, sha256, adapter })
+}
+
+/// Reads modules from their folders, or from folders that hold such folders, named by the folder.
+pub fn read_folders(folders: &[PathBuf]) -> Result<Vec<Module>, CliError> {
+    let mut modules = Vec::new();
+    for folder in folders {
+        let mut found = vec![folder.clone()];
+        if !folder.join("adapter_config.json").exists() {
+            let entries = folder.read_dir();
+            found = entries
+                .map_err(|source| CliError::Read { path: folder.clone(), source })?
+                .filter_map(|entry| Some(entry.ok()?.path()))
+                .filter(|path| path.join("adapter_config.json").exists())
+                .collect();
+            found.sort();
+            if found.is_empty() {
+                // Says what is missing.
+                found.push(folder.clone());
+            }
+        }
+        for folder in found {
+            let name = folder.canonicalize().ok();
+            let name = name.as_deref().unwrap_or(&folder).file_name();
+            let id =
+                name.map_or_else(|| folder.display().to_string(), |n| n.to_string_lossy().into());
+            modules.push(PeftFolder::find(&folder)?.read(id)?);
+        }
+    }
+    Ok(modules)
+}
+
+/// A registry with the folder of its files.
+pub struct Library {
+    pub registry: Registry,
+    path: PathBuf,
+}
+
+impl Library {
+    /// Reads `registry.json`.
+    pub fn open(path: &Path) -> Result<Self, CliError> {
+        let registry = Registry::parse(&read(path)?).map_err(CliError::in_file(path))?;
+        Ok(Self { registry, path: path.into() })
+    }
+
+    /// The base that a model is: the one asked for, or the one whose weights have this hash, or the
+    /// only one.
+    pub fn base(&self, asked: Option<&str>, sha256: &str) -> Result<&RegistryBase, CliError> {
+        let bases = &self.registry.bases;
+        let found = match (asked, &bases[..]) {
+            (Some(id), _) => self.registry.base(id),
+            (None, [only]) => Some(only),
+            (None, all) => all.iter().find(|base| base.files.weights.sha256 == sha256),
+        };
+        found.ok_or_else(|| {
+            let ids: Vec<&str> = bases.iter().map(|base| &*base.id).collect();
+            CliError::File {
+                path: self.path.clone(),
+                problem: format!(
+                    "none of its bases is the model; name one with --base: {}",
+                    ids.join(", ")
+                ),
+            }
+        })
+    }
+
+    /// Reads the modules that were trained for a base.
+    pub fn read_modules(&self, base: &str) -> Result<Vec<Module>, CliError> {
+        let of_base = self.registry.modules.iter().filter(|module| module.base == base);
+        of_base.map(|entry| self.read_module(entry)).collect()
+    }
+
+    /// Where a file of the registry is.
+    pub fn place(&self, file: &RegistryFile) -> PathBuf {
+        self.path.with_file_name(&file.path)
+    }
+
+    /// Reads a file and checks it against its length and hash.
+    pub fn read(&self, file: &RegistryFile) -> Result<Vec<u8>, CliError> {
+        let bytes = read(&self.place(file))?;
+        let mut verifier = Verifier::new(file);
+        verifier.update(&bytes)?;
+        verifier.finish()?;
+        Ok(bytes)
+    }
+
+    pub fn read_module(&self, entry: &RegistryModule) -> Result<Module, CliError> {
+        let (config, weights) = (self.read(&entry.files.config)?, self.read(&entry.files.weights)?);
+        module(entry.id.clone(), &config, weights, &self.place(&entry.files.weights))
+    }
+}
+
+/// The side paths of the modules that a command was given, if it was given any.
+pub fn side_paths_of(
+    config: &T5Config,
+    arguments: &AdapterArguments,
+) -> Result<Option<SidePaths>, CliError> {
+    if arguments.adapters.is_empty() {
+        return Ok(None);
+    }
+    let mut modules = Vec::new();
+    for (folder, _) in &arguments.adapters {
+        modules.push(PeftFolder::find(folder)?.read(folder.display().to_string())?);
+    }
+    let modules: Vec<&Module> = modules.iter().collect();
+    let weights: Vec<f32> = arguments.adapters.iter().map(|(_, weight)| *weight).collect();
+    side_paths(config, &modules, &weights, arguments.merge.merge).map(Some)
+}
+
+/// The side paths of modules with these weights.
+pub fn side_paths(
+    config: &T5Config,
+    modules: &[&Module],
+    weights: &[f32],
+    merge: Merge,
+) -> Result<SidePaths, CliError> {
+    let ids: Vec<&str> = modules.iter().map(|module| &*module.id).collect();
+    let adapters: Vec<&PeftAdapter> = modules.iter().map(|module| &module.adapter).collect();
+    let side = Composition::new(config, &adapters, merge)
+        .and_then(|mut composition| composition.side_paths(weights).cloned());
+    side.map_err(|error| CliError::modules(error, &ids))
+}
+
+/// Checks that every module fits the base and, for the `lorahub` merge, the others.
+pub fn check(config: &T5Config, modules: &[Module], merge: Merge) -> Result<(), CliError> {
+    let ids: Vec<&str> = modules.iter().map(|module| &*module.id).collect();
+    let adapters: Vec<&PeftAdapter> = modules.iter().map(|module| &module.adapter).collect();
+    // Under `delta` every module counts for itself, and all of them stacked would take much memory.
+    let group = if merge == Merge::Lorahub { adapters.len().max(1) } else { 1 };
+    for (ids, adapters) in ids.chunks(group).zip(adapters.chunks(group)) {
+        Composition::new(config, adapters, merge).map_err(|error| CliError::modules(error, ids))?;
+    }
+    Ok(())
+}
