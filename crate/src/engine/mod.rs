@@ -10,9 +10,7 @@ mod report;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::formats::{
-    Example, GgufFile, PeftAdapter, SafetensorsFile, TensorSource, Tokenizer, TorchFile,
-};
+use crate::formats::{Example, PeftAdapter, Tokenizer, parse_weights};
 use crate::lora;
 use crate::protocol::{BaseInfo, Composition, ErrorReport, ExampleScore, ModuleInfo, Score};
 use crate::t5::{Control, ModelError, Precision, SidePaths, T5Config, T5Model, TokenizedExample};
@@ -101,7 +99,7 @@ impl Engine {
             )));
         }
         let bytes = files.weights.len();
-        let source = open_weights(files.weights).map_err(|error| failed(error.to_string()))?;
+        let source = parse_weights(files.weights).map_err(|error| failed(error.to_string()))?;
         let model = T5Model::load(config, &*source, precision)
             .map_err(|error| failed(error.to_string()))?;
         let config = model.config();
@@ -272,21 +270,6 @@ fn ready(base: &Option<Base>) -> Result<&Base, ErrorReport> {
             "This needs the base model.".to_owned(),
             "Load the model first.",
         )
-    })
-}
-
-/// Opens a file of weights by what it starts with.
-///
-/// # Errors
-/// A [`FormatError`](crate::formats::FormatError) of the format that the content looks like;
-/// safetensors where it looks like none.
-pub fn open_weights(bytes: Vec<u8>) -> Result<Box<dyn TensorSource>, crate::formats::FormatError> {
-    Ok(if GgufFile::recognises(&bytes) {
-        Box::new(GgufFile::parse(bytes)?)
-    } else if TorchFile::recognises(&bytes) {
-        Box::new(TorchFile::parse(bytes)?)
-    } else {
-        Box::new(SafetensorsFile::parse(bytes)?)
     })
 }
 
