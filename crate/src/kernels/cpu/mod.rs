@@ -3,11 +3,13 @@
 
 mod attention;
 mod float;
+mod int8;
 mod math;
 mod rows;
 
 pub use attention::{HeadCache, Query, attend};
 pub use float::{Operand, PackedF32, Store, product};
+pub use int8::{PackedInt8, QuantizedRows, Term, product_int8};
 pub(super) use math::ROUNDER;
 pub use math::ln;
 pub use rows::{argmax, exponentials, gated_gelu, largest, relu, rms_norm, scale_columns};

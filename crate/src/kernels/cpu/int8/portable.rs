@@ -1,0 +1,27 @@
+//! What the compiler makes of plain integers: any machine's kernel, and the reference for the others.
+
+use super::{Dot, Group, PANEL};
+
+pub(super) struct Portable;
+
+impl Dot for Portable {
+    #[inline(always)]
+    unsafe fn block<const R: usize>(
+        rows: [*const u8; R],
+        groups: &[Group],
+        starts: &[i32; PANEL],
+    ) -> [[i32; PANEL]; R] {
+        let mut sums = [*starts; R];
+        for (k, group) in groups.iter().enumerate() {
+            for r in 0..R {
+                // SAFETY: the caller's rows are four times as long as the groups.
+                let x = unsafe { rows[r].add(4 * k).cast::<[u8; 4]>().read() }.map(i32::from);
+                for c in 0..PANEL {
+                    let w = group.0[c].map(i32::from);
+                    sums[r][c] += x[0] * w[0] + x[1] * w[1] + x[2] * w[2] + x[3] * w[3];
+                }
+            }
+        }
+        sums
+    }
+}
