@@ -33,7 +33,7 @@ pub struct Compose {
     #[arg(long, value_name = "DIR", num_args = 1..)]
     adapters: Vec<PathBuf>,
     /// The registry's base that the model is, if it cannot be told from the files.
-    #[arg(long, value_name = "ID", requires = "registry")]
+    #[arg(long, value_name = "ID")]
     base: Option<String>,
     /// Examples to learn from, {"input": …, "output": …} a line.
     #[arg(long, value_name = "FILE")]
@@ -43,7 +43,7 @@ pub struct Compose {
     #[command(flatten)]
     merge: MergeArgument,
     /// Writes the composition as a recipe.
-    #[arg(long, value_name = "OUT.json", requires = "registry")]
+    #[arg(long, value_name = "OUT.json")]
     recipe: Option<PathBuf>,
     /// Name of the task in the recipe; the examples' file name if left out.
     #[arg(long, value_name = "TEXT", requires = "recipe")]
@@ -100,6 +100,12 @@ impl Compose {
             ..LearnOptions::default()
         };
         options.validate()?;
+        // A recipe names modules that others can fetch. clap does not check `requires` here, because
+        // the two sources of modules exclude each other.
+        if self.registry.is_none() && (self.recipe.is_some() || self.base.is_some()) {
+            let problem = "--recipe and --base need --registry, where others find the modules";
+            return Err(CliError::Argument(problem.into()));
+        }
         let examples = read_examples(&self.examples)?;
         let files = ModelFiles::find(&self.model.model)?;
         let library = self.registry.as_deref().map(Library::open).transpose()?;

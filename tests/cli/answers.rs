@@ -1,0 +1,152 @@
+//! Losses and answers against Hugging Face transformers and PEFT, by the texts that
+//! tests/e2e/golden/make_texts.py made.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{error, examples_file, folder, json, loraloom, path, text};
+
+/// Largest relative difference of a loss.
+const TOLERANCE: f64 = 1e-4;
+
+#[derive(Deserialize)]
+struct Texts {
+    max_new_tokens: usize,
+    models: BTreeMap<String, Vec<Case>>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    merge: Option<String>,
+    adapters: Vec<String>,
+    weights: Vec<f32>,
+    examples: Vec<Expected>,
+}
+
+#[derive(Deserialize)]
+struct Expected {
+    input: String,
+    output: String,
+    loss: f64,
+    tokens: usize,
+    text: String,
+}
+
+/// Runs a command on every case: the case, its name, and what the command answered.
+fn for_each_case(test: &str, command: &str, check: impl Fn(&Case, &str, Value)) {
+    let folder = folder(test);
+    let texts = std::fs::read(path("tests/e2e/golden/texts.json")).unwrap();
+    let texts: Texts = serde_json::from_slice(&texts).unwrap();
+    assert!(texts.models.len() >= 4);
+    for (model, cases) in texts.models {
+        let model = path("tests/golden/models").join(model);
+        for case in cases {
+            let examples = case.examples.iter().map(|e| (&*e.input, &*e.output));
+            let examples = examples_file(&folder, examples);
+            let model_path = text(&model);
+            let mut arguments = vec![command.to_owned()];
+            let mut add = |option: &str, value: String| {
+                arguments.extend(["--".to_owned() + option, value]);
+            };
+            add("model", model_path.clone());
+            add("examples", examples);
+            add("precision", "f32".into());
+            for (name, weight) in case.adapters.iter().zip(&case.weights) {
+                add("adapter", format!("{model_path}/adapters/{name}={weight}"));
+            }
+            if let Some(merge) = &case.merge {
+                add("merge", merge.clone());
+            }
+            if command == "generate" {
+                add("max-new-tokens", texts.max_new_tokens.to_string());
+            }
+            check(&case, &arguments.join(" "), json(&arguments));
+        }
+    }
+}
+
+#[test]
+fn losses_are_hugging_faces() {
+    for_each_case("losses", "score", |case, name, scored| {
+        let mut sum = 0.0;
+        for (index, expected) in case.examples.iter().enumerate() {
+            let loss = scored["examples"][index]["loss"].as_f64().unwrap();
+            let difference = (loss - expected.loss).abs() / expected.loss;
+            assert!(difference < TOLERANCE, "{name}: {loss} for {}", expected.loss);
+            sum += loss;
+        }
+        let mean = scored["loss"].as_f64().unwrap();
+        assert!((mean - sum / case.examples.len() as f64).abs() < 1e-6, "{name}");
+    });
+}
+
+#[test]
+fn greedy_answers_are_hugging_faces() {
+    for_each_case("greedy", "generate", |case, name, generated| {
+        let outputs = generated["outputs"].as_array().unwrap();
+        assert_eq!(outputs.len(), case.examples.len());
+        for (output, expected) in outputs.iter().zip(&case.examples) {
+            assert_eq!(output["text"], *expected.text, "{name}");
+            assert_eq!(output["tokens"].as_array().unwrap().len(), expected.tokens, "{name}");
+        }
+    });
+}
+
+#[test]
+fn one_input_is_answered_with_its_text_alone() {
+    let model = text(&path("tests/golden/models/narrow-tied"));
+    let input = "Answer the question: is the river green or cold?";
+    let mut arguments = vec!["generate", "--model", &model, "--input", input];
+    let outputs = json(&arguments)["outputs"].clone();
+    let printed = loraloom(&arguments);
+    let answer = outputs[0]["text"].as_str().unwrap().to_owned();
+    assert_eq!(String::from_utf8(printed.stdout).unwrap(), answer + "\n");
+    arguments.extend(["--max-new-tokens", "3"]);
+    assert_eq!(json(&arguments)["outputs"][0]["tokens"].as_array().unwrap().len(), 3);
+    arguments.extend(["--examples", "also.jsonl"]);
+    assert!(error(&arguments).contains("--examples"));
+}
+
+#[test]
+fn sharded_weights_give_the_losses_of_one_file() {
+    let folder = folder("sharded");
+    let model = path("tests/golden/models/deep-untied");
+    for name in ["config.json", "tokenizer.json"] {
+        std::fs::copy(model.join(name), folder.join(name)).unwrap();
+    }
+    split(&std::fs::read(model.join("model.safetensors")).unwrap(), &folder);
+    let examples = examples_file(&folder, [("is the river green", "cold"), ("дом", "水")]);
+    let score = |model: String| {
+        json(&["score", "--model", &*model, "--examples", &examples, "--precision", "f32"])
+    };
+    assert_eq!(score(text(&folder)), score(text(&model)));
+}
+
+/// Writes the tensors of a safetensors file into two, with an index.
+fn split(bytes: &[u8], folder: &std::path::Path) {
+    let (length, rest) = bytes.split_first_chunk::<8>().unwrap();
+    let (header, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
+    let header: serde_json::Map<String, Value> = serde_json::from_slice(header).unwrap();
+    let mut weight_map = serde_json::Map::new();
+    for part in 0..2 {
+        let file = format!("model-0000{}-of-00002.safetensors", part + 1);
+        let (mut own, mut own_data) = (serde_json::Map::new(), Vec::new());
+        let tensors = header.iter().filter(|(name, _)| *name != "__metadata__");
+        for (name, entry) in tensors.skip(part).step_by(2) {
+            let place = |index: usize| entry["data_offsets"][index].as_u64().unwrap() as usize;
+            let mut entry = entry.clone();
+            let start = own_data.len();
+            own_data.extend(&data[place(0)..place(1)]);
+            entry["data_offsets"] = serde_json::json!([start, own_data.len()]);
+            own.insert(name.clone(), entry);
+            weight_map.insert(name.clone(), Value::from(&*file));
+        }
+        let own = serde_json::to_vec(&own).unwrap();
+        let whole = [&(own.len() as u64).to_le_bytes()[..], &own, &own_data].concat();
+        std::fs::write(folder.join(file), whole).unwrap();
+    }
+    let index = serde_json::json!({"metadata": {}, "weight_map": weight_map}).to_string();
+    std::fs::write(folder.join("model.safetensors.index.json"), index).unwrap();
+}

@@ -1,0 +1,176 @@
+//! What a user sees when something is wrong: a message that names it, and a status that is not 0.
+
+use std::path::Path;
+
+use crate::{error, examples_file, folder, path, text};
+
+const MODEL: &str = "tests/golden/models/narrow-tied";
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in from.read_dir().unwrap() {
+        let entry = entry.unwrap().path();
+        let target = to.join(entry.file_name().unwrap());
+        if entry.is_dir() {
+            copy_folder(&entry, &target);
+        } else {
+            std::fs::copy(&entry, &target).unwrap();
+        }
+    }
+}
+
+fn score(model: &str, examples: &str, more: &[&str]) -> String {
+    let mut arguments = vec!["score", "--model", model, "--examples", examples];
+    arguments.extend(more);
+    error(&arguments)
+}
+
+#[test]
+fn examples_that_cannot_be_read_are_named_by_line_and_field() {
+    let folder = folder("bad-examples");
+    let model = text(&path(MODEL));
+    let file = folder.join("examples.jsonl");
+    for (contents, part) in [
+        (&b""[..], "should be at least 1, found none"),
+        (b"{\"input\": \"a\", \"output\": \" \"}", "output of line 1"),
+        (b"{\"input\": \"a\", \"output\": \"b\"}\n{\"input\": 3}", "line 2"),
+        (b"\xff\xfe", "UTF-8"),
+    ] {
+        std::fs::write(&file, contents).unwrap();
+        let message = score(&model, &text(&file), &[]);
+        assert!(message.contains(part) && message.contains("examples.jsonl"), "{message}");
+    }
+    let message = score(&model, "no-such-file.jsonl", &[]);
+    assert!(message.contains("no-such-file.jsonl cannot be read"), "{message}");
+    let long = "green ".repeat(9000);
+    let examples = examples_file(&folder, [("a", "b"), (&long, "b")]);
+    let message = score(&model, &examples, &[]);
+    assert!(message.contains("the limit is 4096"), "{message}");
+}
+
+#[test]
+fn a_folder_that_is_no_model_says_what_is_missing_or_broken() {
+    let root = folder("bad-models");
+    let examples = examples_file(&root, [("a", "b")]);
+    let model = root.join("model");
+    let fresh = || {
+        if model.exists() {
+            std::fs::remove_dir_all(&model).unwrap();
+        }
+        copy_folder(&path(MODEL), &model);
+    };
+    let message = |part: &str| {
+        let message = score(&text(&model), &examples, &[]);
+        assert!(message.contains(part), "{part}: {message}");
+    };
+    message("model cannot be read");
+    for (file, part) in [
+        ("config.json", "should hold config.json"),
+        ("tokenizer.json", "should hold tokenizer.json"),
+        ("model.safetensors", "should hold model.safetensors"),
+    ] {
+        fresh();
+        std::fs::remove_file(model.join(file)).unwrap();
+        message(part);
+        fresh();
+        std::fs::write(model.join(file), "nothing").unwrap();
+        message(&format!("{file}: "));
+    }
+    fresh();
+    let weights = std::fs::read(model.join("model.safetensors")).unwrap();
+    std::fs::write(model.join("model.safetensors"), &weights[..weights.len() - 8]).unwrap();
+    message("model.safetensors: the safetensors file is cut short");
+    fresh();
+    let other = path("tests/golden/models/deep-untied/config.json");
+    std::fs::copy(other, model.join("config.json")).unwrap();
+    message("config.json");
+}
+
+#[test]
+fn modules_that_do_not_fit_are_named() {
+    let root = folder("bad-modules");
+    let examples = examples_file(&root, [("a", "b")]);
+    let model = text(&path(MODEL));
+    let adapter = |model: &str, name: &str| {
+        text(&path(&format!("tests/golden/models/{model}/adapters/{name}")))
+    };
+    let with = |adapters: &[&str], merge: &str| {
+        let mut more = vec!["--merge", merge];
+        adapters.iter().for_each(|adapter| more.extend(["--adapter", adapter]));
+        score(&model, &examples, &more)
+    };
+    let foreign = adapter("deep-untied", "first");
+    let (first, mixed) = (adapter("narrow-tied", "first"), adapter("narrow-tied", "mixed"));
+    for (message, part) in [
+        (with(&[&foreign], "delta"), "another base"),
+        (with(&[&foreign], "delta"), "adapters/first)"),
+        (with(&[&first, &mixed], "lorahub"), "use the delta merge"),
+        (with(&[&format!("{first}=much")], "delta"), "not a number"),
+        (with(&[&format!("{first}=NaN")], "delta"), "not a finite number"),
+        (with(&["nowhere"], "delta"), "adapter_config.json"),
+    ] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    let dora = root.join("dora");
+    copy_folder(Path::new(&first), &dora);
+    let config = std::fs::read_to_string(dora.join("adapter_config.json")).unwrap();
+    let config = config.replace("\"use_dora\": false", "\"use_dora\": true");
+    std::fs::write(dora.join("adapter_config.json"), config).unwrap();
+    let message = with(&[&text(&dora)], "delta");
+    assert!(message.contains("use_dora"), "{message}");
+}
+
+#[test]
+fn a_changed_file_of_a_registry_is_refused_before_learning() {
+    let root = folder("bad-registry");
+    let examples = examples_file(&root, [("a", "b")]);
+    let library = root.join("library");
+    copy_folder(&path("www/site/public/library"), &library);
+    let model = text(&library.join("base"));
+    let registry = text(&library.join("registry.json"));
+    let compose = |more: &[&str]| {
+        let mut arguments =
+            vec!["compose", "--model", &model, "--registry", &registry, "--examples", &examples];
+        arguments.extend(more);
+        error(&arguments)
+    };
+    let message = compose(&["--budget", "1"]);
+    assert!(message.contains("budget should be a whole number from 2"), "{message}");
+    let message = compose(&["--base", "other"]);
+    assert!(message.contains("--base"), "{message}");
+
+    let parsed: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&registry).unwrap()).unwrap();
+    let file = parsed["modules"][1]["files"]["weights"]["path"].as_str().unwrap();
+    let mut bytes = std::fs::read(library.join(file)).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(library.join(file), &bytes).unwrap();
+    let message = compose(&[]);
+    assert!(message.contains(file) && message.contains("sha256"), "{message}");
+    std::fs::remove_file(library.join(file)).unwrap();
+    let message = compose(&[]);
+    assert!(message.contains("cannot be read"), "{message}");
+    std::fs::write(&registry, "{\"version\": 7}").unwrap();
+    let message = compose(&[]);
+    assert!(message.contains("version 7"), "{message}");
+}
+
+#[test]
+fn a_recipe_needs_a_registry() {
+    let model = text(&path(MODEL));
+    let adapters = text(&path(&format!("{MODEL}/adapters")));
+    let message = error(&[
+        "compose",
+        "--model",
+        &model,
+        "--adapters",
+        &adapters,
+        "--examples",
+        "x.jsonl",
+        "--recipe",
+        "out.json",
+    ]);
+    assert!(message.contains("--registry"), "{message}");
+    let message = error(&["compose", "--model", &model, "--examples", "x.jsonl"]);
+    assert!(message.contains("--adapters"), "{message}");
+}

@@ -1,0 +1,134 @@
+//! Learning from the command line, and the recipe that it writes.
+
+use loraloom::recipe::{Recipe, decode};
+use serde_json::Value;
+
+use crate::{folder, json, loraloom, path, text};
+
+/// The arguments of a run on the model of tests/learn, which has twenty adapters.
+fn learn(more: &[&str]) -> Vec<String> {
+    let model = text(&path("tests/learn/model"));
+    let mut arguments: Vec<String> = ["compose", "--precision", "f32"].map(String::from).into();
+    for (option, value) in [
+        ("--adapters", format!("{model}/adapters")),
+        ("--examples", format!("{model}/examples.jsonl")),
+        ("--model", model),
+    ] {
+        arguments.extend([option.to_owned(), value]);
+    }
+    arguments.extend(more.iter().map(|argument| argument.to_string()));
+    arguments
+}
+
+fn weights(points: &Value) -> Vec<f64> {
+    let of = |module: &Value| module["weight"].as_f64().unwrap();
+    points.as_array().unwrap().iter().map(of).collect()
+}
+
+#[test]
+fn the_published_settings_visit_the_points_of_the_reference() {
+    let reference = std::fs::read(path("tests/learn/model.json")).unwrap();
+    let reference: Value = serde_json::from_slice(&reference).unwrap();
+    let options = ["--select", "all", "--merge", "lorahub", "--objective", "reference"];
+    let found = json(&learn(&options));
+    assert_eq!(found["evaluations"], 40);
+    for (number, theirs) in reference["evaluations"].as_array().unwrap()[..21].iter().enumerate() {
+        let ours = &found["history"][number];
+        let expected: Vec<f64> =
+            theirs["weights"].as_array().unwrap().iter().map(|w| w.as_f64().unwrap()).collect();
+        for (a, b) in weights(&ours["weights"]).iter().zip(&expected) {
+            assert!((a - b).abs() < 1e-4, "point {}: {a} {b}", number + 1);
+        }
+        let (a, b) = (ours["loss"].as_f64().unwrap(), theirs["loss"].as_f64().unwrap());
+        assert!((a - b).abs() < 1e-4 * b, "point {}: {a} {b}", number + 1);
+    }
+    assert!(found["loss"].as_f64() < found["loss_start"].as_f64());
+}
+
+#[test]
+fn one_seed_gives_one_result_for_every_search() {
+    for options in [
+        ["--optimizer", "cobyla", "--select", "single-loss"],
+        ["--optimizer", "cma-es", "--select", "random"],
+        ["--optimizer", "greedy", "--select", "all"],
+    ] {
+        let run = |seed| {
+            let mut arguments = learn(&options);
+            arguments
+                .extend(["--budget", "12", "--modules", "5", "--seed", seed].map(String::from));
+            json(&arguments)
+        };
+        let (first, again, other) = (run("3"), run("3"), run("4"));
+        assert_eq!(first["weights"], again["weights"], "{options:?}");
+        assert_eq!(first["loss"], again["loss"]);
+        let random = options.contains(&"random");
+        assert_eq!(first["weights"] == other["weights"], !random, "{options:?}");
+        let best = first["history"].as_array().unwrap().iter().map(|e| e["loss"].as_f64().unwrap());
+        assert_eq!(first["loss"].as_f64().unwrap(), best.fold(f64::INFINITY, f64::min));
+    }
+}
+
+#[test]
+fn a_recipe_holds_what_was_learned_and_scores_the_same() {
+    let folder = folder("recipe");
+    let library = path("www/site/public/library");
+    let registry: Value =
+        serde_json::from_slice(&std::fs::read(library.join("registry.json")).unwrap()).unwrap();
+    let task = &registry["tasks"][0];
+    let pairs = task["examples"].as_array().unwrap().iter();
+    let pairs = pairs.map(|e| (e["input"].as_str().unwrap(), e["output"].as_str().unwrap()));
+    let examples = crate::examples_file(&folder, pairs);
+    let model = text(&library.join("base"));
+    let recipe = text(&folder.join("recipe.json"));
+    let registry_path = text(&library.join("registry.json"));
+    let arguments = [
+        "compose",
+        "--model",
+        &model,
+        "--registry",
+        &registry_path,
+        "--examples",
+        &examples,
+        "--select",
+        "random",
+        "--modules",
+        "4",
+        "--budget",
+        "8",
+        "--recipe",
+        &recipe,
+        "--title",
+        "A task",
+    ];
+    let found = json(&arguments);
+
+    let recipe: Recipe = serde_json::from_slice(&std::fs::read(&recipe).unwrap()).unwrap();
+    assert_eq!(recipe.title, "A task");
+    let base = &registry["bases"][0];
+    assert_eq!(recipe.base.id, base["id"].as_str().unwrap());
+    assert!(base["files"]["weights"]["sha256"].as_str().unwrap().starts_with(&recipe.base.hash));
+    let mut score: Vec<String> =
+        ["score", "--model", &model, "--examples", &examples].map(String::from).into();
+    for module in &recipe.modules {
+        let weight = found["weights"].as_array().unwrap().iter();
+        let weight = weight.filter(|weighted| weighted["id"] == *module.id).collect::<Vec<_>>();
+        assert_eq!(weight[0]["weight"].as_f64().unwrap() as f32, module.weight);
+        let entry = registry["modules"].as_array().unwrap().iter();
+        let entry = entry.filter(|entry| entry["id"] == *module.id).collect::<Vec<_>>()[0];
+        let file = &entry["files"]["weights"];
+        assert!(file["sha256"].as_str().unwrap().starts_with(&module.hash));
+        let folder = library.join(file["path"].as_str().unwrap());
+        let folder = text(folder.parent().unwrap());
+        score.extend(["--adapter".to_owned(), format!("{folder}={}", module.weight)]);
+    }
+    let size: f32 = recipe.modules.iter().map(|module| module.weight.abs()).sum();
+    let penalty = 0.05 * f64::from(size) / 4.0;
+    let loss = json(&score)["loss"].as_f64().unwrap();
+    let learned = found["loss"].as_f64().unwrap();
+    assert!((loss + penalty - learned).abs() < 1e-6, "{loss} {penalty} {learned}");
+
+    // The text output ends with the link to the same recipe.
+    let printed = String::from_utf8(loraloom(&arguments).stdout).unwrap();
+    let link = printed.trim().rsplit_once("link #").unwrap().1;
+    assert_eq!(decode(link).unwrap(), recipe);
+}
