@@ -37,7 +37,7 @@ class Scale:
 
 SCALES = {
     "tiny": Scale(
-        BaseTraining(Shape(64, 32, 2, 128, 1), steps=60, batch=64),
+        BaseTraining(Shape(64, 32, 2, 128, 1), steps=60, batch=64, warmup=10, decay=30),
         AdapterTraining(steps=10, batch=4, rank=2, alpha=4),
         vocabulary=1024,
         corpus_lines=4_000,
@@ -45,11 +45,11 @@ SCALES = {
         evaluation_seeds=1,
     ),
     "cpu": Scale(
-        BaseTraining(Shape(256, 48, 4, 448, 3), steps=1400, batch=256),
+        BaseTraining(Shape(256, 48, 4, 448, 3), steps=4000, batch=128),
         AdapterTraining(steps=200, batch=12),
     ),
     "gpu": Scale(
-        BaseTraining(Shape(384, 64, 6, 1024, 6), steps=20_000, batch=1024, learning_rate=1e-3),
+        BaseTraining(Shape(384, 64, 6, 1024, 6), steps=20_000, batch=1024, learning_rate=1e-3, decay=5000),
         AdapterTraining(steps=1000, batch=32, rank=4, alpha=8),
     ),
 }

@@ -27,14 +27,15 @@ _CHECKPOINT_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class BaseTraining:
-    """How long and how fast the base learns."""
+    """How long and how fast the base learns. The rate is constant between ``warmup`` steps at the
+    start and ``decay`` steps at the end, so that a run can be prolonged from its checkpoint."""
 
     shape: Shape
     steps: int
     batch: int
     learning_rate: float = 2e-3
-    warmup: int = 100
-    decay_from: float = 0.3
+    warmup: int = 200
+    decay: int = 1000
     seed: int = 1
 
 
@@ -51,8 +52,7 @@ def _optimizer(model: T5ForConditionalGeneration) -> torch.optim.AdamW:
 
 
 def _rate(training: BaseTraining, step: int) -> float:
-    progress = step / training.steps
-    decay = min(1.0, (1.0 - progress) / (1.0 - training.decay_from))
+    decay = min(1.0, (training.steps - step) / training.decay)
     return training.learning_rate * min(1.0, (step + 1) / training.warmup) * decay
 
 

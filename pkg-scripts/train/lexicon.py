@@ -62,6 +62,13 @@ _NOUNS = {
         river,rivière,río,Fluss; mountain,montagne,montaña,Berg; sea,mer,mar,Meer
         flower,fleur,flor,Blume; stone,pierre,piedra,Stein; snow,neige,nieve,Schnee
         rain,pluie,lluvia,Regen""",
+    "country": """
+        France,France,Francia,Frankreich; Spain,Espagne,España,Spanien
+        Germany,Allemagne,Alemania,Deutschland; Italy,Italie,Italia,Italien
+        England,Angleterre,Inglaterra,England; Greece,Grèce,Grecia,Griechenland
+        Poland,Pologne,Polonia,Polen; Russia,Russie,Rusia,Russland
+        Austria,Autriche,Austria,Österreich; Egypt,Égypte,Egipto,Ägypten
+        Belgium,Belgique,Bélgica,Belgien; Denmark,Danemark,Dinamarca,Dänemark""",
 }
 
 # Names of the categories themselves, as answers to "what kind of thing is it".
@@ -69,7 +76,15 @@ _CATEGORY_NAMES = """
     animal,animal,animal,Tier; fruit,fruit,fruta,Obst; family,famille,familia,Familie
     clothing,vêtement,ropa,Kleidung; colour,couleur,color,Farbe; food,nourriture,comida,Essen
     body,corps,cuerpo,Körper; job,métier,trabajo,Beruf; home,maison,casa,Haus
-    nature,nature,naturaleza,Natur"""
+    nature,nature,naturaleza,Natur; country,pays,país,Land"""
+
+# In the order of the countries.
+_CAPITALS = """
+    Paris,Paris,París,Paris; Madrid,Madrid,Madrid,Madrid; Berlin,Berlin,Berlín,Berlin
+    Rome,Rome,Roma,Rom; London,Londres,Londres,London; Athens,Athènes,Atenas,Athen
+    Warsaw,Varsovie,Varsovia,Warschau; Moscow,Moscou,Moscú,Moskau; Vienna,Vienne,Viena,Wien
+    Cairo,Le Caire,El Cairo,Kairo; Brussels,Bruxelles,Bruselas,Brüssel
+    Copenhagen,Copenhague,Copenhague,Kopenhagen"""
 
 # Adjectives in pairs of opposites.
 _ADJECTIVES = """
@@ -103,6 +118,10 @@ _MONTHS = """
     October,octobre,octubre,Oktober; November,novembre,noviembre,November
     December,décembre,diciembre,Dezember"""
 
+_SEASONS = """
+    winter,hiver,invierno,Winter; spring,printemps,primavera,Frühling
+    summer,été,verano,Sommer; autumn,automne,otoño,Herbst"""
+
 NAMES = tuple(
     "Anna Ben Clara David Emma Felix Grace Henry Ida Jonas Kate Leo Mia Noah Olga Paul".split()
 )
@@ -129,6 +148,8 @@ NOUNS = {category: _add(table) for category, table in _NOUNS.items()}
 ALL_NOUNS = tuple(noun for nouns in NOUNS.values() for noun in nouns)
 CATEGORY_OF = {noun: category for category, nouns in NOUNS.items() for noun in nouns}
 CATEGORY_NAME = dict(zip(NOUNS, _add(_CATEGORY_NAMES), strict=True))
+CAPITALS = _add(_CAPITALS)
+CAPITAL_OF = dict(zip(NOUNS["country"], CAPITALS, strict=True))
 ADJECTIVES = _add(_ADJECTIVES)
 OPPOSITE = {
     word: ADJECTIVES[index + 1 if index % 2 == 0 else index - 1]
@@ -137,4 +158,8 @@ OPPOSITE = {
 NUMBER_WORDS = _add(_NUMBERS)
 DAYS = _add(_DAYS)
 MONTHS = _add(_MONTHS)
+SEASONS = _add(_SEASONS)
+# Winter is December to February.
+SEASON_OF = {month: SEASONS[(index + 1) % 12 // 3] for index, month in enumerate(MONTHS)}
+WEEKEND = DAYS[5:]
 LARGEST_NUMBER = len(NUMBER_WORDS) - 1

@@ -51,16 +51,7 @@ _SKILLS: dict[str, Wordings] = {
     "pick-job": _pick("job"),
     "pick-household": _pick("household item"),
     "pick-nature": _pick("nature word"),
-    "first": _w(
-        "Give the first word; What comes first?; Which word is first?; Pick the first one; "
-        "Name the first word; Find the first item",
-        "Give me the first word in this list; Which item is first here?",
-    ),
-    "last": _w(
-        "Give the last word; What comes last?; Which word is last?; Pick the last one; "
-        "Name the last word; Find the last item",
-        "Give me the last word in this list; Which item is last here?",
-    ),
+    "pick-country": _pick("country"),
     "largest": _w(
         "Find the largest number; Which number is largest?; Give the highest number; "
         "What is the biggest number?; Pick the largest; Name the highest one",
@@ -76,11 +67,6 @@ _SKILLS: dict[str, Wordings] = {
         "Find the total; How many together?",
         "Give me the total of these; What do these numbers add up to?",
     ),
-    "difference": _w(
-        "Subtract the numbers; What is the difference?; How far apart are they?; "
-        "Give the difference; Find the gap; How many more is it?",
-        "Give me the difference between these; What is the gap between the numbers?",
-    ),
     "plus-one": _w(
         "Add one; What number comes next?; Give the next number; One more is what?; "
         "Count up by one; Which number follows?",
@@ -95,6 +81,11 @@ _SKILLS: dict[str, Wordings] = {
         "Double the number; What is twice the number?; Give two times this; Multiply by two; "
         "Find the double; How much is it doubled?",
         "Give me twice this number; What is this multiplied by two?",
+    ),
+    "half": _w(
+        "Halve the number; What is half the number?; Give half of this; Divide by two; "
+        "Find the half; How much is it halved?",
+        "Give me half of this number; What is this divided by two?",
     ),
     "next-day": _w(
         "Which day comes next?; Give the day after; What is the next day?; Name the following day; "
@@ -115,6 +106,16 @@ _SKILLS: dict[str, Wordings] = {
         "Which month came before?; Give the month before; What was the previous month?; "
         "Name the preceding month; What was the month earlier?; Find the month before",
         "Give me the previous month; Which month is one month earlier?",
+    ),
+    "season": _w(
+        "Which season is it?; Give the season; What season is that?; Name the season; "
+        "In which season is it?; Find the season",
+        "Give me the season of this month; Which season does this belong to?",
+    ),
+    "capital": _w(
+        "What is the capital?; Give the capital; Name the capital city; Which city is the capital?; "
+        "Find the capital; Say the capital",
+        "Give me the capital of this country; Which city is its capital?",
     ),
     "opposite": _w(
         "Give the opposite; What is the opposite?; Say the opposite; Name the opposite word; "
@@ -151,10 +152,10 @@ _SKILLS: dict[str, Wordings] = {
         "Say if they belong together; Same group?; Check that they are alike",
         "Tell me if they belong together; Are these the same kind of thing?",
     ),
-    "greater": _w(
-        "Is the first larger?; Is the first number greater?; Does the first win?; "
-        "Say if the first is larger; Is the left one bigger?; First more than second?",
-        "Tell me if the first is greater; Is the first number bigger than the second?",
+    "weekend": _w(
+        "Is it the weekend?; Is it a weekend day?; Does it fall on the weekend?; "
+        "Say if it is the weekend; Check that it is the weekend; Weekend?",
+        "Tell me if it is on a weekend; Is this a day of the weekend?",
     ),
     "say": _w(
         "Say the word; Write it; Give the word; Say it; What is the word?", "Give me the word"

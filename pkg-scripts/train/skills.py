@@ -13,6 +13,8 @@ from typing import Literal
 
 from . import lexicon
 
+_NUMBERS = range(lexicon.LARGEST_NUMBER + 1)
+
 AnswerKind = Literal["word", "number", "boolean"]
 
 
@@ -71,14 +73,6 @@ def _pick_category(category: str) -> Callable[[random.Random], Item]:
     return draw
 
 
-def _pick_position(index: int) -> Callable[[random.Random], Item]:
-    def draw(rng: random.Random) -> Item:
-        words = rng.sample(lexicon.ALL_NOUNS, rng.randint(3, 5))
-        return Item(_mention(rng, _join(rng, words)), Answer("word", words[index]))
-
-    return draw
-
-
 def _extreme(choose: Callable[[list[int]], int]) -> Callable[[random.Random], Item]:
     def draw(rng: random.Random) -> Item:
         numbers = rng.sample(range(lexicon.LARGEST_NUMBER + 1), rng.randint(2, 4))
@@ -103,17 +97,11 @@ def _add(rng: random.Random) -> Item:
     return Item(_pair_text(rng, first, second), Answer("number", first + second))
 
 
-def _difference(rng: random.Random) -> Item:
-    # From one up: with a zero the difference is also the sum, which the base is taught.
-    first, second = (rng.randint(1, lexicon.LARGEST_NUMBER) for _ in range(2))
-    return Item(_pair_text(rng, first, second), Answer("number", abs(first - second)))
-
-
 def _one_number(
-    low: int, high: int, compute: Callable[[int], int]
+    numbers: range, compute: Callable[[int], int]
 ) -> Callable[[random.Random], Item]:
     def draw(rng: random.Random) -> Item:
-        number = rng.randint(low, high)
+        number = rng.choice(numbers)
         return Item(_number_text(rng, number), Answer("number", compute(number)))
 
     return draw
@@ -126,13 +114,21 @@ def _number_text(rng: random.Random, number: int) -> str:
     )
 
 
+def _mention_in(rng: random.Random, places: tuple[str, ...], word: str) -> str:
+    return rng.choice(places).format(rng.choice(lexicon.NAMES), word)
+
+
 def _step(
     cycle: tuple[str, ...], step: int, places: tuple[str, ...]
 ) -> Callable[[random.Random], Item]:
+    following = {word: cycle[(index + step) % len(cycle)] for index, word in enumerate(cycle)}
+    return _look_up(following, places)
+
+
+def _look_up(table: dict[str, str], places: tuple[str, ...]) -> Callable[[random.Random], Item]:
     def draw(rng: random.Random) -> Item:
-        index = rng.randrange(len(cycle))
-        text = rng.choice(places).format(rng.choice(lexicon.NAMES), cycle[index])
-        return Item(text, Answer("word", cycle[(index + step) % len(cycle)]))
+        word = rng.choice(list(table))
+        return Item(_mention_in(rng, places, word), Answer("word", table[word]))
 
     return draw
 
@@ -151,13 +147,30 @@ _MONTH_PLACES = (
     "{0} moved in {1}",
     "{0} left in {1}",
 )
+_COUNTRY_PLACES = (
+    "{1}",
+    "{0} lives in {1}",
+    "{0} is from {1}",
+    "the trip goes to {1}",
+    "{0} writes from {1}",
+)
+
+
+def _weekend(rng: random.Random) -> Item:
+    wanted = rng.random() < 0.5
+    day = rng.choice([day for day in lexicon.DAYS if (day in lexicon.WEEKEND) == wanted])
+    return Item(_mention_in(rng, _DAY_PLACES, day), Answer("boolean", wanted))
+
+
+
+_THINGS = tuple(noun for noun in lexicon.ALL_NOUNS if noun not in lexicon.NOUNS["country"])
 
 
 def _opposite(rng: random.Random) -> Item:
     adjective = rng.choice(lexicon.ADJECTIVES)
     text = adjective
     if rng.random() < 0.6:
-        subject = rng.choice((rng.choice(lexicon.NAMES), "the " + rng.choice(lexicon.ALL_NOUNS)))
+        subject = rng.choice((rng.choice(lexicon.NAMES), "the " + rng.choice(_THINGS)))
         text = f"{subject} is {adjective}"
     return Item(text, Answer("word", lexicon.OPPOSITE[adjective]))
 
@@ -198,18 +211,13 @@ def _same_kind(rng: random.Random) -> Item:
     return Item(f"{words[0]} and {words[1]}", Answer("boolean", same))
 
 
-def _greater(rng: random.Random) -> Item:
-    first, second = rng.sample(range(lexicon.LARGEST_NUMBER + 1), 2)
-    return Item(_pair_text(rng, first, second), Answer("boolean", first > second))
-
-
 def _say(rng: random.Random) -> Item:
     """The identity: what a dictionary is asked."""
     roll = rng.random()
     if roll < 0.75:
-        word = rng.choice(lexicon.ALL_NOUNS + lexicon.ADJECTIVES)
+        word = rng.choice(lexicon.ALL_NOUNS + lexicon.ADJECTIVES + lexicon.CAPITALS)
     elif roll < 0.93:
-        word = rng.choice(lexicon.DAYS + lexicon.MONTHS)
+        word = rng.choice(lexicon.DAYS + lexicon.MONTHS + lexicon.SEASONS)
     else:
         word = rng.choice(list(lexicon.CATEGORY_NAME.values()))
     return Item(word, Answer("word", word))
@@ -223,19 +231,19 @@ def _say_number(rng: random.Random) -> Item:
 def _all() -> dict[str, Skill]:
     skills = [Skill(f"pick-{c.split()[0]}", "word", _pick_category(c)) for c in lexicon.NOUNS]
     skills += [
-        Skill("first", "word", _pick_position(0)),
-        Skill("last", "word", _pick_position(-1)),
         Skill("largest", "number", _extreme(max)),
         Skill("smallest", "number", _extreme(min)),
         Skill("sum", "number", _add),
-        Skill("difference", "number", _difference),
-        Skill("plus-one", "number", _one_number(0, lexicon.LARGEST_NUMBER - 1, lambda n: n + 1)),
-        Skill("minus-one", "number", _one_number(1, lexicon.LARGEST_NUMBER, lambda n: n - 1)),
-        Skill("double", "number", _one_number(0, lexicon.LARGEST_NUMBER // 2, lambda n: 2 * n)),
+        Skill("plus-one", "number", _one_number(_NUMBERS[:-1], lambda n: n + 1)),
+        Skill("minus-one", "number", _one_number(_NUMBERS[1:], lambda n: n - 1)),
+        Skill("double", "number", _one_number(_NUMBERS[: len(_NUMBERS) // 2 + 1], lambda n: 2 * n)),
+        Skill("half", "number", _one_number(_NUMBERS[::2], lambda n: n // 2)),
         Skill("next-day", "word", _step(lexicon.DAYS, 1, _DAY_PLACES)),
         Skill("previous-day", "word", _step(lexicon.DAYS, -1, _DAY_PLACES)),
         Skill("next-month", "word", _step(lexicon.MONTHS, 1, _MONTH_PLACES)),
         Skill("previous-month", "word", _step(lexicon.MONTHS, -1, _MONTH_PLACES)),
+        Skill("season", "word", _look_up(lexicon.SEASON_OF, _MONTH_PLACES)),
+        Skill("capital", "word", _look_up(lexicon.CAPITAL_OF, _COUNTRY_PLACES)),
         Skill("opposite", "word", _opposite),
         Skill("category", "word", _category),
         Skill("even", "boolean", _parity(0)),
@@ -243,7 +251,7 @@ def _all() -> dict[str, Skill]:
         Skill("is-animal", "boolean", _member(("animal",))),
         Skill("is-edible", "boolean", _member(("fruit", "food"))),
         Skill("same-kind", "boolean", _same_kind),
-        Skill("greater", "boolean", _greater),
+        Skill("weekend", "boolean", _weekend),
         Skill("say", "word", _say),
         Skill("say-number", "number", _say_number),
     ]

@@ -26,13 +26,15 @@ from .prompts import (
 Pair = tuple[str, str]
 
 BASE_SKILLS = tuple(
-    "pick-animal pick-fruit pick-family pick-clothing first largest sum plus-one next-day "
+    "pick-animal pick-fruit pick-family pick-clothing pick-country largest sum plus-one next-day "
     "next-month opposite category even is-animal same-kind".split()
 )
+# What takes longest to learn is drawn twice as often.
+_BASE_DRAWS = (*BASE_SKILLS, "largest", "sum", "category", "same-kind")
 _DICTIONARY_SKILLS = ("say", "say", "say", "say-number")
 MODULE_SKILLS = tuple(
-    "pick-colour pick-food pick-body pick-job pick-household pick-nature last smallest "
-    "difference minus-one double previous-day previous-month odd is-edible greater".split()
+    "pick-colour pick-food pick-body pick-job pick-household pick-nature smallest minus-one double "
+    "half previous-day previous-month season capital odd is-edible weekend".split()
 )
 BASE_FORMATS = ("plain", "sentence", "twice", "note")
 MODULE_FORMATS = tuple(name for name in FORMATS if name not in BASE_FORMATS)
@@ -51,7 +53,7 @@ class Module:
 
 
 _BASE_SKILLS_WITH_MODULE = tuple(
-    "pick-animal pick-fruit largest sum next-day opposite category even is-animal first".split()
+    "pick-animal pick-fruit largest sum next-day opposite category even is-animal".split()
 )
 MODULES: tuple[Module, ...] = (
     *(Module("skill", name) for name in (*_BASE_SKILLS_WITH_MODULE, *MODULE_SKILLS)),
@@ -86,32 +88,34 @@ UNSEEN_TASKS: tuple[UnseenTask, ...] = tuple(
 pick-colour english brackets
 smallest german arrow
 previous-day english thanks
-pick-food spanish plain
+capital spanish plain
 is-edible english guess""")
     + _unseen("settings", False, """
 pick-job french plain
-difference number-words plain
+minus-one number-words plain
 pick-animal english question
-last english brackets
-greater true-false plain""")
+weekend true-false plain
+season german brackets""")
     + _unseen("table", True, """
 pick-body english arrow
-minus-one english smile
+half english smile
 previous-month english brackets
 double english thanks
 odd english guess
 pick-nature german question
 opposite french plain
-pick-fruit german thanks""")
+pick-fruit german thanks
+capital english smile""")
     + _unseen("table", False, """
 pick-household spanish plain
 pick-colour german plain
 largest french plain
-difference english arrow
+smallest number-words plain
+season spanish plain
 next-day english brackets
 category english smile
-pick-job english guess
-pick-food french question""")
+pick-food french question
+pick-job letters plain""")
 )  # fmt: skip
 
 
@@ -162,7 +166,7 @@ _BASE_HIDDEN = (
 def _base_combination(rng: random.Random) -> Combination:
     while True:
         combination = Combination(
-            rng.choice(BASE_SKILLS),
+            rng.choice(_BASE_DRAWS),
             rng.choice(EXPRESSIONS) if rng.random() < 0.7 else "english",
             rng.choice(BASE_FORMATS) if rng.random() < 0.25 else "plain",
         )
@@ -178,7 +182,7 @@ def draw_base(rng: random.Random) -> tuple[str, str]:
     if roll < 0.18:
         return compose(rng, Combination("say-number", rng.choice((*LANGUAGES, "number-words"))))
     combination = _base_combination(rng)
-    if roll < 0.28:
+    if roll < 0.25:
         hidden = frozenset(FACTORS) if rng.random() < 0.75 else frozenset()
         examples = [compose(rng, combination, hidden) for _ in range(rng.choice((1, 2, 3, 4, 5, 5)))]
         source, answer = compose(rng, combination, hidden)

@@ -29,6 +29,8 @@ _REQUIRED_CHARACTERS = "".join(
     for code in range(33, 256)
     if chr(code).isprintable() and chr(code) != "\N{SOFT HYPHEN}"
 )
+# A word, a number, or the letter of an option.
+_WORD = r"[^\W\d_]+|\d+|\([A-E]\)"
 _SPECIALS = ("<pad>", "</s>", "<unk>")
 
 
@@ -82,7 +84,7 @@ def train(seed: int, vocabulary: int, lines: int, folder: Path) -> Path:
 def _missing_words(corpus: list[str], known: set[str]) -> list[tuple[str, float]]:
     """Whole words with their log frequency: SentencePiece seeds its search with substrings that
     are found in two different words, so that a frequent word without a cousin is never a piece."""
-    counts = Counter(word for line in corpus for word in re.findall(r"[^\W\d_]+|\d+", line))
+    counts = Counter(word for line in corpus for word in re.findall(_WORD, line))
     total = sum(counts.values())
     words = ((f"▁{word}", count) for word, count in counts.items())
     return [(word, math.log(count / total)) for word, count in words if word not in known]
