@@ -13,11 +13,11 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
-from . import base, evaluate, export, modules, registry, tokenizer
+from . import base, composition, evaluate, export, library, modules, registry, tokenizer
 from .base import BaseTraining
 from .model import Shape, group_linears
 from .modules import AdapterTraining
-from .tasks import MODULES, UNSEEN_TASKS
+from .tasks import MODULES
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SEED = 1
@@ -49,7 +49,9 @@ SCALES = {
         AdapterTraining(steps=200, batch=12),
     ),
     "gpu": Scale(
-        BaseTraining(Shape(384, 64, 6, 1024, 6), steps=20_000, batch=1024, learning_rate=1e-3, decay=5000),
+        BaseTraining(
+            Shape(384, 64, 6, 1024, 6), steps=20_000, batch=1024, learning_rate=1e-3, decay=5000
+        ),
         AdapterTraining(steps=1000, batch=32, rank=4, alpha=8),
     ),
 }
@@ -106,10 +108,11 @@ def main() -> None:
     print(f"train-library: the library is in {out}", flush=True)
 
     if arguments.evaluate != "none":
-        tasks = [task for task in UNSEEN_TASKS if task.set == arguments.evaluate]
-        runs = evaluate.make_runs(tasks, _SEED, scale.evaluation_seeds)
-        composer = evaluate.Composer(model.cpu(), layers, vocabulary, adapters, runs)
-        print(evaluate.table(runs, evaluate.evaluate(composer)), flush=True)
+        shipped = library.read_library(out)
+        tasks = evaluate.select_tasks(shipped.tasks, arguments.evaluate)
+        rows = evaluate.evaluate(shipped, evaluate.make_runs(tasks, scale.evaluation_seeds))
+        shown = {task.id for task in tasks if task.instruction_shown}
+        print(composition.table(rows, shown), flush=True)
 
 
 if __name__ == "__main__":

@@ -113,8 +113,8 @@ _SKILLS: dict[str, Wordings] = {
         "Give me the season of this month; Which season does this belong to?",
     ),
     "capital": _w(
-        "What is the capital?; Give the capital; Name the capital city; Which city is the capital?; "
-        "Find the capital; Say the capital",
+        "What is the capital?; Give the capital; Name the capital city; "
+        "Which city is the capital?; Find the capital; Say the capital",
         "Give me the capital of this country; Which city is its capital?",
     ),
     "opposite": _w(

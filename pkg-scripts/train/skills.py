@@ -97,9 +97,7 @@ def _add(rng: random.Random) -> Item:
     return Item(_pair_text(rng, first, second), Answer("number", first + second))
 
 
-def _one_number(
-    numbers: range, compute: Callable[[int], int]
-) -> Callable[[random.Random], Item]:
+def _one_number(numbers: range, compute: Callable[[int], int]) -> Callable[[random.Random], Item]:
     def draw(rng: random.Random) -> Item:
         number = rng.choice(numbers)
         return Item(_number_text(rng, number), Answer("number", compute(number)))
@@ -160,7 +158,6 @@ def _weekend(rng: random.Random) -> Item:
     wanted = rng.random() < 0.5
     day = rng.choice([day for day in lexicon.DAYS if (day in lexicon.WEEKEND) == wanted])
     return Item(_mention_in(rng, _DAY_PLACES, day), Answer("boolean", wanted))
-
 
 
 _THINGS = tuple(noun for noun in lexicon.ALL_NOUNS if noun not in lexicon.NOUNS["country"])

@@ -184,7 +184,9 @@ def draw_base(rng: random.Random) -> tuple[str, str]:
     combination = _base_combination(rng)
     if roll < 0.25:
         hidden = frozenset(FACTORS) if rng.random() < 0.75 else frozenset()
-        examples = [compose(rng, combination, hidden) for _ in range(rng.choice((1, 2, 3, 4, 5, 5)))]
+        examples = [
+            compose(rng, combination, hidden) for _ in range(rng.choice((1, 2, 3, 4, 5, 5)))
+        ]
         source, answer = compose(rng, combination, hidden)
         return few_shot_prompt(examples, source), answer
     return compose(rng, combination, _hidden(rng, _BASE_HIDDEN))

@@ -16,19 +16,20 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import numpy
 import torch
 from peft import PeftModel
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer, T5ForConditionalGeneration
+from transformers import AutoTokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "pkg-scripts"))
 
 from train.evaluate import Composer, make_runs  # noqa: E402
 from train.export import read_base  # noqa: E402
-from train.model import group_linears  # noqa: E402
-from train.modules import Adapters  # noqa: E402
+from train.library import read_library  # noqa: E402
 from train.prompts import FACTORS, wordings_of  # noqa: E402
+from train.registry import draw_task  # noqa: E402
 from train.tasks import (  # noqa: E402
     BASE_SKILLS,
     MODULE_SKILLS,
@@ -102,36 +103,19 @@ class TinyLibrary(unittest.TestCase):
         base = read_base(self.library / "base")
         peft = PeftModel.from_pretrained(base, folders[0], adapter_name="first")
         peft.load_adapter(folders[1], adapter_name="second")
-        state = peft.state_dict()
         peft.add_weighted_adapter(["first", "second"], [0.7, 0.4], "both", combination_type="cat")
         peft.set_adapter("both")
 
-        model: T5ForConditionalGeneration = read_base(self.library / "base")
-        layers = group_linears(model)
-        adapters = Adapters(
-            *(
-                {
-                    name: torch.stack(
-                        [
-                            state[f"base_model.model.{name}.lora_{side}.{adapter}.weight"]
-                            for adapter in ("first", "second")
-                        ]
-                    )
-                    for name in layers
-                }
-                for side in "AB"
-            ),
-            scaling=2.0,
-        )
-        run = make_runs(UNSEEN_TASKS[:1], 1, 1)[0]
-        composer = Composer(model, layers, self.tokenizer, adapters, [run])
-        composed = composer.losses(torch.tensor([[0.7, 0.4]]).double().numpy(), "delta")[0]
-        sums = tokens = 0.0
-        for source, answer in run.examples:
-            count = len(self.tokenizer.encode(answer).ids)
-            sums += count * self._loss(peft, {"input": source, "output": answer})
-            tokens += count
-        self.assertAlmostEqual(composed, sums / tokens, places=4)
+        library = read_library(self.library)
+        run = make_runs(library.tasks[:1], 1)[0]
+        weights = numpy.zeros((1, len(library.modules)))
+        weights[0, [library.modules.index(name) for name in names]] = 0.7, 0.4
+        losses, tokens = Composer(library, [run]).example_losses(weights, "delta")
+        for example, loss, count in zip(run.examples, losses[0], tokens[0], strict=True):
+            source, answer = example
+            self.assertEqual(count, len(self.tokenizer.encode(answer).ids))
+            expected = self._loss(peft, {"input": source, "output": answer})
+            self.assertAlmostEqual(loss, expected, places=4)
 
     def test_tasks_have_distinct_items_and_five_examples(self) -> None:
         for task in self.registry["tasks"]:
@@ -141,6 +125,15 @@ class TinyLibrary(unittest.TestCase):
             self.assertGreaterEqual(len(inputs), 100)
             self.assertEqual(len(task["examples"]), 5)
             self.assertFalse(inputs & {example["input"] for example in task["examples"]})
+
+    def test_a_seed_s_examples_are_not_scored(self) -> None:
+        task = read_library(self.library).tasks[0]
+        for seed in range(4):
+            examples, items = task.draw(seed)
+            self.assertEqual(len(examples), 5)
+            self.assertGreaterEqual(len(items), 100)
+            self.assertFalse(set(examples) & set(items))
+        self.assertEqual(task.draw(0), (task.examples, task.items))
 
 
 class HeldOut(unittest.TestCase):
@@ -160,9 +153,10 @@ class HeldOut(unittest.TestCase):
         rng = random.Random(5)
         trained = {draw_base(rng) for _ in range(5_000)}
         trained |= {draw_module(rng, module) for module in MODULES for _ in range(200)}
-        for run in make_runs(UNSEEN_TASKS, 1, 1):
-            shared = trained & set(run.items + run.examples)
-            self.assertFalse(shared, f"{run.task.id}: {sorted(shared)[:3]}")
+        for task in UNSEEN_TASKS:
+            examples, items = draw_task(task, 1)
+            shared = trained & set(items + examples)
+            self.assertFalse(shared, f"{task.id}: {sorted(shared)[:3]}")
 
     def test_some_skills_are_known_to_modules_only(self) -> None:
         self.assertFalse(set(BASE_SKILLS) & set(MODULE_SKILLS))
