@@ -45,7 +45,7 @@ SCALES = {
         evaluation_seeds=1,
     ),
     "cpu": Scale(
-        BaseTraining(Shape(256, 48, 4, 448, 3), steps=4000, batch=128),
+        BaseTraining(Shape(256, 48, 4, 448, 3), steps=2600, batch=128),
         AdapterTraining(steps=200, batch=12),
     ),
     "gpu": Scale(

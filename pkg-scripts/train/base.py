@@ -21,21 +21,22 @@ from .model import Batch, Shape, config_of, generate, matches, token_losses
 from .prompts import Combination, compose
 from .tasks import BASE_SKILLS, draw_base
 
-_RELATIVE_BIAS_RATE = 15.0
+_RELATIVE_BIAS_RATE = 10.0
 _CHECKPOINT_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
 class BaseTraining:
-    """How long and how fast the base learns. The rate is constant between ``warmup`` steps at the
-    start and ``decay`` steps at the end, so that a run can be prolonged from its checkpoint."""
+    """How long and how fast the base learns. After ``warmup`` steps the rate falls with the
+    square root of the step, and to zero in the last ``decay`` steps: until then it does not depend
+    on ``steps``, so that a run can be prolonged from its checkpoint."""
 
     shape: Shape
     steps: int
     batch: int
-    learning_rate: float = 2e-3
-    warmup: int = 200
-    decay: int = 1000
+    learning_rate: float = 1.5e-3
+    warmup: int = 300
+    decay: int = 900
     seed: int = 1
 
 
@@ -53,6 +54,7 @@ def _optimizer(model: T5ForConditionalGeneration) -> torch.optim.AdamW:
 
 def _rate(training: BaseTraining, step: int) -> float:
     decay = min(1.0, (training.steps - step) / training.decay)
+    decay *= min(1.0, (training.warmup / (step + 1)) ** 0.5)
     return training.learning_rate * min(1.0, (step + 1) / training.warmup) * decay
 
 

@@ -13,7 +13,8 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,11 +94,15 @@ class Composer:
         for layer in self.layers.values():
             layer.delta = None
 
-    def _with(self, weights: Numbers | None, merge: str, part: slice) -> None:
+    @contextmanager
+    def applied(self, weights: Numbers | None, merge: str) -> Iterator[None]:
+        """Puts the compositions [groups, modules] into the layers while the context lasts."""
         self._clear()
         if weights is not None:
-            chosen = torch.tensor(weights[part], dtype=torch.float32)
+            chosen = torch.tensor(weights, dtype=torch.float32)
             (self._apply_delta if merge == "delta" else self._apply_lorahub)(chosen)
+        yield
+        self._clear()
 
     @torch.no_grad()
     def example_losses(self, weights: Numbers | None, merge: str) -> tuple[Numbers, Numbers]:
@@ -105,23 +110,21 @@ class Composer:
         [runs, examples]. ``weights`` are [runs, modules]."""
         losses, tokens = [], []
         for part in chunks(len(self.runs), _GROUPS_AT_ONCE):
-            self._with(weights, merge, part)
             runs = self.runs[part]
             examples = [example for run in runs for example in run.examples]
-            by_token, present = token_losses(self.model, make_batch(self.tokenizer, examples))
+            with self.applied(None if weights is None else weights[part], merge):
+                by_token, present = token_losses(self.model, make_batch(self.tokenizer, examples))
             counts = present.sum(1)
             losses.append((by_token.sum(1) / counts).view(len(runs), -1).double().numpy())
             tokens.append(counts.view(len(runs), -1).double().numpy())
-        self._clear()
         return numpy.concatenate(losses), numpy.concatenate(tokens)
 
     def score(self, weights: Numbers | None, merge: str, in_context: bool = False) -> Numbers:
         """Exact match (per cent) of every run."""
         result: list[float] = []
         for part in chunks(len(self.runs), _GROUPS_AT_ONCE // 2):
-            self._with(weights, merge, part)
-            result += self.answer(self.runs[part], in_context)
-        self._clear()
+            with self.applied(None if weights is None else weights[part], merge):
+                result += self.answer(self.runs[part], in_context)
         return numpy.array(result)
 
     def answer(self, runs: Sequence[Run], in_context: bool = False) -> list[float]:
