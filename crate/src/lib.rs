@@ -13,6 +13,8 @@
 //! | [`recipe`], [`registry`] | what is shared as a link, and what is fetched from a static host |
 //! | [`engine`], [`protocol`] | one model at work, step by step, and the types it talks to a page in |
 
+#[cfg(feature = "bench")]
+pub mod bench;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 pub mod bindings;
 pub mod engine;

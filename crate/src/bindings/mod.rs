@@ -4,6 +4,9 @@
 //! [`crate::protocol`] declares, files as `Uint8Array`, and every failure is thrown as an
 //! [`ErrorReport`].
 
+#[cfg(feature = "bench")]
+mod bench;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_wasm_bindgen::Serializer;

@@ -8,6 +8,8 @@ mod config;
 mod error;
 mod greedy;
 mod linear;
+#[cfg(feature = "bench")]
+pub mod measured;
 mod model;
 mod position;
 

@@ -1,0 +1,555 @@
+//! Measurements for `pkg-scripts/bench`, natively and in the browser. Compiled with the feature
+//! `bench` alone, which no shipped build has.
+//!
+//! A [`Workload`] is prepared once and then sampled as often as the caller likes, so that a caller
+//! can take turns between this library and others. What a workload computes is counted from its
+//! shapes ([`Work`]); what the machine can do at best is measured by [`ceilings`]. Weights are
+//! random, never zeros, and made in memory.
+
+mod ceilings;
+mod count;
+mod library;
+mod synthetic;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use ceilings::Ceiling;
+pub use synthetic::gguf_file;
+
+use crate::formats::{FormatError, GgufFile, PeftAdapter};
+use crate::learn::{LearnError, LearnOptions, LearningRun};
+use crate::lora::{Composition, LoraError, Merge};
+use crate::t5::measured::LinearAlone;
+use crate::t5::{Control, ModelError, Precision, T5Config, T5Model, TokenizedExample};
+use synthetic::Noise;
+
+/// What is measured, as the driver names it in JSON.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "measure", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Workload {
+    /// The most that an instruction gives from the level-1 cache, or the memory when read.
+    Ceiling {
+        /// Which of them.
+        unit: Ceiling,
+    },
+    /// One linear layer, `[rows, depth] · [columns, depth]ᵀ`.
+    Product {
+        /// Rows of activations.
+        rows: usize,
+        /// Outputs of the layer.
+        columns: usize,
+        /// Inputs of the layer.
+        depth: usize,
+        /// `int8` or `f32`.
+        precision: PrecisionName,
+    },
+    /// The encoder over a batch of inputs.
+    Encoder {
+        /// The model and the batch.
+        #[serde(flatten)]
+        batch: Batch,
+    },
+    /// One evaluation of the objective: merge the modules with new weights, then the losses.
+    Loss {
+        /// The model and the batch.
+        #[serde(flatten)]
+        batch: Batch,
+        /// The modules.
+        #[serde(flatten)]
+        modules: Modules,
+    },
+    /// A whole learning run.
+    Learn {
+        /// The model and the batch.
+        #[serde(flatten)]
+        batch: Batch,
+        /// The modules.
+        #[serde(flatten)]
+        modules: Modules,
+        /// Evaluations.
+        budget: u32,
+    },
+    /// The encoder and `newTokens` greedy tokens.
+    Seq2seq {
+        /// The model and the batch.
+        #[serde(flatten)]
+        batch: Batch,
+        /// Tokens decoded of each input.
+        new_tokens: usize,
+    },
+    /// `newTokens` greedy tokens, once the inputs are encoded.
+    Decode {
+        /// The model and the batch.
+        #[serde(flatten)]
+        batch: Batch,
+        /// Tokens decoded of each input.
+        new_tokens: usize,
+    },
+    /// Reading and packing a model's file that is in memory under the name `model.gguf`.
+    Load {
+        /// The model.
+        model: String,
+        /// `int8` or `f32`.
+        precision: PrecisionName,
+    },
+    /// A whole learning run on the demo library, whose files were added.
+    LibraryLearn {
+        /// Name of the task, the stem of its file.
+        task: String,
+        /// Names of the modules searched over.
+        modules: Vec<String>,
+        /// `int8` or `f32`.
+        precision: PrecisionName,
+    },
+    /// Greedy decoding of the demo library's task, composed of all modules at equal weights.
+    LibraryDecode {
+        /// Name of the task, the stem of its file.
+        task: String,
+        /// Names of the modules composed.
+        modules: Vec<String>,
+        /// `int8` or `f32`.
+        precision: PrecisionName,
+        /// Inputs decoded at once.
+        inputs: usize,
+    },
+}
+
+/// [`Precision`], as the driver names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PrecisionName {
+    /// Exact.
+    F32,
+    /// 8-bit weights.
+    Int8,
+}
+
+impl From<PrecisionName> for Precision {
+    fn from(name: PrecisionName) -> Self {
+        match name {
+            PrecisionName::F32 => Precision::F32,
+            PrecisionName::Int8 => Precision::Int8,
+        }
+    }
+}
+
+/// A model and a batch of random inputs.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Batch {
+    /// `flan-t5-small`, `flan-t5-base` or `tiny`.
+    pub model: String,
+    /// `int8` or `f32`.
+    pub precision: PrecisionName,
+    /// Inputs.
+    pub examples: usize,
+    /// Tokens of each input.
+    pub tokens: usize,
+    /// Tokens of each label; unused where nothing is scored.
+    #[serde(default = "one")]
+    pub targets: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+/// Random modules of rank `rank` on q and v.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Modules {
+    /// Their number.
+    pub modules: usize,
+    /// Their rank.
+    pub rank: usize,
+    /// How they are merged.
+    pub merge: Merge,
+}
+
+/// What one sample of a workload computes, by its shapes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Work {
+    /// Multiply-adds.
+    pub multiply_adds: u64,
+    /// Bytes that have to be read from memory.
+    pub bytes: u64,
+    /// Tokens decoded.
+    pub tokens: u64,
+}
+
+/// Why a workload cannot be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// The model cannot be made or run.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The modules cannot be composed.
+    #[error(transparent)]
+    Lora(#[from] LoraError),
+    /// A file of the demo library is not valid.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// The learning run cannot begin.
+    #[error(transparent)]
+    Learn(#[from] LearnError),
+    /// The request makes no sense.
+    #[error("{0}")]
+    Request(String),
+}
+
+impl BenchError {
+    fn request(message: impl Into<String>) -> Self {
+        Self::Request(message.into())
+    }
+}
+
+/// What the workload in progress needs beside the model.
+enum Prepared {
+    Ceiling(ceilings::Prepared),
+    Product(Box<LinearAlone>),
+    Encoder(Vec<Vec<u32>>),
+    Loss(Vec<TokenizedExample>, Merge),
+    Learn(Vec<TokenizedExample>, Merge, u32),
+    Decode { inputs: Vec<Vec<u32>>, new_tokens: usize, with_encoder: bool },
+    Load(GgufFile, T5Config, Precision),
+    LibraryLearn(Vec<String>, Vec<TokenizedExample>),
+    LibraryDecode(Vec<Vec<u32>>),
+}
+
+/// The workload in progress, and the model and modules that the last ones used.
+#[derive(Default)]
+pub struct Bench {
+    model: Option<(String, T5Model)>,
+    adapters: Vec<PeftAdapter>,
+    adapters_of: Option<(String, usize)>,
+    files: BTreeMap<String, Vec<u8>>,
+    prepared: Option<Prepared>,
+    samples: u32,
+}
+
+impl Bench {
+    /// Adds a file that a workload reads: `model.gguf`, or one of the demo library by its path.
+    pub fn add_file(&mut self, path: String, bytes: Vec<u8>) {
+        self.files.insert(path, bytes);
+    }
+
+    /// Makes everything that a workload needs, and counts what it computes.
+    ///
+    /// # Errors
+    /// A [`BenchError`] for a model that is not known or a request that makes no sense.
+    pub fn prepare(&mut self, workload: &Workload) -> Result<Work, BenchError> {
+        self.prepared = None;
+        self.samples = 0;
+        let (prepared, work) = self.made(workload)?;
+        self.prepared = Some(prepared);
+        Ok(work)
+    }
+
+    fn made(&mut self, workload: &Workload) -> Result<(Prepared, Work), BenchError> {
+        match workload {
+            Workload::Ceiling { unit } => {
+                let (prepared, work) = ceilings::Prepared::new(*unit);
+                Ok((Prepared::Ceiling(prepared), work))
+            }
+            &Workload::Product { rows, columns, depth, precision } => {
+                let mut noise = Noise::new(columns as u64 * 31 + depth as u64);
+                let weights = noise.normal(columns * depth, (depth as f32).powf(-0.5));
+                let x = noise.normal(rows * depth, 1.0);
+                let layer = LinearAlone::new(&weights, [columns, depth], precision.into(), x);
+                let multiply_adds = (rows * columns * depth) as u64;
+                let work = Work { multiply_adds, ..Work::default() };
+                Ok((Prepared::Product(Box::new(layer)), work))
+            }
+            Workload::Encoder { batch } => {
+                let config = self.load_model(batch)?;
+                let inputs = synthetic::inputs(&config, batch);
+                let work = count::encoder(&config, batch);
+                Ok((Prepared::Encoder(inputs), work))
+            }
+            Workload::Loss { batch, modules } => {
+                let config = self.load_model(batch)?;
+                self.make_modules(&batch.model, &config, modules);
+                let examples = synthetic::examples(&config, batch);
+                let work = count::evaluation(&config, batch, modules);
+                Ok((Prepared::Loss(examples, modules.merge), work))
+            }
+            Workload::Learn { batch, modules, budget } => {
+                let config = self.load_model(batch)?;
+                self.make_modules(&batch.model, &config, modules);
+                let examples = synthetic::examples(&config, batch);
+                let mut work = count::evaluation(&config, batch, modules);
+                work.multiply_adds *= u64::from(*budget);
+                Ok((Prepared::Learn(examples, modules.merge, *budget), work))
+            }
+            Workload::Seq2seq { batch, new_tokens } | Workload::Decode { batch, new_tokens } => {
+                let config = self.load_model(batch)?;
+                let inputs = synthetic::inputs(&config, batch);
+                let with_encoder = matches!(workload, Workload::Seq2seq { .. });
+                let mut work = count::decoding(&config, batch, *new_tokens);
+                if with_encoder {
+                    work.multiply_adds += count::before_decoding(&config, batch);
+                }
+                Ok((Prepared::Decode { inputs, new_tokens: *new_tokens, with_encoder }, work))
+            }
+            Workload::Load { model, precision } => {
+                let config = synthetic::config(model)?;
+                let bytes = match self.files.remove("model.gguf") {
+                    Some(bytes) => bytes,
+                    None => gguf_file(model)?,
+                };
+                let work = Work { bytes: bytes.len() as u64, ..Work::default() };
+                self.model = None;
+                let file = GgufFile::parse(bytes)?;
+                Ok((Prepared::Load(file, config, (*precision).into()), work))
+            }
+            Workload::LibraryLearn { task, modules, precision } => {
+                let (config, examples) = self.load_library(task, modules, *precision)?;
+                let learned_from = examples[..library::SHOTS.min(examples.len())].to_vec();
+                let per_evaluation = count::library_evaluation(&config, &learned_from);
+                let budget = u64::from(LearnOptions::default().budget);
+                let multiply_adds = per_evaluation * budget;
+                let work = Work { multiply_adds, ..Work::default() };
+                Ok((Prepared::LibraryLearn(modules.clone(), learned_from), work))
+            }
+            Workload::LibraryDecode { task, modules, precision, inputs } => {
+                let (_, examples) = self.load_library(task, modules, *precision)?;
+                let inputs: Vec<Vec<u32>> = (examples.iter().cycle().take(*inputs))
+                    .map(|example| example.input.clone())
+                    .collect();
+                Ok((Prepared::LibraryDecode(inputs), Work::default()))
+            }
+        }
+    }
+
+    /// Runs the prepared workload once, and answers with the seconds that `clock` says it took and
+    /// the tokens that were decoded. What is not part of the workload is left out of the time.
+    ///
+    /// # Errors
+    /// A [`BenchError`] if nothing was prepared, or the workload failed.
+    pub fn sample(&mut self, clock: &dyn Fn() -> f64) -> Result<(f64, u64), BenchError> {
+        self.samples += 1;
+        let control = Control::none();
+        let loaded = self.model.as_ref().map(|(_, model)| model);
+        let model = || loaded.ok_or_else(|| BenchError::request("there is no model"));
+        let adapters: Vec<&PeftAdapter> = self.adapters.iter().collect();
+        match self.prepared.as_mut().ok_or_else(|| BenchError::request("nothing is prepared"))? {
+            Prepared::Ceiling(ceiling) => Ok((ceiling.sample(clock), 0)),
+            Prepared::Product(layer) => {
+                let start = clock();
+                layer.apply();
+                Ok((clock() - start, 0))
+            }
+            Prepared::Encoder(inputs) => {
+                let inputs = slices(inputs);
+                let start = clock();
+                let encoded = model()?.encode(&inputs, None, &control)?;
+                let seconds = clock() - start;
+                std::hint::black_box(encoded);
+                Ok((seconds, 0))
+            }
+            Prepared::Loss(examples, merge) => {
+                let model = model()?;
+                let mut composition = Composition::new(model.config(), &adapters, *merge)?;
+                let mut noise = Noise::new(u64::from(self.samples));
+                let weights = noise.normal(adapters.len(), 0.5);
+                let start = clock();
+                let side = composition.side_paths(&weights)?;
+                let losses = model.losses(examples, Some(side), &control)?;
+                let seconds = clock() - start;
+                check_finite(&losses)?;
+                Ok((seconds, 0))
+            }
+            Prepared::Learn(examples, merge, budget) => {
+                let options = LearnOptions {
+                    budget: *budget,
+                    merge: *merge,
+                    modules: adapters.len() as u32,
+                    ..LearnOptions::as_published()
+                };
+                let names: Vec<String> = (0..adapters.len()).map(|i| i.to_string()).collect();
+                learn(model()?, examples, &adapters, &names, options, clock)
+            }
+            Prepared::Decode { inputs, new_tokens, with_encoder } => {
+                let inputs = slices(inputs);
+                let mut start = clock();
+                let mut decoder = model()?.greedy(&inputs, None, *new_tokens, &control)?;
+                if !*with_encoder {
+                    start = clock();
+                }
+                let mut tokens = 0;
+                while !decoder.is_finished() {
+                    tokens += decoder.step(&control)?.len();
+                }
+                let seconds = clock() - start;
+                if tokens != inputs.len() * *new_tokens {
+                    return Err(BenchError::request(
+                        "the random model ended an answer early; give its noise another seed",
+                    ));
+                }
+                Ok((seconds, tokens as u64))
+            }
+            Prepared::Load(file, config, precision) => {
+                self.model = None;
+                let start = clock();
+                let model = T5Model::load(config.clone(), file, *precision)?;
+                let seconds = clock() - start;
+                self.model = Some(("loaded".to_owned(), model));
+                Ok((seconds, 0))
+            }
+            Prepared::LibraryLearn(names, examples) => {
+                let options = LearnOptions {
+                    selection: crate::learn::Selection::All,
+                    ..LearnOptions::default()
+                };
+                learn(model()?, examples, &adapters, names, options, clock)
+            }
+            Prepared::LibraryDecode(inputs) => {
+                let model = model()?;
+                let mut composition =
+                    Composition::new(model.config(), &adapters, LearnOptions::default().merge)?;
+                let side =
+                    composition.side_paths(&vec![1.0 / adapters.len() as f32; adapters.len()])?;
+                let start = clock();
+                let outputs = model.generate(
+                    &slices(inputs),
+                    Some(side),
+                    library::MAX_NEW_TOKENS,
+                    &control,
+                    &mut |_, _| {},
+                )?;
+                let seconds = clock() - start;
+                Ok((seconds, outputs.iter().map(|tokens| tokens.len() as u64).sum()))
+            }
+        }
+    }
+
+    /// Bytes of the loaded model's packed weights.
+    pub fn model_bytes(&self) -> usize {
+        self.model.as_ref().map_or(0, |(_, model)| model.bytes())
+    }
+
+    /// Loads a random model, unless it is the one already loaded.
+    fn load_model(&mut self, batch: &Batch) -> Result<T5Config, BenchError> {
+        let name = format!("{} {:?}", batch.model, batch.precision);
+        let config = synthetic::config(&batch.model)?;
+        if self.model.as_ref().is_none_or(|(loaded, _)| *loaded != name) {
+            self.model = None;
+            let file = GgufFile::parse(gguf_file(&batch.model)?)?;
+            let model = T5Model::load(config.clone(), &file, batch.precision.into())?;
+            self.model = Some((name, model));
+        }
+        Ok(config)
+    }
+
+    /// Makes as many random modules as asked for; those already there are kept.
+    fn make_modules(&mut self, model: &str, config: &T5Config, modules: &Modules) {
+        let of = Some((model.to_owned(), modules.rank));
+        if self.adapters_of != of {
+            self.adapters.clear();
+            self.adapters_of = of;
+        }
+        self.adapters.truncate(modules.modules);
+        while self.adapters.len() < modules.modules {
+            let seed = self.adapters.len() as u64;
+            self.adapters.push(synthetic::adapter(config, modules.rank, seed));
+        }
+    }
+
+    fn load_library(
+        &mut self,
+        task: &str,
+        modules: &[String],
+        precision: PrecisionName,
+    ) -> Result<(T5Config, Vec<TokenizedExample>), BenchError> {
+        self.model = None;
+        self.adapters_of = None;
+        let (model, examples) = library::load(&self.files, task, precision.into())?;
+        self.adapters = library::adapters(&self.files, modules)?;
+        let config = model.config().clone();
+        self.model = Some(("library".to_owned(), model));
+        Ok((config, examples))
+    }
+}
+
+fn slices(inputs: &[Vec<u32>]) -> Vec<&[u32]> {
+    inputs.iter().map(Vec::as_slice).collect()
+}
+
+fn check_finite(losses: &[crate::t5::ExampleLoss]) -> Result<(), BenchError> {
+    if losses.iter().all(|example| example.loss.is_finite()) {
+        return Ok(());
+    }
+    Err(BenchError::request("the random model's loss is not finite, so its time means nothing"))
+}
+
+/// A whole learning run: the seconds from its start to its result.
+fn learn(
+    model: &T5Model,
+    examples: &[TokenizedExample],
+    adapters: &[&PeftAdapter],
+    names: &[String],
+    options: LearnOptions,
+    clock: &dyn Fn() -> f64,
+) -> Result<(f64, u64), BenchError> {
+    let start = clock();
+    let mut composition = Composition::new(model.config(), adapters, options.merge)?;
+    let objective = options.objective;
+    let mut run = LearningRun::new(options, names.to_vec())?;
+    while let Some(step) = run.next() {
+        let weight = |name: &String| {
+            step.weights.iter().find(|module| module.id == *name).map_or(0.0, |m| m.weight)
+        };
+        let weights: Vec<f32> = names.iter().map(weight).collect();
+        let side = composition.side_paths(&weights)?;
+        let losses = model.losses(examples, Some(side), &Control::none())?;
+        let losses = losses.iter().map(|example| (example.loss, example.tokens));
+        run.report(objective.cross_entropy(losses), 0.0)?;
+    }
+    let result = run.result();
+    let seconds = clock() - start;
+    if result.loss.is_finite() && result.loss <= result.loss_start {
+        return Ok((seconds, 0));
+    }
+    Err(BenchError::request("the learning run ended above its start, so its time means nothing"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(json: &str) -> (Work, f64) {
+        let workload: Workload = serde_json::from_str(json).unwrap();
+        let mut bench = Bench::default();
+        let work = bench.prepare(&workload).unwrap();
+        let ticks = std::cell::Cell::new(0.0);
+        let clock = || {
+            ticks.set(ticks.get() + 1.0);
+            ticks.get()
+        };
+        (work, bench.sample(&clock).unwrap().0)
+    }
+
+    #[test]
+    fn every_workload_on_a_tiny_model_runs_and_counts_its_work() {
+        let batch = r#""model": "tiny", "precision": "int8", "examples": 2, "tokens": 9"#;
+        let modules = r#""modules": 3, "rank": 4, "merge": "lorahub""#;
+        for workload in [
+            format!(r#"{{"measure": "encoder", {batch}}}"#),
+            format!(r#"{{"measure": "loss", {batch}, "targets": 4, {modules}}}"#),
+            format!(r#"{{"measure": "learn", {batch}, "targets": 4, {modules}, "budget": 6}}"#),
+            format!(r#"{{"measure": "seq2seq", {batch}, "newTokens": 3}}"#),
+            format!(r#"{{"measure": "decode", {batch}, "newTokens": 3}}"#),
+            r#"{"measure": "product", "rows": 5, "columns": 33, "depth": 64, "precision": "int8"}"#
+                .to_owned(),
+        ] {
+            let (work, seconds) = measured(&workload);
+            assert!(work.multiply_adds > 0, "{workload}");
+            assert!(seconds > 0.0, "{workload}");
+        }
+        let (work, _) = measured(r#"{"measure": "load", "model": "tiny", "precision": "int8"}"#);
+        assert!(work.bytes > 0);
+    }
+}

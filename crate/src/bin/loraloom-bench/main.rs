@@ -1,0 +1,71 @@
+//! Measures natively, driven by `pkg-scripts/bench`: a request in JSON on each line of standard
+//! input, an answer in JSON on each line of standard output.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `{"addFile": {"path", "from"}}` | `{}`: a file that a workload reads, and where it lies |
+//! | `{"writeModel": {"model", "to"}}` | `{}`: a random model was written to the file |
+//! | `{"prepare": WORKLOAD}` | what one sample computes |
+//! | `"sample"` | `{"seconds", "tokens"}` |
+//! | `"memory"` | `{"peak", "model"}` in bytes |
+
+use std::io::{BufRead, Write};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use loraloom::bench::{Bench, Workload, gguf_file};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Request {
+    AddFile { path: String, from: PathBuf },
+    WriteModel { model: String, to: PathBuf },
+    Prepare(Workload),
+    Sample,
+    Memory,
+}
+
+fn answer(bench: &mut Bench, line: &str) -> Result<Value, Box<dyn std::error::Error>> {
+    Ok(match serde_json::from_str(line)? {
+        Request::AddFile { path, from } => {
+            bench.add_file(path, std::fs::read(from)?);
+            json!({})
+        }
+        Request::WriteModel { model, to } => {
+            std::fs::write(to, gguf_file(&model)?)?;
+            json!({})
+        }
+        Request::Prepare(workload) => serde_json::to_value(bench.prepare(&workload)?)?,
+        Request::Sample => {
+            let start = Instant::now();
+            let (seconds, tokens) = bench.sample(&|| start.elapsed().as_secs_f64())?;
+            json!({ "seconds": seconds, "tokens": tokens })
+        }
+        Request::Memory => json!({ "peak": peak_bytes()?, "model": bench.model_bytes() }),
+    })
+}
+
+/// The most memory that this process has held, as Linux tells it; null elsewhere.
+fn peak_bytes() -> std::io::Result<Option<u64>> {
+    if !cfg!(target_os = "linux") {
+        return Ok(None);
+    }
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse().ok());
+    Ok(kilobytes.map(|kilobytes: u64| kilobytes * 1024))
+}
+
+fn main() -> std::io::Result<()> {
+    let mut bench = Bench::default();
+    let mut out = std::io::stdout().lock();
+    for line in std::io::stdin().lock().lines() {
+        let answer = answer(&mut bench, &line?)
+            .unwrap_or_else(|error| json!({ "error": error.to_string() }));
+        writeln!(out, "{answer}")?;
+        out.flush()?;
+    }
+    Ok(())
+}

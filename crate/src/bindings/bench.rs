@@ -1,0 +1,69 @@
+//! Measurements, driven by `pkg-scripts/bench`.
+
+use js_sys::{Function, Uint8Array};
+use wasm_bindgen::prelude::*;
+
+use crate::bench::{self, BenchError, Workload};
+
+fn thrown(error: impl std::fmt::Display) -> JsError {
+    JsError::new(&error.to_string())
+}
+
+/// See [`bench::Bench`].
+#[wasm_bindgen]
+#[derive(Default)]
+pub struct Bench(bench::Bench);
+
+#[wasm_bindgen]
+impl Bench {
+    /// With nothing loaded.
+    #[wasm_bindgen(constructor)]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a file that a workload reads.
+    #[wasm_bindgen(js_name = addFile)]
+    pub fn add_file(&mut self, path: String, bytes: Vec<u8>) {
+        self.0.add_file(path, bytes);
+    }
+
+    /// Prepares a workload given as JSON; answers with what it computes, as JSON.
+    ///
+    /// # Errors
+    /// If the workload is not known or cannot be prepared.
+    pub fn prepare(&mut self, workload: &str) -> Result<String, JsError> {
+        let workload: Workload = serde_json::from_str(workload).map_err(thrown)?;
+        let work = self.0.prepare(&workload).map_err(thrown)?;
+        serde_json::to_string(&work).map_err(thrown)
+    }
+
+    /// Runs the workload once: seconds by `clock`, which answers in milliseconds, and tokens.
+    ///
+    /// # Errors
+    /// If nothing is prepared or the workload fails.
+    pub fn sample(&mut self, clock: &Function) -> Result<Vec<f64>, JsError> {
+        let now = || {
+            let time = clock.call0(&JsValue::NULL).ok().and_then(|time| time.as_f64());
+            time.unwrap_or(f64::NAN) / 1e3
+        };
+        let (seconds, tokens) = self.0.sample(&now).map_err(thrown)?;
+        Ok(vec![seconds, tokens as f64])
+    }
+
+    /// Bytes of the loaded model's packed weights.
+    #[wasm_bindgen(js_name = modelBytes)]
+    pub fn model_bytes(&self) -> usize {
+        self.0.model_bytes()
+    }
+}
+
+/// A GGUF file of a random model.
+///
+/// # Errors
+/// If the geometry is not known.
+#[wasm_bindgen(js_name = benchModel)]
+pub fn bench_model(model: &str) -> Result<Uint8Array, JsError> {
+    let bytes = bench::gguf_file(model).map_err(|error: BenchError| thrown(error))?;
+    Ok(Uint8Array::from(bytes.as_slice()))
+}

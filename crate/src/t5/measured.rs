@@ -1,0 +1,31 @@
+//! Parts of the model that `pkg-scripts/bench` measures alone.
+
+use super::Precision;
+use super::linear::{Activations, Context, Linear};
+use crate::kernels::cpu::{Isa, Store};
+
+/// One linear layer with the activations that it is applied to.
+pub struct LinearAlone {
+    linear: Linear,
+    x: Activations,
+    out: Vec<f32>,
+}
+
+impl LinearAlone {
+    /// A layer of the row-major `weights`, `[d_out, d_in]`, and rows of `x`, `[rows, d_in]`.
+    ///
+    /// # Panics
+    /// If `weights` is not of that shape.
+    pub fn new(weights: &[f32], shape: [usize; 2], precision: Precision, x: Vec<f32>) -> Self {
+        let linear = Linear::new(weights, shape, precision);
+        let x = Activations::new(x, shape[1]);
+        Self { out: vec![0.0; x.rows * shape[0]], linear, x }
+    }
+
+    /// Computes `x · weightsᵀ`, `[rows, d_out]`.
+    pub fn apply(&mut self) -> &[f32] {
+        let context = Context { isa: Isa::fastest(), side: None };
+        context.apply_base(&self.linear, &self.x, Store::Replace, &mut self.out);
+        &self.out
+    }
+}
