@@ -4,7 +4,7 @@
 use super::synthetic::layers;
 use super::{Batch, Modules, PrecisionName, Work};
 use crate::formats::{LinearId, LinearKind, Stack};
-use crate::t5::{T5Config, TokenizedExample};
+use crate::t5::T5Config;
 
 fn is_cross_memory(id: LinearId) -> bool {
     matches!(id.kind, LinearKind::CrossK | LinearKind::CrossV)
@@ -98,19 +98,6 @@ pub(super) fn decoding(config: &T5Config, batch: &Batch, new_tokens: usize) -> W
             + cached * (steps * (steps + 1) / 2),
         tokens: examples * steps,
     }
-}
-
-/// One loss of examples of different lengths, without the side path.
-pub(super) fn library_evaluation(config: &T5Config, examples: &[TokenizedExample]) -> u64 {
-    examples
-        .iter()
-        .map(|example| {
-            let (tokens, targets) = (example.input.len() as u64, example.labels.len() as u64);
-            encode(config, tokens)
-                + tokens * memory_weights(config)
-                + decode(config, tokens, targets)
-        })
-        .sum()
 }
 
 #[cfg(test)]

@@ -94,11 +94,11 @@ pub enum Workload {
         /// `int8` or `f32`.
         precision: PrecisionName,
     },
-    /// A whole learning run on the demo library, whose files were added.
+    /// A whole learning run on the demo library, whose files were added, as the page does it.
     LibraryLearn {
         /// Name of the task, the stem of its file.
         task: String,
-        /// Names of the modules searched over.
+        /// Names of the modules that are chosen from.
         modules: Vec<String>,
         /// `int8` or `f32`.
         precision: PrecisionName,
@@ -214,7 +214,7 @@ enum Prepared {
     Loss(Vec<TokenizedExample>, Merge),
     Learn(Vec<TokenizedExample>, Merge, u32),
     Decode { inputs: Vec<Vec<u32>>, new_tokens: usize, with_encoder: bool },
-    Load(GgufFile, T5Config, Precision),
+    Load { file: GgufFile, name: String, config: T5Config, precision: Precision },
     LibraryLearn(Vec<String>, Vec<TokenizedExample>),
     LibraryDecode(Vec<Vec<u32>>),
 }
@@ -303,19 +303,16 @@ impl Bench {
                 let work = Work { bytes: bytes.len() as u64, ..Work::default() };
                 self.model = None;
                 let file = GgufFile::parse(bytes)?;
-                Ok((Prepared::Load(file, config, (*precision).into()), work))
+                let (name, precision) = (model.clone(), (*precision).into());
+                Ok((Prepared::Load { file, name, config, precision }, work))
             }
             Workload::LibraryLearn { task, modules, precision } => {
-                let (config, examples) = self.load_library(task, modules, *precision)?;
+                let examples = self.load_library(task, modules, *precision)?;
                 let learned_from = examples[..library::SHOTS.min(examples.len())].to_vec();
-                let per_evaluation = count::library_evaluation(&config, &learned_from);
-                let budget = u64::from(LearnOptions::default().budget);
-                let multiply_adds = per_evaluation * budget;
-                let work = Work { multiply_adds, ..Work::default() };
-                Ok((Prepared::LibraryLearn(modules.clone(), learned_from), work))
+                Ok((Prepared::LibraryLearn(modules.clone(), learned_from), Work::default()))
             }
             Workload::LibraryDecode { task, modules, precision, inputs } => {
-                let (_, examples) = self.load_library(task, modules, *precision)?;
+                let examples = self.load_library(task, modules, *precision)?;
                 let inputs: Vec<Vec<u32>> = (examples.iter().cycle().take(*inputs))
                     .map(|example| example.input.clone())
                     .collect();
@@ -391,20 +388,16 @@ impl Bench {
                 }
                 Ok((seconds, tokens as u64))
             }
-            Prepared::Load(file, config, precision) => {
+            Prepared::Load { file, name, config, precision } => {
                 self.model = None;
                 let start = clock();
                 let model = T5Model::load(config.clone(), file, *precision)?;
                 let seconds = clock() - start;
-                self.model = Some(("loaded".to_owned(), model));
+                self.model = Some((loaded_name(name, *precision), model));
                 Ok((seconds, 0))
             }
             Prepared::LibraryLearn(names, examples) => {
-                let options = LearnOptions {
-                    selection: crate::learn::Selection::All,
-                    ..LearnOptions::default()
-                };
-                learn(model()?, examples, &adapters, names, options, clock)
+                learn(model()?, examples, &adapters, names, LearnOptions::default(), clock)
             }
             Prepared::LibraryDecode(inputs) => {
                 let model = model()?;
@@ -433,7 +426,7 @@ impl Bench {
 
     /// Loads a random model, unless it is the one already loaded.
     fn load_model(&mut self, batch: &Batch) -> Result<T5Config, BenchError> {
-        let name = format!("{} {:?}", batch.model, batch.precision);
+        let name = loaded_name(&batch.model, batch.precision.into());
         let config = synthetic::config(&batch.model)?;
         if self.model.as_ref().is_none_or(|(loaded, _)| *loaded != name) {
             self.model = None;
@@ -463,15 +456,19 @@ impl Bench {
         task: &str,
         modules: &[String],
         precision: PrecisionName,
-    ) -> Result<(T5Config, Vec<TokenizedExample>), BenchError> {
+    ) -> Result<Vec<TokenizedExample>, BenchError> {
         self.model = None;
         self.adapters_of = None;
         let (model, examples) = library::load(&self.files, task, precision.into())?;
         self.adapters = library::adapters(&self.files, modules)?;
-        let config = model.config().clone();
         self.model = Some(("library".to_owned(), model));
-        Ok((config, examples))
+        Ok(examples)
     }
+}
+
+/// What a loaded model is remembered by.
+fn loaded_name(model: &str, precision: Precision) -> String {
+    format!("{model} {precision:?}")
 }
 
 fn slices(inputs: &[Vec<u32>]) -> Vec<&[u32]> {

@@ -1,0 +1,43 @@
+// How results are printed and written.
+
+export function median(values) {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+const number = (value) =>
+  value >= 1000 ? value.toFixed(0) : value >= 100 ? value.toFixed(1) : value.toPrecision(3);
+
+export function printHead({ contenders }) {
+  const times = contenders.length > 0 ? "   how many times as fast as" : "";
+  console.log(
+    `\n   ${"".padEnd(15)}${"".padEnd(64)}threads${"median".padStart(20)}${"best".padStart(10)}   of ceiling${times}`,
+  );
+}
+
+export function printRow({
+  name,
+  shape,
+  threads,
+  value,
+  best,
+  unit,
+  ceilingShare,
+  ceiling,
+  versus,
+}) {
+  const share =
+    ceilingShare === null ? "" : `${(ceilingShare * 100).toFixed(0)} % of ${ceiling.unit}`;
+  const times = Object.entries(versus)
+    .map(([contender, ratio]) => `${contender} ${ratio.toFixed(2)}`)
+    .join(", ");
+  console.log(
+    `   ${name.padEnd(15)}${shape.padEnd(64)}${String(threads).padStart(7)}${`${number(value)} ${unit}`.padStart(20)}${number(best).padStart(10)}   ${share.padEnd(15)}${times}`.trimEnd(),
+  );
+}
+
+/** A row as the JSON has it; other programs read these names. */
+export function jsonRow({ name, shape, threads, value, unit, ceilingShare, versus }) {
+  return { name, shape, threads, value, unit, ceiling_share: ceilingShare, versus };
+}
