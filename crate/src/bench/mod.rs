@@ -378,7 +378,7 @@ impl Bench {
                 }
                 let mut tokens = 0;
                 while !decoder.is_finished() {
-                    tokens += decoder.step(&control)?.len();
+                    tokens += decoder.step(model()?, None, &control)?.len();
                 }
                 let seconds = clock() - start;
                 if tokens != inputs.len() * *new_tokens {
