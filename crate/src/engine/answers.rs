@@ -33,12 +33,6 @@ pub(super) struct Test {
     started: f64,
 }
 
-/// Exact match as LoraHub counts it: case, surrounding space and full stops do not matter.
-pub fn exact_match(answer: &str, expected: &str) -> bool {
-    let normal = |text: &str| text.trim().to_lowercase().replace('.', "");
-    normal(answer) == normal(expected)
-}
-
 impl Test {
     fn correct(&self) -> u32 {
         self.answers.iter().filter(|answer| answer.correct).count() as u32
@@ -169,7 +163,7 @@ impl Engine {
                 for (item, tokens) in test.examples[first..].iter().zip(tokens) {
                     let answer = base.tokenizer.decode(tokens);
                     test.answers.push(TestAnswer {
-                        correct: exact_match(&answer, &item.output),
+                        correct: item.is_matched_by(&answer),
                         input: item.input.clone(),
                         expected: item.output.clone(),
                         answer,

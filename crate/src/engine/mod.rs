@@ -85,19 +85,7 @@ impl Engine {
         let config = T5Config::parse(files.config).map_err(|error| failed(error.to_string()))?;
         let tokenizer =
             Tokenizer::from_json(files.tokenizer).map_err(|error| failed(error.to_string()))?;
-        let (known, vocab_size) = (tokenizer.vocabulary_size(), config.vocab_size);
-        if known > vocab_size {
-            return Err(failed(format!(
-                "Its tokenizer has {known} tokens, its config.json a vocab_size of {vocab_size}."
-            )));
-        }
-        if tokenizer.end() != config.eos_token_id {
-            return Err(failed(format!(
-                "Its tokenizer ends texts with token {}, its config.json names {} as eos_token_id.",
-                tokenizer.end(),
-                config.eos_token_id
-            )));
-        }
+        config.check_tokenizer(&tokenizer).map_err(|error| failed(error.to_string()))?;
         let bytes = files.weights.len();
         let source = parse_weights(files.weights).map_err(|error| failed(error.to_string()))?;
         let model = T5Model::load(config, &*source, precision)

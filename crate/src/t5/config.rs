@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::ModelError;
-use crate::formats::{LinearId, LinearKind, Stack};
+use crate::formats::{LinearId, LinearKind, Stack, Tokenizer};
 
 /// The feed-forward layer's kind, `feed_forward_proj` in `config.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -204,6 +204,27 @@ impl T5Config {
                 expected: "between 0 and 1".into(),
                 found: self.layer_norm_epsilon.to_string(),
             });
+        }
+        Ok(())
+    }
+
+    /// Checks that a tokenizer belongs to the model.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] if the tokenizer knows more tokens than the model, or ends texts with
+    /// another one.
+    pub fn check_tokenizer(&self, tokenizer: &Tokenizer) -> Result<(), ModelError> {
+        let unfit = |field: &str, expected: String, found: usize| {
+            Err(ModelError::Config { field: field.into(), expected, found: found.to_string() })
+        };
+        let (known, end) = (tokenizer.vocabulary_size(), tokenizer.end());
+        if known > self.vocab_size {
+            let expected = format!("at least {known}, the tokens of its tokenizer");
+            return unfit("vocab_size", expected, self.vocab_size);
+        }
+        if end != self.eos_token_id {
+            let expected = format!("{end}, with which its tokenizer ends texts");
+            return unfit("eos_token_id", expected, self.eos_token_id as usize);
         }
         Ok(())
     }

@@ -10,10 +10,10 @@ use loraloom::recipe::{Recipe, RecipeBase, RecipeModule, encode};
 use serde::Serialize;
 
 use crate::arguments::{MergeArgument, ModelArguments, by_name, name_of, read_examples};
-use crate::engine::{Engine, ModelFiles};
 use crate::error::{CliError, write};
 use crate::learning::{FewShotLosses, Known, learn};
 use crate::library::{self, Library, Module};
+use crate::model::{LoadedModel, ModelFiles};
 use crate::output::Output;
 
 /// Digits of a hash that a recipe holds.
@@ -109,11 +109,11 @@ impl Compose {
         let examples = read_examples(&self.examples)?;
         let files = ModelFiles::find(&self.model.model)?;
         let library = self.registry.as_deref().map(Library::open).transpose()?;
-        let engine = Engine::open(&files, self.model.precision, output)?;
+        let loaded = LoadedModel::open(&files, self.model.precision, output)?;
         let (base, modules) = match &library {
             Some(library) => {
-                let base = library.base(self.base.as_deref(), &engine.weights_sha256)?;
-                if base.files.weights.sha256 != engine.weights_sha256 {
+                let base = library.base(self.base.as_deref(), &loaded.weights_sha256)?;
+                if base.files.weights.sha256 != loaded.weights_sha256 {
                     output.progress(format!(
                         "The weights of the model are not the file that the registry names for the \
                          base {}; modules and links may not fit.",
@@ -125,10 +125,10 @@ impl Compose {
             }
             None => (None, library::read_folders(&self.adapters)?),
         };
-        library::check(engine.model.config(), &modules, options.merge)?;
+        library::check(loaded.model.config(), &modules, options.merge)?;
 
-        let examples = engine.tokenize(&examples)?;
-        let mut losses = FewShotLosses::new(&engine, examples, &modules, options.merge);
+        let examples = loaded.tokenize(&examples)?;
+        let mut losses = FewShotLosses::new(&loaded, examples, &modules, options.merge);
         let candidates = modules.iter().map(|module| module.id.clone()).collect();
         let result = learn(&mut losses, options, candidates, &Known::new(), &mut |evaluation| {
             output.progress(progress_line(evaluation));
@@ -139,7 +139,7 @@ impl Compose {
             let file_name = self.examples.file_stem().unwrap_or_default().to_string_lossy();
             let recipe = Recipe {
                 registry: registry.display().to_string(),
-                base: RecipeBase { id: base, hash: short(&engine.weights_sha256) },
+                base: RecipeBase { id: base, hash: short(&loaded.weights_sha256) },
                 modules: recipe_modules(&result, &modules),
                 merge: result.merge,
                 precision: self.model.precision,

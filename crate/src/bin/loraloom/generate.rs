@@ -6,9 +6,9 @@ use clap::{ArgGroup, Args};
 use serde::Serialize;
 
 use crate::arguments::{AdapterArguments, ModelArguments, read_examples};
-use crate::engine::{Answer, Engine, ModelFiles};
 use crate::error::CliError;
 use crate::library;
+use crate::model::{Answer, LoadedModel, ModelFiles};
 use crate::output::Output;
 
 /// Answer one input, or the input of every example.
@@ -46,10 +46,10 @@ impl Generate {
             (None, None) => Vec::new(),
         };
         let files = ModelFiles::find(&self.model.model)?;
-        let engine = Engine::open(&files, self.model.precision, output)?;
-        let side = library::side_paths_of(engine.model.config(), &self.adapters)?;
-        let inputs = engine.encode(&texts)?;
-        let outputs = engine.answers(&inputs, side.as_ref(), self.max_new_tokens)?;
+        let loaded = LoadedModel::open(&files, self.model.precision, output)?;
+        let side = library::side_paths_of(loaded.model.config(), &self.adapters)?;
+        let inputs = loaded.encode(&texts)?;
+        let outputs = loaded.answers(&inputs, side.as_ref(), self.max_new_tokens)?;
         let generated = Generated { outputs };
         output.answer(&generated, || {
             let lines: Vec<&str> = generated.outputs.iter().map(|answer| &*answer.text).collect();

@@ -8,13 +8,13 @@ use loraloom::learn::{Evaluation, LearnOptions, LearnResult, LearningRun, Phase,
 use loraloom::lora::{Composition, Merge};
 use loraloom::t5::{ExampleLoss, TokenizedExample};
 
-use crate::engine::Engine;
 use crate::error::CliError;
 use crate::library::Module;
+use crate::model::LoadedModel;
 
 /// The losses of a few examples, as a function of the modules' weights.
 pub struct FewShotLosses<'a> {
-    engine: &'a Engine,
+    loaded: &'a LoadedModel,
     examples: Vec<TokenizedExample>,
     modules: BTreeMap<&'a str, &'a Module>,
     merge: Merge,
@@ -24,13 +24,13 @@ pub struct FewShotLosses<'a> {
 
 impl<'a> FewShotLosses<'a> {
     pub fn new(
-        engine: &'a Engine,
+        loaded: &'a LoadedModel,
         examples: Vec<TokenizedExample>,
         modules: &'a [Module],
         merge: Merge,
     ) -> Self {
         let modules = modules.iter().map(|module| (&*module.id, module)).collect();
-        Self { engine, examples, modules, merge, composed: None }
+        Self { loaded, examples, modules, merge, composed: None }
     }
 
     /// The examples' losses with these weights. Modules at 0 are left out, which changes nothing.
@@ -39,21 +39,21 @@ impl<'a> FewShotLosses<'a> {
         let modules: Vec<&'a Module> =
             used().filter_map(|module| self.modules.get(&*module.id).copied()).collect();
         if modules.is_empty() {
-            return self.engine.losses(&self.examples, None);
+            return self.loaded.losses(&self.examples, None);
         }
         let ids: Vec<&'a str> = modules.iter().map(|module| &*module.id).collect();
         let mut composition = match self.composed.take() {
             Some((composed, composition)) if composed == ids => composition,
             _ => {
                 let adapters: Vec<_> = modules.iter().map(|module| &module.adapter).collect();
-                Composition::new(self.engine.model.config(), &adapters, self.merge)
+                Composition::new(self.loaded.model.config(), &adapters, self.merge)
                     .map_err(|error| CliError::modules(error, &ids))?
             }
         };
         let values: Vec<f32> = used().map(|module| module.weight).collect();
         let side = composition.side_paths(&values);
         let side = side.map_err(|error| CliError::modules(error, &ids))?;
-        let losses = self.engine.losses(&self.examples, Some(side))?;
+        let losses = self.loaded.losses(&self.examples, Some(side))?;
         self.composed = Some((ids, composition));
         Ok(losses)
     }

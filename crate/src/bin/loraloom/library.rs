@@ -2,15 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use loraloom::formats::PeftAdapter;
+use loraloom::formats::{Example, ExamplesFormat, PeftAdapter, parse_examples};
 use loraloom::lora::{Composition, Merge};
 use loraloom::registry::{
-    Registry, RegistryBase, RegistryFile, RegistryModule, Verifier, sha256_hex,
+    Registry, RegistryBase, RegistryFile, RegistryModule, RegistryTask, Verifier, sha256_hex,
 };
 use loraloom::t5::{SidePaths, T5Config};
 
 use crate::arguments::AdapterArguments;
 use crate::error::{CliError, read};
+use crate::model::ModelFiles;
 
 /// A module that was read.
 pub struct Module {
@@ -116,6 +117,22 @@ impl Library {
                 ),
             }
         })
+    }
+
+    /// The files of a base.
+    pub fn model_files(&self, base: &RegistryBase) -> ModelFiles {
+        ModelFiles {
+            config: self.place(&base.files.config),
+            tokenizer: self.place(&base.files.tokenizer),
+            weights: vec![self.place(&base.files.weights)],
+        }
+    }
+
+    /// Reads a task's test set.
+    pub fn read_test(&self, task: &RegistryTask) -> Result<Vec<Example>, CliError> {
+        let bytes = self.read(&task.test)?;
+        parse_examples(&String::from_utf8_lossy(&bytes), ExamplesFormat::Jsonl)
+            .map_err(CliError::in_file(&self.place(&task.test)))
     }
 
     /// Reads the modules that were trained for a base.

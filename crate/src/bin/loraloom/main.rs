@@ -6,18 +6,20 @@
 //! | `error` | what a command reports when it cannot go on |
 //! | `output` | the two ways to answer (JSON, text) and progress |
 //! | `arguments` | options that several commands share |
-//! | `engine` | a model read from a folder, applied to texts |
+//! | `model` | a model read from a folder, applied to texts |
 //! | `library` | modules read from PEFT folders or from a registry |
-//! | `learning` | runs of the search on an engine and a library |
+//! | `learning` | runs of the search on a model and a library |
 //! | the others | one command each |
 
 mod arguments;
 mod compose;
-mod engine;
+
 mod error;
+mod evaluate;
 mod generate;
 mod learning;
 mod library;
+mod model;
 mod output;
 mod score;
 
@@ -47,6 +49,7 @@ enum Command {
     Score(score::Score),
     Generate(generate::Generate),
     Compose(compose::Compose),
+    Evaluate(evaluate::Evaluate),
 }
 
 fn main() -> ExitCode {
@@ -70,5 +73,6 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Score(command) => command.run(&output),
         Command::Generate(command) => command.run(&output),
         Command::Compose(command) => command.run(&output),
+        Command::Evaluate(command) => command.run(&output),
     }
 }

@@ -7,9 +7,9 @@ use loraloom::learn::Objective;
 use serde::Serialize;
 
 use crate::arguments::{AdapterArguments, ModelArguments, read_examples};
-use crate::engine::{Engine, ModelFiles};
 use crate::error::CliError;
 use crate::library;
+use crate::model::{LoadedModel, ModelFiles};
 use crate::output::Output;
 
 /// Score examples: the mean cross-entropy of each output's tokens.
@@ -41,9 +41,9 @@ impl Score {
     pub fn run(self, output: &Output) -> Result<(), CliError> {
         let examples = read_examples(&self.examples)?;
         let files = ModelFiles::find(&self.model.model)?;
-        let engine = Engine::open(&files, self.model.precision, output)?;
-        let side = library::side_paths_of(engine.model.config(), &self.adapters)?;
-        let losses = engine.losses(&engine.tokenize(&examples)?, side.as_ref())?;
+        let loaded = LoadedModel::open(&files, self.model.precision, output)?;
+        let side = library::side_paths_of(loaded.model.config(), &self.adapters)?;
+        let losses = loaded.losses(&loaded.tokenize(&examples)?, side.as_ref())?;
         let scored = Scored {
             loss: Objective::Paper.cross_entropy(losses.iter().map(|l| (l.loss, l.tokens))),
             examples: (losses.iter())

@@ -91,7 +91,7 @@ impl ModelFiles {
 }
 
 /// A model with its tokenizer.
-pub struct Engine {
+pub struct LoadedModel {
     pub model: T5Model,
     pub tokenizer: Tokenizer,
     /// SHA-256 of the weights' bytes, in hexadecimal.
@@ -106,7 +106,7 @@ pub struct Answer {
     pub tokens: Vec<u32>,
 }
 
-impl Engine {
+impl LoadedModel {
     /// Reads and packs a model.
     pub fn open(
         files: &ModelFiles,
@@ -114,6 +114,7 @@ impl Engine {
         output: &Output,
     ) -> Result<Self, CliError> {
         let (config, tokenizer) = (files.read_config()?, files.read_tokenizer()?);
+        config.check_tokenizer(&tokenizer)?;
         for path in &files.weights {
             output.progress(format!("Reading {}", path.display()));
         }
