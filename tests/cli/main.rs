@@ -3,6 +3,8 @@
 mod answers;
 mod bad_input;
 mod compose;
+mod evaluate;
+mod tools;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

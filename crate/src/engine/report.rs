@@ -29,7 +29,9 @@ fn named(error: &LoraError, ids: &[&str]) -> String {
         LoraError::Weight { module, found } => {
             format!("the weight of {} is {found}; it must be a finite number", id(*module))
         }
-        LoraError::WeightCount { .. } => error.to_string(),
+        LoraError::WeightCount { .. } | LoraError::Nothing | LoraError::Unwritable { .. } => {
+            error.to_string()
+        }
     }
 }
 
@@ -46,7 +48,10 @@ pub(super) fn lora_report(what: &str, error: &LoraError, ids: &[&str]) -> ErrorR
         LoraError::UnknownLayer { .. } | LoraError::Shape { .. } => {
             "Leave that module out: it was trained for another base model."
         }
-        LoraError::Weight { .. } | LoraError::WeightCount { .. } => "Correct the weights.",
+        LoraError::Weight { .. }
+        | LoraError::WeightCount { .. }
+        | LoraError::Nothing
+        | LoraError::Unwritable { .. } => "Correct the weights.",
     };
     report(what, named(error, ids), next)
 }

@@ -294,15 +294,60 @@ fn range(
     }
 }
 
+/// llama.cpp's names of the tensors outside the blocks, and Hugging Face's.
+const NAMES: [(&str, &str); 4] = [
+    ("token_embd.weight", "shared.weight"),
+    ("output.weight", "lm_head.weight"),
+    ("enc.output_norm.weight", "encoder.final_layer_norm.weight"),
+    ("dec.output_norm.weight", "decoder.final_layer_norm.weight"),
+];
+/// llama.cpp's names of a block's tensors, and Hugging Face's within the layer.
+const LAYER_NAMES: [(&str, &str); 17] = [
+    ("attn_norm", "layer_norm"),
+    ("attn_q", "SelfAttention.q"),
+    ("attn_k", "SelfAttention.k"),
+    ("attn_v", "SelfAttention.v"),
+    ("attn_o", "SelfAttention.o"),
+    ("attn_rel_b", "SelfAttention.relative_attention_bias"),
+    ("cross_attn_norm", "layer_norm"),
+    ("cross_attn_q", "EncDecAttention.q"),
+    ("cross_attn_k", "EncDecAttention.k"),
+    ("cross_attn_v", "EncDecAttention.v"),
+    ("cross_attn_o", "EncDecAttention.o"),
+    ("cross_attn_rel_b", "EncDecAttention.relative_attention_bias"),
+    ("ffn_norm", "layer_norm"),
+    ("ffn_gate", "DenseReluDense.wi_0"),
+    ("ffn_up", "DenseReluDense.wi_1"),
+    ("ffn_up", "DenseReluDense.wi"),
+    ("ffn_down", "DenseReluDense.wo"),
+];
+
+/// llama.cpp's name of a tensor that Hugging Face named, such as `enc.blk.0.attn_q.weight`; none for
+/// a name that T5 does not have.
+pub fn llama_name(hugging_face: &str) -> Option<String> {
+    if let Some((llama, _)) = NAMES.iter().find(|(_, name)| *name == hugging_face) {
+        return Some((*llama).into());
+    }
+    let rest = hugging_face.strip_suffix(".weight")?;
+    let (stack, rest) = rest.split_once("oder.block.")?;
+    let (block, rest) = rest.split_once(".layer.")?;
+    let (index, module) = rest.split_once('.')?;
+    let part = match (stack, index) {
+        ("enc" | "dec", "0") => "attn",
+        ("dec", "1") => "cross",
+        ("enc", "1") | ("dec", "2") => "ffn",
+        _ => return None,
+    };
+    let known = |(llama, name): &&(&str, &str)| *name == module && llama.starts_with(part);
+    let (llama, _) = LAYER_NAMES.iter().find(known)?;
+    Some(format!("{stack}.blk.{block}.{llama}.weight"))
+}
+
 /// Hugging Face's name of a tensor that llama.cpp named, or the name itself. `names` are all names of
 /// the file: with a gate, `ffn_up` is the gate's other factor.
 fn hugging_face_name(name: &str, names: &BTreeSet<String>) -> String {
-    match name {
-        "token_embd.weight" => return "shared.weight".into(),
-        "output.weight" => return "lm_head.weight".into(),
-        "enc.output_norm.weight" => return "encoder.final_layer_norm.weight".into(),
-        "dec.output_norm.weight" => return "decoder.final_layer_norm.weight".into(),
-        _ => {}
+    if let Some((_, hugging_face)) = NAMES.iter().find(|(llama, _)| *llama == name) {
+        return (*hugging_face).into();
     }
     let parts: Vec<&str> = name.split('.').collect();
     let [stack @ ("enc" | "dec"), "blk", block, layer, "weight"] = parts[..] else {
@@ -310,25 +355,14 @@ fn hugging_face_name(name: &str, names: &BTreeSet<String>) -> String {
     };
     let feed_forward = if stack == "enc" { 1 } else { 2 };
     let gated = || names.contains(&format!("{stack}.blk.{block}.ffn_gate.weight"));
-    let (index, module) = match layer {
-        "attn_norm" => (0, "layer_norm"),
-        "attn_q" => (0, "SelfAttention.q"),
-        "attn_k" => (0, "SelfAttention.k"),
-        "attn_v" => (0, "SelfAttention.v"),
-        "attn_o" => (0, "SelfAttention.o"),
-        "attn_rel_b" => (0, "SelfAttention.relative_attention_bias"),
-        "cross_attn_norm" => (1, "layer_norm"),
-        "cross_attn_q" => (1, "EncDecAttention.q"),
-        "cross_attn_k" => (1, "EncDecAttention.k"),
-        "cross_attn_v" => (1, "EncDecAttention.v"),
-        "cross_attn_o" => (1, "EncDecAttention.o"),
-        "cross_attn_rel_b" => (1, "EncDecAttention.relative_attention_bias"),
-        "ffn_norm" => (feed_forward, "layer_norm"),
-        "ffn_gate" => (feed_forward, "DenseReluDense.wi_0"),
-        "ffn_up" if gated() => (feed_forward, "DenseReluDense.wi_1"),
-        "ffn_up" => (feed_forward, "DenseReluDense.wi"),
-        "ffn_down" => (feed_forward, "DenseReluDense.wo"),
-        _ => return name.into(),
+    let known = LAYER_NAMES
+        .iter()
+        .find(|(llama, module)| *llama == layer && (*module != "DenseReluDense.wi_1" || gated()));
+    let Some((llama, module)) = known else { return name.into() };
+    let index = if llama.starts_with("ffn") {
+        feed_forward
+    } else {
+        usize::from(llama.starts_with("cross"))
     };
     format!("{stack}oder.block.{block}.layer.{index}.{module}.weight")
 }
@@ -360,4 +394,41 @@ fn excerpt_bytes(bytes: &[u8]) -> String {
 
 fn invalid(what: &str, expected: &str, found: String) -> FormatError {
     FormatError::Invalid { format: FORMAT, what: what.into(), expected: expected.into(), found }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_two_namings_are_each_others_inverse() {
+        let names = [
+            "shared.weight",
+            "lm_head.weight",
+            "encoder.final_layer_norm.weight",
+            "encoder.block.3.layer.0.SelfAttention.q.weight",
+            "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
+            "encoder.block.3.layer.0.layer_norm.weight",
+            "encoder.block.3.layer.1.layer_norm.weight",
+            "encoder.block.3.layer.1.DenseReluDense.wi_0.weight",
+            "encoder.block.3.layer.1.DenseReluDense.wi_1.weight",
+            "decoder.block.12.layer.1.EncDecAttention.o.weight",
+            "decoder.block.12.layer.1.layer_norm.weight",
+            "decoder.block.12.layer.2.layer_norm.weight",
+            "decoder.block.12.layer.2.DenseReluDense.wo.weight",
+        ];
+        let llama: BTreeSet<String> = names.iter().map(|name| llama_name(name).unwrap()).collect();
+        // Gates are told by the gate of the same block.
+        assert!(llama.contains("enc.blk.3.ffn_gate.weight"));
+        assert_eq!(llama.len(), names.len());
+        for name in names {
+            assert_eq!(hugging_face_name(&llama_name(name).unwrap(), &llama), name);
+        }
+        let ungated = "decoder.block.0.layer.2.DenseReluDense.wi.weight";
+        let llama = llama_name(ungated).unwrap();
+        assert_eq!(hugging_face_name(&llama, &BTreeSet::from([llama.clone()])), ungated);
+        for other in ["shared.bias", "encoder.block.0.layer.1.EncDecAttention.q.weight", "a"] {
+            assert_eq!(llama_name(other), None);
+        }
+    }
 }

@@ -1,10 +1,11 @@
-//! Readers of outside files. Every reader checks lengths, offsets and sizes before it uses them and
+//! Readers of outside files, and writers of those that the project makes. Every reader checks lengths, offsets and sizes before it uses them and
 //! answers with a [`FormatError`] that names what was expected and what was found; none panics on
 //! any input.
 
 mod bytes;
 mod examples;
 mod gguf;
+mod gguf_writer;
 mod linear_id;
 mod peft;
 mod safetensors;
@@ -14,10 +15,11 @@ mod torch;
 mod weights;
 
 pub use examples::{Example, ExamplesFormat, parse_examples};
-pub use gguf::GgufFile;
+pub use gguf::{GgufFile, llama_name};
+pub use gguf_writer::{GgufValue, GgufWriter};
 pub use linear_id::{LinearId, LinearKind, Stack};
 pub use peft::{AdapterConfig, PeftAdapter, PeftLayer};
-pub use safetensors::SafetensorsFile;
+pub use safetensors::{NamedTensor, SafetensorsFile, write_safetensors};
 pub use tensor::{Dtype, TensorSource, TensorView};
 pub use tokenizer::{TextStream, Tokenizer};
 pub use torch::TorchFile;

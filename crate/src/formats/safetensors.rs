@@ -1,9 +1,10 @@
-//! Reading `.safetensors` files. The header's grammar and its offsets are checked by Hugging Face's
+//! Reading and writing `.safetensors` files. The header's grammar and its offsets are checked by Hugging Face's
 //! own `safetensors` crate; this module adds the size limits, the lengths in the errors, and the
 //! view of a tensor that the rest of the crate uses.
 
 use safetensors::Dtype as FileDtype;
-use safetensors::tensor::Metadata;
+use safetensors::SafeTensorError;
+use safetensors::tensor::{Metadata, TensorView as FileTensor};
 
 use super::{Dtype, FormatError, TensorSource, TensorView, excerpt};
 
@@ -83,6 +84,50 @@ impl SafetensorsFile {
     }
 }
 
+/// A tensor to be written: its name, its shape in PyTorch's order, and its row-major values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedTensor {
+    /// Hugging Face's name.
+    pub name: String,
+    /// Dimensions.
+    pub shape: Vec<usize>,
+    /// As many values as the dimensions ask for.
+    pub values: Vec<f32>,
+}
+
+/// Writes a `.safetensors` file of `f32` tensors, or of `f16` tensors with each value rounded to the
+/// nearest.
+///
+/// # Errors
+/// [`FormatError::Invalid`] naming a tensor whose values do not fit its shape.
+pub fn write_safetensors(tensors: &[NamedTensor], half: bool) -> Result<Vec<u8>, FormatError> {
+    let bytes = |tensor: &NamedTensor| -> Vec<u8> {
+        let values = tensor.values.iter();
+        if half {
+            values.flat_map(|&value| half::f16::from_f32(value).to_le_bytes()).collect()
+        } else {
+            values.flat_map(|value| value.to_le_bytes()).collect()
+        }
+    };
+    let data: Vec<Vec<u8>> = tensors.iter().map(bytes).collect();
+    let dtype = if half { FileDtype::F16 } else { FileDtype::F32 };
+    let invalid = |what: &str, error: SafeTensorError| FormatError::Invalid {
+        format: FORMAT,
+        what: what.into(),
+        expected: "fit to be written".into(),
+        found: excerpt(&error.to_string()),
+    };
+    let views = (tensors.iter().zip(&data))
+        .map(|(tensor, data)| {
+            let view = FileTensor::new(dtype, tensor.shape.clone(), data);
+            Ok((tensor.name.as_str(), view.map_err(|error| invalid(&tensor.name, error))?))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    // transformers and PEFT ask for the framework that wrote the file.
+    let metadata = [("format".to_owned(), "pt".to_owned())].into();
+    safetensors::serialize(views, Some(metadata)).map_err(|error| invalid("the file", error))
+}
+
 impl TensorSource for SafetensorsFile {
     fn names(&self) -> Vec<String> {
         self.metadata.offset_keys()
@@ -148,6 +193,28 @@ mod tests {
         assert_eq!(a.to_f32().unwrap(), [1.0, -2.0]);
         assert_eq!(file.tensor("b").unwrap().unwrap().to_f32().unwrap(), [1.0, -2.0]);
         assert!(file.tensor("d").unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let tensor = |name: &str, shape: &[usize], values: &[f32]| NamedTensor {
+            name: name.into(),
+            shape: shape.into(),
+            values: values.into(),
+        };
+        let tensors = [tensor("b", &[2, 1], &[0.1, -3e-9]), tensor("a", &[1], &[65504.0])];
+        for half in [false, true] {
+            let file = SafetensorsFile::parse(write_safetensors(&tensors, half).unwrap()).unwrap();
+            for tensor in &tensors {
+                let read = file.tensor(&tensor.name).unwrap().unwrap();
+                assert_eq!(read.shape, tensor.shape);
+                let rounded =
+                    tensor.values.iter().map(|&value| half::f16::from_f32(value).to_f32());
+                let expected = if half { rounded.collect() } else { tensor.values.clone() };
+                assert_eq!(read.to_f32().unwrap(), expected);
+            }
+        }
+        assert!(write_safetensors(&[tensor("c", &[3], &[1.0])], false).is_err());
     }
 
     #[test]

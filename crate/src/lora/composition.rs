@@ -80,6 +80,15 @@ pub enum LoraError {
         /// Number of weights.
         found: usize,
     },
+    /// All weights are 0, so that there is no adapter to write.
+    #[error("every weight is 0, so the base alone is the result and there is no adapter to write")]
+    Nothing,
+    /// An adapter that cannot be written as a file.
+    #[error("the adapter cannot be written: {reason}")]
+    Unwritable {
+        /// What the file format asks for.
+        reason: String,
+    },
     /// A weight that is not a finite number.
     #[error("the weight of module {module} is {found}; it must be a finite number")]
     Weight {
@@ -98,7 +107,7 @@ impl LoraError {
             | Self::Shape { module, .. }
             | Self::Unequal { module, .. }
             | Self::Weight { module, .. } => Some(module),
-            Self::WeightCount { .. } => None,
+            Self::WeightCount { .. } | Self::Nothing | Self::Unwritable { .. } => None,
         }
     }
 }

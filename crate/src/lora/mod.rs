@@ -2,5 +2,7 @@
 //! model applies beside its base weights, which stay as they are.
 
 mod composition;
+mod export;
 
 pub use composition::{Composition, LoraError, Merge};
+pub use export::{PeftFiles, export};

@@ -139,8 +139,10 @@ pub struct RegistryModule {
     pub title: String,
     /// What it was trained for, in one sentence.
     pub task: String,
-    /// One example of that task.
-    pub example: Example,
+    /// One example of that task, where one is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub example: Option<Example>,
     /// Id of the base that it was trained on.
     pub base: String,
     /// Rank of its layers.
@@ -296,7 +298,9 @@ impl RegistryModule {
         check_text(&of("the title"), &self.title)?;
         check_text(&of("the task"), &self.task)?;
         check_text(&of("the licence"), &self.licence)?;
-        check_example(&of("the example"), &self.example)?;
+        if let Some(example) = &self.example {
+            check_example(&of("the example"), example)?;
+        }
         if !bases.contains(self.base.as_str()) {
             return Err(invalid(&of("the base"), "one of the bases' ids".into(), &self.base));
         }

@@ -65,3 +65,8 @@ pub fn read(path: &Path) -> Result<Vec<u8>, CliError> {
 pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> Result<(), CliError> {
     std::fs::write(path, bytes).map_err(|source| CliError::Write { path: path.into(), source })
 }
+
+/// Makes a folder and those that it lies in.
+pub fn create_folder(path: &Path) -> Result<(), CliError> {
+    std::fs::create_dir_all(path).map_err(|source| CliError::Write { path: path.into(), source })
+}

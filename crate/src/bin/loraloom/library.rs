@@ -56,30 +56,38 @@ fn module(id: String, config: &[u8], weights: Vec<u8>, path: &Path) -> Result<Mo
     Ok(Module { id, sha256, adapter })
 }
 
-/// Reads modules from their folders, or from folders that hold such folders, named by the folder.
+/// The PEFT folders that a folder is or holds.
+pub fn peft_folders(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
+    let is_module = |path: &PathBuf| path.join("adapter_config.json").exists();
+    if is_module(&folder.into()) {
+        return Ok(vec![folder.into()]);
+    }
+    let entries = folder.read_dir();
+    let mut found: Vec<PathBuf> = entries
+        .map_err(|source| CliError::Read { path: folder.into(), source })?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(is_module)
+        .collect();
+    found.sort();
+    if found.is_empty() {
+        // Says what a module's folder should hold.
+        PeftFolder::find(folder)?;
+    }
+    Ok(found)
+}
+
+/// The last part of a folder's path.
+pub fn folder_name(folder: &Path) -> String {
+    let whole = folder.canonicalize().unwrap_or_else(|_| folder.into());
+    whole.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into()
+}
+
+/// Reads modules from their folders, or from folders that hold such folders.
 pub fn read_folders(folders: &[PathBuf]) -> Result<Vec<Module>, CliError> {
     let mut modules = Vec::new();
     for folder in folders {
-        let mut found = vec![folder.clone()];
-        if !folder.join("adapter_config.json").exists() {
-            let entries = folder.read_dir();
-            found = entries
-                .map_err(|source| CliError::Read { path: folder.clone(), source })?
-                .filter_map(|entry| Some(entry.ok()?.path()))
-                .filter(|path| path.join("adapter_config.json").exists())
-                .collect();
-            found.sort();
-            if found.is_empty() {
-                // Says what is missing.
-                found.push(folder.clone());
-            }
-        }
-        for folder in found {
-            let name = folder.canonicalize().ok();
-            let name = name.as_deref().unwrap_or(&folder).file_name();
-            let id =
-                name.map_or_else(|| folder.display().to_string(), |n| n.to_string_lossy().into());
-            modules.push(PeftFolder::find(&folder)?.read(id)?);
+        for folder in peft_folders(folder)? {
+            modules.push(PeftFolder::find(&folder)?.read(folder_name(&folder))?);
         }
     }
     Ok(modules)
@@ -161,6 +169,12 @@ impl Library {
     }
 }
 
+/// Reads the modules that a command was given, named by their folders.
+pub fn read_adapters(arguments: &AdapterArguments) -> Result<Vec<Module>, CliError> {
+    let folders = arguments.adapters.iter().map(|(folder, _)| folder);
+    folders.map(|folder| PeftFolder::find(folder)?.read(folder.display().to_string())).collect()
+}
+
 /// The side paths of the modules that a command was given, if it was given any.
 pub fn side_paths_of(
     config: &T5Config,
@@ -169,10 +183,7 @@ pub fn side_paths_of(
     if arguments.adapters.is_empty() {
         return Ok(None);
     }
-    let mut modules = Vec::new();
-    for (folder, _) in &arguments.adapters {
-        modules.push(PeftFolder::find(folder)?.read(folder.display().to_string())?);
-    }
+    let modules = read_adapters(arguments)?;
     let modules: Vec<&Module> = modules.iter().collect();
     let weights: Vec<f32> = arguments.adapters.iter().map(|(_, weight)| *weight).collect();
     side_paths(config, &modules, &weights, arguments.merge.merge).map(Some)

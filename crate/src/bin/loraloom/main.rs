@@ -8,20 +8,26 @@
 //! | `arguments` | options that several commands share |
 //! | `model` | a model read from a folder, applied to texts |
 //! | `library` | modules read from PEFT folders or from a registry |
+//! | `card` | what the README.md of a module says of it |
 //! | `learning` | runs of the search on a model and a library |
 //! | the others | one command each |
 
 mod arguments;
+mod card;
 mod compose;
 
 mod error;
 mod evaluate;
+mod export;
 mod generate;
 mod learning;
 mod library;
 mod model;
 mod output;
+mod quantize;
+mod registry;
 mod score;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -50,6 +56,11 @@ enum Command {
     Generate(generate::Generate),
     Compose(compose::Compose),
     Evaluate(evaluate::Evaluate),
+    Export(export::Export),
+    Quantize(quantize::Quantize),
+    #[command(subcommand)]
+    Registry(registry::RegistryCommand),
+    Verify(verify::Verify),
 }
 
 fn main() -> ExitCode {
@@ -74,5 +85,9 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Generate(command) => command.run(&output),
         Command::Compose(command) => command.run(&output),
         Command::Evaluate(command) => command.run(&output),
+        Command::Export(command) => command.run(&output),
+        Command::Quantize(command) => command.run(&output),
+        Command::Registry(command) => command.run(&output),
+        Command::Verify(command) => command.run(&output),
     }
 }

@@ -170,16 +170,18 @@ function Tick({ id, title }: { id: string; title: string }) {
 }
 
 function Card({ module, alone }: { module: RegistryModule; alone: number | undefined }) {
-  const { result } = module;
+  const { example, result } = module;
   return (
     <li class={`card ${alone === undefined ? "" : "in-use"}`} data-module={module.id}>
       <Tick id={module.id} title={module.title} />
-      <p class="pair">
-        <span>{module.example.input}</span>
-        <span aria-hidden="true"> → </span>
-        <span class="for-readers"> gives </span>
-        <strong>{module.example.output}</strong>
-      </p>
+      {example && (
+        <p class="pair">
+          <span>{example.input}</span>
+          <span aria-hidden="true"> → </span>
+          <span class="for-readers"> gives </span>
+          <strong>{example.output}</strong>
+        </p>
+      )}
       {alone !== undefined && Number.isFinite(alone) && (
         <p class="details">chosen; loss alone {loss(alone)}</p>
       )}

@@ -1,0 +1,107 @@
+//! The comparison of methods on a registry's tasks.
+
+use serde_json::Value;
+
+use crate::{error, examples_file, folder, json, path, text};
+
+fn library() -> (String, Value) {
+    let registry = path("www/site/public/library/registry.json");
+    let parsed = serde_json::from_slice(&std::fs::read(&registry).unwrap()).unwrap();
+    (text(&registry), parsed)
+}
+
+fn evaluate(task: &str, methods: &str, more: &[&str]) -> Vec<Value> {
+    let (registry, _) = library();
+    let mut arguments = vec!["evaluate", "--registry", &*registry, "--tasks", task];
+    arguments.extend(["--methods", methods, "--max-new-tokens", "8"]);
+    arguments.extend(more);
+    json(&arguments)["rows"].as_array().unwrap().clone()
+}
+
+#[test]
+fn rows_have_a_value_for_each_seed_and_are_the_same_again() {
+    let (_, registry) = library();
+    let task = &registry["tasks"][0];
+    let id = task["id"].as_str().unwrap();
+    let out = text(&folder("rows").join("rows.json"));
+    let rows = evaluate(id, "best-single,default,uniform", &["--seeds", "2", "--out", &out]);
+    let modules = registry["modules"].as_array().unwrap().len() as f64;
+    assert_eq!(rows.len(), 3);
+    for (row, method) in rows.iter().zip(["best-single", "default", "uniform"]) {
+        assert_eq!((&row["task"], &row["set"]), (&task["id"], &task["set"]));
+        assert_eq!(row["method"], method);
+        for field in ["exact_match", "seconds"] {
+            assert_eq!(row[field].as_array().unwrap().len(), 2, "{method} {field}");
+        }
+        let evaluations = row["evaluations"].as_f64().unwrap();
+        match method {
+            "best-single" => assert_eq!(evaluations, modules),
+            "default" => assert!(evaluations > modules && evaluations <= modules + 40.0),
+            _ => assert_eq!(evaluations, 0.0),
+        }
+    }
+    let written: Value = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
+    assert_eq!(written["rows"], Value::from(rows.clone()));
+    let again = evaluate(id, "default", &["--seeds", "2"]);
+    assert_eq!(again[0]["exact_match"], rows[1]["exact_match"]);
+    assert_eq!(again[0]["evaluations"], rows[1]["evaluations"]);
+}
+
+#[test]
+fn exact_match_and_prompt_tokens_are_those_of_the_answers() {
+    let (_, registry) = library();
+    let library = path("www/site/public/library");
+    let task = &registry["tasks"][1];
+    let test = std::fs::read_to_string(library.join(task["test"]["path"].as_str().unwrap()));
+    let items: Vec<Value> =
+        test.unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let pairs = |item: &Value| {
+        (item["input"].as_str().unwrap().to_owned(), item["output"].as_str().unwrap().to_owned())
+    };
+    let items: Vec<(String, String)> = items.iter().map(pairs).collect();
+    let shots: Vec<(String, String)> =
+        task["examples"].as_array().unwrap().iter().map(pairs).collect();
+    let shots: String =
+        shots.iter().map(|(input, output)| format!("Q: {input} A: {output} ")).collect();
+    let prompts: Vec<(String, &str)> =
+        items.iter().map(|(input, output)| (format!("{shots}Q: {input} A:"), &**output)).collect();
+
+    let rows = evaluate(task["id"].as_str().unwrap(), "zero-shot,in-context", &["--seeds", "1"]);
+    let folder = folder("evaluated");
+    let model = text(&library.join("base"));
+    let plain = items.iter().map(|(input, output)| (&**input, &**output));
+    let in_context = prompts.iter().map(|(input, output)| (&**input, *output));
+    let files = [examples_file(&folder, plain), {
+        let folder = folder.join("in-context");
+        std::fs::create_dir(&folder).unwrap();
+        examples_file(&folder, in_context)
+    }];
+    for (row, file) in rows.iter().zip(files) {
+        let arguments =
+            ["generate", "--model", &model, "--examples", &file, "--max-new-tokens", "8"];
+        let outputs = json(&arguments)["outputs"].clone();
+        let normal = |text: &str| text.trim().to_lowercase().replace('.', "");
+        let answers = outputs.as_array().unwrap().iter().zip(&items);
+        let right = answers
+            .filter(|(output, item)| normal(output["text"].as_str().unwrap()) == normal(&item.1));
+        let expected = 100.0 * right.count() as f64 / items.len() as f64;
+        assert_eq!(row["exact_match"][0].as_f64().unwrap(), expected, "{}", row["method"]);
+    }
+    let tokens = |row: &Value| row["prompt_tokens"].as_f64().unwrap();
+    assert!(tokens(&rows[0]) > 1.0 && tokens(&rows[1]) > 5.0 * tokens(&rows[0]));
+}
+
+#[test]
+fn an_unknown_task_or_too_many_seeds_are_refused() {
+    let (registry, parsed) = library();
+    let id = parsed["tasks"][0]["id"].as_str().unwrap();
+    let refused = |more: &[&str]| {
+        let mut arguments = vec!["evaluate", "--registry", &registry];
+        arguments.extend(more);
+        error(&arguments)
+    };
+    assert!(refused(&["--tasks", "no-such-task"]).contains("no-such-task"));
+    assert!(refused(&["--tasks", id, "--seeds", "0"]).contains("at least 1"));
+    let message = refused(&["--tasks", id, "--methods", "zero-shot", "--seeds", "900"]);
+    assert!(message.contains("--seeds should leave items"), "{message}");
+}

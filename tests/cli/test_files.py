@@ -1,0 +1,136 @@
+"""The files that the command line makes, read by the programs that they are for: adapters by PEFT,
+GGUF models by llama.cpp's own Python package.
+
+Needs the ``loraloom`` command, named by LORALOOM; ``pkg-scripts/test`` builds it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+import gguf
+import numpy
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from transformers import T5ForConditionalGeneration
+
+ROOT = Path(__file__).resolve().parents[2]
+MODELS = ROOT / "tests" / "golden" / "models"
+TEXTS = json.loads((ROOT / "tests" / "e2e" / "golden" / "texts.json").read_text())["models"]
+
+
+def loraloom(*arguments: str) -> dict:
+    command = [os.environ["LORALOOM"], *arguments, "--json"]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+    return json.loads(done.stdout)
+
+
+@torch.no_grad()
+def loss(model: torch.nn.Module, tokenizer: Tokenizer, example: dict) -> float:
+    ids = [torch.tensor([tokenizer.encode(example[key]).ids]) for key in ("input", "output")]
+    return model(input_ids=ids[0], labels=ids[1]).loss.item()
+
+
+@unittest.skipUnless(os.environ.get("LORALOOM"), "LORALOOM does not name the loraloom command")
+class FilesForOthers(unittest.TestCase):
+    def test_peft_loads_an_exported_adapter_with_the_loss_of_the_composition(self) -> None:
+        for name, cases in TEXTS.items():
+            folder = MODELS / name
+            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            for case in cases:
+                if case["merge"] is None:
+                    continue
+                adapters = [
+                    f"--adapter={folder / 'adapters' / adapter}={weight}"
+                    for adapter, weight in zip(case["adapters"], case["weights"], strict=True)
+                ]
+                composition = [*adapters, f"--merge={case['merge']}", f"--model={folder}"]
+                with self.subTest(name, **case), tempfile.TemporaryDirectory() as made:
+                    loraloom("export", *composition, f"--out={made}")
+                    examples = Path(made) / "examples.jsonl"
+                    lines = [
+                        json.dumps({key: e[key] for key in ("input", "output")}) + "\n"
+                        for e in case["examples"]
+                    ]
+                    examples.write_text("".join(lines))
+                    scored = loraloom(
+                        "score", *composition, f"--examples={examples}", "--precision=f32"
+                    )
+                    base = T5ForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+                    model = PeftModel.from_pretrained(base, made).eval()
+                    for ours, example in zip(scored["examples"], case["examples"], strict=True):
+                        theirs = loss(model, tokenizer, example)
+                        self.assertLess(abs(theirs - ours["loss"]), 1e-5 * ours["loss"])
+                        self.assertLess(abs(theirs - example["loss"]), 1e-5 * example["loss"])
+
+    def test_llama_cpps_package_finds_the_names_values_and_vocabulary_that_it_would_write(
+        self,
+    ) -> None:
+        for name in ("wide-bfloat", "narrow-tied", "relu-tied"):
+            with self.subTest(name), tempfile.TemporaryDirectory() as made:
+                folder = MODELS / name
+                file = Path(made) / "model.gguf"
+                loraloom("quantize", f"--model={folder}", f"--out={file}")
+                reader = gguf.GGUFReader(file)
+                config = json.loads((folder / "config.json").read_text())
+                blocks = max(config["num_layers"], config["num_decoder_layers"])
+                names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.T5, blocks)
+                expected = {
+                    names.get_name(key, try_suffixes=(".weight",)): value.float().numpy()
+                    for key, value in load_file(folder / "model.safetensors").items()
+                    if not key.endswith("embed_tokens.weight")
+                }
+                found = {tensor.name: tensor for tensor in reader.tensors}
+                self.assertEqual(set(found), set(expected))
+                kinds = set()
+                for key, value in expected.items():
+                    tensor = found[key]
+                    self.assertEqual(list(tensor.shape), list(reversed(value.shape)), key)
+                    if tensor.tensor_type == gguf.GGMLQuantizationType.Q8_0:
+                        value = gguf.quants.quantize(value, tensor.tensor_type)
+                    kinds.add(tensor.tensor_type)
+                    self.assertTrue(numpy.array_equal(tensor.data, value), key)
+                if name != "narrow-tied":
+                    self.assertIn(gguf.GGMLQuantizationType.Q8_0, kinds)
+                self._check_metadata(reader, folder, config)
+
+    def _check_metadata(self, reader: gguf.GGUFReader, folder: Path, config: dict) -> None:
+        keys = gguf.Keys
+        arch = {"arch": "t5"}
+        for key, value in {
+            keys.General.ARCHITECTURE: "t5",
+            keys.LLM.EMBEDDING_LENGTH.format(**arch): config["d_model"],
+            keys.LLM.FEED_FORWARD_LENGTH.format(**arch): config["d_ff"],
+            keys.LLM.BLOCK_COUNT.format(**arch): config["num_layers"],
+            keys.LLM.DECODER_BLOCK_COUNT.format(**arch): config["num_decoder_layers"],
+            keys.LLM.DECODER_START_TOKEN_ID.format(**arch): config["decoder_start_token_id"],
+            keys.Attention.HEAD_COUNT.format(**arch): config["num_heads"],
+            keys.Attention.KEY_LENGTH.format(**arch): config["d_kv"],
+            keys.Attention.VALUE_LENGTH.format(**arch): config["d_kv"],
+            keys.Attention.REL_BUCKETS_COUNT.format(**arch): config[
+                "relative_attention_num_buckets"
+            ],
+            keys.Tokenizer.MODEL: "t5",
+            keys.Tokenizer.EOS_ID: config["eos_token_id"],
+        }.items():
+            self.assertEqual(reader.fields[key].contents(), value, key)
+        vocabulary = json.loads((folder / "tokenizer.json").read_text())
+        tokens = reader.fields[keys.Tokenizer.LIST].contents()
+        self.assertEqual(len(tokens), config["vocab_size"])
+        pieces = [piece for piece, _ in vocabulary["model"]["vocab"]]
+        self.assertEqual(tokens[: len(pieces)], pieces)
+        types = reader.fields[keys.Tokenizer.TOKEN_TYPE].contents()
+        unknown = vocabulary["model"]["unk_id"]
+        self.assertEqual(types[unknown], gguf.TokenType.UNKNOWN)
+        self.assertEqual(types[config["eos_token_id"]], gguf.TokenType.CONTROL)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,196 @@
+//! The tools that make files for others: adapters, GGUF models, registries.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::{error, examples_file, folder, json, path, text};
+
+const PAIRS: [(&str, &str); 3] =
+    [("Answer the question: is the river green or cold?", "cold river"), ("дом", "水"), ("a", "b")];
+
+fn losses(model: &str, examples: &str, more: &[&str]) -> Vec<f64> {
+    let mut arguments =
+        vec!["score", "--model", model, "--examples", examples, "--precision", "f32"];
+    arguments.extend(more);
+    let scored = json(&arguments);
+    let of = |example: &Value| example["loss"].as_f64().unwrap();
+    scored["examples"].as_array().unwrap().iter().map(of).collect()
+}
+
+fn close(found: &[f64], expected: &[f64], tolerance: f64, what: &str) {
+    assert_eq!(found.len(), expected.len());
+    for (a, b) in found.iter().zip(expected) {
+        assert!((a - b).abs() <= tolerance * b, "{what}: {a} {b}");
+    }
+}
+
+#[test]
+fn an_exported_adapter_scores_as_the_composition_does() {
+    let root = folder("export");
+    let examples = examples_file(&root, PAIRS);
+    for model in ["narrow-tied", "deep-untied", "wide-bfloat", "relu-tied"] {
+        let model = text(&path(&format!("tests/golden/models/{model}")));
+        for (merge, adapters) in [
+            ("lorahub", vec!["first=0.5", "second=-0.3", "third=0.8"]),
+            ("delta", vec!["first=0.4", "mixed=0.7", "patterned=-0.5", "second=0"]),
+        ] {
+            let adapters: Vec<String> =
+                adapters.iter().map(|adapter| format!("{model}/adapters/{adapter}")).collect();
+            let mut composition = vec!["--merge", merge];
+            adapters.iter().for_each(|adapter| composition.extend(["--adapter", adapter]));
+            let out = text(&root.join(merge));
+            let mut arguments = vec!["export", "--model", &model, "--out", &out];
+            arguments.extend(&composition);
+            let exported = json(&arguments);
+            assert_eq!(exported["modules"], 3);
+            let expected = losses(&model, &examples, &composition);
+            let found = losses(&model, &examples, &["--adapter", &out]);
+            close(&found, &expected, 1e-5, &format!("{model} {merge}"));
+        }
+    }
+    let model = text(&path("tests/golden/models/narrow-tied"));
+    let nothing = format!("{model}/adapters/first=0");
+    let message =
+        error(&["export", "--model", &model, "--adapter", &nothing, "--out", &text(&root)]);
+    assert!(message.contains("every weight is 0"), "{message}");
+}
+
+#[test]
+fn a_recipe_is_exported_from_its_registry_and_refused_from_another() {
+    let root = folder("export-recipe");
+    let library = path("www/site/public/library");
+    let registry = text(&library.join("registry.json"));
+    let parsed: Value = serde_json::from_slice(&std::fs::read(&registry).unwrap()).unwrap();
+    let (base, module) = (&parsed["bases"][0], &parsed["modules"][0]);
+    let hash = |file: &Value| file["files"]["weights"]["sha256"].as_str().unwrap()[..12].to_owned();
+    let mut recipe = serde_json::json!({
+        "registry": "registry.json", "base": {"id": base["id"], "hash": hash(base)},
+        "modules": [{"id": module["id"], "hash": hash(module), "weight": 0.75}],
+        "merge": "delta", "precision": "int8", "title": "A task", "instruction": null,
+        "examples": [],
+    });
+    let (file, out) = (text(&root.join("recipe.json")), text(&root.join("out")));
+    std::fs::write(&file, recipe.to_string()).unwrap();
+    let arguments = ["export", "--recipe", &file, "--registry", &registry, "--out", &out];
+    assert_eq!(json(&arguments)["base_model"], base["id"]);
+    let weights = module["files"]["weights"]["path"].as_str().unwrap();
+    let adapter = text(library.join(weights).parent().unwrap()) + "=0.75";
+    let examples = examples_file(&root, PAIRS);
+    let model = text(&library.join("base"));
+    let expected = losses(&model, &examples, &["--adapter", &adapter]);
+    close(&losses(&model, &examples, &["--adapter", &out]), &expected, 1e-5, "recipe");
+
+    recipe["modules"][0]["hash"] = "00000000".into();
+    std::fs::write(&file, recipe.to_string()).unwrap();
+    assert!(error(&arguments).contains("another version"));
+    std::fs::write(&file, "{}").unwrap();
+    assert!(error(&arguments).contains("recipe.json"));
+    let message = error(&["export", "--recipe", "AQ", "--registry", &registry, "--out", &out]);
+    assert!(message.contains("cut short"), "{message}");
+}
+
+#[test]
+fn both_namings_of_a_quantized_model_score_alike_and_near_the_original() {
+    let root = folder("quantize");
+    let examples = examples_file(&root, PAIRS);
+    for model in ["wide-bfloat", "relu-tied"] {
+        let original = path(&format!("tests/golden/models/{model}"));
+        let mut all = Vec::new();
+        for names in ["llama.cpp", "hugging-face"] {
+            let folder = root.join(format!("{model}-{names}"));
+            std::fs::create_dir(&folder).unwrap();
+            for file in ["config.json", "tokenizer.json"] {
+                std::fs::copy(original.join(file), folder.join(file)).unwrap();
+            }
+            let out = text(&folder.join("model.gguf"));
+            let model = text(&original);
+            let made = json(&["quantize", "--model", &model, "--out", &out, "--names", names]);
+            assert!(made["quantized"].as_u64().unwrap() > 5);
+            all.push(losses(&text(&folder), &examples, &[]));
+        }
+        assert_eq!(all[0], all[1]);
+        let expected = losses(&text(&original), &examples, &[]);
+        assert_ne!(all[0], expected);
+        close(&all[0], &expected, 0.02, model);
+    }
+}
+
+fn build(folders: &[&str], out: &str, more: &[&str]) -> Value {
+    let mut arguments = vec!["registry", "build", "--out", out];
+    arguments.extend(folders);
+    arguments.extend(more);
+    json(&arguments)
+}
+
+#[test]
+fn a_built_registry_is_sound_and_composes_like_the_folders() {
+    let root = folder("registry");
+    let examples = examples_file(&root, PAIRS);
+    let model = text(&path("tests/golden/models/narrow-tied"));
+    let adapters = format!("{model}/adapters");
+    let out = text(&root.join("library"));
+    let built = build(&[&model, &adapters], &out, &["--title", "Five modules"]);
+    assert_eq!(built["modules"], 5);
+    let checked = json(&["registry", "check", &out]);
+    assert_eq!((&checked["bases"], &checked["modules"]), (&1.into(), &5.into()));
+
+    let registry = format!("{out}/registry.json");
+    let parsed: Value = serde_json::from_slice(&std::fs::read(&registry).unwrap()).unwrap();
+    for module in parsed["modules"].as_array().unwrap() {
+        let weights = module["files"]["weights"]["path"].as_str().unwrap();
+        assert!(weights.ends_with("/adapter_model.safetensors"));
+        let id = module["id"].as_str().unwrap();
+        let (ours, theirs) = (format!("{out}/modules/{id}"), format!("{adapters}/{id}"));
+        let score = |folder: &str| losses(&model, &examples, &["--adapter", folder]);
+        assert_eq!(score(&ours), score(&theirs), "{id}");
+    }
+
+    let half = text(&root.join("half"));
+    let smaller = build(&[&model, &adapters], &half, &["--f16"]);
+    assert!(smaller["bytes"].as_u64() < built["bytes"].as_u64());
+    let score = |library: &str| {
+        losses(&model, &examples, &["--adapter", &format!("{library}/modules/first")])
+    };
+    close(&score(&half), &score(&out), 1e-3, "f16");
+}
+
+#[test]
+fn what_is_wrong_with_a_registry_is_named_all_at_once() {
+    let root = folder("bad-built-registry");
+    let model = text(&path("tests/golden/models/narrow-tied"));
+    let foreign = text(&path("tests/golden/models/deep-untied/adapters/first"));
+    let out = text(&root.join("library"));
+    let failed = |folders: &[&str]| {
+        let mut arguments = vec!["registry", "build", "--out", &out];
+        arguments.extend(folders);
+        error(&arguments)
+    };
+    assert!(failed(&[&foreign]).contains("one base model"));
+    assert!(failed(&[&model, &foreign]).contains("another base"));
+    assert!(failed(&[&model, &text(&root)]).contains("adapter_config.json"));
+
+    build(&[&model, &format!("{model}/adapters")], &out, &[]);
+    let registry = Path::new(&out).join("registry.json");
+    let mut parsed: Value = serde_json::from_slice(&std::fs::read(&registry).unwrap()).unwrap();
+    parsed["modules"][0]["rank"] = 99.into();
+    std::fs::write(&registry, parsed.to_string()).unwrap();
+    let changed = Path::new(&out).join("modules/second/adapter_model.safetensors");
+    let mut bytes = std::fs::read(&changed).unwrap();
+    bytes.push(0);
+    std::fs::write(&changed, bytes).unwrap();
+    std::fs::remove_file(Path::new(&out).join("modules/third/adapter_config.json")).unwrap();
+    let message = error(&["registry", "check", &out]);
+    for part in ["3 problems", "rank of module first", "second", "bytes long", "third"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+}
+
+#[test]
+fn a_model_of_which_nothing_is_known_cannot_be_verified() {
+    let model = text(&path("tests/golden/models/narrow-tied"));
+    let message = error(&["verify", "--model", &model]);
+    assert!(message.contains("google/flan-t5-small"), "{message}");
+    let message = error(&["verify", "--model", &model, "--id", "google/flan-t5-small"]);
+    assert!(message.contains("not those of a known model"), "{message}");
+}
