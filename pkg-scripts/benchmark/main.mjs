@@ -5,7 +5,7 @@ import { availableParallelism, cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { CONTENDERS, openContender } from "./contenders.mjs";
 import { jsonRow, median, printHead, printRow } from "./report.mjs";
-import { CEILINGS, MODELS, NAMES, plan } from "./rows.mjs";
+import { CEILINGS, DEFAULT_MODELS, MODELS, NAMES, plan } from "./rows.mjs";
 import { Browser, NativeRunner } from "./runners.mjs";
 
 const THREADS = [1, 2];
@@ -51,7 +51,7 @@ function settings() {
   return {
     ...values,
     only: known(lists["--only"], NAMES, "measurement"),
-    models: lists["--model"].length > 0 ? known(lists["--model"], MODELS, "geometry") : MODELS,
+    models: lists["--model"].length > 0 ? known(lists["--model"], MODELS, "geometry") : DEFAULT_MODELS,
     contenders: versus && contenders.length === 0 ? CONTENDERS : contenders,
   };
 }

@@ -24,8 +24,11 @@ export const NAMES = [
 const GEOMETRIES = {
   "flan-t5-small": { dModel: 512, dAttention: 384, dFf: 1024, vocabulary: 32128 },
   "flan-t5-base": { dModel: 768, dAttention: 768, dFf: 2048, vocabulary: 32128 },
+  // For tests of the benchmark itself.
+  tiny: { dModel: 64, dAttention: 64, dFf: 96, vocabulary: 512 },
 };
 export const MODELS = Object.keys(GEOMETRIES);
+export const DEFAULT_MODELS = ["flan-t5-small", "flan-t5-base"];
 
 const milliseconds = { unit: "ms", value: ({ seconds }) => seconds * 1e3 };
 const wholeSeconds = { unit: "s", value: ({ seconds }) => seconds };
