@@ -1,0 +1,146 @@
+//! Real files, damaged in thousands of ways, given to the reader of each: it answers with an error
+//! or with something usable, and never panics. The damage is the same on every run; the fuzz targets
+//! beside this file look for more.
+
+mod readers;
+
+use std::panic::catch_unwind;
+use std::path::Path;
+
+use readers::{READERS, Reader};
+
+/// Damaged files for each reader.
+const FILES: usize = 8000;
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        (self.next() % end.max(1) as u64) as usize
+    }
+
+    /// A place; half of them in the first kilobyte, where headers are.
+    fn place(&mut self, length: usize) -> usize {
+        let end = if self.next() & 1 == 0 { length.min(1024) } else { length };
+        self.below(end)
+    }
+}
+
+/// Words that mean something to one of the formats, or sit at the edge of a number.
+const WORDS: &[&[u8]] = &[
+    b"null",
+    b"-1",
+    b"1e999",
+    b"NaN",
+    b"0",
+    b"[]",
+    b"{}",
+    b"\"\"",
+    b"[[[[[[[[",
+    b"\\u0000",
+    b"18446744073709551616",
+    b"4294967296",
+    b"../",
+    b"\xff\xfe",
+    b"\xf0\x9f\x98\x80",
+    b"GGUF",
+    b"PK\x03\x04",
+    &[0; 8],
+    &[0xff; 4],
+    &[0xff; 8],
+    &[0, 0, 0, 0, 0, 0, 0, 0x80],
+    &[0xff, 0xff, 0xff, 0x7f],
+];
+
+/// One small damage.
+fn damage(random: &mut Random, bytes: &mut Vec<u8>) {
+    if bytes.is_empty() {
+        bytes.push(random.next() as u8);
+        return;
+    }
+    let at = random.place(bytes.len());
+    let span = at..bytes.len().min(at + 1 + random.below(24));
+    match random.below(9) {
+        0 => bytes[at] ^= 1 << random.below(8),
+        1 => bytes[at] = random.next() as u8,
+        2 => bytes.truncate(at),
+        3 => drop(bytes.drain(span)),
+        4 => {
+            let copy = bytes[span].to_vec();
+            let to = random.place(bytes.len());
+            bytes.splice(to..to, copy);
+        }
+        5 => {
+            let word = WORDS[random.below(WORDS.len())];
+            let end = bytes.len().min(at + word.len());
+            bytes.splice(at..end, word.iter().copied());
+        }
+        6 => {
+            let word = WORDS[random.below(WORDS.len())];
+            bytes.splice(at..at, word.iter().copied());
+        }
+        // Another digit where a digit is: numbers in text stay numbers.
+        7 => {
+            let digits = |byte: &u8| byte.is_ascii_digit();
+            if let Some(found) = bytes[at..].iter().position(digits) {
+                bytes[at + found] = b'0' + random.below(10) as u8;
+            }
+        }
+        _ => bytes[span].fill(random.next() as u8),
+    }
+}
+
+fn survives(reader: &Reader) {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests");
+    let read = |path: &&str| std::fs::read(tests.join(path)).expect(path);
+    let seeds: Vec<Vec<u8>> = reader.seeds.iter().map(read).collect();
+    for (seed, path) in seeds.iter().zip(reader.seeds) {
+        assert!((reader.read)(seed), "{}: {path} is refused as it is", reader.name);
+    }
+    let mut random = Random(1);
+    let mut refused = 0;
+    for number in 0..FILES {
+        let mut bytes = seeds[number % seeds.len()].clone();
+        for _ in 0..=random.below(3) {
+            damage(&mut random, &mut bytes);
+        }
+        match catch_unwind(|| (reader.read)(&bytes)) {
+            Ok(accepted) => refused += usize::from(!accepted),
+            Err(_) => {
+                let path = std::env::temp_dir().join(format!("{}-{number}", reader.name));
+                std::fs::write(&path, &bytes).expect("the temporary folder takes a file");
+                panic!("{}: file {number} panics; it is kept as {}", reader.name, path.display());
+            }
+        }
+    }
+    // Damage that the readers never notice would show nothing.
+    assert!(refused * 10 > FILES, "{}: only {refused} of {FILES} files are refused", reader.name);
+}
+
+macro_rules! survives {
+    ($($name:ident)*) => {
+        $(#[test]
+        fn $name() {
+            survives(READERS.iter().find(|reader| reader.name == stringify!($name)).expect("it"));
+        })*
+
+        #[test]
+        fn every_reader_is_tested() {
+            let tested = [$(stringify!($name)),*];
+            assert_eq!(READERS.iter().map(|reader| reader.name).collect::<Vec<_>>(), tested);
+        }
+    };
+}
+
+survives! {
+    safetensors gguf pickle tokenizer adapter_config adapter_weights model_config registry few_shot recipe
+}

@@ -1,0 +1,166 @@
+//! Every reader of outside files as a function of bytes: what the fuzz targets call, and what
+//! `mutations.rs` feeds with damaged files. None may panic, whatever the bytes are; what a reader
+//! accepts is used as the engine uses it.
+
+use std::sync::LazyLock;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use loraloom::formats::{
+    AdapterConfig, ExamplesFormat, GgufFile, PeftAdapter, SafetensorsFile, TensorSource, Tokenizer,
+    TorchFile, parse_examples,
+};
+use loraloom::recipe;
+use loraloom::registry::Registry;
+use loraloom::t5::{Control, Precision, T5Config, T5Model, TokenizedExample};
+use sha2::{Digest, Sha256};
+
+/// A reader, with the files that its damaged inputs are made from, relative to `tests/`.
+pub struct Reader {
+    /// Name, that of the fuzz target too.
+    pub name: &'static str,
+    /// Reads bytes and uses what came of them; answers whether they were accepted.
+    pub read: fn(&[u8]) -> bool,
+    /// Files that it accepts.
+    pub seeds: &'static [&'static str],
+}
+
+/// All readers.
+pub const READERS: &[Reader] = &[
+    Reader {
+        name: "safetensors",
+        read: safetensors,
+        seeds: &["formats/weights/plain.safetensors"],
+    },
+    Reader {
+        name: "gguf",
+        read: gguf,
+        seeds: &["formats/weights/hugging_face.gguf", "formats/weights/llama.gguf"],
+    },
+    Reader {
+        name: "pickle",
+        read: pickle,
+        seeds: &[
+            "formats/weights/plain.bin",
+            "formats/weights/views.bin",
+            "formats/weights/protocol_4.bin",
+            "formats/weights/ordered.bin",
+        ],
+    },
+    Reader {
+        name: "tokenizer",
+        read: tokenizer,
+        seeds: &["formats/tokenizer/published.json", "formats/tokenizer/first.json"],
+    },
+    Reader {
+        name: "adapter_config",
+        read: adapter_config,
+        seeds: &[
+            "golden/models/relu-tied/adapters/first/adapter_config.json",
+            "golden/models/relu-tied/adapters/patterned/adapter_config.json",
+        ],
+    },
+    Reader {
+        name: "adapter_weights",
+        read: adapter_weights,
+        seeds: &["golden/models/relu-tied/adapters/first/adapter_model.safetensors"],
+    },
+    Reader {
+        name: "model_config",
+        read: model_config,
+        seeds: &["golden/models/relu-tied/config.json"],
+    },
+    Reader { name: "registry", read: registry, seeds: &["formats/registry.json"] },
+    Reader { name: "few_shot", read: few_shot, seeds: &["learn/model/examples.jsonl"] },
+    Reader { name: "recipe", read: recipe, seeds: &["formats/recipe/version_1.txt"] },
+];
+
+/// Reads every tensor of a file.
+fn tensors(source: &dyn TensorSource) -> bool {
+    for name in source.names() {
+        if let Ok(Some(tensor)) = source.tensor(&name) {
+            let _ = tensor.to_f32();
+        }
+    }
+    true
+}
+
+pub fn safetensors(bytes: &[u8]) -> bool {
+    SafetensorsFile::parse(bytes.to_vec()).is_ok_and(|file| tensors(&file))
+}
+
+pub fn gguf(bytes: &[u8]) -> bool {
+    GgufFile::parse(bytes.to_vec()).is_ok_and(|file| tensors(&file))
+}
+
+pub fn pickle(bytes: &[u8]) -> bool {
+    TorchFile::parse(bytes.to_vec()).is_ok_and(|file| tensors(&file))
+}
+
+pub fn tokenizer(bytes: &[u8]) -> bool {
+    let Ok(tokenizer) = Tokenizer::from_json(bytes) else { return false };
+    if let Ok(ids) = tokenizer.encode("List: “größte”  水, </s> <extra_id_0> 1,234.5") {
+        let _ = tokenizer.decode(&ids);
+    }
+    let _ = tokenizer.decode(&[0, 1, 2, 200, u32::MAX]);
+    true
+}
+
+const ADAPTER_CONFIG: &[u8] =
+    include_bytes!("../golden/models/relu-tied/adapters/first/adapter_config.json");
+const ADAPTER_WEIGHTS: &[u8] =
+    include_bytes!("../golden/models/relu-tied/adapters/first/adapter_model.safetensors");
+
+pub fn adapter_config(bytes: &[u8]) -> bool {
+    // With the weights of another adapter, whose layers ask every pattern of the configuration.
+    let _ = PeftAdapter::parse(bytes, ADAPTER_WEIGHTS.to_vec());
+    AdapterConfig::parse(bytes).is_ok()
+}
+
+pub fn adapter_weights(bytes: &[u8]) -> bool {
+    PeftAdapter::parse(ADAPTER_CONFIG, bytes.to_vec()).is_ok()
+}
+
+static WEIGHTS: LazyLock<SafetensorsFile> = LazyLock::new(|| {
+    let bytes = include_bytes!("../golden/models/relu-tied/model.safetensors");
+    SafetensorsFile::parse(bytes.to_vec()).expect("a fixture")
+});
+
+pub fn model_config(bytes: &[u8]) -> bool {
+    let Ok(config) = T5Config::parse(bytes) else { return false };
+    let Ok(model) = T5Model::load(config, &*WEIGHTS, Precision::Int8) else { return false };
+    let example = TokenizedExample { input: vec![5, 9, 1], labels: vec![7, 1] };
+    model.losses(&[example], None, &Control::none()).is_ok()
+}
+
+pub fn registry(bytes: &[u8]) -> bool {
+    Registry::parse(bytes).is_ok()
+}
+
+pub fn few_shot(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let formats =
+        [ExamplesFormat::Auto, ExamplesFormat::Jsonl, ExamplesFormat::Csv, ExamplesFormat::Tsv];
+    formats.map(|format| parse_examples(&text, format).is_ok()).contains(&true)
+}
+
+/// A link as it is, and with its checksum set right, which lets damage reach what is behind it.
+pub fn recipe(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let sealed = BASE64_URL_SAFE_NO_PAD.decode(text.trim()).ok().and_then(|mut link| {
+        link.truncate(link.len().checked_sub(4)?);
+        let sum = Sha256::digest(&link);
+        link.extend(&sum[..4]);
+        Some(BASE64_URL_SAFE_NO_PAD.encode(link))
+    });
+    let mut accepted = false;
+    for link in [Some(text.into_owned()), sealed].into_iter().flatten() {
+        if let Ok(read) = recipe::decode(&link) {
+            let again = recipe::encode(&read).expect("what was read can be written");
+            // NaN is refused, so that equality holds.
+            assert_eq!(recipe::decode(&again).as_ref(), Ok(&read));
+            accepted = true;
+        }
+    }
+    accepted
+}
