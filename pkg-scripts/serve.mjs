@@ -18,6 +18,9 @@ const PORTS_TRIED = 50;
 /**
  * Serves a folder on 127.0.0.1 and resolves to its address once it answers.
  * `port` undefined takes the first free one from 8080; 0 lets the system choose.
+ *
+ * @param {string} folder
+ * @param {{ port?: number, isolated?: boolean }} options
  */
 export async function serve(folder, { port, isolated = true } = {}) {
   const files = sirv(folder, {

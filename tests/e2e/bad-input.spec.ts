@@ -9,7 +9,7 @@ test.use({ expectErrors: /404|Failed to load resource/ });
 /** An alert with all three parts. */
 async function problem(page: Page, within: string, what: RegExp | string, why: RegExp | string) {
   const parts = page.locator(within).locator(".problem").first().locator("p");
-  await expect(parts.nth(0)).toContainText(what, { timeout: 60_000 });
+  await expect(parts.nth(0)).toContainText(what);
   await expect(parts.nth(1)).toContainText(why);
   await expect(parts.nth(2)).not.toBeEmpty();
 }
@@ -81,7 +81,7 @@ test("a stalled download can be stopped at once", async ({ page }) => {
   await openSite(page, withFault("stalled-base"));
   await learnButton(page).click();
   await page.locator(".opening").getByRole("button", { name: "Stop" }).click();
-  await expect(learnButton(page)).toBeEnabled({ timeout: 2000 });
+  await expect(learnButton(page)).toBeEnabled();
   await expect(page.locator(".problem")).toHaveCount(0);
 });
 

@@ -72,34 +72,28 @@ test("the main thread stays free while learning", async ({ page }) => {
   await openSite(page);
   await learn(page);
   await page.evaluate(() => {
-    const state = { longest: 0, stop: false };
-    Object.assign(window, { frames: state });
-    let last = performance.now();
-    const frame = (now: number) => {
-      state.longest = Math.max(state.longest, now - last);
-      last = now;
-      if (!state.stop) requestAnimationFrame(frame);
-    };
-    requestAnimationFrame(() => {
-      last = performance.now();
-      requestAnimationFrame(frame);
-    });
-    new PerformanceObserver((list) => {
-      for (const { duration } of list.getEntries()) {
-        Object.assign(window, {
-          longTask: Math.max((window as unknown as { longTask?: number }).longTask ?? 0, duration),
-        });
+    const turns = { inOne: 0, evaluations: 0 };
+    Object.assign(window, { turns });
+    // Turns of the event loop between two evaluations: a page that computes has one or none.
+    let seen = document.querySelectorAll(".chart circle").length;
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      const now = document.querySelectorAll(".chart circle").length;
+      turns.inOne++;
+      if (now !== seen) {
+        if (turns.inOne > 10) turns.evaluations++;
+        seen = now;
+        turns.inOne = 0;
       }
-    }).observe({ type: "longtask" });
+      port2.postMessage(null);
+    };
+    port2.postMessage(null);
   });
   await learn(page);
-  const { frames, longTask } = (await page.evaluate(() => ({
-    frames: (window as unknown as { frames: { longest: number } }).frames,
-    longTask: (window as unknown as { longTask?: number }).longTask ?? 0,
-  }))) as { frames: { longest: number }; longTask: number };
-  // Generous: the machine's cores are busy with the model, so a frame may wait its turn.
-  expect(longTask).toBeLessThan(150);
-  expect(frames.longest).toBeLessThan(400);
+  const free = await page.evaluate(
+    () => (window as unknown as { turns: { evaluations: number } }).turns.evaluations,
+  );
+  expect(free).toBeGreaterThan((await page.locator(".chart circle").count()) / 2);
 });
 
 test("the story is usable by keyboard alone", async ({ page }) => {
@@ -107,7 +101,7 @@ test("the story is usable by keyboard alone", async ({ page }) => {
   await page.keyboard.press("Tab");
   await expect(page.getByRole("button", { name: "Learn a task now" })).toBeFocused();
   await page.keyboard.press("Enter");
-  await expect(page.getByTestId("learn-status")).toContainText("Learned in", { timeout: 90_000 });
+  await expect(page.getByTestId("learn-status")).toContainText("Learned in");
   const term = page.locator("#learn .term").first();
   await term.focus();
   await expect(page.locator(".tip:visible")).toHaveCount(1);

@@ -116,17 +116,8 @@ async function goldenRegistry() {
 /** Folders other than the site that a path can name. */
 const FOLDERS = {
   package: here("../../www/package/dist/"),
-  node_modules: here("../../www/node_modules/"),
   golden: here("../golden/"),
 };
-
-/** A module of the package as a page without a bundler can load it: its one import has a path. */
-function withoutBareImports(bytes) {
-  const text = bytes.toString("utf8");
-  return Buffer.from(
-    text.replace('"wasm-feature-detect"', '"/node_modules/wasm-feature-detect/dist/esm/index.js"'),
-  );
-}
 
 function send(response, status, headers, body) {
   response.writeHead(status, {
@@ -155,7 +146,6 @@ createServer(async (request, response) => {
       : join(dist, path);
   let bytes = await readFile(file).catch(() => null);
   if (path === "/golden/registry.json") bytes = await goldenRegistry();
-  if (bytes && folder === "package" && file.endsWith(".js")) bytes = withoutBareImports(bytes);
   if (bytes && fault) bytes = await FAULTS[fault](inLibrary, bytes);
   if (!bytes) {
     send(response, 404, { "Content-Type": "text/plain" }, "no such file");

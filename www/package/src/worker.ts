@@ -1,7 +1,8 @@
 // The worker's entry: joins the worker's scope to a session.
 
 import type { FromWorker, ToWorker } from "./messages.js";
-import { detectCapabilities, loadEngine } from "./worker/engine.js";
+import { detectCapabilities } from "./worker/capabilities.js";
+import { loadEngine } from "./worker/engine.js";
 import { startWorker } from "./worker/serve.js";
 import { Session } from "./worker/session.js";
 

@@ -1,7 +1,8 @@
 // Which build is picked on which machine, and the reason that is given.
 
 import { describe, expect, test } from "vitest";
-import { type Capabilities, chooseBuild } from "../src/worker/engine.js";
+import type { Capabilities } from "../src/worker/capabilities.js";
+import { chooseBuild } from "../src/worker/engine.js";
 
 const full: Capabilities = {
   simd: true,

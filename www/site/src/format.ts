@@ -12,6 +12,10 @@ export const loss = (value: number) => value.toFixed(3);
 /** A weight with its sign, which a screen reader reads too. */
 export const weight = (value: number) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
 
+/** A change of the loss, with its sign and as many digits as fit beside a bar. */
+export const change = (value: number) =>
+  `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(Math.abs(value) < 10 ? 2 : 1)}`;
+
 /** Seconds: one digit after the point below ten, none above. */
 export const seconds = (value: number) => `${value.toFixed(value < 10 ? 1 : 0)} s`;
 

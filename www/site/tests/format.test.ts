@@ -14,6 +14,11 @@ test("a weight always has its sign", () => {
   expect(format.weight(-1.5)).toBe("−1.50");
 });
 
+test("a change of the loss fits beside a bar", () => {
+  expect(format.change(13.7649)).toBe("+13.8");
+  expect(format.change(-0.0123)).toBe("−0.01");
+});
+
 test("digits are as many as the number carries", () => {
   expect(format.percent(70)).toBe("70 %");
   expect(format.percent(66.6667)).toBe("66.7 %");

@@ -19,6 +19,7 @@ import type {
   TestResult,
   TestStep,
 } from "../generated/protocol.js";
+import type { Capabilities } from "./capabilities.js";
 
 /** One engine: a base model, the modules added to it, and at most one running piece of work. */
 export interface Engine {
@@ -65,15 +66,6 @@ export interface EngineModule {
   publishedLearnOptions(): LearnOptions;
   /** The threaded build only. */
   initThreadPool?(threads: number): Promise<unknown>;
-}
-
-/** What the machine and the page's headers allow. */
-export interface Capabilities {
-  simd: boolean;
-  relaxedSimd: boolean;
-  threads: boolean;
-  isolated: boolean;
-  hardwareConcurrency: number;
 }
 
 /** A build that runs. */
@@ -130,19 +122,6 @@ export function chooseBuild(capabilities: Capabilities, asked: number | null): D
         reason: `${why}; plain SIMD, because the browser has no relaxed SIMD`,
         ...one,
       };
-}
-
-/** Asks the browser what it can do. */
-export async function detectCapabilities(): Promise<Capabilities> {
-  const { relaxedSimd, simd, threads } = await import("wasm-feature-detect");
-  const found = await Promise.all([simd(), relaxedSimd(), threads()]);
-  return {
-    simd: found[0],
-    relaxedSimd: found[1],
-    threads: found[2],
-    isolated: globalThis.crossOriginIsolated === true,
-    hardwareConcurrency: navigator.hardwareConcurrency,
-  };
 }
 
 /** The files of each build; written out so that bundlers find and copy them. */

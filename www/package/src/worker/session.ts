@@ -16,8 +16,9 @@ import type {
   Request,
 } from "../generated/protocol.js";
 import type { Answers } from "../messages.js";
+import type { Capabilities } from "./capabilities.js";
 import { type DownloadContext, fetchFiles, fetchRegistry, type Wanted } from "./download.js";
-import type { Capabilities, Engine, EngineModule, LoadedEngine } from "./engine.js";
+import type { Engine, EngineModule, LoadedEngine } from "./engine.js";
 import { chooseBuild } from "./engine.js";
 
 /** What a session takes from outside: replaced in unit tests. */

@@ -1,5 +1,7 @@
-// The loss of every evaluation as dots, with the best so far as a line. Drawn here as SVG: sixty
-// dots need no chart library, and SVG takes the page's colours, text and dark mode as they are.
+// The loss of every evaluation as dots, with the best so far as a line, on a logarithmic scale: the
+// first modules that help divide the loss by ten, and what mixing adds would not be seen on a
+// linear one. Drawn here as SVG: sixty dots need no chart library, and SVG takes the page's colours,
+// text and dark mode as they are.
 
 import { useSignal } from "@preact/signals";
 import type { Evaluation } from "loraloom";
@@ -14,13 +16,23 @@ const BOTTOM = 34;
 /** Evaluations that the empty chart has room for. */
 const EMPTY_ROOM = 40;
 
-/** A round number at or above `value`, with a step for the axis. */
-function scale(value: number): { top: number; step: number } {
-  const size = 10 ** Math.floor(Math.log10(value / 4));
-  const step = [1, 2, 2.5, 5, 10]
-    .map((one) => one * size)
-    .find((one) => one * 4 >= value) as number;
-  return { top: step * 4, step };
+/** A loss of nothing has no logarithm; what is below this is drawn here. */
+const LEAST = 0.001;
+/** How far below the first loss the axis reaches before any loss is lower. */
+const FIRST_RATIO = 20;
+
+/** Lines that the chart has room for; with more, only powers of ten are drawn. */
+const MOST_TICKS = 8;
+
+/** Round numbers (1, 2 and 5 times powers of ten) from one at or below `low` to one above `high`. */
+function ticks(low: number, high: number): number[] {
+  const steps: number[] = [];
+  for (let power = Math.floor(Math.log10(low)); 10 ** power <= high * 10; power++) {
+    steps.push(...[1, 2, 5].map((one) => Number(`${one}e${power}`)));
+  }
+  const first = steps.findLastIndex((step) => step <= low);
+  const last = steps.findIndex((step) => step >= high);
+  return steps.slice(first, last + 1);
 }
 
 /** The chart; `planned` are the evaluations that fit without rescaling. */
@@ -45,14 +57,23 @@ export function LossChart({
   const searching = evaluations.some(({ phase }) => phase === "search");
   const selects = searching ? measured : Math.max(measured, evaluations.length && planned.select);
   const start = evaluations.find(({ weights }) => weights.every(({ weight }) => weight === 0));
-  const first = evaluations[0]?.loss ?? 1;
+  const first = Math.max(evaluations[0]?.loss ?? 1, LEAST);
   // Weights near the bounds can be far off: the scale follows the start, and dots above it are
   // drawn at the top edge.
-  const highest = Math.max(...evaluations.map(({ loss }) => Math.min(loss, 2 * first)), 0.1);
-  const { top, step } = scale(Math.max(highest, first));
+  const highest = Math.max(...evaluations.map(({ loss }) => Math.min(loss, 2 * first)), first);
+  const lowest = Math.min(...evaluations.map(({ loss }) => loss), first / FIRST_RATIO);
+  const axis = ticks(Math.max(lowest, LEAST), highest);
+  const bottom = axis[0] as number;
+  const top = axis.at(-1) as number;
+  const lines = axis.filter(
+    (tick) => axis.length <= MOST_TICKS || Number.isInteger(Math.log10(tick)),
+  );
   const room = Math.max(planned.select + planned.search, evaluations.length, EMPTY_ROOM);
   const x = (number: number) => LEFT + ((number - 0.5) / room) * (width.value - LEFT - RIGHT);
-  const y = (loss: number) => TOP + (1 - Math.min(loss, top) / top) * (HEIGHT - TOP - BOTTOM);
+  const y = (loss: number) => {
+    const share = Math.log(Math.min(Math.max(loss, bottom), top) / bottom) / Math.log(top / bottom);
+    return TOP + (1 - share) * (HEIGHT - TOP - BOTTOM);
+  };
 
   const bestLine = evaluations
     .map(
@@ -67,16 +88,11 @@ export function LossChart({
   return (
     <div class="chart" ref={box}>
       <svg width={width.value} height={HEIGHT} role="img" aria-label={summary}>
-        {[0, 1, 2, 3, 4].map((tick) => (
+        {lines.map((tick) => (
           <g key={tick} class="axis">
-            <line x1={LEFT} x2={width.value - RIGHT} y1={y(tick * step)} y2={y(tick * step)} />
-            <text
-              hidden={!evaluations.length}
-              x={LEFT - 6}
-              y={y(tick * step) + 4}
-              text-anchor="end"
-            >
-              {Number((tick * step).toPrecision(3))}
+            <line x1={LEFT} x2={width.value - RIGHT} y1={y(tick)} y2={y(tick)} />
+            <text hidden={!evaluations.length} x={LEFT - 6} y={y(tick) + 4} text-anchor="end">
+              {tick}
             </text>
           </g>
         ))}
@@ -118,7 +134,7 @@ export function LossChart({
         ))}
         <path class="best-line" d={bestLine} />
         {!evaluations.length && (
-          <text class="axis-name" x={width.value / 2} y={HEIGHT / 2 - 8} text-anchor="middle">
+          <text class="note" x={width.value / 2} y={HEIGHT / 2 - 8} text-anchor="middle">
             One dot for every evaluation, once learning starts.
           </text>
         )}

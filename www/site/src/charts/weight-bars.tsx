@@ -1,7 +1,7 @@
 // The weights as signed bars, the largest first; rows glide to their place while learning.
 
 import type { ModuleLoss, WeightedModule } from "loraloom";
-import { weight as weightText } from "../format.js";
+import { change, weight as weightText } from "../format.js";
 
 /** Rows shown; the table behind the chart has all of them. */
 const ROWS = 10;
@@ -41,7 +41,9 @@ export function WeightBars({
             data-module={id}
             style={{ transform: `translateY(${(place.get(id) ?? 0) * ROW_HEIGHT}px)` }}
           >
-            <span class="name">{name(id)}</span>
+            <span class="name" title={name(id)}>
+              {name(id)}
+            </span>
             <span class="track" aria-hidden="true">
               <span
                 class={weight < 0 ? "negative" : "positive"}
@@ -49,7 +51,7 @@ export function WeightBars({
               />
             </span>
             <span class="value">{weightText(weight)}</span>
-            <span class="rise">{rise.has(id) ? weightText(rise.get(id) as number) : ""}</span>
+            <span class="rise">{rise.has(id) ? change(rise.get(id) as number) : ""}</span>
           </li>
         ))}
       </ul>

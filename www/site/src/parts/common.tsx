@@ -5,7 +5,7 @@ import type { ErrorReport } from "loraloom";
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
 
-/** An error where it belongs: what happened, why, and what to do next. */
+/** An error where it belongs: what happened, why, and what to do next. Brought into view if it is not. */
 export function Problem({
   error,
   children,
@@ -13,8 +13,13 @@ export function Problem({
   error: ErrorReport | null;
   children?: ComponentChildren;
 }) {
+  const place = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    // The button that was pressed can be far from where its error belongs, on a phone above all.
+    if (error) place.current?.scrollIntoView({ block: "nearest" });
+  }, [error]);
   return (
-    <div class="problem-place" role="alert">
+    <div class="problem-place" role="alert" ref={place}>
       {error && (
         <div class="problem">
           <p>
@@ -41,6 +46,10 @@ const MEANINGS = {
   composed: "The base model with all modules added, each times its weight.",
   evaluation: "One look at the loss for one choice of weights: a forward pass over the examples.",
   budget: "How many choices of weights the search may try.",
+  optimizer:
+    "What proposes the weights to try. COBYLA is what the published method uses; CMA-ES tries many around the best; greedy adds one module after the other.",
+  merge:
+    "How modules become one. “delta” adds up their updates, so ranks may differ; “lorahub”, as published, adds up their A and their B matrices apart, and needs equal ranks.",
 } as const;
 
 /** A word of the field, explained on hover, focus and touch. */

@@ -67,7 +67,8 @@ export function LearnPart() {
       <Problem error={learnError.value} />
       <figure>
         <figcaption>
-          <Term of="loss">Loss</Term> of every <Term of="evaluation">evaluation</Term>
+          <Term of="loss">Loss</Term> of every <Term of="evaluation">evaluation</Term>, on a
+          logarithmic scale
         </figcaption>
         <LossChart evaluations={evaluations.value} planned={planned.value} />
       </figure>
@@ -96,7 +97,7 @@ function statusText() {
   if (running) return `Loading: ${bytes(running.overallLoaded)} of ${bytes(running.overallTotal)}`;
   if (learning.value) {
     return last
-      ? `${last.number} of at most ${planned.value.select + planned.value.search} evaluations, best loss ${loss(last.best)}, ${seconds(last.seconds)}`
+      ? `${last.number} of at most ${planned.value.select + planned.value.search} evaluations, best loss ${loss(last.best)}; the last took ${seconds(last.seconds)}`
       : "First evaluation…";
   }
   if (result) {
@@ -247,9 +248,12 @@ function Options() {
           </span>
           <input id="budget" {...whole("budget", 1, 2000)} />
         </div>
-        <label>
-          Optimizer
+        <div class="option">
+          <span>
+            <label for="optimizer">Optimizer</label> <Term of="optimizer">?</Term>
+          </span>
           <select
+            id="optimizer"
             value={all.optimizer}
             onChange={({ currentTarget }) =>
               change({ optimizer: currentTarget.value as LearnOptions["optimizer"] })
@@ -257,25 +261,28 @@ function Options() {
           >
             <option value="cobyla">COBYLA</option>
             <option value="cma-es">CMA-ES</option>
-            <option value="greedy">greedy forward selection</option>
+            <option value="greedy">greedy</option>
           </select>
-        </label>
+        </div>
         <label>
           Modules at most
           <input {...whole("modules", 1, 200)} />
         </label>
-        <label>
-          Merge
+        <div class="option">
+          <span>
+            <label for="merge">Merge</label> <Term of="merge">?</Term>
+          </span>
           <select
+            id="merge"
             value={all.merge}
             onChange={({ currentTarget }) =>
               change({ merge: currentTarget.value as LearnOptions["merge"] })
             }
           >
-            <option value="delta">delta: each module whole</option>
-            <option value="lorahub">lorahub: A and B apart</option>
+            <option value="delta">delta</option>
+            <option value="lorahub">lorahub</option>
           </select>
-        </label>
+        </div>
         <label>
           Seed
           <input {...whole("seed", 0, 2 ** 31)} />

@@ -129,7 +129,7 @@ function Facts() {
   return (
     <dl class="facts">
       <div>
-        <dt>Will be fetched</dt>
+        <dt>{base.value ? "Fetched" : "Will be fetched"}</dt>
         <dd data-testid="fetch-facts">
           {model ? (
             <>

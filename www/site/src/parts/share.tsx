@@ -24,7 +24,7 @@ export function SharePart() {
   const filled = examples.value.filter(({ input, output }) => input.trim() && output.trim()).length;
   return (
     <Part number={5} name="share" title="Share">
-      <div class="options">
+      <div class="options one-a-row">
         <label>
           Name of the task
           <input

@@ -1,5 +1,5 @@
-// Puts the wasm builds into dist/wasm, each with its glue in one file: bundlers copy a file named by
-// `new URL(…, import.meta.url)` as it is, and would lose what it imports.
+// Finishes dist so that it runs as it lies there, with a bundler or without one: the wasm builds go
+// into dist/wasm, and the one library that the worker uses goes into the module that uses it.
 
 import { copyFile, mkdir, readFile, rm } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
@@ -21,6 +21,17 @@ const currentArguments = {
   },
 };
 
+// A worker's imports have no import map, so a page without a bundler could not resolve the name.
+const detection = fileURLToPath(new URL("./dist/worker/capabilities.js", import.meta.url));
+const bundled = await rolldown({ input: detection });
+await bundled.write({
+  file: detection,
+  banner: "// With wasm-feature-detect, Google Inc., Apache-2.0.",
+});
+await bundled.close();
+
+// Each build's glue becomes one file: bundlers copy a file named by `new URL(…, import.meta.url)` as
+// it is, and would lose what it imports.
 await rm(to, { recursive: true, force: true });
 for (const build of ["threads", "relaxed", "simd128"]) {
   const folder = new URL(`${build}/`, from);

@@ -1,0 +1,20 @@
+// The packed npm package in projects of its users, in real Chromium. Build the package first.
+
+import { defineConfig } from "@playwright/test";
+
+export default defineConfig({
+  testDir: ".",
+  outputDir: "../../www/node_modules/.cache/loraloom-packaging-results",
+  workers: 1,
+  // Only against tests that hang: a busy machine may be many times slower than a quiet one.
+  timeout: 900_000,
+  expect: { timeout: 180_000 },
+  reporter: "list",
+  use: {
+    channel: "chromium",
+    launchOptions: {
+      executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+      args: ["--no-sandbox", "--disable-background-networking"],
+    },
+  },
+});

@@ -1,0 +1,4 @@
+import "loraloom/element";
+import { learnAndAnswer } from "../learn-and-answer.js";
+
+learnAndAnswer("library/registry.json");
