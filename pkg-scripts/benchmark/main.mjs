@@ -51,7 +51,8 @@ function settings() {
   return {
     ...values,
     only: known(lists["--only"], NAMES, "measurement"),
-    models: lists["--model"].length > 0 ? known(lists["--model"], MODELS, "geometry") : DEFAULT_MODELS,
+    models:
+      lists["--model"].length > 0 ? known(lists["--model"], MODELS, "geometry") : DEFAULT_MODELS,
     contenders: versus && contenders.length === 0 ? CONTENDERS : contenders,
   };
 }

@@ -59,8 +59,8 @@ impl Prepared {
                 return (Self::Memory(words), work);
             }
         };
-        // Some 20 ms on one thread of a fast machine.
-        let multiply_adds = if unit == Ceiling::Int8 { 1 << 31 } else { 1 << 29 };
+        // A few milliseconds: short enough that another process seldom comes between.
+        let multiply_adds = if unit == Ceiling::Int8 { 1 << 28 } else { 1 << 26 };
         let work = Work { multiply_adds, ..Work::default() };
         (Self::Tiles(tiles, work), work)
     }

@@ -1,11 +1,12 @@
 // Runs LoraLoom's own measurements in a Worker, as the site runs its engine.
+import { answer } from "./protocol.mjs";
 
 const clock = () => performance.now();
 let module;
 let memory;
 let bench;
 
-const operations = {
+answer({
   async start({ glue, threads }) {
     module = await import(glue);
     ({ memory } = await module.default());
@@ -28,12 +29,4 @@ const operations = {
   memory() {
     return { peak: memory.buffer.byteLength, model: bench.modelBytes() };
   },
-};
-
-self.onmessage = async ({ data: { op, ...request } }) => {
-  try {
-    self.postMessage({ answer: await operations[op](request) });
-  } catch (error) {
-    self.postMessage({ error: error instanceof Error ? error.message : String(error) });
-  }
-};
+});
