@@ -112,6 +112,8 @@ async function withStall<T>(
   { signal, stallSeconds }: DownloadContext,
   stalled: () => ErrorReport,
 ): Promise<T> {
+  // It also fails after this function has given up on it, with nobody left to listen.
+  promise.catch(() => undefined);
   signal.throwIfAborted();
   let timer: ReturnType<typeof setTimeout> | undefined;
   let onAbort: (() => void) | undefined;
