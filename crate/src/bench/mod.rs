@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use ceilings::Ceiling;
-pub use synthetic::gguf_file;
+pub use synthetic::{config_json, gguf_file};
 
 use crate::formats::{FormatError, GgufFile, PeftAdapter};
 use crate::learn::{LearnError, LearnOptions, LearningRun};

@@ -38,19 +38,29 @@ impl Noise {
 
 /// The configuration of a published geometry, or of `tiny` for tests.
 pub(super) fn config(model: &str) -> Result<T5Config, BenchError> {
+    Ok(T5Config::parse(config_json(model)?.as_bytes())?)
+}
+
+/// The `config.json` of a published geometry, or of `tiny` for tests.
+///
+/// # Errors
+/// [`BenchError::Request`] for a geometry that is not known.
+pub fn config_json(model: &str) -> Result<String, BenchError> {
     let (d_model, d_kv, d_ff, layers, heads, vocab_size) = match model {
         "flan-t5-small" => (512, 64, 1024, 8, 6, 32128),
         "flan-t5-base" => (768, 64, 2048, 12, 12, 32128),
         "tiny" => (64, 16, 96, 2, 4, 512),
         _ => return Err(BenchError::request(format!("there is no geometry named {model}"))),
     };
-    let json = format!(
+    Ok(format!(
         r#"{{"model_type": "t5", "d_model": {d_model}, "d_kv": {d_kv}, "d_ff": {d_ff},
             "num_layers": {layers}, "num_heads": {heads}, "vocab_size": {vocab_size},
             "feed_forward_proj": "gated-gelu", "tie_word_embeddings": false,
-            "decoder_start_token_id": 0, "eos_token_id": 1}}"#
-    );
-    Ok(T5Config::parse(json.as_bytes())?)
+            "dropout_rate": 0.0, "relative_attention_num_buckets": 32,
+            "relative_attention_max_distance": 128, "layer_norm_epsilon": 1e-6,
+            "initializer_factor": 1.0, "is_encoder_decoder": true, "use_cache": true,
+            "pad_token_id": 0, "decoder_start_token_id": 0, "eos_token_id": 1}}"#
+    ))
 }
 
 /// Linear layers of one stack, in no particular order.

@@ -3,7 +3,7 @@
 use js_sys::{Function, Uint8Array};
 use wasm_bindgen::prelude::*;
 
-use crate::bench::{self, BenchError, Workload};
+use crate::bench::{self, Workload};
 
 fn thrown(error: impl std::fmt::Display) -> JsError {
     JsError::new(&error.to_string())
@@ -64,6 +64,15 @@ impl Bench {
 /// If the geometry is not known.
 #[wasm_bindgen(js_name = benchModel)]
 pub fn bench_model(model: &str) -> Result<Uint8Array, JsError> {
-    let bytes = bench::gguf_file(model).map_err(|error: BenchError| thrown(error))?;
+    let bytes = bench::gguf_file(model).map_err(thrown)?;
     Ok(Uint8Array::from(bytes.as_slice()))
+}
+
+/// The `config.json` of that geometry.
+///
+/// # Errors
+/// If the geometry is not known.
+#[wasm_bindgen(js_name = benchConfig)]
+pub fn bench_config(model: &str) -> Result<String, JsError> {
+    bench::config_json(model).map_err(thrown)
 }
