@@ -1,30 +1,57 @@
 //! The comparison of methods on a registry's tasks.
 
-use serde_json::Value;
+use loraloom::registry::sha256_hex;
+use serde_json::{Value, json};
 
-use crate::{error, examples_file, folder, json, path, text};
+use crate::{error, examples_file, folder, json as run, path, text};
 
-fn library() -> (String, Value) {
-    let registry = path("www/site/public/library/registry.json");
-    let parsed = serde_json::from_slice(&std::fs::read(&registry).unwrap()).unwrap();
+/// A small library of two tasks, made of the model and the adapters of tests/learn, in a folder of
+/// the test's own; the registry's path and contents.
+fn library(test: &str) -> (String, Value) {
+    let root = folder(test).join("library");
+    let (model, out) = (text(&path("tests/learn/model")), text(&root));
+    run(&["registry", "build", &model, &format!("{model}/adapters"), "--out", &out]);
+    let words = "river green cold seven nine twelve weather warm between choose".split(' ');
+    let words: Vec<&str> = words.collect();
+    let pair = |index: usize| {
+        let (a, b) = (words[index % 10], words[(index * 3 + index / 10) % 10]);
+        json!({"input": format!("{a} {b}"), "output": if index % 4 == 0 { a } else { b }})
+    };
+    let registry = root.join("registry.json");
+    let mut parsed: Value = serde_json::from_slice(&std::fs::read(&registry).unwrap()).unwrap();
+    let mut tasks = Vec::new();
+    for (id, set) in [("one", "settings"), ("two", "table")] {
+        let lines = (5..35).map(|index| pair(index * id.len()).to_string() + "\n");
+        let test = lines.collect::<String>();
+        std::fs::write(root.join(format!("{id}.jsonl")), &test).unwrap();
+        tasks.push(json!({
+            "id": id, "title": id, "description": "", "why_unseen": "", "set": set,
+            "instruction_shown": false, "examples": (0..5).map(pair).collect::<Vec<_>>(),
+            "test": {
+                "path": format!("{id}.jsonl"), "bytes": test.len(),
+                "sha256": sha256_hex(test.as_bytes()),
+            },
+        }));
+    }
+    parsed["tasks"] = tasks.into();
+    std::fs::write(&registry, parsed.to_string()).unwrap();
     (text(&registry), parsed)
 }
 
-fn evaluate(task: &str, methods: &str, more: &[&str]) -> Vec<Value> {
-    let (registry, _) = library();
-    let mut arguments = vec!["evaluate", "--registry", &*registry, "--tasks", task];
+fn evaluate(registry: &str, task: &str, methods: &str, more: &[&str]) -> Vec<Value> {
+    let mut arguments = vec!["evaluate", "--registry", registry, "--tasks", task];
     arguments.extend(["--methods", methods, "--max-new-tokens", "8"]);
     arguments.extend(more);
-    json(&arguments)["rows"].as_array().unwrap().clone()
+    run(&arguments)["rows"].as_array().unwrap().clone()
 }
 
 #[test]
 fn rows_have_a_value_for_each_seed_and_are_the_same_again() {
-    let (_, registry) = library();
-    let task = &registry["tasks"][0];
+    let (path, registry) = library("evaluate-rows");
+    let task = &registry["tasks"][1];
     let id = task["id"].as_str().unwrap();
-    let out = text(&folder("rows").join("rows.json"));
-    let rows = evaluate(id, "best-single,default,uniform", &["--seeds", "2", "--out", &out]);
+    let out = path.replace("registry.json", "rows.json");
+    let rows = evaluate(&path, id, "best-single,default,uniform", &["--seeds", "2", "--out", &out]);
     let modules = registry["modules"].as_array().unwrap().len() as f64;
     assert_eq!(rows.len(), 3);
     for (row, method) in rows.iter().zip(["best-single", "default", "uniform"]) {
@@ -42,15 +69,15 @@ fn rows_have_a_value_for_each_seed_and_are_the_same_again() {
     }
     let written: Value = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
     assert_eq!(written["rows"], Value::from(rows.clone()));
-    let again = evaluate(id, "default", &["--seeds", "2"]);
+    let again = evaluate(&path, "table", "default", &["--seeds", "2"]);
     assert_eq!(again[0]["exact_match"], rows[1]["exact_match"]);
     assert_eq!(again[0]["evaluations"], rows[1]["evaluations"]);
 }
 
 #[test]
 fn exact_match_and_prompt_tokens_are_those_of_the_answers() {
-    let (_, registry) = library();
-    let library = path("www/site/public/library");
+    let (registry_path, registry) = library("evaluate-answers");
+    let library = std::path::Path::new(&registry_path).parent().unwrap();
     let task = &registry["tasks"][1];
     let test = std::fs::read_to_string(library.join(task["test"]["path"].as_str().unwrap()));
     let items: Vec<Value> =
@@ -66,7 +93,12 @@ fn exact_match_and_prompt_tokens_are_those_of_the_answers() {
     let prompts: Vec<(String, &str)> =
         items.iter().map(|(input, output)| (format!("{shots}Q: {input} A:"), &**output)).collect();
 
-    let rows = evaluate(task["id"].as_str().unwrap(), "zero-shot,in-context", &["--seeds", "1"]);
+    let rows = evaluate(
+        &registry_path,
+        task["id"].as_str().unwrap(),
+        "zero-shot,in-context",
+        &["--seeds", "1"],
+    );
     let folder = folder("evaluated");
     let model = text(&library.join("base"));
     let plain = items.iter().map(|(input, output)| (&**input, &**output));
@@ -79,7 +111,7 @@ fn exact_match_and_prompt_tokens_are_those_of_the_answers() {
     for (row, file) in rows.iter().zip(files) {
         let arguments =
             ["generate", "--model", &model, "--examples", &file, "--max-new-tokens", "8"];
-        let outputs = json(&arguments)["outputs"].clone();
+        let outputs = run(&arguments)["outputs"].clone();
         let normal = |text: &str| text.trim().to_lowercase().replace('.', "");
         let answers = outputs.as_array().unwrap().iter().zip(&items);
         let right = answers
@@ -93,15 +125,14 @@ fn exact_match_and_prompt_tokens_are_those_of_the_answers() {
 
 #[test]
 fn an_unknown_task_or_too_many_seeds_are_refused() {
-    let (registry, parsed) = library();
-    let id = parsed["tasks"][0]["id"].as_str().unwrap();
+    let (registry, _) = library("evaluate-refused");
     let refused = |more: &[&str]| {
         let mut arguments = vec!["evaluate", "--registry", &registry];
         arguments.extend(more);
         error(&arguments)
     };
     assert!(refused(&["--tasks", "no-such-task"]).contains("no-such-task"));
-    assert!(refused(&["--tasks", id, "--seeds", "0"]).contains("at least 1"));
-    let message = refused(&["--tasks", id, "--methods", "zero-shot", "--seeds", "900"]);
+    assert!(refused(&["--tasks", "one", "--seeds", "0"]).contains("at least 1"));
+    let message = refused(&["--tasks", "one", "--methods", "zero-shot", "--seeds", "900"]);
     assert!(message.contains("--seeds should leave items"), "{message}");
 }

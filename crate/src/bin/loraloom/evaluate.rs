@@ -103,6 +103,12 @@ impl Evaluate {
             (id, _) => library.base(id.as_deref(), "")?,
         };
         let tasks = self.chosen_tasks(&library)?;
+        let mut draws = Vec::new();
+        for task in &tasks {
+            let items = library.read_test(task)?;
+            let of_task = (0..self.seeds).map(|seed| Draw::new(task, &items, seed));
+            draws.push(of_task.collect::<Result<Vec<_>, _>>()?);
+        }
         let files = match &self.model {
             Some(folder) => ModelFiles::find(folder)?,
             None => library.model_files(base),
@@ -119,13 +125,11 @@ impl Evaluate {
         };
 
         let mut rows = Vec::new();
-        for (index, task) in tasks.iter().enumerate() {
-            let items = library.read_test(task)?;
+        for (index, (task, draws)) in tasks.iter().zip(&draws).enumerate() {
             let mut of_task: Vec<Row> =
                 methods.iter().map(|&method| Row::new(task, method)).collect();
-            for seed in 0..self.seeds {
-                let draw = Draw::new(task, &items, seed)?;
-                let mut run = Run::new(&loaded, &modules, &draw, self.max_new_tokens)?;
+            for draw in draws {
+                let mut run = Run::new(&loaded, &modules, draw, self.max_new_tokens)?;
                 for row in &mut of_task {
                     run.add_to(row)?;
                 }

@@ -548,9 +548,9 @@ title: string,
  */
 task: string, 
 /**
- * One example of that task.
+ * One example of that task, where one is known.
  */
-example: Example, 
+example?: Example, 
 /**
  * Id of the base that it was trained on.
  */
