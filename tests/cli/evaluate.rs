@@ -15,7 +15,7 @@ fn library(test: &str) -> (String, Value) {
     let words: Vec<&str> = words.collect();
     let pair = |index: usize| {
         let (a, b) = (words[index % 10], words[(index * 3 + index / 10) % 10]);
-        json!({"input": format!("{a} {b}"), "output": if index % 4 == 0 { a } else { b }})
+        json!({"input": format!("{a} {b}"), "output": if index.is_multiple_of(4) { a } else { b }})
     };
     let registry = root.join("registry.json");
     let mut parsed: Value = serde_json::from_slice(&std::fs::read(&registry).unwrap()).unwrap();

@@ -58,8 +58,8 @@ struct Parts {
 impl Export {
     pub fn run(self, output: &Output) -> Result<(), CliError> {
         let parts = match &self.recipe {
-            Some(recipe) => self.from_recipe(recipe)?,
-            None => self.from_folders()?,
+            Some(recipe) => self.read_recipe_parts(recipe)?,
+            None => self.read_folder_parts()?,
         };
         let base_model = self.base_model.unwrap_or(parts.base_model);
         let adapters: Vec<&PeftAdapter> = parts.modules.iter().map(|m| &m.adapter).collect();
@@ -81,7 +81,7 @@ impl Export {
         })
     }
 
-    fn from_recipe(&self, recipe: &str) -> Result<Parts, CliError> {
+    fn read_recipe_parts(&self, recipe: &str) -> Result<Parts, CliError> {
         let Some(registry) = &self.registry else {
             let problem = "--recipe needs --registry, where its modules are";
             return Err(CliError::Argument(problem.into()));
@@ -114,7 +114,7 @@ impl Export {
         })
     }
 
-    fn from_folders(&self) -> Result<Parts, CliError> {
+    fn read_folder_parts(&self) -> Result<Parts, CliError> {
         let Some(model) = &self.model else {
             return Err(CliError::Argument("--adapter needs --model, the base's folder".into()));
         };
