@@ -15,6 +15,11 @@
 
 #[cfg(feature = "bench")]
 pub mod bench;
+/// The README's example, which `cargo test` compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
+
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 pub mod bindings;
 pub mod engine;

@@ -91,7 +91,7 @@ export function chooseBuild(capabilities: Capabilities, asked: number | null): D
     throw {
       what: "This browser cannot run the model.",
       why: "It has no WebAssembly SIMD, which every build of the engine needs.",
-      next: "Use Chrome or Edge 91+, Firefox 89+ or Safari 16.4+.",
+      next: "Use Chrome or Edge 116+, Firefox 124+ or Safari 17.4+.",
     };
   }
   const cores = Math.max(1, capabilities.hardwareConcurrency);
