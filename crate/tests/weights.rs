@@ -8,6 +8,7 @@ use loraloom::formats::{
     AdapterConfig, FormatError, GgufFile, LinearId, LinearKind, SafetensorsFile, Stack,
     TensorSource, TorchFile,
 };
+use loraloom::t5::{Control, Precision, T5Config, T5Model, TokenizedExample};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -34,7 +35,7 @@ fn open(name: &str) -> Result<Box<dyn TensorSource>, FormatError> {
 fn every_file_holds_what_its_writer_put_in() {
     let files: BTreeMap<String, BTreeMap<String, Expected>> =
         serde_json::from_slice(&read("expected.json")).unwrap();
-    assert_eq!(files.len(), 9);
+    assert_eq!(files.len(), 10);
     for (file, tensors) in files {
         let source = open(&file).unwrap();
         let mut names = source.names();
@@ -93,6 +94,41 @@ fn adapter_configurations_mean_what_peft_makes_of_them() {
                     assert_eq!(config.scaling_of(id), layer.scaling, "{id}: {written}");
                 }
             }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct GgufExample {
+    input: Vec<u32>,
+    labels: Vec<u32>,
+    loss: f32,
+}
+
+#[derive(Deserialize)]
+struct GgufModel {
+    examples: Vec<GgufExample>,
+}
+
+/// Made by `tests/formats/make_gguf_models.py`.
+#[test]
+fn each_kind_of_gguf_gives_the_losses_that_transformers_gives() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/formats/gguf");
+    let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    let models: BTreeMap<String, GgufModel> =
+        serde_json::from_slice(&read("expected.json")).unwrap();
+    assert_eq!(models.len(), 7);
+    for (file, GgufModel { examples }) in models {
+        let config = T5Config::parse(&read("config.json")).unwrap();
+        let source = GgufFile::parse(read(&format!("{file}.gguf"))).unwrap();
+        let model = T5Model::load(config, &source, Precision::F32).unwrap();
+        let batch: Vec<_> = (examples.iter())
+            .map(|e| TokenizedExample { input: e.input.clone(), labels: e.labels.clone() })
+            .collect();
+        let losses = model.losses(&batch, None, &Control::none()).unwrap();
+        for (found, expected) in losses.iter().zip(&examples) {
+            let difference = (found.loss / expected.loss - 1.0).abs();
+            assert!(difference < 2e-5, "{file}: {} against {}", found.loss, expected.loss);
         }
     }
 }

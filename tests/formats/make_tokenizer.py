@@ -9,6 +9,7 @@ itself is not kept in the tree.
 
 import json
 import random
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -102,6 +103,11 @@ def main():
         )
         fast = T5TokenizerFast(vocab_file=str(folder / "spiece.model"), extra_ids=4)
         converted = json.loads(fast.backend_tokenizer.to_str())
+        # The file itself, with the 100 sentinels that T5 adds. The prefix is what the file asks for
+        # (`add_dummy_prefix`); transformers 4.57 forgets it where it is not given.
+        shutil.copy(folder / "spiece.model", OUT / "spiece.model")
+        fast = T5TokenizerFast(vocab_file=str(folder / "spiece.model"), add_prefix_space=True)
+        write("spiece_cases.json", cases(fast, TEXTS + random_texts(60, 3)))
 
     charsmap = converted["normalizer"]["normalizers"][0]
     assert charsmap["type"] == "Precompiled"

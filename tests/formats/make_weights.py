@@ -123,6 +123,34 @@ def gguf_files():
     return result
 
 
+def block_file():
+    """Every quantised type, two rows each. gguf quantises to the types without K itself; for the others the blocks
+    are random bytes with ordinary scales, which is all that a reader can be asked to undo."""
+    generator = numpy.random.default_rng(1)
+    kinds = gguf.GGMLQuantizationType
+    # Where each block's f16 scales lie.
+    super_blocks = {kinds.Q4_K: (0, 2), kinds.Q5_K: (0, 2), kinds.Q6_K: (208,)}
+    writer = gguf.GGUFWriter(OUT / "blocks.gguf", "t5")
+    values = {}
+    for kind in (kinds.Q4_0, kinds.Q4_1, kinds.Q5_0, kinds.Q5_1, kinds.Q8_0, *super_blocks):
+        if kind in super_blocks:
+            packed = generator.integers(0, 256, (2, 2, gguf.GGML_QUANT_SIZES[kind][1]), dtype=numpy.uint8)
+            for place in super_blocks[kind]:
+                scales = generator.standard_normal((2, 2, 1)).astype(numpy.float16)
+                packed[..., place : place + 2] = scales.view(numpy.uint8)
+            packed = packed.reshape(2, -1)
+        else:
+            packed = gguf.quants.quantize(generator.standard_normal((2, 96)).astype(numpy.float32), kind)
+        writer.add_tensor(kind.name, packed, raw_dtype=kind)
+        numbers = gguf.quants.dequantize(packed, kind)
+        values[kind.name] = {"shape": list(numbers.shape), "values": numbers.flatten().astype(float).tolist()}
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return {"blocks.gguf": values}
+
+
 def peft_cases():
     configs = [
         {},
@@ -165,7 +193,7 @@ def main():
     OUT.mkdir(exist_ok=True)
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    contents = torch_files() | safetensors_files() | gguf_files()
+    contents = torch_files() | safetensors_files() | gguf_files() | block_file()
     (OUT / "expected.json").write_text(json.dumps(contents) + "\n")
     (OUT / "peft.json").write_text(json.dumps(peft_cases(), indent=1) + "\n")
 

@@ -48,36 +48,46 @@ mod value_type {
     }
 }
 
+/// What a GGUF file says before its tensors: their names, kinds, shapes and places.
+#[derive(Debug)]
+pub(super) struct GgufHeader {
+    pub(super) entries: BTreeMap<String, Entry>,
+}
+
 /// Where one tensor lies.
 #[derive(Debug)]
-struct Entry {
+pub(super) struct Entry {
     /// Type number of the elements (`ggml_type`).
     kind: u32,
-    shape: Vec<usize>,
+    pub(super) shape: Vec<usize>,
     /// Within the file; empty if the element type is not supported.
-    range: Range<usize>,
+    pub(super) range: Range<u64>,
 }
 
-/// A parsed GGUF file that owns its bytes.
-#[derive(Debug)]
-pub struct GgufFile {
-    bytes: Vec<u8>,
-    entries: BTreeMap<String, Entry>,
-}
-
-impl GgufFile {
-    /// Whether the bytes start as a GGUF file does.
-    pub fn recognises(bytes: &[u8]) -> bool {
-        bytes.starts_with(MAGIC)
-    }
-
-    /// Checks the header and that every tensor of a supported type lies within the file.
+impl Entry {
+    /// The element type.
     ///
     /// # Errors
-    /// [`FormatError::Truncated`] if the file is shorter than its header says,
+    /// [`FormatError::Unsupported`] with the name of the type.
+    pub(super) fn dtype(&self, name: &str) -> Result<Dtype, FormatError> {
+        dtype(self.kind).ok_or_else(|| FormatError::Unsupported {
+            what: format!("tensor {} of type {}", excerpt(name), kind_name(self.kind)),
+            reason:
+                "GGUF weights are read from F32, F16, BF16, Q8_0, Q6_K, Q5_K, Q5_1, Q5_0, Q4_K, \
+                     Q4_1 and Q4_0; quantise to Q8_0"
+                    .into(),
+        })
+    }
+}
+
+impl GgufHeader {
+    /// Reads the header from the start of a file, which need not be whole.
+    ///
+    /// # Errors
+    /// [`FormatError::Truncated`] if the bytes end before the header does,
     /// [`FormatError::Invalid`] or [`FormatError::Unsupported`] naming what is wrong.
-    pub fn parse(bytes: Vec<u8>) -> Result<Self, FormatError> {
-        let mut reader = ByteReader::new(FORMAT, &bytes);
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, FormatError> {
+        let mut reader = ByteReader::new(FORMAT, bytes);
         if reader.take(4, "the magic number")? != MAGIC {
             return Err(invalid("the magic number", "GGUF", excerpt_bytes(&bytes[..4])));
         }
@@ -109,7 +119,7 @@ impl GgufFile {
             }
             let range = match dtype(kind) {
                 None => 0..0,
-                Some(dtype) => range(&name, dtype, &shape, data_start, offset, bytes.len())?,
+                Some(dtype) => range(&name, dtype, &shape, data_start, offset)?,
             };
             let hugging_face = hugging_face_name(&name, &names);
             if entries.insert(hugging_face.clone(), Entry { kind, shape, range }).is_some() {
@@ -120,26 +130,56 @@ impl GgufFile {
                 ));
             }
         }
-        Ok(Self { bytes, entries })
+        Ok(Self { entries })
+    }
+}
+
+/// A parsed GGUF file that owns its bytes.
+#[derive(Debug)]
+pub struct GgufFile {
+    bytes: Vec<u8>,
+    header: GgufHeader,
+}
+
+impl GgufFile {
+    /// Whether the bytes start as a GGUF file does.
+    pub fn recognises(bytes: &[u8]) -> bool {
+        bytes.starts_with(MAGIC)
+    }
+
+    /// Checks the header and that every tensor of a supported type lies within the file.
+    ///
+    /// # Errors
+    /// [`FormatError::Truncated`] if the file is shorter than its header says,
+    /// [`FormatError::Invalid`] or [`FormatError::Unsupported`] naming what is wrong.
+    pub fn parse(bytes: Vec<u8>) -> Result<Self, FormatError> {
+        let header = GgufHeader::read(&bytes)?;
+        for (name, Entry { range, .. }) in &header.entries {
+            if range.end > bytes.len() as u64 {
+                return Err(FormatError::Truncated {
+                    format: FORMAT,
+                    what: format!("tensor {}", excerpt(name)),
+                    expected: range.end - range.start,
+                    found: (bytes.len() as u64).saturating_sub(range.start),
+                });
+            }
+        }
+        Ok(Self { bytes, header })
     }
 }
 
 impl TensorSource for GgufFile {
     fn names(&self) -> Vec<String> {
-        self.entries.keys().cloned().collect()
+        self.header.entries.keys().cloned().collect()
     }
 
     fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>, FormatError> {
-        let Some(entry) = self.entries.get(name) else { return Ok(None) };
-        let dtype = dtype(entry.kind).ok_or_else(|| FormatError::Unsupported {
-            what: format!("tensor {} of type {}", excerpt(name), kind_name(entry.kind)),
-            reason: "GGUF weights are read from F32, F16, BF16 and Q8_0; quantise to Q8_0".into(),
-        })?;
+        let Some(entry) = self.header.entries.get(name) else { return Ok(None) };
         Ok(Some(TensorView {
             name: name.into(),
-            dtype,
+            dtype: entry.dtype(name)?,
             shape: entry.shape.clone(),
-            bytes: &self.bytes[entry.range.clone()],
+            bytes: &self.bytes[entry.range.start as usize..entry.range.end as usize],
         }))
     }
 }
@@ -149,25 +189,25 @@ fn dtype(kind: u32) -> Option<Dtype> {
     match kind {
         0 => Some(Dtype::F32),
         1 => Some(Dtype::F16),
+        2 => Some(Dtype::Q4_0),
+        3 => Some(Dtype::Q4_1),
+        6 => Some(Dtype::Q5_0),
+        7 => Some(Dtype::Q5_1),
         8 => Some(Dtype::Q8_0),
+        12 => Some(Dtype::Q4_K),
+        13 => Some(Dtype::Q5_K),
+        14 => Some(Dtype::Q6_K),
         30 => Some(Dtype::BF16),
         _ => None,
     }
 }
 
-/// Names of the element types that a person is likely to meet.
+/// Names of the element types that are not read and that a person is likely to meet.
 fn kind_name(kind: u32) -> String {
     let name = match kind {
-        2 => "Q4_0",
-        3 => "Q4_1",
-        6 => "Q5_0",
-        7 => "Q5_1",
         9 => "Q8_1",
         10 => "Q2_K",
         11 => "Q3_K",
-        12 => "Q4_K",
-        13 => "Q5_K",
-        14 => "Q6_K",
         15 => "Q8_K",
         28 => "F64",
         _ => return format!("number {kind}"),
@@ -261,14 +301,14 @@ fn read_header(reader: &mut ByteReader<'_>) -> Result<Header, FormatError> {
     Ok((name, kind, shape, reader.u64("a tensor's offset")?))
 }
 
+/// Bytes of a tensor within the file, which may end before them.
 fn range(
     name: &str,
     dtype: Dtype,
     shape: &[usize],
     data_start: u64,
     offset: u64,
-    file_bytes: usize,
-) -> Result<Range<usize>, FormatError> {
+) -> Result<Range<u64>, FormatError> {
     let elements = shape
         .iter()
         .try_fold(1usize, |product, &size| product.checked_mul(size))
@@ -278,20 +318,13 @@ fn range(
     let bytes = dtype.bytes_for(row).and(dtype.bytes_for(elements)).ok_or_else(|| {
         invalid(
             &format!("the shape of {}", excerpt(name)),
-            "rows of whole Q8_0 blocks of 32",
+            &format!("rows of whole {dtype:?} blocks of {}", dtype.block().0),
             format!("{shape:?}"),
         )
     })?;
-    let end = data_start.checked_add(offset).and_then(|start| start.checked_add(bytes as u64));
-    match end {
-        Some(end) if end <= file_bytes as u64 => Ok(end as usize - bytes..end as usize),
-        _ => Err(FormatError::Truncated {
-            format: FORMAT,
-            what: format!("tensor {}", excerpt(name)),
-            expected: bytes as u64,
-            found: (file_bytes as u64).saturating_sub(data_start.saturating_add(offset)),
-        }),
-    }
+    let start = data_start.checked_add(offset).ok_or_else(|| too_large(name))?;
+    let end = start.checked_add(bytes as u64).ok_or_else(|| too_large(name))?;
+    Ok(start..end)
 }
 
 /// llama.cpp's names of the tensors outside the blocks, and Hugging Face's.

@@ -2,6 +2,7 @@
 //! answers with a [`FormatError`] that names what was expected and what was found; none panics on
 //! any input.
 
+mod blocks;
 mod bytes;
 mod examples;
 mod gguf;
@@ -9,6 +10,7 @@ mod gguf_writer;
 mod linear_id;
 mod peft;
 mod safetensors;
+mod stream;
 mod tensor;
 mod tokenizer;
 mod torch;
@@ -20,6 +22,7 @@ pub use gguf_writer::{GgufValue, GgufWriter};
 pub use linear_id::{LinearId, LinearKind, Stack};
 pub use peft::{AdapterConfig, PeftAdapter, PeftLayer};
 pub use safetensors::{NamedTensor, SafetensorsFile, write_safetensors};
+pub use stream::{StreamedTensor, TensorSink, WeightsStream, take_all};
 pub use tensor::{Dtype, TensorSource, TensorView};
 pub use tokenizer::{TextStream, Tokenizer};
 pub use torch::TorchFile;

@@ -15,13 +15,90 @@ const LENGTH_BYTES: usize = 8;
 /// hostile header can ask for.
 const MAX_HEADER_BYTES: u64 = 16 << 20;
 
+/// What a safetensors file says before its tensors.
+#[derive(Debug)]
+pub(super) struct SafetensorsHeader {
+    pub(super) metadata: Metadata,
+    /// Where the tensors' data starts in the file.
+    pub(super) data_start: usize,
+}
+
+impl SafetensorsHeader {
+    /// Reads the header from the start of a file, which need not be whole.
+    ///
+    /// # Errors
+    /// [`FormatError::Truncated`] if the bytes end before the header does,
+    /// [`FormatError::Invalid`] if it is not one.
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, FormatError> {
+        let Some((length, rest)) = bytes.split_first_chunk::<LENGTH_BYTES>() else {
+            return Err(truncated("the header's length", LENGTH_BYTES as u64, bytes.len()));
+        };
+        let header_bytes = u64::from_le_bytes(*length);
+        if header_bytes > MAX_HEADER_BYTES {
+            return Err(invalid(
+                "the header's length",
+                format!("at most {MAX_HEADER_BYTES} bytes"),
+                format!("{header_bytes} (is this a safetensors file?)"),
+            ));
+        }
+        let header_bytes_usize = header_bytes as usize;
+        let Some(header) = rest.get(..header_bytes_usize) else {
+            return Err(truncated("the header", header_bytes, rest.len()));
+        };
+        let metadata: Metadata = serde_json::from_slice(header).map_err(|error| {
+            invalid("the header", "a table of tensors".into(), excerpt(&error.to_string()))
+        })?;
+        Ok(Self { metadata, data_start: LENGTH_BYTES + header_bytes_usize })
+    }
+
+    /// Checks how many bytes follow the header.
+    ///
+    /// # Errors
+    /// [`FormatError::Truncated`] or [`FormatError::Invalid`] if they are not as many as the header
+    /// says.
+    pub(super) fn check_data(&self, found: usize) -> Result<(), FormatError> {
+        let expected = self.metadata.data_len();
+        match found {
+            _ if found < expected => Err(truncated("the tensors' data", expected as u64, found)),
+            _ if found > expected => Err(invalid(
+                "the tensors' data",
+                format!("{expected} bytes, as the header says"),
+                format!("{found} bytes"),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The element type of a tensor.
+///
+/// # Errors
+/// [`FormatError::Unsupported`] with the name of the type.
+pub(super) fn dtype(name: &str, dtype: FileDtype) -> Result<Dtype, FormatError> {
+    match dtype {
+        FileDtype::F32 => Ok(Dtype::F32),
+        FileDtype::F16 => Ok(Dtype::F16),
+        FileDtype::BF16 => Ok(Dtype::BF16),
+        other => Err(FormatError::Unsupported {
+            what: format!("tensor {} of type {other}", excerpt(name)),
+            reason: "weights are read from F32, F16 and BF16; convert the file first".into(),
+        }),
+    }
+}
+
+fn truncated(what: &str, expected: u64, found: usize) -> FormatError {
+    FormatError::Truncated { format: FORMAT, what: what.into(), expected, found: found as u64 }
+}
+
+fn invalid(what: &str, expected: String, found: String) -> FormatError {
+    FormatError::Invalid { format: FORMAT, what: what.into(), expected, found }
+}
+
 /// A parsed `.safetensors` file that owns its bytes.
 #[derive(Debug)]
 pub struct SafetensorsFile {
     bytes: Vec<u8>,
-    /// Where the tensors' data starts in `bytes`.
-    data_start: usize,
-    metadata: Metadata,
+    header: SafetensorsHeader,
 }
 
 impl SafetensorsFile {
@@ -38,49 +115,9 @@ impl SafetensorsFile {
     /// [`FormatError::Truncated`] if the file is shorter than its header says,
     /// [`FormatError::Invalid`] if the header is not one.
     pub fn parse(bytes: Vec<u8>) -> Result<Self, FormatError> {
-        let truncated = |what: &str, expected: u64, found: usize| FormatError::Truncated {
-            format: FORMAT,
-            what: what.into(),
-            expected,
-            found: found as u64,
-        };
-        let invalid = |what: &str, expected: String, found: String| FormatError::Invalid {
-            format: FORMAT,
-            what: what.into(),
-            expected,
-            found,
-        };
-
-        let Some((length, rest)) = bytes.split_first_chunk::<LENGTH_BYTES>() else {
-            return Err(truncated("the header's length", LENGTH_BYTES as u64, bytes.len()));
-        };
-        let header_bytes = u64::from_le_bytes(*length);
-        if header_bytes > MAX_HEADER_BYTES {
-            return Err(invalid(
-                "the header's length",
-                format!("at most {MAX_HEADER_BYTES} bytes"),
-                format!("{header_bytes} (is this a safetensors file?)"),
-            ));
-        }
-        let header_bytes_usize = header_bytes as usize;
-        let Some((header, data)) = rest.split_at_checked(header_bytes_usize) else {
-            return Err(truncated("the header", header_bytes, rest.len()));
-        };
-        let metadata: Metadata = serde_json::from_slice(header).map_err(|error| {
-            invalid("the header", "a table of tensors".into(), excerpt(&error.to_string()))
-        })?;
-        let data_bytes = metadata.data_len();
-        if data_bytes > data.len() {
-            return Err(truncated("the tensors' data", data_bytes as u64, data.len()));
-        }
-        if data_bytes < data.len() {
-            return Err(invalid(
-                "the tensors' data",
-                format!("{data_bytes} bytes, as the header says"),
-                format!("{} bytes", data.len()),
-            ));
-        }
-        Ok(Self { data_start: LENGTH_BYTES + header_bytes_usize, bytes, metadata })
+        let header = SafetensorsHeader::read(&bytes)?;
+        header.check_data(bytes.len() - header.data_start)?;
+        Ok(Self { bytes, header })
     }
 }
 
@@ -130,34 +167,19 @@ pub fn write_safetensors(tensors: &[NamedTensor], half: bool) -> Result<Vec<u8>,
 
 impl TensorSource for SafetensorsFile {
     fn names(&self) -> Vec<String> {
-        self.metadata.offset_keys()
+        self.header.metadata.offset_keys()
     }
 
     fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>, FormatError> {
-        let Some(info) = self.metadata.info(name) else { return Ok(None) };
-        let dtype = match info.dtype {
-            FileDtype::F32 => Dtype::F32,
-            FileDtype::F16 => Dtype::F16,
-            FileDtype::BF16 => Dtype::BF16,
-            other => {
-                return Err(FormatError::Unsupported {
-                    what: format!("tensor {} of type {other}", excerpt(name)),
-                    reason: "weights are read from F32, F16 and BF16; convert the file first"
-                        .into(),
-                });
-            }
-        };
+        let Some(info) = self.header.metadata.info(name) else { return Ok(None) };
+        let dtype = dtype(name, info.dtype)?;
         let (start, end) = info.data_offsets;
         // `Metadata` checks on reading that every range lies in order within `data_len`, and `parse`
         // that `data_len` is what follows the header.
-        let bytes = self.bytes[self.data_start..].get(start..end).ok_or_else(|| {
-            FormatError::Truncated {
-                format: FORMAT,
-                what: excerpt(name),
-                expected: end as u64,
-                found: (self.bytes.len() - self.data_start) as u64,
-            }
-        })?;
+        let data = &self.bytes[self.header.data_start..];
+        let bytes = data
+            .get(start..end)
+            .ok_or_else(|| truncated(&excerpt(name), end as u64, data.len()))?;
         Ok(Some(TensorView { name: name.into(), dtype, shape: info.shape.clone(), bytes }))
     }
 }

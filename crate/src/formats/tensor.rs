@@ -2,12 +2,7 @@
 
 use half::{bf16, f16};
 
-use super::FormatError;
-
-/// Values in one block of GGUF's Q8_0: an `f16` scale followed by this many `i8`.
-const Q8_0_BLOCK: usize = 32;
-/// Bytes of one block of GGUF's Q8_0.
-const Q8_0_BLOCK_BYTES: usize = 2 + Q8_0_BLOCK;
+use super::{FormatError, blocks};
 
 /// Element types that the readers understand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,21 +14,69 @@ pub enum Dtype {
     F16,
     /// The upper half of single precision.
     BF16,
+    /// GGUF's blocks of 32 values in 4 bits with one `f16` scale.
+    Q4_0,
+    /// As [`Dtype::Q4_0`], with an `f16` minimum.
+    Q4_1,
+    /// GGUF's blocks of 32 values in 5 bits with one `f16` scale.
+    Q5_0,
+    /// As [`Dtype::Q5_0`], with an `f16` minimum.
+    Q5_1,
     /// GGUF's blocks of 32 signed bytes with one `f16` scale.
     Q8_0,
+    /// GGUF's blocks of 256 values in 4 bits, with 6-bit scales and minima for every 32.
+    Q4_K,
+    /// GGUF's blocks of 256 values in 5 bits, with 6-bit scales and minima for every 32.
+    Q5_K,
+    /// GGUF's blocks of 256 values in 6 bits, with 8-bit scales for every 16.
+    Q6_K,
 }
 
 impl Dtype {
+    /// Values that are stored together, and the bytes that they take.
+    pub fn block(self) -> (usize, usize) {
+        match self {
+            Dtype::F32 => (1, 4),
+            Dtype::F16 | Dtype::BF16 => (1, 2),
+            Dtype::Q4_0 => (blocks::BLOCK, blocks::Q4_0_BYTES),
+            Dtype::Q4_1 => (blocks::BLOCK, blocks::Q4_1_BYTES),
+            Dtype::Q5_0 => (blocks::BLOCK, blocks::Q5_0_BYTES),
+            Dtype::Q5_1 => (blocks::BLOCK, blocks::Q5_1_BYTES),
+            Dtype::Q8_0 => (blocks::BLOCK, blocks::Q8_0_BYTES),
+            Dtype::Q4_K => (blocks::SUPER_BLOCK, blocks::Q4_K_BYTES),
+            Dtype::Q5_K => (blocks::SUPER_BLOCK, blocks::Q5_K_BYTES),
+            Dtype::Q6_K => (blocks::SUPER_BLOCK, blocks::Q6_K_BYTES),
+        }
+    }
+
     /// Bytes that `elements` values take, or `None` if the count does not fill whole blocks or the
     /// size overflows.
     pub fn bytes_for(self, elements: usize) -> Option<usize> {
-        match self {
-            Dtype::F32 => elements.checked_mul(4),
-            Dtype::F16 | Dtype::BF16 => elements.checked_mul(2),
-            Dtype::Q8_0 if elements.is_multiple_of(Q8_0_BLOCK) => {
-                (elements / Q8_0_BLOCK).checked_mul(Q8_0_BLOCK_BYTES)
+        let (block, bytes) = self.block();
+        if elements.is_multiple_of(block) { (elements / block).checked_mul(bytes) } else { None }
+    }
+
+    /// Appends the values of whole blocks to `out`; bytes of a block begun are left out.
+    pub(super) fn decode(self, bytes: &[u8], out: &mut Vec<f32>) {
+        let decode_block = match self {
+            Dtype::F32 => return out.extend(chunks(bytes).map(f32::from_le_bytes)),
+            Dtype::F16 => {
+                return out.extend(chunks(bytes).map(|b| f16::from_le_bytes(b).to_f32()));
             }
-            Dtype::Q8_0 => None,
+            Dtype::BF16 => {
+                return out.extend(chunks(bytes).map(|b| bf16::from_le_bytes(b).to_f32()));
+            }
+            Dtype::Q4_0 => blocks::q4_0,
+            Dtype::Q4_1 => blocks::q4_1,
+            Dtype::Q5_0 => blocks::q5_0,
+            Dtype::Q5_1 => blocks::q5_1,
+            Dtype::Q8_0 => blocks::q8_0,
+            Dtype::Q4_K => blocks::q4_k,
+            Dtype::Q5_K => blocks::q5_k,
+            Dtype::Q6_K => blocks::q6_k,
+        };
+        for block in bytes.chunks_exact(self.block().1) {
+            decode_block(block, out);
         }
     }
 }
@@ -73,27 +116,22 @@ impl TensorView<'_> {
                 found: self.bytes.len() as u64,
             });
         }
-        let values: Vec<f32> = match self.dtype {
-            Dtype::F32 => chunks(self.bytes).map(f32::from_le_bytes).collect(),
-            Dtype::F16 => chunks(self.bytes).map(|b| f16::from_le_bytes(b).to_f32()).collect(),
-            Dtype::BF16 => chunks(self.bytes).map(|b| bf16::from_le_bytes(b).to_f32()).collect(),
-            Dtype::Q8_0 => self
-                .bytes
-                .chunks_exact(Q8_0_BLOCK_BYTES)
-                .flat_map(|block| {
-                    let scale = f16::from_le_bytes([block[0], block[1]]).to_f32();
-                    block[2..].iter().map(move |&q| scale * f32::from(q as i8))
-                })
-                .collect(),
-        };
-        match values.iter().position(|value| !value.is_finite()) {
-            None => Ok(values),
-            Some(index) => Err(FormatError::NotFinite {
-                name: self.name.clone(),
-                index,
-                value: values[index].to_string(),
-            }),
-        }
+        let mut values = Vec::with_capacity(elements);
+        self.dtype.decode(self.bytes, &mut values);
+        check_finite(&self.name, &values)?;
+        Ok(values)
+    }
+}
+
+/// Refuses a tensor that holds anything but finite numbers.
+pub(super) fn check_finite(name: &str, values: &[f32]) -> Result<(), FormatError> {
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(index) => Err(FormatError::NotFinite {
+            name: name.into(),
+            index,
+            value: values[index].to_string(),
+        }),
     }
 }
 

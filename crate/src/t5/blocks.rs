@@ -1,9 +1,10 @@
 //! The layers of one block: weights, and their application to a ragged batch.
 
-use super::linear::{Activations, Context, Linear, read_tensor};
+use super::builder::norm_name;
+use super::linear::{Activations, Context, Linear};
 use super::position::PositionBias;
-use super::{FeedForward, ModelError, Precision, T5Config};
-use crate::formats::{LinearId, LinearKind, Stack, TensorSource};
+use super::{ModelBuilder, ModelError, T5Config};
+use crate::formats::{LinearId, LinearKind, Stack};
 use crate::kernels::cpu::{HeadCache, Operand, Query, Store, attend, gated_gelu, relu, rms_norm};
 use crate::kernels::parallel::{Grid, for_each_tile};
 
@@ -42,56 +43,38 @@ pub(super) struct Block {
     pub(super) feed_forward: FeedForwardLayer,
 }
 
-fn load_linear(
-    config: &T5Config,
-    source: &dyn TensorSource,
-    precision: Precision,
-    id: LinearId,
-) -> Result<Linear, ModelError> {
-    let shape = config.linear_shape(id).expect("only layers that the configuration has are loaded");
-    Linear::load(source, &format!("{id}.weight"), shape, precision)
-}
-
 impl Block {
-    pub(super) fn load(
-        config: &T5Config,
-        source: &dyn TensorSource,
-        precision: Precision,
+    /// Takes a block's tensors out of `from`.
+    pub(super) fn take(
+        from: &mut ModelBuilder,
+        gated: bool,
         stack: Stack,
         block: usize,
     ) -> Result<Self, ModelError> {
-        let name = match stack {
-            Stack::Encoder => "encoder",
-            Stack::Decoder => "decoder",
-        };
-        let norm = |layer: usize| {
-            let name = format!("{name}.block.{block}.layer.{layer}.layer_norm.weight");
-            read_tensor(source, &name, &[config.d_model])
-        };
-        let linear = |kind| load_linear(config, source, precision, LinearId { stack, block, kind });
-        let attention = |layer: usize, kinds: [LinearKind; 4]| {
+        use LinearKind::*;
+        let attention = |from: &mut ModelBuilder, layer: usize, kinds: [LinearKind; 4]| {
+            let ids = kinds.map(|kind| LinearId { stack, block, kind });
             Ok::<_, ModelError>(Attention {
-                norm: norm(layer)?,
-                q: linear(kinds[0])?,
-                k: linear(kinds[1])?,
-                v: linear(kinds[2])?,
-                o: linear(kinds[3])?,
-                ids: kinds.map(|kind| LinearId { stack, block, kind }),
+                norm: from.vector(&norm_name(stack, block, layer))?,
+                q: from.layer(ids[0])?,
+                k: from.layer(ids[1])?,
+                v: from.layer(ids[2])?,
+                o: from.layer(ids[3])?,
+                ids,
             })
         };
-        use LinearKind::*;
-        let gated = config.feed_forward == FeedForward::GatedGelu;
         let is_decoder = stack == Stack::Decoder;
+        let id = |kind| LinearId { stack, block, kind };
         Ok(Self {
-            attention: attention(0, [SelfQ, SelfK, SelfV, SelfO])?,
+            attention: attention(from, 0, [SelfQ, SelfK, SelfV, SelfO])?,
             cross: is_decoder
-                .then(|| attention(1, [CrossQ, CrossK, CrossV, CrossO]))
+                .then(|| attention(from, 1, [CrossQ, CrossK, CrossV, CrossO]))
                 .transpose()?,
             feed_forward: FeedForwardLayer {
-                norm: norm(if is_decoder { 2 } else { 1 })?,
-                wi: linear(if gated { Wi0 } else { Wi })?,
-                gate: gated.then(|| linear(Wi1)).transpose()?,
-                wo: linear(Wo)?,
+                norm: from.vector(&norm_name(stack, block, if is_decoder { 2 } else { 1 }))?,
+                wi: from.layer(id(if gated { Wi0 } else { Wi }))?,
+                gate: gated.then(|| from.layer(id(Wi1))).transpose()?,
+                wo: from.layer(id(Wo))?,
                 stack,
                 block,
             },

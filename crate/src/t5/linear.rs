@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{ModelError, Precision};
-use crate::formats::{LinearId, TensorSource};
+use super::Precision;
+use crate::formats::LinearId;
 use crate::kernels::cpu::{Isa, Operand, PackedF32, Store, product, scale_columns};
 
 /// A weight matrix `[d_out, d_in]`, packed for its precision.
@@ -20,15 +20,6 @@ impl Linear {
         }
     }
 
-    pub(super) fn load(
-        source: &dyn TensorSource,
-        name: &str,
-        shape: [usize; 2],
-        precision: Precision,
-    ) -> Result<Self, ModelError> {
-        Ok(Self::new(&read_tensor(source, name, &shape)?, shape, precision))
-    }
-
     pub(super) fn d_out(&self) -> usize {
         match self {
             Linear::F32(packed) => packed.columns(),
@@ -40,24 +31,6 @@ impl Linear {
             Linear::F32(packed) => packed.bytes(),
         }
     }
-}
-
-/// Reads a tensor of the shape that the configuration asks for.
-pub(super) fn read_tensor(
-    source: &dyn TensorSource,
-    name: &str,
-    shape: &[usize],
-) -> Result<Vec<f32>, ModelError> {
-    let tensor =
-        source.tensor(name)?.ok_or_else(|| ModelError::MissingTensor { name: name.to_owned() })?;
-    if tensor.shape != shape {
-        return Err(ModelError::TensorShape {
-            name: name.to_owned(),
-            expected: shape.to_vec(),
-            found: tensor.shape,
-        });
-    }
-    Ok(tensor.to_f32()?)
 }
 
 /// Rows of activations that linear layers are applied to, in the form that their precision needs.

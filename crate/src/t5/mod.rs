@@ -4,6 +4,7 @@
 //! nothing is padded. An example's result has the same bits whatever else is in its batch.
 
 mod blocks;
+mod builder;
 mod config;
 mod error;
 mod greedy;
@@ -14,6 +15,7 @@ pub mod measured;
 mod model;
 mod position;
 
+pub use builder::ModelBuilder;
 pub use config::{FeedForward, T5Config};
 pub use error::{Control, ModelError};
 pub use greedy::GreedyDecoder;

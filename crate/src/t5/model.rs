@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::blocks::{Attention, Block, Cache, normed};
-use super::linear::{Activations, Context, Linear, read_tensor};
+use super::linear::{Activations, Context, Linear};
 use super::position::PositionBias;
-use super::{Control, GreedyDecoder, MAX_TOKENS, ModelError, SidePaths, T5Config};
-use crate::formats::{Stack, TensorSource};
+use super::{Control, GreedyDecoder, MAX_TOKENS, ModelBuilder, ModelError, SidePaths, T5Config};
+use crate::formats::{Stack, TensorSource, take_all};
 use crate::kernels::cpu::{Isa, Store, exponentials, largest, ln};
 use crate::kernels::parallel::{Grid, for_each_tile};
 
@@ -68,33 +68,6 @@ pub(super) struct StackWeights {
     pub(super) final_norm: Vec<f32>,
 }
 
-impl StackWeights {
-    fn load(
-        config: &T5Config,
-        source: &dyn TensorSource,
-        precision: Precision,
-        stack: Stack,
-    ) -> Result<Self, ModelError> {
-        let name = match stack {
-            Stack::Encoder => "encoder",
-            Stack::Decoder => "decoder",
-        };
-        let bias = format!("{name}.block.0.layer.0.SelfAttention.relative_attention_bias.weight");
-        let buckets = config.relative_attention_num_buckets;
-        Ok(Self {
-            blocks: (0..config.blocks(stack))
-                .map(|block| Block::load(config, source, precision, stack, block))
-                .collect::<Result<_, _>>()?,
-            relative_attention_bias: read_tensor(source, &bias, &[buckets, config.num_heads])?,
-            final_norm: read_tensor(
-                source,
-                &format!("{name}.final_layer_norm.weight"),
-                &[config.d_model],
-            )?,
-        })
-    }
-}
-
 /// A T5 model: configuration and weights, which nothing changes after they are loaded.
 #[derive(Debug, Clone)]
 pub struct T5Model {
@@ -118,25 +91,20 @@ impl T5Model {
         source: &dyn TensorSource,
         precision: Precision,
     ) -> Result<Self, ModelError> {
-        let shape = [config.vocab_size, config.d_model];
-        // Some exports keep only one of the two names of the shared embedding.
-        let shared = ["shared.weight", "encoder.embed_tokens.weight"];
-        let found = source.tensor(shared[0])?.is_some();
-        let embedding = read_tensor(source, shared[usize::from(!found)], &shape)?;
-        let lm_head = if config.tie_word_embeddings {
-            Linear::new(&embedding, shape, precision)
-        } else {
-            Linear::load(source, "lm_head.weight", shape, precision)?
-        };
-        Ok(Self {
-            encoder: StackWeights::load(&config, source, precision, Stack::Encoder)?,
-            decoder: StackWeights::load(&config, source, precision, Stack::Decoder)?,
-            embedding,
-            lm_head,
-            precision,
-            isa: Isa::fastest(),
-            config,
-        })
+        let mut builder = ModelBuilder::new(config, precision);
+        take_all(source, &mut builder)?;
+        builder.finish()
+    }
+
+    pub(super) fn new(
+        config: T5Config,
+        precision: Precision,
+        embedding: Vec<f32>,
+        encoder: StackWeights,
+        decoder: StackWeights,
+        lm_head: Linear,
+    ) -> Self {
+        Self { config, precision, isa: Isa::fastest(), embedding, encoder, decoder, lm_head }
     }
 
     /// The model's sizes.

@@ -1,4 +1,4 @@
-//! T5's tokenizer, read from `tokenizer.json`.
+//! T5's tokenizer, read from `tokenizer.json` or from SentencePiece's `spiece.model`.
 //!
 //! The Unigram model, the SentencePiece normaliser and the metaspace rules are those of Hugging
 //! Face's `tokenizers`. The file is read here rather than by `Tokenizer::from_bytes`, for two
@@ -8,6 +8,7 @@
 
 mod added;
 mod charsmap;
+mod sentencepiece;
 
 use std::collections::BTreeMap;
 
@@ -107,6 +108,29 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
+    /// Reads a `tokenizer.json` or a `spiece.model`, told apart by their content.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::from_json`] and [`Tokenizer::from_sentencepiece`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, FormatError> {
+        match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            Some(b'{') => Self::from_json(bytes),
+            _ => Self::from_sentencepiece(bytes),
+        }
+    }
+
+    /// Reads a `spiece.model` of the T5 family, with the 100 sentinel tokens that T5 adds to it.
+    ///
+    /// # Errors
+    /// [`FormatError::Truncated`] or [`FormatError::Invalid`] if the file contradicts itself or
+    /// exceeds a limit, [`FormatError::Unsupported`] if it holds another kind of model.
+    pub fn from_sentencepiece(bytes: &[u8]) -> Result<Self, FormatError> {
+        if bytes.len() > MAX_FILE_BYTES {
+            return Err(too_many("its length", MAX_FILE_BYTES, bytes.len(), "bytes"));
+        }
+        Self::from_parts(sentencepiece::read(bytes)?)
+    }
+
     /// Reads a `tokenizer.json` of the T5 family.
     ///
     /// # Errors
@@ -121,7 +145,10 @@ impl Tokenizer {
         if kind.model.kind.as_deref().is_some_and(|kind| kind != "Unigram") {
             return Err(unsupported("model", &kind.model.kind.into(), "T5's is a Unigram"));
         }
-        let file: File = serde_json::from_slice(bytes).map_err(not_json)?;
+        Self::from_parts(serde_json::from_slice(bytes).map_err(not_json)?)
+    }
+
+    fn from_parts(file: File) -> Result<Self, FormatError> {
         let model = read_model(file.model)?;
         let (split_whitespace, mark) = read_pre_tokenizer(&file.pre_tokenizer)?;
         let mut tokenizer = Self {
@@ -589,6 +616,98 @@ mod tests {
         let tokenizer = Tokenizer::from_json(&file).unwrap();
         assert_eq!(tokenizer.vocabulary_size(), 32100);
         check(&tokenizer, &fixture("t5_cases"));
+    }
+
+    /// Lines of many scripts, spaces and tokens, the same in every run.
+    fn mixed_lines(count: usize) -> Vec<String> {
+        let words = [
+            "the",
+            "House",
+            " is",
+            "wonderful",
+            "Straße",
+            "café",
+            "cafe\u{301}",
+            "билет",
+            "日本語",
+            "한국어",
+            "नमस्ते",
+            "مرحبا",
+            "😀",
+            "👩\u{200d}👧",
+            "ﬁ",
+            "½",
+            "10,000.00",
+            "</s>",
+            "<extra_id_7>",
+            "<unk>",
+            "▁",
+            "  ",
+            "\u{a0}",
+            "\t",
+            "\u{3000}",
+            "\u{200b}",
+            "!?",
+            "x",
+            "Ⅷ",
+            "ſ",
+            "\u{feff}",
+        ];
+        let mut state = 1u64;
+        let mut random = move |below: usize| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % below
+        };
+        let line = |_| {
+            let mut line = String::new();
+            for _ in 0..1 + random(12) {
+                match random(4) {
+                    0 => line.extend(char::from_u32(random(0x3000) as u32)),
+                    1 => line.push(' '),
+                    _ => line.push_str(words[random(words.len())]),
+                }
+            }
+            line
+        };
+        (0..count).map(line).collect()
+    }
+
+    #[test]
+    fn spiece_model_and_tokenizer_json_of_t5_agree_on_10000_mixed_lines() {
+        const FOLDER: &str = "../shared/data/tokenizer";
+        let [Some(json), Some(spiece)] =
+            ["tokenizer.json", "spiece.model"].map(|name| read(&format!("{FOLDER}/{name}")))
+        else {
+            println!("skipped: T5's own tokenizer.json and spiece.model are not at {FOLDER}");
+            return;
+        };
+        let (json, spiece) = (Tokenizer::parse(&json).unwrap(), Tokenizer::parse(&spiece).unwrap());
+        assert_eq!(spiece.vocabulary_size(), json.vocabulary_size());
+        assert_eq!(spiece.end(), json.end());
+        let mut tokens = 0;
+        for line in mixed_lines(10_000) {
+            let ids = json.encode(&line).unwrap();
+            assert_eq!(spiece.encode(&line).unwrap(), ids, "{line:?}");
+            assert_eq!(spiece.decode(&ids), json.decode(&ids), "{ids:?}");
+            tokens += ids.len();
+        }
+        assert!(tokens > 50_000);
+    }
+
+    #[test]
+    fn a_small_spiece_model_agrees_with_transformers() {
+        let bytes =
+            read("tests/formats/tokenizer/spiece.model").expect("the fixture is in the tree");
+        let tokenizer = Tokenizer::parse(&bytes).unwrap();
+        check(&tokenizer, &fixture("spiece_cases"));
+        for length in 0..bytes.len() {
+            // A cut between two fields leaves a valid message; no cut may panic.
+            let _ = Tokenizer::from_sentencepiece(&bytes[..length]);
+        }
+        assert!(Tokenizer::from_sentencepiece(&bytes[..bytes.len() / 2]).is_err());
+        assert!(Tokenizer::from_sentencepiece(b"\xff\xff\xff").is_err());
     }
 
     /// The smallest fixture with one value replaced.

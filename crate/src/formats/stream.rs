@@ -1,0 +1,297 @@
+//! Reading a file of weights while its bytes arrive: the header first, then one tensor after the
+//! other in the file's order, converted as it comes. Only the tensor in progress is held, so a file
+//! of gigabytes needs no more memory than its largest tensor.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use super::gguf::GgufHeader;
+use super::safetensors::{SafetensorsHeader, dtype};
+use super::tensor::check_finite;
+use super::{Dtype, FormatError, GgufFile, TensorSource, TorchFile, excerpt};
+
+const FORMAT: &str = "weights";
+/// The longest header that is waited for; multilingual T5's GGUF, which holds its vocabulary, takes
+/// 10 MB.
+const MAX_HEADER_BYTES: usize = 64 << 20;
+/// Bytes by which the format is told.
+const MAGIC_BYTES: usize = 16;
+
+/// A tensor that arrived whole.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StreamedTensor {
+    /// Hugging Face's name of the tensor.
+    pub name: String,
+    /// Dimensions in PyTorch's order.
+    pub shape: Vec<usize>,
+    /// Row-major contents, all finite.
+    pub values: Vec<f32>,
+}
+
+/// What takes the tensors of a [`WeightsStream`].
+pub trait TensorSink {
+    /// Its error.
+    type Error: From<FormatError>;
+
+    /// Whether a tensor is wanted; the others are skipped, and never held.
+    ///
+    /// # Errors
+    /// If a tensor of that name should have another shape.
+    fn wants(&self, name: &str, shape: &[usize]) -> Result<bool, Self::Error>;
+
+    /// Takes a tensor that was wanted.
+    ///
+    /// # Errors
+    /// If it cannot be used.
+    fn take(&mut self, tensor: StreamedTensor) -> Result<(), Self::Error>;
+}
+
+/// Where a tensor lies in the file that arrives.
+#[derive(Debug)]
+struct Place {
+    name: String,
+    shape: Vec<usize>,
+    dtype: Result<Dtype, FormatError>,
+    range: Range<u64>,
+}
+
+/// The tensor whose bytes are arriving.
+#[derive(Debug)]
+struct Arriving {
+    place: Place,
+    dtype: Dtype,
+    values: Vec<f32>,
+    /// The start of a block of values whose rest has not come.
+    begun: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The bytes so far, which are no whole header yet, and the length from which it is tried again.
+    Header { bytes: Vec<u8>, next_try: usize },
+    /// Between or within tensors.
+    Tensors { places: VecDeque<Place>, arriving: Option<Arriving> },
+    /// A PyTorch file, whose table comes at its end.
+    Whole(Vec<u8>),
+}
+
+/// A file of weights that arrives in pieces: safetensors, GGUF, or a PyTorch file, which has to be
+/// held whole because its table comes last.
+#[derive(Debug)]
+pub struct WeightsStream {
+    state: State,
+    /// Bytes taken.
+    position: u64,
+    /// What a safetensors file's length is checked against.
+    safetensors: Option<SafetensorsHeader>,
+    /// Where the last tensor ends.
+    end: u64,
+}
+
+impl Default for WeightsStream {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl WeightsStream {
+    /// A file of which nothing has arrived.
+    pub fn new() -> Self {
+        let state = State::Header { bytes: Vec::new(), next_try: MAGIC_BYTES };
+        Self { state, position: 0, safetensors: None, end: 0 }
+    }
+
+    /// Takes the next bytes of the file and hands the tensors that they complete to `sink`.
+    ///
+    /// # Errors
+    /// A [`FormatError`] if the file is not valid or holds a wanted tensor of a type that is not
+    /// read, and the errors of `sink`. Nothing more can be taken then.
+    pub fn push<S: TensorSink>(&mut self, bytes: &[u8], sink: &mut S) -> Result<(), S::Error> {
+        match &mut self.state {
+            State::Whole(whole) => {
+                whole.extend_from_slice(bytes);
+                return Ok(());
+            }
+            State::Tensors { .. } => return self.take(bytes, sink),
+            State::Header { bytes: held, next_try } => {
+                held.extend_from_slice(bytes);
+                if held.len() < *next_try {
+                    return Ok(());
+                }
+            }
+        }
+        self.read_header(sink, false)
+    }
+
+    /// Ends the file.
+    ///
+    /// # Errors
+    /// [`FormatError::Truncated`] if the file should be longer, and as [`WeightsStream::push`].
+    pub fn finish<S: TensorSink>(mut self, sink: &mut S) -> Result<(), S::Error> {
+        if let State::Header { .. } = self.state {
+            self.read_header(sink, true)?;
+        }
+        if let State::Whole(bytes) = self.state {
+            return take_all(&TorchFile::parse(bytes)?, sink);
+        }
+        if let Some(header) = &self.safetensors {
+            header.check_data((self.position as usize).saturating_sub(header.data_start))?;
+        }
+        if self.position < self.end {
+            return Err(FormatError::Truncated {
+                format: FORMAT,
+                what: "its tensors' data".into(),
+                expected: self.end,
+                found: self.position,
+            }
+            .into());
+        }
+        Ok(())
+    }
+
+    /// Tries to read the header from the bytes held, and goes on with those behind it.
+    fn read_header<S: TensorSink>(&mut self, sink: &mut S, ended: bool) -> Result<(), S::Error> {
+        let State::Header { bytes, next_try } = &mut self.state else { return Ok(()) };
+        if TorchFile::recognises(bytes) {
+            self.state = State::Whole(std::mem::take(bytes));
+            return Ok(());
+        }
+        let read = if GgufFile::recognises(bytes) {
+            GgufHeader::read(bytes).map(gguf_places)
+        } else {
+            SafetensorsHeader::read(bytes).map(|header| {
+                let places = safetensors_places(&header);
+                self.safetensors = Some(header);
+                places
+            })
+        };
+        let mut places = match read {
+            Err(FormatError::Truncated { .. }) if !ended && bytes.len() < MAX_HEADER_BYTES => {
+                // Doubling keeps the time of reading again and again in proportion.
+                *next_try = bytes.len() * 2;
+                return Ok(());
+            }
+            read => read?,
+        };
+        places.sort_by_key(|place| (place.range.start, place.range.end));
+        self.end = places.iter().map(|place| place.range.end).max().unwrap_or(0);
+        let held = std::mem::take(bytes);
+        self.state = State::Tensors { places: places.into(), arriving: None };
+        // Tensors that are not wanted may overlap or come without end: only their places are skipped.
+        self.take(&held, sink)
+    }
+
+    /// Takes bytes of the file from `position` on.
+    fn take<S: TensorSink>(&mut self, mut bytes: &[u8], sink: &mut S) -> Result<(), S::Error> {
+        let State::Tensors { places, arriving } = &mut self.state else { return Ok(()) };
+        loop {
+            if let Some(tensor) = arriving {
+                let left = tensor.place.range.end - self.position;
+                let count = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+                let (now, later) = bytes.split_at(count);
+                tensor.push(now);
+                self.position += count as u64;
+                bytes = later;
+                if self.position < tensor.place.range.end {
+                    return Ok(());
+                }
+                let Some(Arriving { place, values, .. }) = arriving.take() else { return Ok(()) };
+                check_finite(&place.name, &values)?;
+                sink.take(StreamedTensor { name: place.name, shape: place.shape, values })?;
+                continue;
+            }
+            let Some(place) = places.front() else {
+                self.position += bytes.len() as u64;
+                return Ok(());
+            };
+            if !sink.wants(&place.name, &place.shape)? {
+                places.pop_front();
+                continue;
+            }
+            if place.range.start > self.position {
+                let gap = place.range.start - self.position;
+                let count = usize::try_from(gap).unwrap_or(usize::MAX).min(bytes.len());
+                bytes = &bytes[count..];
+                self.position += count as u64;
+                if place.range.start > self.position {
+                    return Ok(());
+                }
+            }
+            let Some(place) = places.pop_front() else { return Ok(()) };
+            let dtype = place.dtype.clone()?;
+            if place.range.start < self.position {
+                return Err(FormatError::Invalid {
+                    format: FORMAT,
+                    what: format!("tensor {}", excerpt(&place.name)),
+                    expected: "behind the tensor before it".into(),
+                    found: "one that overlaps it".into(),
+                }
+                .into());
+            }
+            // `wants` has compared the shape with one that fits in memory.
+            let elements = place.shape.iter().product();
+            let values = Vec::with_capacity(elements);
+            *arriving = Some(Arriving { place, dtype, values, begun: Vec::new() });
+        }
+    }
+}
+
+impl Arriving {
+    fn push(&mut self, mut bytes: &[u8]) {
+        let (_, block) = self.dtype.block();
+        if !self.begun.is_empty() {
+            let count = (block - self.begun.len()).min(bytes.len());
+            self.begun.extend_from_slice(&bytes[..count]);
+            bytes = &bytes[count..];
+            if self.begun.len() < block {
+                return;
+            }
+            self.dtype.decode(&self.begun, &mut self.values);
+            self.begun.clear();
+        }
+        let whole = bytes.len() - bytes.len() % block;
+        self.dtype.decode(&bytes[..whole], &mut self.values);
+        self.begun.extend_from_slice(&bytes[whole..]);
+    }
+}
+
+fn gguf_places(header: GgufHeader) -> Vec<Place> {
+    let place = |(name, entry): (String, super::gguf::Entry)| Place {
+        dtype: entry.dtype(&name),
+        shape: entry.shape,
+        range: entry.range,
+        name,
+    };
+    header.entries.into_iter().map(place).collect()
+}
+
+fn safetensors_places(header: &SafetensorsHeader) -> Vec<Place> {
+    let place = |(name, info): (String, &safetensors::tensor::TensorInfo)| {
+        let at = |offset: usize| (header.data_start as u64).saturating_add(offset as u64);
+        Place {
+            dtype: dtype(&name, info.dtype),
+            shape: info.shape.clone(),
+            range: at(info.data_offsets.0)..at(info.data_offsets.1),
+            name,
+        }
+    };
+    header.metadata.tensors().into_iter().map(place).collect()
+}
+
+/// Hands every wanted tensor of a file that is there whole to `sink`.
+///
+/// # Errors
+/// As [`WeightsStream::push`].
+pub fn take_all<S: TensorSink>(source: &dyn TensorSource, sink: &mut S) -> Result<(), S::Error> {
+    for name in source.names() {
+        let Some(view) = source.tensor(&name)? else { continue };
+        if sink.wants(&view.name, &view.shape)? {
+            let values = view.to_f32()?;
+            sink.take(StreamedTensor { name: view.name, shape: view.shape, values })?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,219 @@
+//! Reading `spiece.model`, the file that T5 was trained with, into what Hugging Face's conversion
+//! makes of it (`T5Converter` of transformers): the same `tokenizer.json`, without its text.
+//!
+//! Format: <https://github.com/google/sentencepiece/blob/master/src/sentencepiece_model.proto>, of
+//! which only the pieces, the kind of model and the character map are read.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::super::bytes::ByteReader;
+use super::super::{FormatError, excerpt};
+use super::{File, FileAddedToken, FileModel, MAX_TOKENS};
+
+const FORMAT: &str = "spiece.model";
+/// Sentinel tokens that T5's tokenizer adds behind the pieces, `<extra_id_99>` first.
+const EXTRA_IDS: usize = 100;
+/// The mark that stands for a space.
+const SPACE: &str = "▁";
+
+/// Field numbers of the messages read.
+mod field {
+    pub const PIECES: u64 = 1;
+    pub const TRAINER: u64 = 2;
+    pub const NORMALIZER: u64 = 3;
+
+    pub const PIECE_TEXT: u64 = 1;
+    pub const PIECE_SCORE: u64 = 2;
+    pub const PIECE_KIND: u64 = 3;
+
+    pub const TRAINER_MODEL: u64 = 3;
+    pub const NORMALIZER_CHARSMAP: u64 = 2;
+}
+
+/// `SentencePiece.Type` of the piece that stands for what is not in the vocabulary.
+const UNKNOWN: u64 = 2;
+/// `TrainerSpec.ModelType` of a Unigram model, also where none is given.
+const UNIGRAM: u64 = 1;
+/// What T5's tokenizer treats as special, in the order of its ids.
+const SPECIAL: [&str; 3] = ["<pad>", "</s>", "<unk>"];
+
+/// One field of a message.
+enum Field<'b> {
+    Varint(u64),
+    Fixed32(u32),
+    Fixed64,
+    Bytes(&'b [u8]),
+}
+
+/// Reads a message's next field, or `None` at its end.
+fn next<'b>(
+    reader: &mut ByteReader<'b>,
+    end: usize,
+) -> Result<Option<(u64, Field<'b>)>, FormatError> {
+    const WHAT: &str = "a field";
+    if reader.position() >= end {
+        return Ok(None);
+    }
+    let key = varint(reader)?;
+    let value = match key & 7 {
+        0 => Field::Varint(varint(reader)?),
+        1 => {
+            reader.u64(WHAT)?;
+            Field::Fixed64
+        }
+        2 => {
+            let length = varint(reader)?;
+            Field::Bytes(reader.take(length, WHAT)?)
+        }
+        5 => Field::Fixed32(reader.u32(WHAT)?),
+        kind => return Err(wrong("the wire type of a field", "0, 1, 2 or 5", kind)),
+    };
+    Ok(Some((key >> 3, value)))
+}
+
+fn varint(reader: &mut ByteReader<'_>) -> Result<u64, FormatError> {
+    let mut value = 0u64;
+    for shift in (0..64).step_by(7) {
+        let byte = reader.u8("a number")?;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Ok(value);
+        }
+    }
+    Err(wrong("a number", "at most 10 bytes", "a longer one"))
+}
+
+fn wrong(what: &str, expected: &str, found: impl ToString) -> FormatError {
+    FormatError::Invalid {
+        format: FORMAT,
+        what: what.into(),
+        expected: expected.into(),
+        found: excerpt(&found.to_string()),
+    }
+}
+
+/// Reads the file into the parts of a `tokenizer.json`.
+///
+/// # Errors
+/// [`FormatError::Truncated`] or [`FormatError::Invalid`] if it is no SentencePiece model,
+/// [`FormatError::Unsupported`] if it is no Unigram model.
+pub(super) fn read(bytes: &[u8]) -> Result<File, FormatError> {
+    let mut vocab = Vec::new();
+    let mut unk_id = None;
+    let mut charsmap = Vec::new();
+    let mut reader = ByteReader::new(FORMAT, bytes);
+    while let Some((number, value)) = next(&mut reader, bytes.len())? {
+        match (number, value) {
+            (field::PIECES, Field::Bytes(piece)) => {
+                let (text, score, kind) = read_piece(piece)?;
+                if kind == UNKNOWN {
+                    unk_id = Some(vocab.len());
+                }
+                vocab.push((text, score));
+                if vocab.len() + EXTRA_IDS > MAX_TOKENS {
+                    let limit = format!("at most {}", MAX_TOKENS - EXTRA_IDS);
+                    return Err(wrong("the number of its pieces", &limit, "more"));
+                }
+            }
+            (field::TRAINER, Field::Bytes(trainer)) => check_trainer(trainer)?,
+            (field::NORMALIZER, Field::Bytes(normalizer)) => charsmap = read_charsmap(normalizer)?,
+            _ => {}
+        }
+    }
+    let special = |id: usize, content: &str| FileAddedToken {
+        id: id as u32,
+        content: content.to_owned(),
+        single_word: false,
+        lstrip: false,
+        rstrip: false,
+        normalized: false,
+        special: true,
+    };
+    let mut added_tokens = Vec::new();
+    for name in SPECIAL {
+        let id = vocab.iter().position(|(piece, _): &(String, f64)| piece == name);
+        let id = id.ok_or_else(|| wrong("its pieces", &format!("{name} among them"), "none"))?;
+        added_tokens.push(special(id, name));
+    }
+    let end = added_tokens[1].id;
+    for extra in (0..EXTRA_IDS).rev() {
+        let name = format!("<extra_id_{extra}>");
+        added_tokens.push(special(vocab.len(), &name));
+        vocab.push((name, 0.0));
+    }
+    let metaspace =
+        json!({ "type": "Metaspace", "replacement": SPACE, "prepend_scheme": "always" });
+    Ok(File {
+        model: FileModel { vocab, unk_id, byte_fallback: false },
+        added_tokens,
+        normalizer: normalizer(&charsmap),
+        pre_tokenizer: metaspace.clone(),
+        post_processor: json!({
+            "single": [{ "Sequence": { "id": "A" } }, { "SpecialToken": { "id": "</s>" } }],
+            "special_tokens": { "</s>": { "ids": [end] } },
+        }),
+        decoder: metaspace,
+    })
+}
+
+/// The steps that transformers makes of a character map.
+fn normalizer(charsmap: &[u8]) -> Value {
+    let mut steps = Vec::new();
+    if !charsmap.is_empty() {
+        let map = STANDARD.encode(charsmap);
+        steps.push(json!({ "type": "Precompiled", "precompiled_charsmap": map }));
+    }
+    steps.push(json!({ "type": "Strip", "strip_left": false, "strip_right": true }));
+    steps.push(json!({ "type": "Replace", "pattern": { "Regex": " {2,}" }, "content": SPACE }));
+    json!({ "type": "Sequence", "normalizers": steps })
+}
+
+/// A piece's text, score and kind.
+fn read_piece(bytes: &[u8]) -> Result<(String, f64, u64), FormatError> {
+    let (mut text, mut score, mut kind) = (String::new(), 0.0, 1);
+    let mut reader = ByteReader::new(FORMAT, bytes);
+    while let Some((number, value)) = next(&mut reader, bytes.len())? {
+        match (number, value) {
+            (field::PIECE_TEXT, Field::Bytes(bytes)) => {
+                text = std::str::from_utf8(bytes)
+                    .map_err(|error| wrong("a piece", "text in UTF-8", error))?
+                    .to_owned();
+            }
+            (field::PIECE_SCORE, Field::Fixed32(bits)) => score = f64::from(f32::from_bits(bits)),
+            (field::PIECE_KIND, Field::Varint(found)) => kind = found,
+            _ => {}
+        }
+    }
+    if !score.is_finite() {
+        return Err(wrong("the score of a piece", "a finite number", score));
+    }
+    Ok((text, score, kind))
+}
+
+fn check_trainer(bytes: &[u8]) -> Result<(), FormatError> {
+    let mut reader = ByteReader::new(FORMAT, bytes);
+    while let Some((number, value)) = next(&mut reader, bytes.len())? {
+        if let (field::TRAINER_MODEL, Field::Varint(kind)) = (number, value)
+            && kind != UNIGRAM
+        {
+            return Err(FormatError::Unsupported {
+                what: format!("model type {kind} of {FORMAT}"),
+                reason: "T5's is a Unigram (1)".into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn read_charsmap(bytes: &[u8]) -> Result<Vec<u8>, FormatError> {
+    let mut reader = ByteReader::new(FORMAT, bytes);
+    let mut map = Vec::new();
+    while let Some((number, value)) = next(&mut reader, bytes.len())? {
+        if let (field::NORMALIZER_CHARSMAP, Field::Bytes(bytes)) = (number, value) {
+            map = bytes.to_vec();
+        }
+    }
+    Ok(map)
+}

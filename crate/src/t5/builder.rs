@@ -1,0 +1,199 @@
+//! A model put together tensor by tensor, in any order, each packed as soon as it is there: so that
+//! weights can be read from a file that is still arriving.
+
+use std::collections::BTreeMap;
+
+use super::blocks::Block;
+use super::linear::Linear;
+use super::model::StackWeights;
+use super::{FeedForward, ModelError, Precision, T5Config, T5Model};
+use crate::formats::{FormatError, LinearId, LinearKind, Stack, StreamedTensor, TensorSink};
+
+/// Hugging Face's names of the shared embedding; some exports keep only one of them.
+const EMBEDDING: [&str; 2] = ["shared.weight", "encoder.embed_tokens.weight"];
+const LM_HEAD: &str = "lm_head.weight";
+
+/// How a tensor is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A linear layer, packed.
+    Linear,
+    /// Plain values.
+    Vector,
+}
+
+/// The tensors of a model that are there so far.
+#[derive(Debug)]
+pub struct ModelBuilder {
+    config: T5Config,
+    precision: Precision,
+    /// What the configuration asks for, under the first of its names.
+    expected: BTreeMap<String, (Kind, Vec<usize>)>,
+    linears: BTreeMap<String, Linear>,
+    vectors: BTreeMap<String, Vec<f32>>,
+}
+
+pub(super) fn stack_name(stack: Stack) -> &'static str {
+    match stack {
+        Stack::Encoder => "encoder",
+        Stack::Decoder => "decoder",
+    }
+}
+
+pub(super) fn norm_name(stack: Stack, block: usize, layer: usize) -> String {
+    format!("{}.block.{block}.layer.{layer}.layer_norm.weight", stack_name(stack))
+}
+
+fn bias_name(stack: Stack) -> String {
+    let stack = stack_name(stack);
+    format!("{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight")
+}
+
+fn final_norm_name(stack: Stack) -> String {
+    format!("{}.final_layer_norm.weight", stack_name(stack))
+}
+
+fn linear_name(id: LinearId) -> String {
+    format!("{id}.weight")
+}
+
+/// Every tensor of a model, with its shape.
+fn expected(config: &T5Config) -> BTreeMap<String, (Kind, Vec<usize>)> {
+    let table = vec![config.vocab_size, config.d_model];
+    let mut all = BTreeMap::from([(EMBEDDING[0].to_owned(), (Kind::Vector, table.clone()))]);
+    if !config.tie_word_embeddings {
+        all.insert(LM_HEAD.to_owned(), (Kind::Linear, table));
+    }
+    let bias = [config.relative_attention_num_buckets, config.num_heads];
+    let norm = [config.d_model];
+    for stack in [Stack::Encoder, Stack::Decoder] {
+        all.insert(bias_name(stack), (Kind::Vector, bias.to_vec()));
+        all.insert(final_norm_name(stack), (Kind::Vector, norm.to_vec()));
+        let layers = if stack == Stack::Encoder { 2 } else { 3 };
+        for block in 0..config.blocks(stack) {
+            for layer in 0..layers {
+                all.insert(norm_name(stack, block, layer), (Kind::Vector, norm.to_vec()));
+            }
+            for kind in LinearKind::ALL {
+                let id = LinearId { stack, block, kind };
+                if let Some(shape) = config.linear_shape(id) {
+                    all.insert(linear_name(id), (Kind::Linear, shape.to_vec()));
+                }
+            }
+        }
+    }
+    all
+}
+
+impl ModelBuilder {
+    /// A model of which no tensor is there.
+    pub fn new(config: T5Config, precision: Precision) -> Self {
+        let expected = expected(&config);
+        Self { config, precision, expected, linears: BTreeMap::new(), vectors: BTreeMap::new() }
+    }
+
+    /// The model's sizes.
+    pub fn config(&self) -> &T5Config {
+        &self.config
+    }
+
+    /// Names of the tensors that are still missing.
+    pub fn missing(&self) -> impl Iterator<Item = &str> {
+        let there =
+            |name: &&str| self.linears.contains_key(*name) || self.vectors.contains_key(*name);
+        self.expected.keys().map(String::as_str).filter(move |name| !there(name))
+    }
+
+    /// Puts the model together.
+    ///
+    /// # Errors
+    /// [`ModelError::MissingTensor`] if a tensor did not come.
+    pub fn finish(mut self) -> Result<T5Model, ModelError> {
+        if let Some(name) = self.missing().next() {
+            return Err(ModelError::MissingTensor { name: name.to_owned() });
+        }
+        let embedding = self.vector(EMBEDDING[0])?;
+        let lm_head = if self.config.tie_word_embeddings {
+            let shape = [self.config.vocab_size, self.config.d_model];
+            Linear::new(&embedding, shape, self.precision)
+        } else {
+            self.linear(LM_HEAD)?
+        };
+        let encoder = self.stack(Stack::Encoder)?;
+        let decoder = self.stack(Stack::Decoder)?;
+        Ok(T5Model::new(self.config, self.precision, embedding, encoder, decoder, lm_head))
+    }
+
+    fn stack(&mut self, stack: Stack) -> Result<StackWeights, ModelError> {
+        let gated = self.config.feed_forward == FeedForward::GatedGelu;
+        Ok(StackWeights {
+            blocks: (0..self.config.blocks(stack))
+                .map(|block| Block::take(self, gated, stack, block))
+                .collect::<Result<_, _>>()?,
+            relative_attention_bias: self.vector(&bias_name(stack))?,
+            final_norm: self.vector(&final_norm_name(stack))?,
+        })
+    }
+
+    pub(super) fn vector(&mut self, name: &str) -> Result<Vec<f32>, ModelError> {
+        self.vectors.remove(name).ok_or_else(|| ModelError::MissingTensor { name: name.to_owned() })
+    }
+
+    fn linear(&mut self, name: &str) -> Result<Linear, ModelError> {
+        self.linears.remove(name).ok_or_else(|| ModelError::MissingTensor { name: name.to_owned() })
+    }
+
+    pub(super) fn layer(&mut self, id: LinearId) -> Result<Linear, ModelError> {
+        self.linear(&linear_name(id))
+    }
+}
+
+/// The one name under which a tensor is expected.
+fn canonical(name: &str) -> &str {
+    if EMBEDDING.contains(&name) { EMBEDDING[0] } else { name }
+}
+
+impl TensorSink for ModelBuilder {
+    type Error = ModelError;
+
+    /// Tensors of other names, and those that are there already, are not wanted.
+    fn wants(&self, name: &str, shape: &[usize]) -> Result<bool, ModelError> {
+        let key = canonical(name);
+        let Some((_, expected)) = self.expected.get(key) else { return Ok(false) };
+        if shape != expected {
+            return Err(ModelError::TensorShape {
+                name: name.to_owned(),
+                expected: expected.clone(),
+                found: shape.to_vec(),
+            });
+        }
+        Ok(!self.linears.contains_key(key) && !self.vectors.contains_key(key))
+    }
+
+    fn take(&mut self, tensor: StreamedTensor) -> Result<(), ModelError> {
+        if !self.wants(&tensor.name, &tensor.shape)? {
+            return Ok(());
+        }
+        let key = canonical(&tensor.name).to_owned();
+        let elements: usize = tensor.shape.iter().product();
+        if tensor.values.len() != elements {
+            return Err(FormatError::Truncated {
+                format: "tensor",
+                what: tensor.name,
+                expected: elements as u64,
+                found: tensor.values.len() as u64,
+            }
+            .into());
+        }
+        match (self.expected[&key].0, &*tensor.shape) {
+            (Kind::Linear, &[d_out, d_in]) => {
+                let linear = Linear::new(&tensor.values, [d_out, d_in], self.precision);
+                self.linears.insert(key, linear);
+            }
+            _ => {
+                self.vectors.insert(key, tensor.values);
+            }
+        }
+        Ok(())
+    }
+}
