@@ -233,6 +233,101 @@ pub struct TestStep {
     pub result: Option<TestResult>,
 }
 
+/// A file of the person's computer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct LocalFile {
+    /// Its path within what was chosen, with `/` between its parts.
+    pub path: String,
+    /// Its contents.
+    #[cfg_attr(feature = "typescript", ts(type = "Blob"))]
+    pub contents: Vec<u8>,
+}
+
+/// Where the files of a base model or of a module are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Source {
+    /// In the registry that is open.
+    Registry {
+        /// The id there; the first base where null.
+        id: Option<String>,
+    },
+    /// In a repository of a hub that serves `<host>/<repo>/resolve/<revision>/<file>`.
+    Hub {
+        /// Address of the hub, without a `/` at its end.
+        host: String,
+        /// Owner and name, with a `/` between them.
+        repo: String,
+        /// Branch, tag or commit.
+        revision: String,
+        /// The file of weights; the best one that the repository has where null.
+        file: Option<String>,
+    },
+    /// In a folder of any static host.
+    Folder {
+        /// Address of the folder, with a `/` at its end.
+        url: String,
+        /// The file of weights; the first of the usual names where null.
+        file: Option<String>,
+    },
+    /// On the person's computer: the files of one folder, or one ZIP archive of it.
+    Files {
+        /// The files.
+        files: Vec<LocalFile>,
+    },
+}
+
+/// Where fetched files are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "kebab-case")]
+pub enum StoreKind {
+    /// In the origin's private file system.
+    FileSystem,
+    /// In the Cache API, where there is no private file system.
+    Cache,
+    /// Nowhere: the browser offers no place, so everything is fetched again next time.
+    Memory,
+}
+
+/// A file that is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct StoredFile {
+    /// What it is kept under: its SHA-256, or `url-` and that of its address.
+    pub key: String,
+    /// Where it came from.
+    pub url: String,
+    /// Bytes kept.
+    pub bytes: f64,
+    /// Whether it is whole; the rest of an interrupted download is fetched when it is next needed.
+    pub complete: bool,
+    /// SHA-256 of the contents, once it is whole.
+    pub sha256: Option<String>,
+    /// Whether that hash was given beforehand, or is that of the first download.
+    pub pinned: bool,
+}
+
+/// What the browser keeps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct Storage {
+    /// Where.
+    pub kind: StoreKind,
+    /// Whether the browser promised not to evict it.
+    pub persisted: bool,
+    /// Bytes that the site uses, where the browser tells.
+    pub usage: Option<f64>,
+    /// Bytes that the site may use, where the browser tells.
+    pub quota: Option<f64>,
+    /// The files, largest first.
+    pub files: Vec<StoredFile>,
+}
+
 /// What is known before a model is fetched.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
@@ -265,8 +360,8 @@ pub enum Request {
     },
     /// Fetch and pack a base model.
     Open {
-        /// Its id; the registry's first where null.
-        base_id: Option<String>,
+        /// Where its files are.
+        source: Source,
         /// What to compute in.
         precision: Precision,
     },
@@ -275,16 +370,19 @@ pub enum Request {
         /// Their ids.
         ids: Vec<String>,
     },
-    /// Read a module from the files of a PEFT folder.
+    /// Read a module from a PEFT folder.
     AddModule {
         /// The id that it gets.
         id: String,
-        /// `adapter_config.json`.
-        #[cfg_attr(feature = "typescript", ts(type = "Uint8Array"))]
-        config: Vec<u8>,
-        /// `adapter_model.safetensors` or `adapter_model.bin`.
-        #[cfg_attr(feature = "typescript", ts(type = "Uint8Array"))]
-        weights: Vec<u8>,
+        /// Where its files are.
+        source: Source,
+    },
+    /// What the browser keeps.
+    Storage,
+    /// Delete files that are kept.
+    DeleteStored {
+        /// Their keys.
+        keys: Vec<String>,
     },
     /// Learn coefficients.
     Learn {
@@ -440,6 +538,7 @@ pub fn typescript() -> String {
     all.visit::<Request>();
     all.visit::<Event>();
     all.visit::<Inspected>();
+    all.visit::<Storage>();
     all.visit::<ErrorReport>();
     all.visit::<BaseInfo>();
     all.visit::<ModuleInfo>();

@@ -28,8 +28,8 @@ fn loaded(registry: &Registry, modules: usize) -> (Engine, Vec<String>) {
     let mut engine = Engine::new(|| 0.0);
     let base = &registry.bases[0];
     let (config, tokenizer) = (read(&base.files.config), read(&base.files.tokenizer));
-    let files =
-        BaseBytes { config: &config, tokenizer: &tokenizer, weights: read(&base.files.weights) };
+    let weights = read(&base.files.weights);
+    let files = BaseBytes { config: &config, tokenizer: &tokenizer, weights: &weights };
     let label = BaseLabel { id: base.id.clone(), ..BaseLabel::default() };
     let info = engine.load_base(label, files, Precision::Int8).unwrap();
     assert_eq!(info.parameters, base.parameters as f64);
@@ -153,7 +153,7 @@ fn what_cannot_be_done_is_refused_by_name_and_what_is_loaded_stays() {
     assert!(report.why.contains(&ids[0]) && report.why.contains("NaN"), "{report}");
 
     let label = BaseLabel { title: "Broken".into(), ..BaseLabel::default() };
-    let files = BaseBytes { config: b"{}", tokenizer: b"{}", weights: Vec::new() };
+    let files = BaseBytes { config: b"{}", tokenizer: b"{}", weights: &[] };
     let report = engine.load_base(label, files, Precision::F32).unwrap_err();
     assert!(report.what.contains("Broken"), "{report}");
     assert!(engine.has_module(&ids[0]));

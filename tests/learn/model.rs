@@ -36,8 +36,8 @@ fn read(path: &str) -> Vec<u8> {
 fn learn(precision: Precision, options: LearnOptions) -> LearnResult {
     let mut engine = Engine::new(|| 0.0);
     let (config, tokenizer) = (read("config.json"), read("tokenizer.json"));
-    let files =
-        BaseBytes { config: &config, tokenizer: &tokenizer, weights: read("model.safetensors") };
+    let weights = read("model.safetensors");
+    let files = BaseBytes { config: &config, tokenizer: &tokenizer, weights: &weights };
     engine.load_base(BaseLabel::default(), files, precision).unwrap();
     let ids: Vec<String> = (0..20).map(|index| format!("{index:02}")).collect();
     for id in &ids {

@@ -1,5 +1,5 @@
 // Finishes dist so that it runs as it lies there, with a bundler or without one: the wasm builds go
-// into dist/wasm, and the one library that the worker uses goes into the module that uses it.
+// into dist/wasm, and the libraries that the worker uses go into the modules that use them.
 
 import { copyFile, mkdir, readFile, rm } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
@@ -21,14 +21,16 @@ const currentArguments = {
   },
 };
 
-// A worker's imports have no import map, so a page without a bundler could not resolve the name.
-const detection = fileURLToPath(new URL("./dist/worker/capabilities.js", import.meta.url));
-const bundled = await rolldown({ input: detection });
-await bundled.write({
-  file: detection,
-  banner: "// With wasm-feature-detect, Google Inc., Apache-2.0.",
-});
-await bundled.close();
+// A worker's imports have no import map, so a page without a bundler could not resolve the names.
+for (const [module, banner] of [
+  ["capabilities", "// With wasm-feature-detect, Google Inc., Apache-2.0."],
+  ["unzip", "// With fflate, Arjun Barrett, MIT."],
+]) {
+  const file = fileURLToPath(new URL(`./dist/worker/${module}.js`, import.meta.url));
+  const bundled = await rolldown({ input: file, external: /^\.\.?\// });
+  await bundled.write({ file, banner });
+  await bundled.close();
+}
 
 // Each build's glue becomes one file: bundlers copy a file named by `new URL(…, import.meta.url)` as
 // it is, and would lose what it imports.

@@ -13,7 +13,7 @@ use serde_wasm_bindgen::Serializer;
 use sha2::Digest;
 use wasm_bindgen::prelude::*;
 
-use crate::engine::{BaseBytes, BaseLabel};
+use crate::engine::BaseLabel;
 use crate::formats::{ExamplesFormat, parse_examples};
 use crate::learn::LearnOptions;
 use crate::protocol::ErrorReport;
@@ -91,22 +91,10 @@ impl Engine {
         Engine(crate::engine::Engine::new(seconds))
     }
 
-    /// Reads a base model from its three files and packs its weights.
-    #[wasm_bindgen(js_name = loadBase)]
-    #[allow(clippy::too_many_arguments, reason = "JavaScript calls it once, by position")]
-    pub fn load_base(
-        &mut self,
-        id: String,
-        title: String,
-        licence: String,
-        config: &[u8],
-        tokenizer: &[u8],
-        weights: Vec<u8>,
-        precision: JsValue,
-    ) -> Result<JsValue, JsValue> {
-        let precision = from_js(precision)?;
-        let label = BaseLabel { id, title, licence };
-        answer(self.0.load_base(label, BaseBytes { config, tokenizer, weights }, precision))
+    /// Takes over a base model whose weights have arrived.
+    #[wasm_bindgen(js_name = finishBase)]
+    pub fn finish_base(&mut self, load: BaseLoad) -> Result<JsValue, JsValue> {
+        answer(self.0.finish_base(load.0))
     }
 
     /// Reads a module from the two files of its PEFT folder.
@@ -214,6 +202,52 @@ impl Engine {
         const PAGE: f64 = 65536.0;
         core::arch::wasm32::memory_size(0) as f64 * PAGE
     }
+}
+
+/// A base model whose weights arrive.
+#[wasm_bindgen]
+pub struct BaseLoad(crate::engine::BaseLoad);
+
+#[wasm_bindgen]
+impl BaseLoad {
+    /// Reads `config.json`, and `tokenizer.json` or `spiece.model`.
+    #[wasm_bindgen(constructor)]
+    pub fn new(
+        id: String,
+        title: String,
+        licence: String,
+        config: &[u8],
+        tokenizer: &[u8],
+        precision: JsValue,
+    ) -> Result<BaseLoad, JsValue> {
+        let precision = from_js(precision)?;
+        let label = BaseLabel { id, title, licence };
+        let load = crate::engine::BaseLoad::new(label, config, tokenizer, precision);
+        load.map(BaseLoad).map_err(|report| thrown(&report))
+    }
+
+    /// Takes the next bytes of a file of weights.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), JsValue> {
+        self.0.push(bytes).map_err(|report| thrown(&report))
+    }
+
+    /// Ends a file of weights; another one may follow.
+    #[wasm_bindgen(js_name = endFile)]
+    pub fn end_file(&mut self) -> Result<(), JsValue> {
+        self.0.end_file().map_err(|report| thrown(&report))
+    }
+}
+
+/// The names of the files that `model.safetensors.index.json` speaks of.
+#[wasm_bindgen(js_name = shardNames)]
+pub fn shard_names(index: &[u8]) -> Result<Vec<String>, JsValue> {
+    crate::formats::shard_names(index).map_err(|error| {
+        refused(
+            "The model's list of files cannot be read.",
+            &error.to_string(),
+            "Check the model's address, or tell whoever hosts it.",
+        )
+    })
 }
 
 /// A running SHA-256.

@@ -4,18 +4,20 @@
 //! Errors are reports in three parts, fit to be shown to a person.
 
 mod answers;
+mod base;
 mod learning;
 mod report;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::formats::{Example, PeftAdapter, Tokenizer, parse_weights};
+use crate::formats::{Example, PeftAdapter, Tokenizer};
 use crate::lora;
 use crate::protocol::{BaseInfo, Composition, ErrorReport, ExampleScore, ModuleInfo, Score};
-use crate::t5::{Control, ModelError, Precision, SidePaths, T5Config, T5Model, TokenizedExample};
+use crate::t5::{Control, ModelError, Precision, SidePaths, T5Model, TokenizedExample};
 
 use answers::{Generation, Test};
+pub use base::BaseLoad;
 use learning::Learning;
 use report::{lora_report, module_report, report};
 
@@ -35,10 +37,10 @@ pub struct BaseLabel {
 pub struct BaseBytes<'a> {
     /// `config.json`.
     pub config: &'a [u8],
-    /// `tokenizer.json`.
+    /// `tokenizer.json` or `spiece.model`.
     pub tokenizer: &'a [u8],
     /// Safetensors, GGUF, or a PyTorch file: told apart by content.
-    pub weights: Vec<u8>,
+    pub weights: &'a [u8],
 }
 
 struct Base {
@@ -78,34 +80,21 @@ impl Engine {
         files: BaseBytes<'_>,
         precision: Precision,
     ) -> Result<BaseInfo, ErrorReport> {
-        let what = format!("The base model “{}” could not be loaded.", label.title);
-        let failed = |why: String| {
-            report(&what, why, "Try again; if it happens again, tell whoever hosts the model.")
-        };
-        let config = T5Config::parse(files.config).map_err(|error| failed(error.to_string()))?;
-        let tokenizer =
-            Tokenizer::from_json(files.tokenizer).map_err(|error| failed(error.to_string()))?;
-        config.check_tokenizer(&tokenizer).map_err(|error| failed(error.to_string()))?;
-        let bytes = files.weights.len();
-        let source = parse_weights(files.weights).map_err(|error| failed(error.to_string()))?;
-        let model = T5Model::load(config, &*source, precision)
-            .map_err(|error| failed(error.to_string()))?;
-        let config = model.config();
-        let info = BaseInfo {
-            id: label.id,
-            title: label.title,
-            licence: label.licence,
-            parameters: config.parameters() as f64,
-            bytes: bytes as f64,
-            precision,
-            vocab_size: config.vocab_size as u32,
-            d_model: config.d_model as u32,
-            layers: (config.num_layers + config.num_decoder_layers) as u32,
-            memory_bytes: model.bytes() as f64,
-        };
+        let mut load = BaseLoad::new(label, files.config, files.tokenizer, precision)?;
+        load.push(files.weights)?;
+        load.end_file()?;
+        self.finish_base(load)
+    }
+
+    /// Takes over a base model whose weights have arrived. Modules of an earlier base are dropped.
+    ///
+    /// # Errors
+    /// A report naming a tensor that is missing; what was loaded before is kept.
+    pub fn finish_base(&mut self, load: BaseLoad) -> Result<BaseInfo, ErrorReport> {
+        let (info, base) = load.finish()?;
         self.work = Work::Idle;
         self.modules.clear();
-        self.base = Some(Base { tokenizer, model });
+        self.base = Some(base);
         Ok(info)
     }
 

@@ -1,6 +1,6 @@
-//! Readers of outside files, and writers of those that the project makes. Every reader checks lengths, offsets and sizes before it uses them and
-//! answers with a [`FormatError`] that names what was expected and what was found; none panics on
-//! any input.
+//! Readers of outside files, and writers of those that the project makes. Every reader checks
+//! lengths, offsets and sizes before it uses them and answers with a [`FormatError`] that names what
+//! was expected and what was found; none panics on any input.
 
 mod blocks;
 mod bytes;

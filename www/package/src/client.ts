@@ -20,9 +20,12 @@ import type {
   Registry,
   Request,
   Score,
+  Source,
+  Storage,
   TestResult,
 } from "./generated/protocol.js";
 import type { Answers, FromWorker, Progress, ToWorker } from "./messages.js";
+import { parseSource } from "./sources.js";
 
 /** The part of a `Worker` that the client uses. */
 export interface WorkerLike {
@@ -62,6 +65,11 @@ export interface InspectOptions extends CallOptions {
 export interface LoadOptions extends CallOptions {
   /** The base's id in the registry; the first one where left out. */
   baseId?: string;
+  /**
+   * Where the base is, if not in the registry: a hub's id such as `google/flan-t5-small`, the address
+   * of a folder, or what {@link parseSource} and {@link filesSource} give.
+   */
+  source?: Source | string;
   /** `int8` (default) keeps the weights in 8 bits; `f32` is exact and four times as large. */
   precision?: Precision;
 }
@@ -144,11 +152,6 @@ interface Pending {
   release(): void;
 }
 
-interface LocalModule {
-  config: Uint8Array;
-  weights: Uint8Array;
-}
-
 /**
  * A registry, a base model and its modules in a worker of their own.
  *
@@ -175,8 +178,8 @@ export class LoraLoom {
   readonly #link: Link;
   readonly #options: InspectOptions;
   readonly #loaded = new Set<string>();
-  readonly #local = new Map<string, LocalModule>();
-  #opened: { baseId: string | null; precision: Precision } | null = null;
+  readonly #local = new Map<string, Source>();
+  #opened: { source: Source; precision: Precision } | null = null;
   #restart: Promise<void> | null = null;
 
   private constructor(link: Link, options: InspectOptions, inspected: Answers["inspect"]) {
@@ -215,7 +218,10 @@ export class LoraLoom {
 
   /** Fetches a base model and packs its weights. */
   async load(options: LoadOptions = {}): Promise<BaseInfo> {
-    const opened = { baseId: options.baseId ?? null, precision: options.precision ?? "int8" };
+    const source = asSource(options.source, options.baseId);
+    const opened = { source, precision: options.precision ?? "int8" };
+    // What takes minutes to fetch is worth keeping; browsers ask people at most once.
+    if (source.kind === "hub" || source.kind === "folder") await keepStorage();
     this.base = await this.#call({ kind: "open", ...opened }, options);
     this.#opened = opened;
     this.#loaded.clear();
@@ -236,11 +242,30 @@ export class LoraLoom {
     return infos;
   }
 
-  /** Adds a PEFT folder's two files as a module. Such a module cannot go into a link. */
-  async addModule(id: string, config: Uint8Array, weights: Uint8Array): Promise<ModuleInfo> {
-    const info = await this.#call({ kind: "addModule", id, config, weights });
-    this.#local.set(id, { config, weights });
+  /**
+   * Adds a module that is not in the library: a hub's id, the address of a PEFT folder, or files of
+   * this computer (see {@link filesSource}), a ZIP archive included. Such a module cannot go into a
+   * link.
+   */
+  async addModule(
+    id: string,
+    source: Source | string,
+    options: CallOptions = {},
+  ): Promise<ModuleInfo> {
+    const from = asSource(source);
+    const info = await this.#call({ kind: "addModule", id, source: from }, options);
+    this.#local.set(id, from);
     return info;
+  }
+
+  /** What the browser keeps of the files fetched: where, how much, and which. */
+  storage(): Promise<Storage> {
+    return this.#call({ kind: "storage" });
+  }
+
+  /** Deletes kept files, by their keys. What is loaded stays loaded. */
+  deleteStored(keys: string[]): Promise<Storage> {
+    return this.#call({ kind: "deleteStored", keys });
   }
 
   /**
@@ -337,7 +362,7 @@ export class LoraLoom {
       if (!module || this.#local.has(id)) {
         throw new LoraLoomError({
           what: "This composition cannot become a link.",
-          why: `The module "${id}" was added from this computer; whoever opens the link has no copy of it.`,
+          why: `The module "${id}" was added to this page alone; whoever opens the link does not have it.`,
           next: "Learn with modules of the library only, or publish the module in a library first.",
         });
       }
@@ -428,8 +453,8 @@ export class LoraLoom {
         if (!this.#opened) return;
         await this.#link.call({ kind: "open", ...this.#opened });
         await this.#link.call({ kind: "loadModules", ids: [...this.#loaded] });
-        for (const [id, files] of this.#local) {
-          await this.#link.call({ kind: "addModule", id, ...files });
+        for (const [id, source] of this.#local) {
+          await this.#link.call({ kind: "addModule", id, source });
         }
       } catch {
         // The next call meets what is missing and says so.
@@ -438,6 +463,16 @@ export class LoraLoom {
       }
     })();
   }
+}
+
+function asSource(source: Source | string | undefined, id: string | null = null): Source {
+  if (source === undefined) return { kind: "registry", id };
+  return typeof source === "string" ? parseSource(source) : source;
+}
+
+/** Asks the browser not to evict what is kept; workers cannot. */
+async function keepStorage(): Promise<void> {
+  await globalThis.navigator?.storage?.persist?.().catch(() => false);
 }
 
 function absolute(url: string | URL): string {

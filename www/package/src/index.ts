@@ -21,3 +21,4 @@ export {
 export { LoraLoomError } from "./errors.js";
 export type * from "./generated/protocol.js";
 export type { FromWorker, Progress, ToWorker } from "./messages.js";
+export { DEFAULT_HUB, describeSource, filesSource, parseSource } from "./sources.js";

@@ -13,6 +13,7 @@ import type {
   Recipe,
   Request,
   Score,
+  Storage,
   TestResult,
 } from "./generated/protocol.js";
 
@@ -25,6 +26,8 @@ export type Answers = {
   open: BaseInfo;
   loadModules: ModuleInfo[];
   addModule: ModuleInfo;
+  storage: Storage;
+  deleteStored: Storage;
   learn: LearnResult;
   leaveOneOut: ModuleLoss[];
   generate: Generated;

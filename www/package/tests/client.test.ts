@@ -4,10 +4,20 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type InspectOptions, LoraLoom, type WorkerLike } from "../src/client.js";
 import { isErrorReport, LoraLoomError } from "../src/errors.js";
 import type { FromWorker } from "../src/messages.js";
+import { filesSource } from "../src/sources.js";
 import { startWorker } from "../src/worker/serve.js";
 import { Session } from "../src/worker/session.js";
+import { openStore } from "../src/worker/store.js";
 import { FakeEngine, fakeModule, registry } from "./fake-engine.js";
-import { memoryCache, ORIGIN, serveLibrary } from "./server.js";
+import { MemoryFolder } from "./file-system.js";
+import { ORIGIN, serveLibrary } from "./server.js";
+
+/** The two files of a PEFT folder. */
+const peftFolder = () =>
+  filesSource([
+    { path: "mine/adapter_config.json", contents: new Blob(["{}"]) },
+    { path: "mine/adapter_model.safetensors", contents: new Blob(["w"]) },
+  ]);
 
 const examples = [{ input: "a", output: "b" }];
 let workers: { ended: boolean }[] = [];
@@ -20,7 +30,7 @@ beforeEach(() => {
 });
 afterEach(() => vi.unstubAllGlobals());
 
-const cache = memoryCache();
+const kept = new MemoryFolder();
 
 /** A worker in this thread. */
 function localWorker(): WorkerLike {
@@ -35,7 +45,7 @@ function localWorker(): WorkerLike {
       hardwareConcurrency: 1,
     }),
     loadEngine: async () => ({ module: fakeModule, memoryBytes: 65536 }),
-    openCache: cache.openCache,
+    openStore: () => openStore({ getDirectory: kept.getDirectory }),
   });
   const worker: WorkerLike = {
     onmessage: null,
@@ -124,7 +134,7 @@ describe("LoraLoom", () => {
   test("a trap ends the worker, and the next call finds everything loaded again", async () => {
     const restarts: string[] = [];
     const loom = await open({ onRestart: ({ what }) => restarts.push(what) });
-    await loom.addModule("mine", new Uint8Array(1), new Uint8Array(1));
+    await loom.addModule("mine", peftFolder());
     FakeEngine.trapAt = 2;
     await expect(loom.learn({ examples })).rejects.toBeInstanceOf(LoraLoomError);
     FakeEngine.trapAt = Number.POSITIVE_INFINITY;
@@ -186,7 +196,7 @@ describe("LoraLoom", () => {
 
   test("a module from this computer cannot go into a link", async () => {
     const loom = await open();
-    await loom.addModule("mine", new Uint8Array(1), new Uint8Array(1));
+    await loom.addModule("mine", peftFolder());
     const modules = [{ id: "mine", weight: 1 }];
     await expect(
       loom.share({ composition: { modules, merge: "delta" }, title: "" }),

@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import type { LearnOptions, Registry } from "../src/generated/protocol.js";
-import type { Engine, EngineModule } from "../src/worker/engine.js";
+import type { BaseLoad, Engine, EngineModule } from "../src/worker/engine.js";
 
 export const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 
@@ -86,6 +86,42 @@ export const options: LearnOptions = {
   regularization: 0.05,
 };
 
+/** A load that counts the bytes pushed. */
+class FakeLoad implements BaseLoad {
+  readonly #label: { id: string; title: string; licence: string };
+  readonly #precision: "f32" | "int8";
+  #bytes = 0;
+
+  constructor(
+    id: string,
+    title: string,
+    licence: string,
+    _config: Uint8Array,
+    _tokenizer: Uint8Array,
+    precision: "f32" | "int8",
+  ) {
+    this.#label = { id, title, licence };
+    this.#precision = precision;
+  }
+  push(bytes: Uint8Array) {
+    this.#bytes += bytes.length;
+  }
+  endFile() {}
+  free() {}
+  finish() {
+    return {
+      ...this.#label,
+      parameters: 1000,
+      bytes: this.#bytes,
+      precision: this.#precision,
+      vocabSize: 10,
+      dModel: 8,
+      layers: 2,
+      memoryBytes: 100,
+    };
+  }
+}
+
 /** An engine that learns in `steps` evaluations and may trap at one of them. */
 export class FakeEngine implements Engine {
   static steps = 5;
@@ -94,28 +130,10 @@ export class FakeEngine implements Engine {
   #at = 0;
   #stopped = false;
 
-  loadBase(
-    id: string,
-    title: string,
-    licence: string,
-    _c: Uint8Array,
-    _t: Uint8Array,
-    weights: Uint8Array,
-    precision: "f32" | "int8",
-  ) {
-    return {
-      id,
-      title,
-      licence,
-      parameters: 1000,
-      bytes: weights.length,
-      precision,
-      vocabSize: 10,
-      dModel: 8,
-      layers: 2,
-      memoryBytes: 100,
-    };
+  finishBase(load: BaseLoad) {
+    return (load as FakeLoad).finish();
   }
+  free() {}
   addModule(id: string) {
     this.modules.add(id);
     return { id, rank: 8, targets: ["q", "v"], bytes: 100 };
@@ -206,6 +224,12 @@ export class FakeEngine implements Engine {
 export const fakeModule: EngineModule = {
   default: async () => ({ memory: new WebAssembly.Memory({ initial: 1 }) }),
   Engine: FakeEngine,
+  BaseLoad: FakeLoad,
+  shardNames: (index) => [
+    ...new Set<string>(
+      Object.values(JSON.parse(new TextDecoder().decode(index)).weight_map as object),
+    ),
+  ],
   Sha256: class {
     readonly #hash = createHash("sha256");
     update(bytes: Uint8Array) {

@@ -31,10 +31,11 @@ export function stalledBody(bytes: Uint8Array): ReadableStream<Uint8Array> {
   return new ReadableStream({ start: (controller) => controller.enqueue(bytes) });
 }
 
-/** A browser cache in memory. */
-export function memoryCache() {
+/** A browser's caches in memory. */
+export function memoryCaches() {
   const kept = new Map<string, Uint8Array<ArrayBuffer>>();
   const cache = {
+    keys: async () => [...kept.keys()].map((url) => ({ url })),
     match: async (key: string) => {
       const bytes = kept.get(key);
       return bytes ? new Response(bytes) : undefined;
@@ -44,5 +45,5 @@ export function memoryCache() {
     },
     delete: async (key: string) => kept.delete(key),
   };
-  return { kept, openCache: async () => cache as unknown as Cache };
+  return { kept, caches: { open: async () => cache } as unknown as CacheStorage };
 }

@@ -86,7 +86,7 @@ impl ModelFiles {
     }
 
     pub fn read_tokenizer(&self) -> Result<Tokenizer, CliError> {
-        Tokenizer::from_json(&read(&self.tokenizer)?).map_err(CliError::in_file(&self.tokenizer))
+        Tokenizer::parse(&read(&self.tokenizer)?).map_err(CliError::in_file(&self.tokenizer))
     }
 }
 

@@ -2,57 +2,59 @@
 // Generated from the crate by pkg-scripts/generate-types: change them there.
 
 /**
- * What the base model's products are computed in.
- */
-export type Precision = "f32" | "int8";
-
-/**
- * One example of a task: what goes in, and what should come out.
- */
-export type Example = { 
-/**
- * Text that the model reads.
- */
-input: string, 
-/**
- * Text that the model should write.
- */
-output: string, };
-
-/**
  * How a text of examples is written.
  */
 export type ExamplesFormat = "auto" | "jsonl" | "csv" | "tsv";
 
 /**
- * A base model, by id and contents.
+ * A file of the person's computer.
  */
-export type RecipeBase = { 
+export type LocalFile = { 
 /**
- * Id in the registry.
+ * Its path within what was chosen, with `/` between its parts.
  */
-id: string, 
+path: string, 
 /**
- * The first hexadecimal digits of the SHA-256 of its weights.
+ * Its contents.
  */
-hash: string, };
+contents: Blob, };
 
 /**
- * A module, by id and contents, with its coefficient.
+ * Where the files of a base model or of a module are.
  */
-export type RecipeModule = { 
+export type Source = { "kind": "registry", 
 /**
- * Id in the registry.
+ * The id there; the first base where null.
  */
-id: string, 
+id: string | null, } | { "kind": "hub", 
 /**
- * The first hexadecimal digits of the SHA-256 of its weights.
+ * Address of the hub, without a `/` at its end.
  */
-hash: string, 
+host: string, 
 /**
- * Its coefficient.
+ * Owner and name, with a `/` between them.
  */
-weight: number, };
+repo: string, 
+/**
+ * Branch, tag or commit.
+ */
+revision: string, 
+/**
+ * The file of weights; the best one that the repository has where null.
+ */
+file: string | null, } | { "kind": "folder", 
+/**
+ * Address of the folder, with a `/` at its end.
+ */
+url: string, 
+/**
+ * The file of weights; the first of the usual names where null.
+ */
+file: string | null, } | { "kind": "files", 
+/**
+ * The files.
+ */
+files: Array<LocalFile>, };
 
 /**
  * How modules with weights `wᵢ` become one update of the base.
@@ -60,46 +62,30 @@ weight: number, };
 export type Merge = "lorahub" | "delta";
 
 /**
- * A composition with all that another machine needs to repeat it.
+ * A module and its coefficient.
  */
-export type Recipe = { 
+export type WeightedModule = { 
 /**
- * Address of `registry.json`.
+ * The module.
  */
-registry: string, 
+id: string, 
 /**
- * The base model.
+ * Its coefficient.
  */
-base: RecipeBase, 
-/**
- * The modules, in the order in which they are added up.
- */
-modules: Array<RecipeModule>, 
-/**
- * How the modules become one side path.
- */
-merge: Merge, 
-/**
- * What the base's products are computed in.
- */
-precision: Precision, 
-/**
- * Name of the task, for people.
- */
-title: string, 
-/**
- * What the task is, in a line, if a person wrote one.
- */
-instruction: string | null, 
-/**
- * Examples of the task, if a person chose to share them.
- */
-examples: Array<Example>, };
+weight: number, };
 
 /**
- * How the modules that are searched over are chosen from the candidates.
+ * Modules with their coefficients, and how they become one update of the base.
  */
-export type Selection = "all" | "random" | "single-loss" | "by-hand";
+export type Composition = { 
+/**
+ * The modules; those at 0 may be left out.
+ */
+modules: Array<WeightedModule>, 
+/**
+ * How they become one update.
+ */
+merge: Merge, };
 
 /**
  * How the losses of the examples become one number; the penalty on the coefficients,
@@ -111,6 +97,11 @@ export type Objective = "paper" | "reference";
  * Which search finds the coefficients.
  */
 export type Optimizer = "cobyla" | "cma-es" | "greedy";
+
+/**
+ * How the modules that are searched over are chosen from the candidates.
+ */
+export type Selection = "all" | "random" | "single-loss" | "by-hand";
 
 /**
  * The settings of a learning run.
@@ -154,30 +145,89 @@ bound: number,
 regularization: number, };
 
 /**
- * A module and its coefficient.
+ * One example of a task: what goes in, and what should come out.
  */
-export type WeightedModule = { 
+export type Example = { 
 /**
- * The module.
+ * Text that the model reads.
+ */
+input: string, 
+/**
+ * Text that the model should write.
+ */
+output: string, };
+
+/**
+ * What the base model's products are computed in.
+ */
+export type Precision = "f32" | "int8";
+
+/**
+ * A module, by id and contents, with its coefficient.
+ */
+export type RecipeModule = { 
+/**
+ * Id in the registry.
  */
 id: string, 
+/**
+ * The first hexadecimal digits of the SHA-256 of its weights.
+ */
+hash: string, 
 /**
  * Its coefficient.
  */
 weight: number, };
 
 /**
- * Modules with their coefficients, and how they become one update of the base.
+ * A base model, by id and contents.
  */
-export type Composition = { 
+export type RecipeBase = { 
 /**
- * The modules; those at 0 may be left out.
+ * Id in the registry.
  */
-modules: Array<WeightedModule>, 
+id: string, 
 /**
- * How they become one update.
+ * The first hexadecimal digits of the SHA-256 of its weights.
  */
-merge: Merge, };
+hash: string, };
+
+/**
+ * A composition with all that another machine needs to repeat it.
+ */
+export type Recipe = { 
+/**
+ * Address of `registry.json`.
+ */
+registry: string, 
+/**
+ * The base model.
+ */
+base: RecipeBase, 
+/**
+ * The modules, in the order in which they are added up.
+ */
+modules: Array<RecipeModule>, 
+/**
+ * How the modules become one side path.
+ */
+merge: Merge, 
+/**
+ * What the base's products are computed in.
+ */
+precision: Precision, 
+/**
+ * Name of the task, for people.
+ */
+title: string, 
+/**
+ * What the task is, in a line, if a person wrote one.
+ */
+instruction: string | null, 
+/**
+ * Examples of the task, if a person chose to share them.
+ */
+examples: Array<Example>, };
 
 /**
  * What a page asks of its worker.
@@ -200,9 +250,9 @@ wasmUrl: string | null,
  */
 stallSeconds: number, } | { "kind": "open", 
 /**
- * Its id; the registry's first where null.
+ * Where its files are.
  */
-baseId: string | null, 
+source: Source, 
 /**
  * What to compute in.
  */
@@ -216,13 +266,13 @@ ids: Array<string>, } | { "kind": "addModule",
  */
 id: string, 
 /**
- * `adapter_config.json`.
+ * Where its files are.
  */
-config: Uint8Array, 
+source: Source, } | { "kind": "storage" } | { "kind": "deleteStored", 
 /**
- * `adapter_model.safetensors` or `adapter_model.bin`.
+ * Their keys.
  */
-weights: Uint8Array, } | { "kind": "learn", 
+keys: Array<string>, } | { "kind": "learn", 
 /**
  * What to learn from.
  */
@@ -297,6 +347,19 @@ recipe: Recipe, } | { "kind": "decodeRecipe",
 fragment: string, } | { "kind": "memory" };
 
 /**
+ * The loss of a module alone, or of a composition without it.
+ */
+export type ModuleLoss = { 
+/**
+ * The module.
+ */
+id: string, 
+/**
+ * The loss.
+ */
+loss: number, };
+
+/**
  * What an evaluation belongs to.
  */
 export type Phase = "select" | "search";
@@ -329,19 +392,6 @@ weights: Array<WeightedModule>,
  * Time this evaluation took, as the caller measured it.
  */
 seconds: number, };
-
-/**
- * The loss of a module alone, or of a composition without it.
- */
-export type ModuleLoss = { 
-/**
- * The module.
- */
-id: string, 
-/**
- * The loss.
- */
-loss: number, };
 
 /**
  * What a worker tells while it works.
@@ -506,19 +556,6 @@ examples: Array<Example>,
 test: RegistryFile, };
 
 /**
- * Files of a module.
- */
-export type ModuleFiles = { 
-/**
- * `adapter_config.json`.
- */
-config: RegistryFile, 
-/**
- * `adapter_model.safetensors` or `adapter_model.bin`.
- */
-weights: RegistryFile, };
-
-/**
  * What a module scores on the task that it was trained for.
  */
 export type ModuleResult = { 
@@ -530,6 +567,19 @@ exact_match: number,
  * Exact match of the base alone, 0 to 100.
  */
 base_exact_match: number, };
+
+/**
+ * Files of a module.
+ */
+export type ModuleFiles = { 
+/**
+ * `adapter_config.json`.
+ */
+config: RegistryFile, 
+/**
+ * `adapter_model.safetensors` or `adapter_model.bin`.
+ */
+weights: RegistryFile, };
 
 /**
  * A LoRA module.
@@ -606,14 +656,14 @@ modules: Array<RegistryModule>,
 tasks: Array<RegistryTask>, };
 
 /**
- * The vector instructions of a build.
- */
-export type Simd = "relaxed" | "simd128";
-
-/**
  * A WebAssembly build of the engine.
  */
 export type Build = "threads" | "relaxed" | "simd128";
+
+/**
+ * The vector instructions of a build.
+ */
+export type Simd = "relaxed" | "simd128";
 
 /**
  * What the engine runs on, and why.
@@ -664,6 +714,65 @@ defaults: LearnOptions,
  * The settings of the published method.
  */
 published: LearnOptions, };
+
+/**
+ * Where fetched files are kept.
+ */
+export type StoreKind = "file-system" | "cache" | "memory";
+
+/**
+ * A file that is kept.
+ */
+export type StoredFile = { 
+/**
+ * What it is kept under: its SHA-256, or `url-` and that of its address.
+ */
+key: string, 
+/**
+ * Where it came from.
+ */
+url: string, 
+/**
+ * Bytes kept.
+ */
+bytes: number, 
+/**
+ * Whether it is whole; the rest of an interrupted download is fetched when it is next needed.
+ */
+complete: boolean, 
+/**
+ * SHA-256 of the contents, once it is whole.
+ */
+sha256: string | null, 
+/**
+ * Whether that hash was given beforehand, or is that of the first download.
+ */
+pinned: boolean, };
+
+/**
+ * What the browser keeps.
+ */
+export type Storage = { 
+/**
+ * Where.
+ */
+kind: StoreKind, 
+/**
+ * Whether the browser promised not to evict it.
+ */
+persisted: boolean, 
+/**
+ * Bytes that the site uses, where the browser tells.
+ */
+usage: number | null, 
+/**
+ * Bytes that the site may use, where the browser tells.
+ */
+quota: number | null, 
+/**
+ * The files, largest first.
+ */
+files: Array<StoredFile>, };
 
 /**
  * A failure as people read it.

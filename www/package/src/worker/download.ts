@@ -1,17 +1,27 @@
-// Fetches the registry's files: progress in bytes, resumed after a stall, checked against their
-// hashes, and kept in the browser's cache under those hashes.
+// Files by their addresses: kept copies first, then the rest over HTTP, checked against their hashes
+// and kept for next time. Nothing is called whole before its hash was checked, and what fails the
+// check is forgotten.
 
-import type { ErrorReport, Event, RegistryFile } from "../generated/protocol.js";
+import type { ErrorReport, Event } from "../generated/protocol.js";
 import type { Hasher } from "./engine.js";
+import { type About, isQuotaError, type Kept, type Store, type StoreWriter } from "./store.js";
+import {
+  ChangedOnServer,
+  report,
+  type Served,
+  shortName,
+  type TransferContext,
+  transfer,
+} from "./transfer.js";
 
-/** The name of the browser cache. */
-const CACHE = "loraloom";
-/** Attempts at a file before giving up: the first, and one more. */
-const ATTEMPTS = 2;
 /** A registry larger than this is refused. */
 const MOST_REGISTRY_BYTES = 8 * 2 ** 20;
+/** The largest file that is held whole. */
+const MOST_HELD_BYTES = 2 ** 31;
 /** Files fetched at the same time. */
-const PARALLEL = 6;
+const PARALLEL_FILES = 6;
+/** How often a file that changes while it is fetched, or a damaged copy, is begun anew. */
+const FRESH_STARTS = 3;
 
 /** What a download needs from around it. */
 export interface DownloadContext {
@@ -20,199 +30,433 @@ export interface DownloadContext {
   stallSeconds: number;
   newHasher(): Hasher;
   onEvent(event: Event): void;
-  /** Null where the browser has no cache (insecure pages, some private windows). */
-  openCache?: () => Promise<Cache | null>;
+  store: Store;
 }
 
-/** A file to fetch and where it is. */
+/** A file to fetch. */
 export interface Wanted {
   url: string;
-  file: RegistryFile;
+  /** Its length; null where nobody told. */
+  bytes: number | null;
+  /** Its SHA-256; null where nobody told: then the first download's is remembered. */
+  sha256: string | null;
 }
 
-function report(what: string, why: string, next: string): ErrorReport {
-  return { what, why, next };
+/** Takes a file's bytes in order. */
+export interface Sink {
+  /** Forgets what came: the file begins anew. False where that cannot be done. */
+  restart(): boolean;
+  push(chunk: Uint8Array): void;
 }
 
-const shortName = (url: string) => {
-  const path = new URL(url).pathname;
-  return path.split("/").slice(-2).join("/");
-};
+/** Thrown where a file has to begin anew and its sink cannot. */
+export class BeginAnew extends Error {}
 
-/** A file's key in the cache: an address that no server has. */
-const cacheKey = (sha256: string) => `https://sha256.loraloom.invalid/${sha256}`;
-
-async function openCache(): Promise<Cache | null> {
-  try {
-    return "caches" in globalThis ? await caches.open(CACHE) : null;
-  } catch {
-    return null;
-  }
-}
-
-/** The error for a server that answered, but not with the file. */
-function statusError(url: string, status: number): ErrorReport {
+function hashError(url: string, expected: string, found: string): ErrorReport {
   return report(
-    `${shortName(url)} could not be fetched.`,
-    status === 404
-      ? `The server has no such file (404): ${url}.`
-      : `The server answered ${status} instead of the file: ${url}.`,
-    status === 404
-      ? "Check that the library was published whole, or choose another module."
-      : "Wait a little and try again.",
+    `${shortName(url)} is not the file that was expected.`,
+    `Expected SHA-256 ${expected.slice(0, 12)}…, found ${found.slice(0, 12)}… at ${url}: the file was changed or damaged.`,
+    "Nothing was used of it. Reload the page for a newer list of files, or tell whoever hosts it.",
   );
 }
 
-/** The error for bytes that are not those that the registry names. */
-function hashError(url: string, file: RegistryFile, found: string): ErrorReport {
-  return report(
-    `${shortName(url)} is not the file that the registry names.`,
-    `Expected SHA-256 ${file.sha256.slice(0, 12)}…, found ${found.slice(0, 12)}… at ${url}: the file was changed or damaged.`,
-    "Nothing was used of it. Reload the page for a newer registry, or tell whoever hosts the library.",
-  );
-}
-
-function sizeError(url: string, file: RegistryFile, found: number): ErrorReport {
+function sizeError(url: string, expected: number, found: number): ErrorReport {
   return report(
     `${shortName(url)} has the wrong size.`,
-    `Expected ${file.bytes} bytes, the server sent ${found < file.bytes ? "" : "more than "}${Math.min(found, file.bytes)}: the file was cut short or changed.`,
-    "Nothing was used of it. Try again, or tell whoever hosts the library.",
+    `Expected ${expected} bytes, the server sent ${found < expected ? "" : "more than "}${Math.min(found, expected)}: the file was cut short or changed.`,
+    "Nothing was used of it. Try again, or tell whoever hosts the file.",
   );
 }
 
-class Retryable extends Error {
-  constructor(readonly report: ErrorReport) {
-    super(report.what);
-  }
+function memoryError(url: string, bytes: number): ErrorReport {
+  return report(
+    `${shortName(url)} does not fit in memory.`,
+    `It takes ${bytes} bytes, more than this tab can hold.`,
+    "Close other tabs, or choose a smaller model.",
+  );
 }
 
-/** Reads a body chunk by chunk, failing when no byte comes for `stallSeconds`. */
-async function readBody(
-  response: Response,
-  context: DownloadContext,
-  onChunk: (chunk: Uint8Array) => void,
-  stalled: () => ErrorReport,
-): Promise<void> {
-  const reader = response.body?.getReader();
-  if (!reader) return;
-  try {
-    for (;;) {
-      const { done, value } = await withStall(reader.read(), context, stalled);
-      if (done) return;
-      onChunk(value);
+function hexOf(bytes: Uint8Array, context: DownloadContext): string {
+  const hasher = context.newHasher();
+  hasher.update(bytes);
+  return hasher.hex();
+}
+
+/** What a file is kept under. */
+export function storeKey(file: Wanted, context: DownloadContext): string {
+  return file.sha256 ?? `url-${hexOf(new TextEncoder().encode(file.url), context)}`;
+}
+
+function transferContext(context: DownloadContext): TransferContext {
+  return { ...context, onWait: (text) => context.onEvent({ kind: "stage", text }) };
+}
+
+/** Fetches one file from the store or the server. Answers with its hash and length. */
+class Download {
+  readonly #file: Wanted;
+  readonly #context: DownloadContext;
+  readonly #sink: Sink;
+  readonly #onProgress: (loaded: number, total: number | null, cached: boolean) => void;
+  readonly #key: string;
+  #hasher: Hasher;
+  #loaded = 0;
+  #refused = false;
+  #served: Served;
+
+  constructor(
+    file: Wanted,
+    context: DownloadContext,
+    sink: Sink,
+    onProgress: (loaded: number, total: number | null, cached: boolean) => void,
+  ) {
+    this.#file = file;
+    this.#context = context;
+    this.#sink = sink;
+    this.#onProgress = onProgress;
+    this.#key = storeKey(file, context);
+    this.#hasher = context.newHasher();
+    this.#served = { total: file.bytes, etag: null };
+  }
+
+  async run(): Promise<{ sha256: string; bytes: number }> {
+    const { store, signal } = this.#context;
+    for (let start = 1; ; start++) {
+      const kept = await store.find(this.#key);
+      try {
+        return kept?.sha256 ? await this.#fromStore(kept) : await this.#fromServer(kept);
+      } catch (error) {
+        signal.throwIfAborted();
+        const again = error instanceof ChangedOnServer || error instanceof DamagedCopy;
+        if (!again) throw error;
+        await store.remove(this.#key);
+        const { bytes, url } = this.#file;
+        const total = error instanceof ChangedOnServer ? error.total : null;
+        if (bytes !== null && total !== null && total !== bytes) throw sizeError(url, bytes, total);
+        if (start >= FRESH_STARTS) throw this.#changes();
+        if (this.#loaded > 0 && !this.#sink.restart()) throw new BeginAnew(this.#file.url);
+        this.#hasher = this.#context.newHasher();
+        this.#loaded = 0;
+        this.#served = { total: this.#file.bytes, etag: null };
+      }
     }
-  } finally {
-    reader.cancel().catch(() => undefined);
   }
-}
 
-/** Waits for a promise, at most `stallSeconds`, and not past a cancel. */
-async function withStall<T>(
-  promise: Promise<T>,
-  { signal, stallSeconds }: DownloadContext,
-  stalled: () => ErrorReport,
-): Promise<T> {
-  // It also fails after this function has given up on it, with nobody left to listen.
-  promise.catch(() => undefined);
-  signal.throwIfAborted();
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  let onAbort: (() => void) | undefined;
-  const limit = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Retryable(stalled())), stallSeconds * 1000);
-    onAbort = () => reject(signal.reason);
-    signal.addEventListener("abort", onAbort);
-  });
-  try {
-    return await Promise.race([promise, limit]);
-  } finally {
-    clearTimeout(timer);
-    if (onAbort) signal.removeEventListener("abort", onAbort);
-  }
-}
-
-/** Starts a request; a network failure and a server error can be tried again. */
-async function request(
-  url: string,
-  init: RequestInit,
-  context: DownloadContext,
-  stalled: () => ErrorReport,
-): Promise<Response> {
-  let response: Response;
-  try {
-    response = await withStall(fetch(url, { ...init, signal: context.signal }), context, stalled);
-  } catch (error) {
-    if (context.signal.aborted || error instanceof Retryable) throw error;
-    throw new Retryable(
-      report(
-        `${shortName(url)} could not be fetched.`,
-        `No answer from ${new URL(url).host || url}: ${error instanceof Error ? error.message : error}.`,
-        "Check the connection and try again; what was already loaded is kept.",
-      ),
+  #changes(): ErrorReport {
+    return report(
+      `${shortName(this.#file.url)} changes again and again.`,
+      `${FRESH_STARTS} times the server had another file at ${this.#file.url} than the one that was begun.`,
+      "Try again later, or tell whoever hosts the file.",
     );
   }
-  if (response.status >= 500) throw new Retryable(statusError(url, response.status));
-  if (!response.ok) throw statusError(url, response.status);
-  return response;
-}
 
-/** Runs attempts until one succeeds; the last failure's report is thrown. */
-async function retrying<T>(attempt: (number: number) => Promise<T>): Promise<T> {
-  for (let number = 1; ; number++) {
+  #take(chunk: Uint8Array, cached: boolean): void {
+    const { bytes, url } = this.#file;
+    this.#loaded += chunk.length;
+    if (bytes !== null && this.#loaded > bytes) throw sizeError(url, bytes, this.#loaded);
+    this.#hasher.update(chunk);
     try {
-      return await attempt(number);
+      this.#sink.push(chunk);
     } catch (error) {
-      if (!(error instanceof Retryable)) throw error;
-      if (number >= ATTEMPTS) throw error.report;
-      await new Promise((resolve) => setTimeout(resolve, 300));
+      this.#refused = true;
+      throw error;
+    }
+    this.#onProgress(this.#loaded, this.#served.total, cached);
+  }
+
+  /** Hands over the bytes of a kept copy. */
+  async #replay(kept: Kept): Promise<void> {
+    this.#served = { total: kept.total, etag: kept.etag };
+    let body: ReadableStreamDefaultReader<Uint8Array>;
+    try {
+      body = (await this.#context.store.read(this.#key)).getReader();
+    } catch {
+      throw new DamagedCopy();
+    }
+    try {
+      for (;;) {
+        this.#context.signal.throwIfAborted();
+        const { done, value } = await body.read().catch(() => {
+          throw new DamagedCopy();
+        });
+        if (done) return;
+        this.#take(value, true);
+      }
+    } finally {
+      body.cancel().catch(() => undefined);
+    }
+  }
+
+  async #fromStore(kept: Kept): Promise<{ sha256: string; bytes: number }> {
+    await this.#replay(kept);
+    const sha256 = this.#hasher.hex();
+    if (sha256 !== kept.sha256) throw new DamagedCopy();
+    return { sha256, bytes: this.#loaded };
+  }
+
+  async #fromServer(partial: Kept | null): Promise<{ sha256: string; bytes: number }> {
+    const { url, bytes, sha256: expected } = this.#file;
+    // A partial copy of contents that nobody knows is of use only if the server can say whether it
+    // still has the same ones.
+    const useful = partial && partial.bytes > 0 && (expected !== null || partial.etag !== null);
+    if (useful) await this.#replay(partial);
+    const writer = new Keeper(this.#key, this.#context);
+    await writer.open(this.#loaded);
+    try {
+      await transfer(
+        {
+          url,
+          from: this.#loaded,
+          served: this.#served,
+          knownContents: expected !== null,
+          onServed: async (served) => {
+            this.#served = served;
+            await writer.describe(this.#about(null));
+          },
+          onChunk: async (chunk) => {
+            this.#take(chunk, false);
+            await writer.write(chunk);
+          },
+        },
+        transferContext(this.#context),
+      );
+    } catch (error) {
+      if (this.#isFinal(error)) await writer.discard();
+      else await writer.close();
+      throw error;
+    }
+    const found = this.#hasher.hex();
+    const wrong =
+      bytes !== null && this.#loaded !== bytes
+        ? sizeError(url, bytes, this.#loaded)
+        : expected !== null && found !== expected
+          ? hashError(url, expected, found)
+          : null;
+    if (wrong) {
+      await writer.discard();
+      throw wrong;
+    }
+    await writer.complete(this.#about(found));
+    return { sha256: found, bytes: this.#loaded };
+  }
+
+  /** Whether a failure says that the bytes so far are of no use. */
+  #isFinal(error: unknown): boolean {
+    const { bytes } = this.#file;
+    const tooLong = bytes !== null && this.#loaded > bytes;
+    return error instanceof ChangedOnServer || this.#refused || tooLong;
+  }
+
+  #about(sha256: string | null): About {
+    return {
+      key: this.#key,
+      url: this.#file.url,
+      total: sha256 ? this.#loaded : this.#served.total,
+      etag: this.#served.etag,
+      sha256,
+      known: this.#file.sha256 !== null,
+    };
+  }
+}
+
+class DamagedCopy extends Error {}
+
+/** Writes to the store for as long as it has room; the download goes on without it. */
+class Keeper {
+  readonly #key: string;
+  readonly #context: DownloadContext;
+  #writer: StoreWriter | null = null;
+
+  constructor(key: string, context: DownloadContext) {
+    this.#key = key;
+    this.#context = context;
+  }
+
+  async open(offset: number): Promise<void> {
+    await this.#attempt(async () => {
+      this.#writer = await this.#context.store.append(this.#key, offset);
+    });
+  }
+
+  describe(about: About): Promise<void> {
+    return this.#attempt(() => this.#writer?.describe(about));
+  }
+
+  write(chunk: Uint8Array): Promise<void> {
+    return this.#attempt(() => this.#writer?.write(chunk));
+  }
+
+  complete(about: About): Promise<void> {
+    return this.#attempt(() => this.#writer?.complete(about));
+  }
+
+  async close(): Promise<void> {
+    await this.#attempt(() => this.#writer?.close());
+  }
+
+  async discard(): Promise<void> {
+    await this.#writer?.discard().catch(() => undefined);
+    this.#writer = null;
+  }
+
+  async #attempt(step: () => void | Promise<void>): Promise<void> {
+    try {
+      await step();
+    } catch (error) {
+      await this.discard();
+      const why = isQuotaError(error)
+        ? "The browser has no room to keep the files"
+        : "The browser does not keep the files";
+      this.#context.onEvent({
+        kind: "stage",
+        text: `${why}: they will be fetched again next time`,
+      });
     }
   }
 }
 
-/** Fetches a registry: the one file without a known hash, always asked for anew. */
-export async function fetchRegistry(url: string, context: DownloadContext): Promise<Uint8Array> {
-  return retrying(async () => {
-    const stalled = () =>
-      report(
-        "The module library did not load.",
-        `No byte of ${url} came for ${context.stallSeconds} seconds.`,
-        "Check the connection and try again.",
-      );
-    const response = await request(url, { cache: "no-cache" }, context, stalled);
-    const chunks: Uint8Array[] = [];
-    let loaded = 0;
-    await readBody(
-      response,
-      context,
-      (chunk) => {
-        loaded += chunk.length;
-        if (loaded > MOST_REGISTRY_BYTES) {
-          throw report(
-            "The module library is too large.",
-            `Expected at most ${MOST_REGISTRY_BYTES} bytes at ${url}, found more.`,
-            "Check that the address is that of a registry.json.",
-          );
-        }
-        chunks.push(chunk);
-      },
-      stalled,
-    );
-    const bytes = new Uint8Array(loaded);
+/** Collects a file's bytes. */
+class Held implements Sink {
+  #chunks: Uint8Array[] = [];
+  #bytes = 0;
+  readonly #url: string;
+  readonly #most: number;
+
+  constructor(url: string, most: number) {
+    this.#url = url;
+    this.#most = most;
+  }
+
+  restart(): boolean {
+    this.#chunks = [];
+    this.#bytes = 0;
+    return true;
+  }
+
+  push(chunk: Uint8Array): void {
+    this.#bytes += chunk.length;
+    if (this.#bytes > this.#most) throw memoryError(this.#url, this.#bytes);
+    this.#chunks.push(chunk);
+  }
+
+  bytes(): Uint8Array<ArrayBuffer> {
+    let whole: Uint8Array<ArrayBuffer>;
+    try {
+      whole = new Uint8Array(this.#bytes);
+    } catch {
+      throw memoryError(this.#url, this.#bytes);
+    }
     let offset = 0;
-    for (const chunk of chunks) {
-      bytes.set(chunk, offset);
+    for (const chunk of this.#chunks) {
+      whole.set(chunk, offset);
       offset += chunk.length;
     }
-    return bytes;
-  });
+    return whole;
+  }
+}
+
+/** Tells of the bytes of several files as one. */
+export class Progress {
+  readonly #files: { loaded: number; total: number | null }[];
+  readonly #context: DownloadContext;
+
+  constructor(files: { bytes: number | null }[], context: DownloadContext) {
+    this.#files = files.map(({ bytes }) => ({ loaded: 0, total: bytes }));
+    this.#context = context;
+  }
+
+  report(index: number, file: string, loaded: number, total: number | null, cached: boolean): void {
+    this.#files[index] = { loaded, total };
+    let overallLoaded = 0;
+    let overallTotal = 0;
+    for (const one of this.#files) {
+      overallLoaded += one.loaded;
+      overallTotal += Math.max(one.loaded, one.total ?? 0);
+    }
+    this.#context.onEvent({
+      kind: "progress",
+      file,
+      loaded,
+      total: total ?? loaded,
+      overallLoaded,
+      overallTotal,
+      cached,
+    });
+  }
+}
+
+/** Fetches a registry: the one file that is always asked for anew and never kept. */
+export async function fetchRegistry(url: string, context: DownloadContext): Promise<Uint8Array> {
+  return fetchUncached(url, MOST_REGISTRY_BYTES, context);
+}
+
+/**
+ * Fetches a small text that says what there is. It is asked for anew each time; the last answer is
+ * kept for when nothing answers.
+ */
+export async function fetchListing(
+  url: string,
+  most: number,
+  context: DownloadContext,
+): Promise<Uint8Array> {
+  const wanted = { url, bytes: null, sha256: null };
+  const key = storeKey(wanted, context);
+  let bytes: Uint8Array;
+  try {
+    bytes = await fetchUncached(url, most, context);
+  } catch (error) {
+    context.signal.throwIfAborted();
+    const kept = await context.store.find(key);
+    const answered = /\(\d{3}\)|answered \d{3}/.test((error as ErrorReport).why ?? "");
+    if (answered || !kept?.sha256) throw error;
+    const held = new Held(url, most);
+    await new Download(wanted, context, held, () => undefined).run();
+    return held.bytes();
+  }
+  const keeper = new Keeper(key, context);
+  await keeper.open(0);
+  await keeper.write(bytes);
+  const sha256 = hexOf(bytes, context);
+  await keeper.complete({ key, url, total: bytes.length, etag: null, sha256, known: false });
+  return bytes;
+}
+
+async function fetchUncached(
+  url: string,
+  most: number,
+  context: DownloadContext,
+): Promise<Uint8Array> {
+  const held = new Held(url, most);
+  let loaded = 0;
+  await transfer(
+    {
+      url,
+      from: 0,
+      served: { total: null, etag: null },
+      knownContents: false,
+      onServed: () => undefined,
+      onChunk: (chunk) => {
+        loaded += chunk.length;
+        if (loaded > most) {
+          throw report(
+            `${shortName(url)} is too large.`,
+            `Expected at most ${most} bytes at ${url}, found more.`,
+            "Check that the address is the right one.",
+          );
+        }
+        held.push(chunk);
+      },
+    },
+    transferContext(context),
+  );
+  return held.bytes();
 }
 
 /** Fetches files, a few at a time, and answers with their bytes in the order asked for. */
 export async function fetchFiles(
   wanted: Wanted[],
   context: DownloadContext,
+  progress = new Progress(wanted, context),
 ): Promise<Uint8Array<ArrayBuffer>[]> {
-  const overallTotal = wanted.reduce((sum, { file }) => sum + file.bytes, 0);
-  const loaded = wanted.map(() => 0);
   const results = new Array<Uint8Array<ArrayBuffer>>(wanted.length);
   // One failure ends the others: none of them would be used.
   const group = new AbortController();
@@ -221,23 +465,17 @@ export async function fetchFiles(
   const runner = async () => {
     while (next < wanted.length) {
       const index = next++;
-      const one = wanted[index] as Wanted;
-      results[index] = await fetchFile(one, shared, (bytes, cached) => {
-        loaded[index] = bytes;
-        context.onEvent({
-          kind: "progress",
-          file: shortName(one.url),
-          loaded: bytes,
-          total: one.file.bytes,
-          overallLoaded: loaded.reduce((sum, value) => sum + value, 0),
-          overallTotal,
-          cached,
-        });
-      });
+      const file = wanted[index] as Wanted;
+      const held = new Held(file.url, MOST_HELD_BYTES);
+      const name = shortName(file.url);
+      await new Download(file, shared, held, (loaded, total, cached) =>
+        progress.report(index, name, loaded, total, cached),
+      ).run();
+      results[index] = held.bytes();
     }
   };
   try {
-    await Promise.all(Array.from({ length: Math.min(PARALLEL, wanted.length) }, runner));
+    await Promise.all(Array.from({ length: Math.min(PARALLEL_FILES, wanted.length) }, runner));
   } catch (error) {
     group.abort();
     throw error;
@@ -245,117 +483,13 @@ export async function fetchFiles(
   return results;
 }
 
-async function fetchFile(
-  { url, file }: Wanted,
+/** Hands a file's bytes to `sink` as they come. Answers with its hash. */
+export async function streamFile(
+  file: Wanted,
   context: DownloadContext,
-  onProgress: (loaded: number, cached: boolean) => void,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const cache = await (context.openCache ?? openCache)();
-  const kept = await cache?.match(cacheKey(file.sha256)).catch(() => undefined);
-  if (kept) {
-    const bytes = await readChecked(kept, { url, file }, context, (n) => onProgress(n, true)).catch(
-      () => null,
-    );
-    context.signal.throwIfAborted();
-    if (bytes) return bytes;
-    await cache?.delete(cacheKey(file.sha256));
-  }
-
-  const bytes = allocate(url, file);
-  let loaded = 0;
-  const stalled = () =>
-    report(
-      `${shortName(url)} stopped loading.`,
-      `No byte came for ${context.stallSeconds} seconds; ${loaded} of ${file.bytes} bytes are here.`,
-      "Check the connection and try again; what was already loaded is kept.",
-    );
-  await retrying(async (number) => {
-    // The second attempt goes on where the first one stopped, if the server can do that.
-    const resumed = number > 1 && loaded > 0 && loaded < file.bytes;
-    const headers: Record<string, string> = resumed ? { Range: `bytes=${loaded}-` } : {};
-    const response = await request(url, { headers }, context, stalled);
-    const continues =
-      response.status === 206 &&
-      response.headers.get("Content-Range")?.startsWith(`bytes ${loaded}-`);
-    if (!continues) loaded = 0;
-    try {
-      await readBody(
-        response,
-        context,
-        (chunk) => {
-          if (loaded + chunk.length > file.bytes) {
-            throw sizeError(url, file, loaded + chunk.length);
-          }
-          bytes.set(chunk, loaded);
-          loaded += chunk.length;
-          onProgress(loaded, false);
-        },
-        stalled,
-      );
-    } catch (error) {
-      if (context.signal.aborted || !(error instanceof TypeError)) throw error;
-      throw new Retryable(
-        report(
-          `${shortName(url)} stopped loading.`,
-          `The connection broke after ${loaded} of ${file.bytes} bytes: ${error.message}.`,
-          "Check the connection and try again; what was already loaded is kept.",
-        ),
-      );
-    }
-    if (loaded < file.bytes) throw new Retryable(sizeError(url, file, loaded));
-  });
-
-  const hasher = context.newHasher();
-  hasher.update(bytes);
-  const found = hasher.hex();
-  if (found !== file.sha256) throw hashError(url, file, found);
-  try {
-    await cache?.put(cacheKey(file.sha256), new Response(bytes));
-  } catch {
-    context.onEvent({
-      kind: "stage",
-      text: "The browser has no room to keep the files: they will be fetched again next time",
-    });
-  }
-  return bytes;
-}
-
-/** Reads a kept file; anything but the expected bytes is an error. */
-async function readChecked(
-  response: Response,
-  { url, file }: Wanted,
-  context: DownloadContext,
-  onProgress: (loaded: number) => void,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const bytes = allocate(url, file);
-  const hasher = context.newHasher();
-  let loaded = 0;
-  await readBody(
-    response,
-    context,
-    (chunk) => {
-      if (loaded + chunk.length > file.bytes) throw sizeError(url, file, loaded + chunk.length);
-      bytes.set(chunk, loaded);
-      hasher.update(chunk);
-      loaded += chunk.length;
-      onProgress(loaded);
-    },
-    () => sizeError(url, file, loaded),
-  );
-  if (loaded < file.bytes) throw sizeError(url, file, loaded);
-  const found = hasher.hex();
-  if (found !== file.sha256) throw hashError(url, file, found);
-  return bytes;
-}
-
-function allocate(url: string, file: RegistryFile): Uint8Array<ArrayBuffer> {
-  try {
-    return new Uint8Array(file.bytes);
-  } catch {
-    throw report(
-      `${shortName(url)} does not fit in memory.`,
-      `The registry says ${file.bytes} bytes, more than this tab can hold.`,
-      "Close other tabs, or choose a smaller model.",
-    );
-  }
+  sink: Sink,
+  onProgress: (loaded: number, total: number | null, cached: boolean) => void,
+): Promise<string> {
+  const { sha256 } = await new Download(file, context, sink, onProgress).run();
+  return sha256;
 }

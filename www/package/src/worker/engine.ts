@@ -23,15 +23,8 @@ import type { Capabilities } from "./capabilities.js";
 
 /** One engine: a base model, the modules added to it, and at most one running piece of work. */
 export interface Engine {
-  loadBase(
-    id: string,
-    title: string,
-    licence: string,
-    config: Uint8Array,
-    tokenizer: Uint8Array,
-    weights: Uint8Array,
-    precision: Precision,
-  ): BaseInfo;
+  /** Takes over a base whose weights have all been pushed; the load cannot be used any more. */
+  finishBase(load: BaseLoad): BaseInfo;
   addModule(id: string, config: Uint8Array, weights: Uint8Array): ModuleInfo;
   hasModule(id: string): boolean;
   startLearning(examples: Example[], modules: string[], options: LearnOptions): void;
@@ -45,6 +38,17 @@ export interface Engine {
   stop(): void;
   score(examples: Example[], composition: Composition | null): Score;
   memoryBytes(): number;
+  /** Gives its memory back. */
+  free(): void;
+}
+
+/** A base model whose weights are packed while they arrive. */
+export interface BaseLoad {
+  push(bytes: Uint8Array): void;
+  /** Ends a file of weights; another one may follow. */
+  endFile(): void;
+  /** Gives its memory back before it is whole. */
+  free(): void;
 }
 
 /** A running SHA-256. */
@@ -57,7 +61,17 @@ export interface Hasher {
 export interface EngineModule {
   default(options: { module_or_path: URL | string }): Promise<{ memory: WebAssembly.Memory }>;
   Engine: new () => Engine;
+  BaseLoad: new (
+    id: string,
+    title: string,
+    licence: string,
+    config: Uint8Array,
+    tokenizer: Uint8Array,
+    precision: Precision,
+  ) => BaseLoad;
   Sha256: new () => Hasher;
+  /** The names of the files that an index of shards speaks of. */
+  shardNames(index: Uint8Array): string[];
   parseRegistry(bytes: Uint8Array): Registry;
   parseExamples(text: string, format: ExamplesFormat): Example[];
   encodeRecipe(recipe: Recipe): string;

@@ -12,20 +12,32 @@ import type {
   ModuleInfo,
   ModuleLoss,
   Registry,
-  RegistryFile,
   Request,
+  Source,
+  Storage,
 } from "../generated/protocol.js";
 import type { Answers } from "../messages.js";
 import type { Capabilities } from "./capabilities.js";
-import { type DownloadContext, fetchFiles, fetchRegistry, type Wanted } from "./download.js";
-import type { Engine, EngineModule, LoadedEngine } from "./engine.js";
+import {
+  BeginAnew,
+  type DownloadContext,
+  fetchFiles,
+  fetchRegistry,
+  Progress,
+  streamFile,
+  type Wanted,
+} from "./download.js";
+import type { BaseLoad, Engine, EngineModule, LoadedEngine } from "./engine.js";
 import { chooseBuild } from "./engine.js";
+import { adapterFolder, type BasePieces, baseFolder, type Piece, registryPiece } from "./folder.js";
+import { openStore, type Store, toStoredFile } from "./store.js";
+import { shortName } from "./transfer.js";
 
 /** What a session takes from outside: replaced in unit tests. */
 export interface Surroundings {
   detectCapabilities(): Promise<Capabilities>;
   loadEngine(device: Device, wasmUrl: string | null): Promise<LoadedEngine>;
-  openCache?: () => Promise<Cache | null>;
+  openStore?: () => Promise<Store>;
 }
 
 /** What a request is given to report with and to be stopped by. */
@@ -44,6 +56,9 @@ const DOING: Partial<Record<Request["kind"], string>> = {
   test: "The test",
   score: "Scoring",
 };
+
+/** How often a base is begun anew whose files changed while they were read. */
+const FRESH_STARTS = 3;
 
 function report(what: string, why: string, next: string): ErrorReport {
   return { what, why, next };
@@ -70,6 +85,7 @@ export class Session {
   #registryUrl = "";
   #baseId = "";
   #stallSeconds = 20;
+  #store: Promise<Store> | null = null;
   #running: Request["kind"] | null = null;
   readonly #infos = new Map<string, ModuleInfo>();
 
@@ -104,7 +120,11 @@ export class Session {
       case "loadModules":
         return this.#loadModules(request.ids, task);
       case "addModule":
-        return this.#addModule(request);
+        return this.#addModule(request, task);
+      case "storage":
+        return this.#storage();
+      case "deleteStored":
+        return this.#deleteStored(request.keys);
       case "learn":
         return this.#learn(request, task);
       case "leaveOneOut":
@@ -147,19 +167,37 @@ export class Session {
     return this.#registry as Registry;
   }
 
-  #download(task: Task): DownloadContext {
+  #opened(): Promise<Store> {
+    this.#store ??= (this.#around.openStore ?? openStore)();
+    return this.#store;
+  }
+
+  async #download(task: Task): Promise<DownloadContext> {
     const module = this.#wasm();
     return {
       signal: task.signal,
       stallSeconds: this.#stallSeconds,
       newHasher: () => new module.Sha256(),
       onEvent: task.onEvent,
-      ...(this.#around.openCache ? { openCache: this.#around.openCache } : {}),
+      store: await this.#opened(),
     };
   }
 
-  #wanted(file: RegistryFile): Wanted {
-    return { url: new URL(file.path, this.#registryUrl).href, file };
+  /** Reads pieces whole, wherever they are. */
+  async #read(
+    pieces: Piece[],
+    context: DownloadContext,
+    progress?: Progress,
+  ): Promise<Uint8Array[]> {
+    const wanted = pieces.filter((piece): piece is Wanted => !(piece instanceof Blob));
+    const fetched = await fetchFiles(wanted, context, progress);
+    return Promise.all(
+      pieces.map(async (piece) =>
+        piece instanceof Blob
+          ? new Uint8Array(await piece.arrayBuffer())
+          : (fetched.shift() as Uint8Array),
+      ),
+    );
   }
 
   async #inspect(request: Extract<Request, { kind: "inspect" }>, task: Task): Promise<Inspected> {
@@ -170,7 +208,7 @@ export class Session {
     device.memoryBytes = memoryBytes;
     this.#stallSeconds = request.stallSeconds;
     task.onEvent({ kind: "stage", text: "Reading the module library" });
-    const bytes = await fetchRegistry(request.registryUrl, this.#download(task));
+    const bytes = await fetchRegistry(request.registryUrl, await this.#download(task));
     this.#registry = module.parseRegistry(bytes);
     this.#registryUrl = request.registryUrl;
     return {
@@ -181,39 +219,117 @@ export class Session {
     };
   }
 
-  async #open(request: Extract<Request, { kind: "open" }>, task: Task) {
-    const registry = this.#library();
-    const base = request.baseId
-      ? registry.bases.find(({ id }) => id === request.baseId)
-      : registry.bases[0];
+  /** The files of a base, by where the request says they are. */
+  async #pieces(source: Source, context: DownloadContext): Promise<BasePieces> {
+    if (source.kind !== "registry") {
+      return baseFolder(source, {
+        download: context,
+        read: async (piece) => (await this.#read([piece], context))[0] as Uint8Array,
+        shardNames: (index) => this.#wasm().shardNames(index),
+      });
+    }
+    const { bases } = this.#library();
+    const base = source.id ? bases.find(({ id }) => id === source.id) : bases[0];
     if (!base) {
       throw report(
         "The base model was not found.",
-        `The library has no base "${request.baseId ?? ""}"; it has ${registry.bases.map(({ id }) => id).join(", ") || "none"}.`,
+        `The library has no base "${source.id ?? ""}"; it has ${bases.map(({ id }) => id).join(", ") || "none"}.`,
         "Choose one of those, or another library.",
       );
     }
-    const files = [base.files.config, base.files.tokenizer, base.files.weights];
-    const [config, tokenizer, weights] = (await fetchFiles(
-      files.map((file) => this.#wanted(file)),
-      this.#download(task),
-    )) as [Uint8Array, Uint8Array, Uint8Array];
-    task.onEvent({ kind: "stage", text: "Packing the weights" });
-    await nextTurn();
-    const engine = new (this.#wasm().Engine)();
-    const info = engine.loadBase(
-      base.id,
-      base.title,
-      base.licence,
-      config,
-      tokenizer,
-      weights,
-      request.precision,
-    );
-    this.#engine = engine;
-    this.#baseId = base.id;
-    this.#infos.clear();
-    return info;
+    const piece = (file: (typeof base.files)["config"]) => registryPiece(file, this.#registryUrl);
+    return {
+      id: base.id,
+      title: base.title,
+      licence: base.licence,
+      config: piece(base.files.config),
+      tokenizer: piece(base.files.tokenizer),
+      weights: [piece(base.files.weights)],
+    };
+  }
+
+  async #open({ source, precision }: Extract<Request, { kind: "open" }>, task: Task) {
+    const context = await this.#download(task);
+    if (context.store.kind === "memory") {
+      task.onEvent({
+        kind: "stage",
+        text: "This browser keeps no files for the page: they will be fetched again next time",
+      });
+    }
+    const pieces = await this.#pieces(source, context);
+    for (let start = 1; ; start++) {
+      let load: BaseLoad | null = null;
+      try {
+        const small = [pieces.config, pieces.tokenizer];
+        const sizes = [...small, ...pieces.weights].map((piece) => ({
+          bytes: piece instanceof Blob ? piece.size : piece.bytes,
+        }));
+        const progress = new Progress(sizes, context);
+        const [config, tokenizer] = await this.#read(small, context, progress);
+        load = new (this.#wasm().BaseLoad)(
+          pieces.id,
+          pieces.title,
+          pieces.licence,
+          config as Uint8Array,
+          tokenizer as Uint8Array,
+          precision,
+        );
+        for (const [index, piece] of pieces.weights.entries()) {
+          await this.#stream(piece, load, index + small.length, progress, context);
+          load.endFile();
+        }
+        task.onEvent({ kind: "stage", text: "Putting the model together" });
+        await nextTurn();
+        task.signal.throwIfAborted();
+        const engine = new (this.#wasm().Engine)();
+        const whole = load;
+        load = null;
+        const info = engine.finishBase(whole);
+        this.#engine?.free();
+        this.#engine = engine;
+        this.#baseId = pieces.id;
+        this.#infos.clear();
+        return info;
+      } catch (error) {
+        load?.free();
+        if (!(error instanceof BeginAnew)) throw error;
+        if (start >= FRESH_STARTS) {
+          throw report(
+            `${pieces.title} changes again and again.`,
+            `${error.message} was another file than the one begun, ${FRESH_STARTS} times.`,
+            "Try again later, or tell whoever hosts the model.",
+          );
+        }
+      }
+    }
+  }
+
+  /** Pushes a file of weights into a load, from wherever it is. */
+  async #stream(
+    piece: Piece,
+    load: BaseLoad,
+    index: number,
+    progress: Progress,
+    context: DownloadContext,
+  ): Promise<void> {
+    if (!(piece instanceof Blob)) {
+      const name = shortName(piece.url);
+      const sink = { push: (chunk: Uint8Array) => load.push(chunk), restart: () => false };
+      await streamFile(piece, context, sink, (loaded, total, cached) =>
+        progress.report(index, name, loaded, total, cached),
+      );
+      return;
+    }
+    const reader = piece.stream().getReader();
+    for (let loaded = 0; ; ) {
+      context.signal.throwIfAborted();
+      const { done, value } = await reader.read();
+      if (done) return;
+      load.push(value);
+      loaded += value.length;
+      const name = piece instanceof File ? piece.name : "weights";
+      progress.report(index, name, loaded, piece.size, false);
+    }
   }
 
   async #loadModules(ids: string[], task: Task): Promise<ModuleInfo[]> {
@@ -238,8 +354,11 @@ export class Session {
       return module;
     });
     const files = await fetchFiles(
-      modules.flatMap(({ files }) => [this.#wanted(files.config), this.#wanted(files.weights)]),
-      this.#download(task),
+      modules.flatMap(({ files }) => [
+        registryPiece(files.config, this.#registryUrl),
+        registryPiece(files.weights, this.#registryUrl),
+      ]),
+      await this.#download(task),
     );
     for (const [index, { id }] of modules.entries()) {
       const config = files[2 * index] as Uint8Array;
@@ -251,14 +370,41 @@ export class Session {
     return ids.map((id) => this.#infos.get(id) as ModuleInfo);
   }
 
-  async #addModule({
-    id,
-    config,
-    weights,
-  }: Extract<Request, { kind: "addModule" }>): Promise<ModuleInfo> {
-    const info = this.#ready().addModule(id, config, weights);
+  async #addModule(
+    { id, source }: Extract<Request, { kind: "addModule" }>,
+    task: Task,
+  ): Promise<ModuleInfo> {
+    const engine = this.#ready();
+    if (source.kind === "registry") {
+      const [info] = await this.#loadModules([source.id ?? id], task);
+      return info as ModuleInfo;
+    }
+    const context = await this.#download(task);
+    const pieces = await adapterFolder(source, context);
+    const [config, weights] = await this.#read([pieces.config, pieces.weights], context);
+    const info = engine.addModule(id, config as Uint8Array, weights as Uint8Array);
     this.#infos.set(id, info);
     return info;
+  }
+
+  async #storage(): Promise<Storage> {
+    const store = await this.#opened();
+    const files = (await store.list()).map(toStoredFile).sort((a, b) => b.bytes - a.bytes);
+    const manager = globalThis.navigator?.storage;
+    const estimate = await manager?.estimate?.().catch(() => null);
+    return {
+      kind: store.kind,
+      persisted: (await manager?.persisted?.().catch(() => false)) ?? false,
+      usage: estimate?.usage ?? null,
+      quota: estimate?.quota ?? null,
+      files,
+    };
+  }
+
+  async #deleteStored(keys: string[]): Promise<Storage> {
+    const store = await this.#opened();
+    for (const key of keys) await store.remove(key);
+    return this.#storage();
   }
 
   async #learn(
@@ -341,7 +487,8 @@ export class Session {
         "Choose a task of the library.",
       );
     }
-    const [bytes] = await fetchFiles([this.#wanted(found.test)], this.#download(task));
+    const wanted = registryPiece(found.test, this.#registryUrl);
+    const [bytes] = await fetchFiles([wanted], await this.#download(task));
     return this.#wasm().parseExamples(new TextDecoder().decode(bytes), "jsonl");
   }
 }

@@ -5,6 +5,7 @@ import type { RegistryModule, Selection } from "loraloom";
 import { bytes, count, loss, percent } from "../format.js";
 import {
   addLocalModule,
+  addNamedModule,
   changedOptions,
   localModules,
   moduleError,
@@ -14,6 +15,7 @@ import {
 } from "../state/learn.js";
 import { libraryModules } from "../state/session.js";
 import { Part, Problem, Term } from "./common.js";
+import { droppedFiles, SourceForm } from "./sources.js";
 
 const SELECTIONS: Record<Selection, string> = {
   "single-loss": "the best by the loss of each alone",
@@ -219,7 +221,7 @@ function LocalFolder() {
       }}
     >
       <p>
-        Your own PEFT folder: drop it here, or{" "}
+        Your own PEFT folder, or a ZIP of it: drop it here, or{" "}
         <label class="button">
           choose its files
           <input
@@ -227,7 +229,7 @@ function LocalFolder() {
             multiple
             class="for-readers"
             data-testid="local-files"
-            accept=".json,.safetensors,.bin"
+            accept=".json,.safetensors,.bin,.zip"
             onChange={({ currentTarget }) => {
               void addLocalModule([...(currentTarget.files ?? [])]);
               currentTarget.value = "";
@@ -236,30 +238,12 @@ function LocalFolder() {
         </label>
         . It stays on this computer.
       </p>
+      <SourceForm
+        label="An adapter of a hub or any static host"
+        placeholder="owner/name or https://…"
+        action="Add"
+        onSource={addNamedModule}
+      />
     </div>
   );
-}
-
-/** The files of a drop; of a dropped folder, those directly in it. */
-async function droppedFiles(event: DragEvent): Promise<File[]> {
-  const entries = [...(event.dataTransfer?.items ?? [])].map((item) => item.webkitGetAsEntry());
-  const files: File[] = [];
-  for (const entry of entries) {
-    const inside = entry?.isDirectory
-      ? await new Promise<FileSystemEntry[]>((resolve) =>
-          (entry as FileSystemDirectoryEntry)
-            .createReader()
-            .readEntries(resolve, () => resolve([])),
-        )
-      : [entry];
-    for (const one of inside) {
-      if (!one?.isFile) continue;
-      files.push(
-        await new Promise<File>((resolve, reject) =>
-          (one as FileSystemFileEntry).file(resolve, reject),
-        ),
-      );
-    }
-  }
-  return files;
 }

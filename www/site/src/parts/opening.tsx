@@ -1,11 +1,13 @@
 // The first screen: what this is, one button, what will be fetched, what the machine offers.
 
+import { describeSource } from "loraloom";
 import { bytes, count } from "../format.js";
 import { forgetLoaded, learning } from "../state/learn.js";
 import {
   applyEngineSettings,
   base,
   busy,
+  chosenBase,
   engineSettings,
   libraryModules,
   loom,
@@ -21,6 +23,7 @@ import {
 } from "../state/session.js";
 import { linkError, restored, runStory } from "../state/story.js";
 import { Bar, Problem, Term } from "./common.js";
+import { BaseChoice, StoragePanel } from "./sources.js";
 
 /** The head of the page. */
 export function OpeningPart() {
@@ -140,8 +143,20 @@ function Facts() {
               {count(modules.length, "module")} ({bytes(moduleBytes)}). Licence:{" "}
               {licences.join(", ")}.
             </>
+          ) : chosenBase.value ? (
+            <>
+              The <Term of="base model">base model</Term> {describeSource(chosenBase.value)}
+              {base.value &&
+                ` (${bytes(base.value.bytes)}, ${(base.value.parameters / 1e6).toFixed(1)} million parameters)`}
+              . Licence: see its page.
+            </>
           ) : (
             "Reading the list of models and modules."
+          )}{" "}
+          {loom.value && (
+            <>
+              <BaseChoice /> <StoragePanel />
+            </>
           )}
         </dd>
       </div>

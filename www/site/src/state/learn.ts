@@ -1,14 +1,17 @@
 // Learning: which modules, with which options, and what came of it.
 
 import { computed, signal } from "@preact/signals";
-import type {
-  Composition,
-  ErrorReport,
-  Evaluation,
-  LearnOptions,
-  LearnResult,
-  ModuleInfo,
-  ModuleLoss,
+import {
+  type Composition,
+  type ErrorReport,
+  type Evaluation,
+  filesSource,
+  type LearnOptions,
+  type LearnResult,
+  type ModuleInfo,
+  type ModuleLoss,
+  parseSource,
+  type Source,
 } from "loraloom";
 import {
   asReport,
@@ -183,38 +186,36 @@ export async function leaveOneOut(): Promise<void> {
   }
 }
 
-/** Adds a PEFT folder's files as a module. */
-export async function addLocalModule(files: File[]): Promise<void> {
-  const config = files.find(({ name }) => name === "adapter_config.json");
-  const weights = files.find(({ name }) => /^adapter_model\.(safetensors|bin)$/.test(name));
-  if (!config || !weights) {
-    moduleError.value = {
-      what: "This is not a PEFT folder.",
-      why: `Expected adapter_config.json and adapter_model.safetensors (or .bin), found ${files.map(({ name }) => name).join(", ") || "no files"}.`,
-      next: "Drop both files, or the folder that holds them.",
-    };
-    return;
-  }
-  moduleError.value = null;
-  if (!(await ensureBase())) return;
-  const folder = weights.webkitRelativePath.split("/").at(-2);
-  const taken = new Set([...libraryModules.value, ...localModules.value].map(({ id }) => id));
-  let id = folder || `local-${localModules.value.length + 1}`;
-  while (taken.has(id)) id = `${id}-local`;
+/** Adds a PEFT folder of this computer, or a ZIP archive of one, as a module. */
+export function addLocalModule(files: File[]): Promise<void> {
+  const folder = files[0]?.webkitRelativePath.split("/").at(-2);
+  const archive = files.length === 1 ? files[0]?.name.replace(/\.zip$/i, "") : null;
+  const name = folder || archive || `local-${localModules.value.length + 1}`;
+  return addModule(name, filesSource(files));
+}
+
+/** Adds an adapter by its hub id or its address. */
+export async function addNamedModule(text: string): Promise<void> {
   try {
-    const [configBytes, weightBytes] = await Promise.all([
-      config.arrayBuffer(),
-      weights.arrayBuffer(),
-    ]);
-    const info = await loom.value?.addModule(
-      id,
-      new Uint8Array(configBytes),
-      new Uint8Array(weightBytes),
-    );
-    if (info) localModules.value = [...localModules.value, info];
+    const source = parseSource(text);
+    await addModule(source.kind === "hub" ? source.repo : text.trim(), source);
   } catch (error) {
     moduleError.value = asReport(error);
   }
+}
+
+async function addModule(name: string, source: Source): Promise<void> {
+  moduleError.value = null;
+  if (!(await ensureBase())) return;
+  const taken = new Set([...libraryModules.value, ...localModules.value].map(({ id }) => id));
+  let id = name;
+  while (taken.has(id)) id = `${id}-local`;
+  const info = await loading(
+    `Loading ${id}`,
+    async () => loom.value?.addModule(id, source, downloads()),
+    moduleError,
+  );
+  if (info) localModules.value = [...localModules.value, info];
 }
 
 /** Forgets what a new engine does not hold. */

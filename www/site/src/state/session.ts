@@ -1,6 +1,6 @@
 // What is loaded: the engine, its registry and the base model, with the progress of downloads.
 
-import { computed, effect, signal } from "@preact/signals";
+import { computed, effect, type Signal, signal } from "@preact/signals";
 import {
   type BaseInfo,
   type ErrorReport,
@@ -8,6 +8,8 @@ import {
   LoraLoomError,
   type Precision,
   type Progress,
+  parseSource,
+  type Source,
 } from "loraloom";
 
 /** The engine once its registry is read; null while it starts or when that failed. */
@@ -29,17 +31,19 @@ export const restartNote = signal<ErrorReport | null>(null);
 
 /** The registry, or null before it is read. */
 export const registry = computed(() => loom.value?.registry ?? null);
-/** The base that is or would be loaded. */
-export const registryBase = computed(
-  () =>
-    registry.value?.bases.find(({ id }) => id === base.value?.id) ??
-    registry.value?.bases[0] ??
-    null,
-);
+/** The base model that a person chose besides the library's; null for the library's. */
+export const chosenBase = signal<Source | null>(null);
+/** The library's base that is or would be loaded; null for one from elsewhere. */
+export const registryBase = computed(() => {
+  const bases = registry.value?.bases ?? [];
+  const loaded = bases.find(({ id }) => id === base.value?.id);
+  return loaded ?? (chosenBase.value ? null : (bases[0] ?? null));
+});
 /** The library's modules that fit that base. */
-export const libraryModules = computed(
-  () => registry.value?.modules.filter((one) => one.base === registryBase.value?.id) ?? [],
-);
+export const libraryModules = computed(() => {
+  const id = base.value?.id ?? registryBase.value?.id;
+  return registry.value?.modules.filter((one) => one.base === id) ?? [];
+});
 
 const query = new URLSearchParams(location.search);
 /** The address of the library: the site's own, unless `?registry=` names another. */
@@ -105,16 +109,20 @@ export function downloads() {
   };
 }
 
-/** Runs something that starts or loads; its error is shown on the first screen. */
-export async function loading<T>(text: string, work: () => Promise<T>): Promise<T | null> {
+/** Runs something that starts or loads; its error is shown on the first screen, or in `failure`. */
+export async function loading<T>(
+  text: string,
+  work: () => Promise<T>,
+  failure: Signal<ErrorReport | null> = startError,
+): Promise<T | null> {
   stopping = new AbortController();
   busy.value = true;
   stage.value = text;
-  startError.value = null;
+  failure.value = null;
   try {
     return await work();
   } catch (error) {
-    startError.value = asReport(error);
+    failure.value = asReport(error);
     return null;
   } finally {
     busy.value = false;
@@ -149,12 +157,34 @@ export async function ensureBase(): Promise<boolean> {
   if (base.value) return true;
   if (!loom.value && !(await start())) return false;
   const info = await loading("Loading the model", async () =>
-    loom.value?.load({ precision: engineSettings.value.precision, ...downloads() }),
+    loom.value?.load({
+      precision: engineSettings.value.precision,
+      ...(chosenBase.value ? { source: chosenBase.value } : {}),
+      ...downloads(),
+    }),
   );
   if (!info) return false;
   base.value = info;
   await readMemory();
   return true;
+}
+
+/** Loads another base model than the library's: by its hub id or address, or from files. */
+export async function loadBaseFrom(from: string | Source): Promise<void> {
+  try {
+    chosenBase.value = typeof from === "string" ? parseSource(from) : from;
+  } catch (error) {
+    startError.value = asReport(error);
+    return;
+  }
+  base.value = null;
+  if (!(await ensureBase())) chosenBase.value = null;
+}
+
+/** Goes back to the library's own base model. */
+export function forgetChosenBase(): void {
+  chosenBase.value = null;
+  base.value = null;
 }
 
 /** Asks the engine how much memory it holds. */

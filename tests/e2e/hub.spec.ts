@@ -1,0 +1,152 @@
+// Models and adapters from a hub, a folder of a static host, and this computer, in the browser: the
+// same losses as Hugging Face's from each, through broken connections, and offline afterwards.
+
+import { readFileSync } from "node:fs";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { zipSync } from "../../www/node_modules/fflate/esm/index.mjs";
+import { type Hub, startHub } from "./hub.js";
+import { expect, openSite, test } from "./support.js";
+
+// The page asks an older hub for its list of files, a folder for names that it may have.
+test.use({ expectErrors: /404|ERR_/ });
+
+const MODEL = "deep-untied";
+const REPO = `golden/${MODEL}`;
+const golden = () => join(test.info().project.testDir, "..", "golden", "models", MODEL);
+
+interface Case {
+  merge: "lorahub" | "delta" | null;
+  adapters: string[];
+  weights: number[];
+  examples: { input: string; output: string; loss: number }[];
+}
+
+/** A hub with the golden model, and each of its adapters as a repository. */
+async function goldenHub(): Promise<Hub> {
+  const repos: Record<string, string> = { [REPO]: golden() };
+  for (const name of await readdir(join(golden(), "adapters"))) {
+    repos[`golden/${name}`] = join(golden(), "adapters", name);
+  }
+  return startHub(repos);
+}
+
+function goldenCases(): Case[] {
+  const path = join(test.info().project.testDir, "golden", "texts.json");
+  return JSON.parse(readFileSync(path, "utf8")).models[MODEL];
+}
+
+test("a hub's model and adapters give Hugging Face's losses, cut 20 times, then offline", async ({
+  page,
+}) => {
+  const hub = await goldenHub();
+  await page.goto("/library/none");
+  const run = () =>
+    page.evaluate(
+      async ([host, repo, cases]) => {
+        const { LoraLoom } = (await import(
+          /* @vite-ignore */ new URL("/package/index.js", location.href).href
+        )) as typeof import("../../www/package/src/index.js");
+        const loom = await LoraLoom.inspect({ registryUrl: "/golden/registry.json" });
+        let cachedBytes = 0;
+        let fetchedBytes = 0;
+        const onProgress = ({ cached, loaded }: { cached: boolean; loaded: number }) => {
+          if (cached) cachedBytes = Math.max(cachedBytes, loaded);
+          else fetchedBytes = Math.max(fetchedBytes, loaded);
+        };
+        const hub = { kind: "hub", host, revision: "main", file: null } as const;
+        const base = await loom.load({ source: { ...hub, repo }, precision: "f32", onProgress });
+        const losses = [];
+        for (const name of new Set(cases.flatMap(({ adapters }) => adapters))) {
+          await loom.addModule(name, { ...hub, repo: `golden/${name}` });
+        }
+        for (const { merge, adapters, weights, examples } of cases) {
+          const modules = adapters.map((id, index) => ({ id, weight: weights[index] as number }));
+          const { examples: scores } = await loom.score(examples, merge && { modules, merge });
+          losses.push(scores.map(({ loss }) => loss));
+        }
+        const storage = await loom.storage();
+        loom.dispose();
+        return { base, losses, cachedBytes, fetchedBytes, storage };
+      },
+      [hub.url, REPO, goldenCases()] as const,
+    );
+
+  hub.faults.tooMany = 1;
+  hub.faults.cuts = Array.from({ length: 20 }, (_, index) => 1 + ((index * 7919) % 1500));
+  const first = await run();
+  expect(hub.faults.cuts).toEqual([]);
+  await hub.close();
+  const offline = await run();
+
+  for (const { losses, base } of [first, offline]) {
+    expect(base.id).toBe(REPO);
+    for (const [number, { examples }] of goldenCases().entries()) {
+      for (const [index, { loss }] of examples.entries()) {
+        const found = losses[number]?.[index] as number;
+        expect(Math.abs(found / loss - 1), `case ${number}, example ${index}`).toBeLessThan(1e-4);
+      }
+    }
+  }
+  expect(first.fetchedBytes).toBe(first.base.bytes);
+  expect(offline).toMatchObject({ fetchedBytes: 0, cachedBytes: first.base.bytes });
+  expect(first.storage.kind).toBe("file-system");
+  expect(first.storage.files.every(({ complete }) => complete)).toBe(true);
+});
+
+test("the page loads a folder's model, shows what it keeps, and deletes it", async ({ page }) => {
+  const hub = await goldenHub();
+  await openSite(page);
+  await page.getByText("Use another model").click();
+  const choice = page.getByTestId("base-choice");
+  await choice.getByRole("textbox").fill(`${hub.url}/${REPO}/resolve/main`);
+  await choice.getByRole("button", { name: "Load" }).click();
+  await expect(choice).toContainText("Loaded: http");
+
+  await page.getByText("Storage").click();
+  const storage = page.getByTestId("storage");
+  await expect(storage.getByRole("listitem").first()).toContainText("as first downloaded");
+  await storage.getByRole("button", { name: "Delete all" }).click();
+  await expect(storage).toContainText("0 files");
+  await expect(storage.getByRole("listitem")).toHaveCount(0);
+  await hub.close();
+});
+
+test("the page reads a model's files and an adapter's ZIP archive from this computer", async ({
+  page,
+}) => {
+  await openSite(page);
+  await page.getByText("Use another model").click();
+  const files = ["config.json", "tokenizer.json", "model.safetensors"];
+  await page.getByTestId("base-files").setInputFiles(files.map((name) => join(golden(), name)));
+  await expect(page.getByTestId("base-choice")).toContainText("Loaded: config.json");
+
+  const adapter = (name: string) => readFileSync(join(golden(), "adapters", "second", name));
+  const archive = zipSync({
+    "mine/adapter_config.json": adapter("adapter_config.json"),
+    "mine/adapter_model.bin": adapter("adapter_model.bin"),
+  });
+  await page.getByTestId("local-files").setInputFiles({
+    name: "mine.zip",
+    mimeType: "application/zip",
+    buffer: Buffer.from(archive),
+  });
+  await expect(page.locator("#modules")).toContainText("mine");
+});
+
+test("the page says what a folder lacks, and goes on with the library's model", async ({
+  page,
+}) => {
+  const hub = await startHub({ "owner/empty": { "config.json": Buffer.from("{}") } });
+  await openSite(page);
+  await page.getByText("Use another model").click();
+  const choice = page.getByTestId("base-choice");
+  await choice.getByRole("textbox").fill(`${hub.url}/owner/empty/resolve/main`);
+  await choice.getByRole("button", { name: "Load" }).click();
+  await expect(page.locator(".opening .problem")).toContainText("tokenizer.json or spiece.model");
+  await choice.getByRole("textbox").fill("not a model");
+  await choice.getByRole("button", { name: "Load" }).click();
+  await expect(page.locator(".opening .problem")).toContainText("names no model");
+  await expect(page.getByTestId("fetch-facts")).toContainText("MB");
+  await hub.close();
+});

@@ -1,0 +1,299 @@
+// Where fetched files are kept: the origin's private file system, the Cache API where there is none,
+// or nowhere. A file is kept under its SHA-256; one whose hash nobody told, under its address, and its
+// first download's hash is remembered. Only a file that is whole and has been checked is `complete`.
+
+import type { StoredFile, StoreKind } from "../generated/protocol.js";
+
+const FOLDER = "loraloom";
+/** What follows a file's key in the name of the file that describes it. */
+const ABOUT = ".json";
+
+/** What is remembered of a file that is kept or begun. */
+export interface About {
+  key: string;
+  url: string;
+  /** Length of the whole file; null where the server did not say. */
+  total: number | null;
+  /** The server's name for this version, for going on with it later. */
+  etag: string | null;
+  /** Set once the file is whole and checked. */
+  sha256: string | null;
+  /** Whether the hash was given beforehand. */
+  known: boolean;
+}
+
+/** A file that is kept, whole or in part. */
+export interface Kept extends About {
+  /** Bytes that are here. */
+  bytes: number;
+}
+
+/** Takes a file's bytes from some place on. */
+export interface StoreWriter {
+  /** Appends. Throws a `QuotaExceededError` where the browser gives no more room. */
+  write(chunk: Uint8Array): void | Promise<void>;
+  /** Remembers what is known of the file by now. */
+  describe(about: About): Promise<void>;
+  /** Ends a file that is whole and checked. */
+  complete(about: About): Promise<void>;
+  /** Ends for now; what was written may be gone on with, if the store can. */
+  close(): Promise<void>;
+  /** Ends and forgets all of the file. */
+  discard(): Promise<void>;
+}
+
+/** A place to keep files. */
+export interface Store {
+  readonly kind: StoreKind;
+  list(): Promise<Kept[]>;
+  find(key: string): Promise<Kept | null>;
+  /** The bytes that are kept. */
+  read(key: string): Promise<ReadableStream<Uint8Array>>;
+  /** Appends to what is kept, or starts; null where another tab is writing the same file. */
+  append(key: string, offset: number): Promise<StoreWriter | null>;
+  remove(key: string): Promise<void>;
+}
+
+/** Whether an error says that the browser gives no more room. */
+export function isQuotaError(error: unknown): boolean {
+  return error instanceof Error && error.name === "QuotaExceededError";
+}
+
+/** A synchronous handle of the private file system, as far as it is used; workers only. */
+interface SyncHandle {
+  write(bytes: Uint8Array, options: { at: number }): number;
+  truncate(bytes: number): void;
+  flush(): void;
+  close(): void;
+}
+
+type Directory = FileSystemDirectoryHandle & { keys(): AsyncIterable<string> };
+type SyncFile = FileSystemFileHandle & { createSyncAccessHandle(): Promise<SyncHandle> };
+
+/** Files in the origin's private file system. */
+class FileSystemStore implements Store {
+  readonly kind = "file-system";
+  readonly #directory: Directory;
+
+  constructor(directory: Directory) {
+    this.#directory = directory;
+  }
+
+  async list(): Promise<Kept[]> {
+    const names: string[] = [];
+    for await (const name of this.#directory.keys()) names.push(name);
+    const keys = names.filter((name) => name.endsWith(ABOUT)).map((name) => name.slice(0, -5));
+    const kept = await Promise.all(keys.map((key) => this.find(key)));
+    return kept.filter((one) => one !== null);
+  }
+
+  async find(key: string): Promise<Kept | null> {
+    try {
+      const about = await this.#file(key + ABOUT);
+      const { size } = await this.#file(key);
+      return { ...(JSON.parse(await about.text()) as About), key, bytes: size };
+    } catch {
+      // Not kept, or its description was cut off: then it is fetched again.
+      return null;
+    }
+  }
+
+  async read(key: string): Promise<ReadableStream<Uint8Array>> {
+    return (await this.#file(key)).stream();
+  }
+
+  async append(key: string, offset: number): Promise<StoreWriter | null> {
+    let handle: SyncHandle;
+    try {
+      handle = await this.#open(key);
+    } catch (error) {
+      if (isQuotaError(error)) throw error;
+      return null;
+    }
+    handle.truncate(offset);
+    let at = offset;
+    const close = async () => {
+      handle.flush();
+      handle.close();
+    };
+    return {
+      write: (chunk) => {
+        if (handle.write(chunk, { at }) < chunk.length) {
+          throw new DOMException("The disk took less than was written.", "QuotaExceededError");
+        }
+        at += chunk.length;
+      },
+      describe: (about) => this.#describe(about),
+      // The contents first: a description must never promise what is not there.
+      complete: async (about) => {
+        await close();
+        await this.#describe(about);
+      },
+      close,
+      discard: async () => {
+        handle.close();
+        await this.remove(key);
+      },
+    };
+  }
+
+  async remove(key: string): Promise<void> {
+    for (const name of [key + ABOUT, key]) {
+      await this.#directory.removeEntry(name).catch(() => undefined);
+    }
+  }
+
+  async #describe(about: About): Promise<void> {
+    const bytes = new TextEncoder().encode(JSON.stringify(about));
+    const handle = await this.#open(about.key + ABOUT);
+    try {
+      handle.truncate(0);
+      handle.write(bytes, { at: 0 });
+      handle.flush();
+    } finally {
+      handle.close();
+    }
+  }
+
+  async #file(name: string): Promise<File> {
+    return (await this.#directory.getFileHandle(name)).getFile();
+  }
+
+  async #open(name: string): Promise<SyncHandle> {
+    const file = await this.#directory.getFileHandle(name, { create: true });
+    return (file as SyncFile).createSyncAccessHandle();
+  }
+}
+
+/** Whole files in the Cache API; a download that is cut off cannot be gone on with. */
+class CacheStore implements Store {
+  readonly kind = "cache";
+  readonly #cache: Cache;
+
+  constructor(cache: Cache) {
+    this.#cache = cache;
+  }
+
+  /** A key's address in the cache, which no server has. */
+  #address = (name: string) => `https://kept.loraloom.invalid/${name}`;
+
+  async list(): Promise<Kept[]> {
+    const keys = (await this.#cache.keys())
+      .map(({ url }) => decodeURIComponent(new URL(url).pathname.slice(1)))
+      .filter((name) => name.endsWith(ABOUT))
+      .map((name) => name.slice(0, -5));
+    const kept = await Promise.all(keys.map((key) => this.find(key)));
+    return kept.filter((one) => one !== null);
+  }
+
+  async find(key: string): Promise<Kept | null> {
+    const about = await this.#cache.match(this.#address(key + ABOUT));
+    if (!about) return null;
+    const found = (await about.json()) as About;
+    return { ...found, key, bytes: found.total ?? 0 };
+  }
+
+  async read(key: string): Promise<ReadableStream<Uint8Array>> {
+    const body = (await this.#cache.match(this.#address(key)))?.body;
+    if (!body) throw new Error("The file is not in the cache any more.");
+    return body;
+  }
+
+  async append(key: string, offset: number): Promise<StoreWriter | null> {
+    if (offset > 0) return null;
+    const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+    const body = writable.getWriter();
+    let failure: unknown = null;
+    const put = this.#cache.put(this.#address(key), new Response(readable)).catch((error) => {
+      failure = error;
+    });
+    const stop = async () => {
+      await body.abort().catch(() => undefined);
+      await put;
+      await this.remove(key);
+    };
+    return {
+      write: async (chunk) => {
+        if (failure) throw failure;
+        await Promise.race([body.write(chunk.slice()), put]);
+        if (failure) throw failure;
+      },
+      describe: async () => undefined,
+      complete: async (about) => {
+        await body.close();
+        await put;
+        if (failure) throw failure;
+        const text = JSON.stringify(about);
+        await this.#cache.put(this.#address(key + ABOUT), new Response(text));
+      },
+      close: stop,
+      discard: stop,
+    };
+  }
+
+  async remove(key: string): Promise<void> {
+    for (const name of [key + ABOUT, key]) await this.#cache.delete(this.#address(name));
+  }
+}
+
+/** Keeps nothing. */
+class NoStore implements Store {
+  readonly kind = "memory";
+  list = async () => [];
+  find = async () => null;
+  read = async (): Promise<never> => {
+    throw new Error("Nothing is kept.");
+  };
+  append = async () => null;
+  remove = async () => undefined;
+}
+
+/** What a browser may offer to keep files in. */
+export interface StoreOffers {
+  /** The origin's private file system. */
+  getDirectory?: () => Promise<FileSystemDirectoryHandle>;
+  /** The Cache API. */
+  caches?: CacheStorage;
+}
+
+function browserOffers(): StoreOffers {
+  const storage = globalThis.navigator?.storage;
+  const sync =
+    "FileSystemFileHandle" in globalThis &&
+    "createSyncAccessHandle" in FileSystemFileHandle.prototype;
+  return {
+    ...(sync && storage?.getDirectory ? { getDirectory: () => storage.getDirectory() } : {}),
+    ...("caches" in globalThis ? { caches: globalThis.caches } : {}),
+  };
+}
+
+/** Opens the best place that the browser offers. */
+export async function openStore(offers: StoreOffers = browserOffers()): Promise<Store> {
+  try {
+    if (offers.getDirectory) {
+      const root = await offers.getDirectory();
+      const directory = await root.getDirectoryHandle(FOLDER, { create: true });
+      return new FileSystemStore(directory as Directory);
+    }
+  } catch {
+    // Private windows of some browsers have the interface and refuse its use.
+  }
+  try {
+    if (offers.caches) return new CacheStore(await offers.caches.open(FOLDER));
+  } catch {
+    // As above.
+  }
+  return new NoStore();
+}
+
+/** A kept file as the page shows it. */
+export function toStoredFile(kept: Kept): StoredFile {
+  return {
+    key: kept.key,
+    url: kept.url,
+    bytes: kept.bytes,
+    complete: kept.sha256 !== null,
+    sha256: kept.sha256,
+    pinned: !kept.known,
+  };
+}

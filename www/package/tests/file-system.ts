@@ -1,0 +1,72 @@
+// The browser's private file system in memory, as far as the store uses it: with a size that can be
+// full, and files that only one may write at a time.
+
+/** A folder of files. */
+export class MemoryFolder {
+  readonly files = new Map<string, Uint8Array<ArrayBuffer>>();
+  readonly #open = new Set<string>();
+  /** Bytes that all files together may take. */
+  room = Number.POSITIVE_INFINITY;
+
+  #used(): number {
+    return [...this.files.values()].reduce((sum, bytes) => sum + bytes.length, 0);
+  }
+
+  async *keys(): AsyncIterable<string> {
+    yield* this.files.keys();
+  }
+
+  async getDirectoryHandle(): Promise<MemoryFolder> {
+    return this;
+  }
+
+  async getFileHandle(name: string, { create = false } = {}) {
+    if (!this.files.has(name)) {
+      if (!create) throw new DOMException("no such file", "NotFoundError");
+      this.files.set(name, new Uint8Array());
+    }
+    return {
+      getFile: async () => new Blob([this.files.get(name) as Uint8Array<ArrayBuffer>]),
+      createSyncAccessHandle: async () => {
+        if (this.#open.has(name)) {
+          throw new DOMException("another one writes", "NoModificationAllowedError");
+        }
+        this.#open.add(name);
+        return {
+          truncate: (bytes: number) => {
+            const resized = new Uint8Array(bytes);
+            resized.set((this.files.get(name) as Uint8Array).subarray(0, bytes));
+            this.files.set(name, resized);
+          },
+          write: (chunk: Uint8Array, { at }: { at: number }) => {
+            const before = this.files.get(name) as Uint8Array<ArrayBuffer>;
+            const length = Math.max(before.length, at + chunk.length);
+            if (this.#used() - before.length + length > this.room) {
+              throw new DOMException("full", "QuotaExceededError");
+            }
+            let { buffer } = before;
+            if (buffer.byteLength < length) {
+              buffer = new ArrayBuffer(2 * length);
+              new Uint8Array(buffer).set(before);
+            }
+            const after = new Uint8Array(buffer, 0, length);
+            after.set(chunk, at);
+            this.files.set(name, after);
+            return chunk.length;
+          },
+          flush: () => undefined,
+          close: () => {
+            this.#open.delete(name);
+          },
+        };
+      },
+    };
+  }
+
+  async removeEntry(name: string): Promise<void> {
+    if (!this.files.delete(name)) throw new DOMException("no such file", "NotFoundError");
+  }
+
+  /** What `navigator.storage.getDirectory` answers. */
+  getDirectory = async () => this as unknown as FileSystemDirectoryHandle;
+}

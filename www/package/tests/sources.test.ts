@@ -1,0 +1,181 @@
+// How people write where things are, and which files that turns out to mean.
+
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { type Hub, startHub } from "../../../tests/e2e/hub.js";
+import { DEFAULT_HUB, filesSource, parseSource } from "../src/sources.js";
+import { adapterFolder, baseFolder, type FolderContext, type Piece } from "../src/worker/folder.js";
+import { openStore } from "../src/worker/store.js";
+import { fakeModule, sha256 } from "./fake-engine.js";
+import { MemoryFolder } from "./file-system.js";
+
+const hubSource = (repo: string, revision = "main", file: string | null = null) => ({
+  kind: "hub" as const,
+  host: DEFAULT_HUB,
+  repo,
+  revision,
+  file,
+});
+
+describe("parseSource", () => {
+  test.each([
+    ["google/flan-t5-small", hubSource("google/flan-t5-small")],
+    [" lorahub/flan_t5_large-ag_news_subset ", hubSource("lorahub/flan_t5_large-ag_news_subset")],
+    ["owner/name@v1.0", hubSource("owner/name", "v1.0")],
+    ["owner/name/model-q8_0.gguf", hubSource("owner/name", "main", "model-q8_0.gguf")],
+    [`${DEFAULT_HUB}/google/flan-t5-base`, hubSource("google/flan-t5-base")],
+    [`${DEFAULT_HUB}/google/flan-t5-base/tree/abc123`, hubSource("google/flan-t5-base", "abc123")],
+    [
+      `${DEFAULT_HUB}/owner/name/blob/main/small.gguf`,
+      hubSource("owner/name", "main", "small.gguf"),
+    ],
+    [
+      "https://host.test/models/t5",
+      { kind: "folder", url: "https://host.test/models/t5/", file: null },
+    ],
+    [
+      "https://host.test/models/t5.gguf",
+      { kind: "folder", url: "https://host.test/models/", file: "t5.gguf" },
+    ],
+  ])("reads %s", (text, expected) => {
+    expect(parseSource(text)).toEqual(expected);
+  });
+
+  test("takes another hub's address", () => {
+    expect(parseSource("owner/name", "https://hub.test/")).toMatchObject({
+      host: "https://hub.test",
+    });
+    expect(parseSource("https://hub.test/owner/name", "https://hub.test")).toMatchObject({
+      kind: "hub",
+      repo: "owner/name",
+    });
+  });
+
+  test.each(["", "flan", "two words/here", "../../etc", "javascript:alert(1)"])(
+    "refuses %j",
+    (text) => {
+      expect(() => parseSource(text)).toThrow(/names no model/);
+    },
+  );
+});
+
+const text = (value: string) => new TextEncoder().encode(value);
+const WEIGHTS = text("w".repeat(2000));
+const SHARDS = {
+  "config.json": text("{}"),
+  "spiece.model": text("s".repeat(1500)),
+  "model.safetensors.index.json": text(
+    JSON.stringify({
+      weight_map: { a: "model-00001-of-00002.safetensors", b: "model-00002-of-00002.safetensors" },
+    }),
+  ),
+  "model-00001-of-00002.safetensors": WEIGHTS,
+  "model-00002-of-00002.safetensors": WEIGHTS,
+};
+
+describe("the files of a source", () => {
+  let hub: Hub;
+  let context: FolderContext;
+
+  beforeEach(async () => {
+    hub = await startHub({
+      "owner/whole": {
+        "config.json": text("{}"),
+        "tokenizer.json": text("{}"),
+        "model.safetensors": WEIGHTS,
+        "pytorch_model.bin": WEIGHTS,
+      },
+      "owner/shards": SHARDS,
+      "owner/gguf": {
+        "config.json": text("{}"),
+        "tokenizer.json": text("{}"),
+        "model-q4_k.gguf": WEIGHTS,
+        "model-Q8_0.gguf": WEIGHTS,
+      },
+      "owner/adapter": { "adapter_config.json": text("{}"), "adapter_model.bin": WEIGHTS },
+      "owner/nothing": { "README.md": text("# Nothing") },
+    });
+    context = {
+      download: {
+        signal: new AbortController().signal,
+        stallSeconds: 5,
+        newHasher: () => new fakeModule.Sha256(),
+        onEvent: () => undefined,
+        store: await openStore({ getDirectory: new MemoryFolder().getDirectory }),
+      },
+      read: async (piece) =>
+        new Uint8Array(
+          await (piece instanceof Blob ? piece : await fetch(piece.url)).arrayBuffer(),
+        ),
+      shardNames: fakeModule.shardNames,
+    };
+  });
+  afterEach(() => hub.close());
+
+  const onHub = (repo: string, file: string | null = null) =>
+    ({ kind: "hub", host: hub.url, repo, revision: "main", file }) as const;
+  const inFolder = (repo: string) =>
+    ({ kind: "folder", url: `${hub.url}/${repo}/resolve/main/`, file: null }) as const;
+  const names = (pieces: Piece[]) =>
+    pieces.map((piece) => (piece instanceof Blob ? "blob" : piece.url.split("/").at(-1)));
+
+  test("a hub's list gives lengths and hashes", async () => {
+    const { id, weights, tokenizer } = await baseFolder(onHub("owner/whole"), context);
+    expect(id).toBe("owner/whole");
+    expect(weights).toMatchObject([{ bytes: 2000, sha256: sha256(WEIGHTS) }]);
+    expect(names([...weights, tokenizer])).toEqual(["model.safetensors", "tokenizer.json"]);
+  });
+
+  test.each([["hub"], ["folder"]])("shards are found by their index in a %s", async (kind) => {
+    const source = kind === "hub" ? onHub("owner/shards") : inFolder("owner/shards");
+    const { weights, tokenizer } = await baseFolder(source, context);
+    expect(names([...weights, tokenizer])).toEqual([
+      "model-00001-of-00002.safetensors",
+      "model-00002-of-00002.safetensors",
+      "spiece.model",
+    ]);
+  });
+
+  test("the most exact GGUF is taken, or the one asked for", async () => {
+    const best = await baseFolder(onHub("owner/gguf"), context);
+    expect(names(best.weights)).toEqual(["model-Q8_0.gguf"]);
+    const asked = await baseFolder(onHub("owner/gguf", "model-q4_k.gguf"), context);
+    expect(names(asked.weights)).toEqual(["model-q4_k.gguf"]);
+  });
+
+  test("an adapter may be a .bin, on a hub or in a folder", async () => {
+    for (const source of [onHub("owner/adapter"), inFolder("owner/adapter")]) {
+      const { weights } = await adapterFolder(source, context.download);
+      expect(names([weights])).toEqual(["adapter_model.bin"]);
+    }
+  });
+
+  test("a hub's list is remembered for when nothing answers", async () => {
+    await baseFolder(onHub("owner/whole"), context);
+    await hub.close();
+    const { weights } = await baseFolder(onHub("owner/whole"), context);
+    expect(names(weights)).toEqual(["model.safetensors"]);
+  });
+
+  test("what is missing is named, with what is there", async () => {
+    await expect(baseFolder(onHub("owner/nothing"), context)).rejects.toMatchObject({
+      why: "Expected config.json, found README.md.",
+    });
+    await expect(adapterFolder(inFolder("owner/nothing"), context.download)).rejects.toMatchObject({
+      why: "Expected adapter_config.json.",
+    });
+  });
+
+  test("of files of this computer, the folder of the topmost configuration counts", async () => {
+    const blob = new Blob(["x"]);
+    const source = filesSource([
+      { path: "t5/checkpoints/config.json", contents: blob },
+      { path: "t5/config.json", contents: blob },
+      { path: "t5/tokenizer.json", contents: blob },
+      { path: "t5/model.safetensors", contents: blob },
+    ]);
+    if (source.kind === "registry") throw new Error("files were given");
+    const { title, weights } = await baseFolder(source, context);
+    expect(title).toBe("t5");
+    expect(names(weights)).toEqual(["blob"]);
+  });
+});
