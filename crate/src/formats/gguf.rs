@@ -184,22 +184,25 @@ impl TensorSource for GgufFile {
     }
 }
 
-/// Element types, by their number in `ggml_type`.
-fn dtype(kind: u32) -> Option<Dtype> {
-    match kind {
-        0 => Some(Dtype::F32),
-        1 => Some(Dtype::F16),
-        2 => Some(Dtype::Q4_0),
-        3 => Some(Dtype::Q4_1),
-        6 => Some(Dtype::Q5_0),
-        7 => Some(Dtype::Q5_1),
-        8 => Some(Dtype::Q8_0),
-        12 => Some(Dtype::Q4_K),
-        13 => Some(Dtype::Q5_K),
-        14 => Some(Dtype::Q6_K),
-        30 => Some(Dtype::BF16),
-        _ => None,
+/// ggml's number of each element type (`ggml_type`).
+pub(super) fn type_number(dtype: Dtype) -> u32 {
+    match dtype {
+        Dtype::F32 => 0,
+        Dtype::F16 => 1,
+        Dtype::Q4_0 => 2,
+        Dtype::Q4_1 => 3,
+        Dtype::Q5_0 => 6,
+        Dtype::Q5_1 => 7,
+        Dtype::Q8_0 => 8,
+        Dtype::Q4_K => 12,
+        Dtype::Q5_K => 13,
+        Dtype::Q6_K => 14,
+        Dtype::BF16 => 30,
     }
+}
+
+fn dtype(kind: u32) -> Option<Dtype> {
+    Dtype::ALL.into_iter().find(|&dtype| type_number(dtype) == kind)
 }
 
 /// Names of the element types that are not read and that a person is likely to meet.

@@ -2,6 +2,7 @@
 
 use half::f16;
 
+use super::gguf::type_number;
 use super::{Dtype, NamedTensor};
 
 const VERSION: u32 = 3;
@@ -84,16 +85,6 @@ impl GgufWriter {
             file.extend(bytes);
         }
         file
-    }
-}
-
-/// Numbers of the element types that are written (`ggml_type`).
-fn type_number(dtype: Dtype) -> u32 {
-    match dtype {
-        Dtype::F32 => 0,
-        Dtype::F16 => 1,
-        Dtype::Q8_0 => 8,
-        Dtype::BF16 => 30,
     }
 }
 

@@ -70,7 +70,7 @@ enum State {
     /// The bytes so far, which are no whole header yet, and the length from which it is tried again.
     Header { bytes: Vec<u8>, next_try: usize },
     /// Between or within tensors.
-    Tensors { places: VecDeque<Place>, arriving: Option<Arriving> },
+    Tensors { places: VecDeque<Place>, arriving: Option<Box<Arriving>> },
     /// A PyTorch file, whose table comes at its end.
     Whole(Vec<u8>),
 }
@@ -195,7 +195,8 @@ impl WeightsStream {
                 if self.position < tensor.place.range.end {
                     return Ok(());
                 }
-                let Some(Arriving { place, values, .. }) = arriving.take() else { return Ok(()) };
+                let Some(whole) = arriving.take() else { return Ok(()) };
+                let Arriving { place, values, .. } = *whole;
                 check_finite(&place.name, &values)?;
                 sink.take(StreamedTensor { name: place.name, shape: place.shape, values })?;
                 continue;
@@ -231,7 +232,7 @@ impl WeightsStream {
             // `wants` has compared the shape with one that fits in memory.
             let elements = place.shape.iter().product();
             let values = Vec::with_capacity(elements);
-            *arriving = Some(Arriving { place, dtype, values, begun: Vec::new() });
+            *arriving = Some(Box::new(Arriving { place, dtype, values, begun: Vec::new() }));
         }
     }
 }

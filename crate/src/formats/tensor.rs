@@ -33,6 +33,12 @@ pub enum Dtype {
 }
 
 impl Dtype {
+    /// All of them.
+    pub const ALL: [Dtype; 11] = {
+        use Dtype::*;
+        [F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K]
+    };
+
     /// Values that are stored together, and the bytes that they take.
     pub fn block(self) -> (usize, usize) {
         match self {

@@ -2,9 +2,182 @@
 // Generated from the crate by pkg-scripts/generate-types: change them there.
 
 /**
+ * What the base model's products are computed in.
+ */
+export type Precision = "f32" | "int8";
+
+/**
  * How a text of examples is written.
  */
 export type ExamplesFormat = "auto" | "jsonl" | "csv" | "tsv";
+
+/**
+ * One example of a task: what goes in, and what should come out.
+ */
+export type Example = { 
+/**
+ * Text that the model reads.
+ */
+input: string, 
+/**
+ * Text that the model should write.
+ */
+output: string, };
+
+/**
+ * A base model, by id and contents.
+ */
+export type RecipeBase = { 
+/**
+ * Id in the registry.
+ */
+id: string, 
+/**
+ * The first hexadecimal digits of the SHA-256 of its weights.
+ */
+hash: string, };
+
+/**
+ * A module, by id and contents, with its coefficient.
+ */
+export type RecipeModule = { 
+/**
+ * Id in the registry.
+ */
+id: string, 
+/**
+ * The first hexadecimal digits of the SHA-256 of its weights.
+ */
+hash: string, 
+/**
+ * Its coefficient.
+ */
+weight: number, };
+
+/**
+ * How modules with weights `wᵢ` become one update of the base.
+ */
+export type Merge = "lorahub" | "delta";
+
+/**
+ * A composition with all that another machine needs to repeat it.
+ */
+export type Recipe = { 
+/**
+ * Address of `registry.json`.
+ */
+registry: string, 
+/**
+ * The base model.
+ */
+base: RecipeBase, 
+/**
+ * The modules, in the order in which they are added up.
+ */
+modules: Array<RecipeModule>, 
+/**
+ * How the modules become one side path.
+ */
+merge: Merge, 
+/**
+ * What the base's products are computed in.
+ */
+precision: Precision, 
+/**
+ * Name of the task, for people.
+ */
+title: string, 
+/**
+ * What the task is, in a line, if a person wrote one.
+ */
+instruction: string | null, 
+/**
+ * Examples of the task, if a person chose to share them.
+ */
+examples: Array<Example>, };
+
+/**
+ * A module and its coefficient.
+ */
+export type WeightedModule = { 
+/**
+ * The module.
+ */
+id: string, 
+/**
+ * Its coefficient.
+ */
+weight: number, };
+
+/**
+ * Modules with their coefficients, and how they become one update of the base.
+ */
+export type Composition = { 
+/**
+ * The modules; those at 0 may be left out.
+ */
+modules: Array<WeightedModule>, 
+/**
+ * How they become one update.
+ */
+merge: Merge, };
+
+/**
+ * How the losses of the examples become one number; the penalty on the coefficients,
+ * [`LearnOptions::regularization`] · mean|w|, is added to either.
+ */
+export type Objective = "paper" | "reference";
+
+/**
+ * How the modules that are searched over are chosen from the candidates.
+ */
+export type Selection = "all" | "random" | "single-loss" | "by-hand";
+
+/**
+ * Which search finds the coefficients.
+ */
+export type Optimizer = "cobyla" | "cma-es" | "greedy";
+
+/**
+ * The settings of a learning run.
+ */
+export type LearnOptions = { 
+/**
+ * Evaluations of the search, the one at 0 included; 2 to 10,000.
+ */
+budget: number, 
+/**
+ * Which search finds the coefficients.
+ */
+optimizer: Optimizer, 
+/**
+ * How the modules that are searched over are chosen.
+ */
+selection: Selection, 
+/**
+ * Most modules to search over, where the selection chooses; 1 to 1,000.
+ */
+modules: number, 
+/**
+ * How the modules become one side path.
+ */
+merge: Merge, 
+/**
+ * What is minimised.
+ */
+objective: Objective, 
+/**
+ * Seed of everything that is random.
+ */
+seed: number, 
+/**
+ * Largest size of a coefficient; above 0 and at most 100.
+ */
+bound: number, 
+/**
+ * Factor of the penalty mean|w|; 0 or more.
+ */
+regularization: number, };
 
 /**
  * A file of the person's computer.
@@ -55,179 +228,6 @@ file: string | null, } | { "kind": "files",
  * The files.
  */
 files: Array<LocalFile>, };
-
-/**
- * How modules with weights `wᵢ` become one update of the base.
- */
-export type Merge = "lorahub" | "delta";
-
-/**
- * A module and its coefficient.
- */
-export type WeightedModule = { 
-/**
- * The module.
- */
-id: string, 
-/**
- * Its coefficient.
- */
-weight: number, };
-
-/**
- * Modules with their coefficients, and how they become one update of the base.
- */
-export type Composition = { 
-/**
- * The modules; those at 0 may be left out.
- */
-modules: Array<WeightedModule>, 
-/**
- * How they become one update.
- */
-merge: Merge, };
-
-/**
- * How the losses of the examples become one number; the penalty on the coefficients,
- * [`LearnOptions::regularization`] · mean|w|, is added to either.
- */
-export type Objective = "paper" | "reference";
-
-/**
- * Which search finds the coefficients.
- */
-export type Optimizer = "cobyla" | "cma-es" | "greedy";
-
-/**
- * How the modules that are searched over are chosen from the candidates.
- */
-export type Selection = "all" | "random" | "single-loss" | "by-hand";
-
-/**
- * The settings of a learning run.
- */
-export type LearnOptions = { 
-/**
- * Evaluations of the search, the one at 0 included; 2 to 10,000.
- */
-budget: number, 
-/**
- * Which search finds the coefficients.
- */
-optimizer: Optimizer, 
-/**
- * How the modules that are searched over are chosen.
- */
-selection: Selection, 
-/**
- * Most modules to search over, where the selection chooses; 1 to 1,000.
- */
-modules: number, 
-/**
- * How the modules become one side path.
- */
-merge: Merge, 
-/**
- * What is minimised.
- */
-objective: Objective, 
-/**
- * Seed of everything that is random.
- */
-seed: number, 
-/**
- * Largest size of a coefficient; above 0 and at most 100.
- */
-bound: number, 
-/**
- * Factor of the penalty mean|w|; 0 or more.
- */
-regularization: number, };
-
-/**
- * One example of a task: what goes in, and what should come out.
- */
-export type Example = { 
-/**
- * Text that the model reads.
- */
-input: string, 
-/**
- * Text that the model should write.
- */
-output: string, };
-
-/**
- * What the base model's products are computed in.
- */
-export type Precision = "f32" | "int8";
-
-/**
- * A module, by id and contents, with its coefficient.
- */
-export type RecipeModule = { 
-/**
- * Id in the registry.
- */
-id: string, 
-/**
- * The first hexadecimal digits of the SHA-256 of its weights.
- */
-hash: string, 
-/**
- * Its coefficient.
- */
-weight: number, };
-
-/**
- * A base model, by id and contents.
- */
-export type RecipeBase = { 
-/**
- * Id in the registry.
- */
-id: string, 
-/**
- * The first hexadecimal digits of the SHA-256 of its weights.
- */
-hash: string, };
-
-/**
- * A composition with all that another machine needs to repeat it.
- */
-export type Recipe = { 
-/**
- * Address of `registry.json`.
- */
-registry: string, 
-/**
- * The base model.
- */
-base: RecipeBase, 
-/**
- * The modules, in the order in which they are added up.
- */
-modules: Array<RecipeModule>, 
-/**
- * How the modules become one side path.
- */
-merge: Merge, 
-/**
- * What the base's products are computed in.
- */
-precision: Precision, 
-/**
- * Name of the task, for people.
- */
-title: string, 
-/**
- * What the task is, in a line, if a person wrote one.
- */
-instruction: string | null, 
-/**
- * Examples of the task, if a person chose to share them.
- */
-examples: Array<Example>, };
 
 /**
  * What a page asks of its worker.
@@ -347,19 +347,6 @@ recipe: Recipe, } | { "kind": "decodeRecipe",
 fragment: string, } | { "kind": "memory" };
 
 /**
- * The loss of a module alone, or of a composition without it.
- */
-export type ModuleLoss = { 
-/**
- * The module.
- */
-id: string, 
-/**
- * The loss.
- */
-loss: number, };
-
-/**
  * What an evaluation belongs to.
  */
 export type Phase = "select" | "search";
@@ -392,6 +379,19 @@ weights: Array<WeightedModule>,
  * Time this evaluation took, as the caller measured it.
  */
 seconds: number, };
+
+/**
+ * The loss of a module alone, or of a composition without it.
+ */
+export type ModuleLoss = { 
+/**
+ * The module.
+ */
+id: string, 
+/**
+ * The loss.
+ */
+loss: number, };
 
 /**
  * What a worker tells while it works.
@@ -451,6 +451,50 @@ total: number,
 correct: number, };
 
 /**
+ * The vector instructions of a build.
+ */
+export type Simd = "relaxed" | "simd128";
+
+/**
+ * A WebAssembly build of the engine.
+ */
+export type Build = "threads" | "relaxed" | "simd128";
+
+/**
+ * What the engine runs on, and why.
+ */
+export type Device = { 
+/**
+ * The build that was picked.
+ */
+build: Build, 
+/**
+ * Threads that it runs on.
+ */
+threads: number, 
+/**
+ * Its vector instructions.
+ */
+simd: Simd, 
+/**
+ * Whether the page's headers allow shared memory.
+ */
+isolated: boolean, 
+/**
+ * Why it is this build, in words.
+ */
+reason: string, 
+/**
+ * Bytes of WebAssembly memory that it starts with.
+ */
+memoryBytes: number, };
+
+/**
+ * Which list of tasks one belongs to.
+ */
+export type TaskSet = "settings" | "table";
+
+/**
  * One file, by its place beside `registry.json`.
  */
 export type RegistryFile = { 
@@ -466,57 +510,6 @@ bytes: number,
  * SHA-256 of the contents, 64 lower-case hexadecimal digits.
  */
 sha256: string, };
-
-/**
- * Files of a base model.
- */
-export type BaseFiles = { 
-/**
- * `config.json`.
- */
-config: RegistryFile, 
-/**
- * `tokenizer.json`.
- */
-tokenizer: RegistryFile, 
-/**
- * Safetensors or GGUF.
- */
-weights: RegistryFile, };
-
-/**
- * A base model.
- */
-export type RegistryBase = { 
-/**
- * Id, which modules refer to.
- */
-id: string, 
-/**
- * Title for people.
- */
-title: string, 
-/**
- * What it is, in a sentence or two.
- */
-description: string, 
-/**
- * Licence of the weights.
- */
-licence: string, 
-/**
- * Number of parameters.
- */
-parameters: number, 
-/**
- * Its files.
- */
-files: BaseFiles, };
-
-/**
- * Which list of tasks one belongs to.
- */
-export type TaskSet = "settings" | "table";
 
 /**
  * A task that no module was trained for, with its five examples and its test set.
@@ -631,6 +624,52 @@ tags: Array<string>,
 result?: ModuleResult, };
 
 /**
+ * Files of a base model.
+ */
+export type BaseFiles = { 
+/**
+ * `config.json`.
+ */
+config: RegistryFile, 
+/**
+ * `tokenizer.json`.
+ */
+tokenizer: RegistryFile, 
+/**
+ * Safetensors or GGUF.
+ */
+weights: RegistryFile, };
+
+/**
+ * A base model.
+ */
+export type RegistryBase = { 
+/**
+ * Id, which modules refer to.
+ */
+id: string, 
+/**
+ * Title for people.
+ */
+title: string, 
+/**
+ * What it is, in a sentence or two.
+ */
+description: string, 
+/**
+ * Licence of the weights.
+ */
+licence: string, 
+/**
+ * Number of parameters.
+ */
+parameters: number, 
+/**
+ * Its files.
+ */
+files: BaseFiles, };
+
+/**
  * Everything that a static host offers.
  */
 export type Registry = { 
@@ -656,45 +695,6 @@ modules: Array<RegistryModule>,
 tasks: Array<RegistryTask>, };
 
 /**
- * A WebAssembly build of the engine.
- */
-export type Build = "threads" | "relaxed" | "simd128";
-
-/**
- * The vector instructions of a build.
- */
-export type Simd = "relaxed" | "simd128";
-
-/**
- * What the engine runs on, and why.
- */
-export type Device = { 
-/**
- * The build that was picked.
- */
-build: Build, 
-/**
- * Threads that it runs on.
- */
-threads: number, 
-/**
- * Its vector instructions.
- */
-simd: Simd, 
-/**
- * Whether the page's headers allow shared memory.
- */
-isolated: boolean, 
-/**
- * Why it is this build, in words.
- */
-reason: string, 
-/**
- * Bytes of WebAssembly memory that it starts with.
- */
-memoryBytes: number, };
-
-/**
  * What is known before a model is fetched.
  */
 export type Inspected = { 
@@ -714,11 +714,6 @@ defaults: LearnOptions,
  * The settings of the published method.
  */
 published: LearnOptions, };
-
-/**
- * Where fetched files are kept.
- */
-export type StoreKind = "file-system" | "cache" | "memory";
 
 /**
  * A file that is kept.
@@ -748,6 +743,11 @@ sha256: string | null,
  * Whether that hash was given beforehand, or is that of the first download.
  */
 pinned: boolean, };
+
+/**
+ * Where fetched files are kept.
+ */
+export type StoreKind = "file-system" | "cache" | "memory";
 
 /**
  * What the browser keeps.
