@@ -1,6 +1,8 @@
 //! The engine on the demo library that ships, as a page drives it: load, learn, answer, test, stop,
 //! and everything that it refuses.
 
+mod precision;
+
 use std::path::{Path, PathBuf};
 
 use loraloom::engine::{BaseBytes, BaseLabel, Engine};

@@ -1,6 +1,7 @@
 //! The engine against Hugging Face transformers and PEFT, on the random models that
 //! `make_models.py` made.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use loraloom::formats::{PeftAdapter, SafetensorsFile};
@@ -155,6 +156,59 @@ fn greedy_tokens_are_hugging_faces() {
             assert_eq!(streamed, outputs);
         }
     }
+}
+
+#[test]
+fn losses_in_8_bits_are_near_the_exact_ones() {
+    for golden in Golden::all() {
+        let model = golden.model(Precision::Int8);
+        let (mut found, mut exact) = (0.0, 0.0);
+        for case in &golden.expected.cases {
+            let side = golden.side_paths(case);
+            found += losses(&model, &case.batch(), side.as_ref()).iter().sum::<f32>();
+            exact += case.examples.iter().map(|example| example.loss).sum::<f32>();
+        }
+        let folder = golden.folder.display();
+        assert!((found / exact - 1.0).abs() < 0.01, "{folder}: {found} for {exact}");
+        assert_ne!(found, exact, "{folder}: this is not what 8 bits give");
+    }
+}
+
+/// Bits of every loss by model, case and precision.
+type Bits = BTreeMap<String, BTreeMap<String, Vec<u32>>>;
+
+fn bits_file() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/bits.json")
+}
+
+fn bits_of_all_losses() -> Bits {
+    let mut all = Bits::new();
+    for golden in Golden::all() {
+        for (name, precision) in [("f32", Precision::F32), ("int8", Precision::Int8)] {
+            let model = golden.model(precision);
+            for case in &golden.expected.cases {
+                let side = golden.side_paths(case);
+                let losses = bits(&losses(&model, &case.batch(), side.as_ref()));
+                all.entry(golden.name(case)).or_default().insert(name.into(), losses);
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn losses_have_the_bits_of_every_other_machine() {
+    let expected: Bits = serde_json::from_slice(&read(&bits_file())).unwrap();
+    assert_eq!(bits_of_all_losses(), expected);
+}
+
+/// Makes `bits.json`, which this test and the browser's compare with. To be run after a change that
+/// is meant to give other bits: `cargo test --test golden_engine -- --ignored make_the_bits`.
+#[test]
+#[ignore = "writes the file that others compare with"]
+fn make_the_bits() {
+    let text = serde_json::to_string_pretty(&bits_of_all_losses()).unwrap();
+    std::fs::write(bits_file(), text + "\n").unwrap();
 }
 
 #[test]

@@ -6,8 +6,10 @@
 //! Instruction set, number of threads and tile sizes change the speed alone.
 //!
 //! [`cpu`] holds the kernels, one file per instruction set; [`parallel`] shares tiles of an output
-//! among threads; [`quantize`] says which integers 8-bit products are made of.
+//! among threads; [`quantize`] says which integers 8-bit products are made of; [`scratch`] keeps
+//! memory between passes.
 
 pub mod cpu;
 pub mod parallel;
 pub mod quantize;
+pub mod scratch;

@@ -23,6 +23,41 @@ pub fn for_each(count: usize, cost: usize, work: impl Fn(usize) + Sync) {
     (0..count).for_each(work);
 }
 
+/// Rows to give to a thread at a time where rows need nothing of each other: few enough for a run's
+/// intermediate results to stay in the cache, and as many runs for each thread as for any other. Few
+/// rows are one run, within which products are shared by columns.
+pub fn run_of_rows(rows: usize) -> usize {
+    const MOST: usize = 48;
+    const FEW: usize = 16;
+    /// All kernels take rows in groups that this is a multiple of.
+    const GROUP: usize = 12;
+    if rows <= FEW {
+        return rows.max(1);
+    }
+    #[cfg(feature = "threads")]
+    let threads = rayon::current_num_threads();
+    #[cfg(not(feature = "threads"))]
+    let threads = 1;
+    let runs = rows.div_ceil(MOST).next_multiple_of(threads);
+    rows.div_ceil(runs).next_multiple_of(GROUP)
+}
+
+/// Calls `work` with every item, on several threads if there are enough of `cost` multiply-adds
+/// each.
+pub fn for_each_item<T: Send>(items: Vec<T>, cost: usize, work: impl Fn(T) + Sync + Send) {
+    #[cfg(feature = "threads")]
+    {
+        let smallest = SMALLEST_SHARE.div_ceil(cost.max(1));
+        if items.len() > smallest && rayon::current_num_threads() > 1 {
+            use rayon::prelude::*;
+            items.into_par_iter().with_min_len(smallest).for_each(&work);
+            return;
+        }
+    }
+    let _ = (cost, SMALLEST_SHARE);
+    items.into_iter().for_each(work);
+}
+
 /// A matrix cut into tiles: between consecutive row bounds, and every `columns` columns.
 #[derive(Debug, Clone)]
 pub struct Grid {

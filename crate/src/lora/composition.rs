@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::formats::{LinearId, PeftAdapter, PeftLayer};
-use crate::kernels::cpu::PackedF32;
+use crate::kernels::parallel::for_each_item;
 use crate::t5::{SidePath, SidePaths, T5Config};
 
 /// How modules with weights `wᵢ` become one update of the base.
@@ -118,6 +118,10 @@ impl LoraError {
 pub struct Composition<A> {
     adapters: Vec<A>,
     merge: Merge,
+    /// Layers that any of the modules changes.
+    layers: Vec<LinearId>,
+    /// Which modules the side paths are made of.
+    stacked: Vec<bool>,
     side: SidePaths,
 }
 
@@ -139,17 +143,13 @@ impl<A: Borrow<PeftAdapter> + Clone> Composition<A> {
                 check_equal(layer, modules)?;
             }
         }
-        let side = layers
-            .into_iter()
-            .map(|(layer, modules)| {
-                let path = match merge {
-                    Merge::Lorahub => empty_path(modules[0].1),
-                    Merge::Delta => stacked_path(&modules),
-                };
-                (layer, path)
-            })
-            .collect();
-        Ok(Self { adapters: adapters.to_vec(), merge, side: SidePaths { layers: side } })
+        Ok(Self {
+            layers: layers.into_keys().collect(),
+            adapters: adapters.to_vec(),
+            merge,
+            stacked: vec![false; adapters.len()],
+            side: SidePaths::default(),
+        })
     }
 
     /// The side paths of the modules with these weights, one per module.
@@ -164,13 +164,37 @@ impl<A: Borrow<PeftAdapter> + Clone> Composition<A> {
         if let Some(module) = weights.iter().position(|weight| !weight.is_finite()) {
             return Err(LoraError::Weight { module, found: weights[module].to_string() });
         }
-        for (layer, path) in &mut self.side.layers {
-            let modules = (self.adapters.iter().zip(weights)).filter_map(|(adapter, &weight)| {
-                Some((adapter.borrow().layers.get(layer)?, weight))
+        let used: Vec<bool> = weights.iter().map(|&weight| weight != 0.0).collect();
+        let adapters: Vec<&PeftAdapter> = self.adapters.iter().map(Borrow::borrow).collect();
+        // Modules of weight 0 have no part in it, so that they cost nothing.
+        let modules = |layer| {
+            let weighted = adapters.iter().zip(weights).filter(|&(_, &weight)| weight != 0.0);
+            weighted
+                .filter_map(|(adapter, &weight)| Some((adapter.layers.get(&layer)?, weight)))
+                .collect::<Vec<Weighted<'_>>>()
+        };
+        if self.merge == Merge::Lorahub || used != self.stacked {
+            let make = match self.merge {
+                Merge::Lorahub => summed_path,
+                Merge::Delta => stacked_path,
+            };
+            let mut paths: Vec<Option<SidePath>> = vec![None; self.layers.len()];
+            let parameters: usize = (adapters.iter())
+                .flat_map(|adapter| adapter.layers.values())
+                .map(|layer| layer.lora_a.len() + layer.lora_b.len())
+                .sum();
+            let items = paths.iter_mut().zip(&self.layers).collect();
+            for_each_item(items, parameters / self.layers.len().max(1), |(path, &layer)| {
+                let modules = modules(layer);
+                *path = (!modules.is_empty()).then(|| make(&modules));
             });
-            match self.merge {
-                Merge::Lorahub => sum_matrices(path, modules),
-                Merge::Delta => set_scales(path, modules),
+            let layers = self.layers.iter().zip(paths);
+            self.side.layers = layers.filter_map(|(&layer, path)| Some((layer, path?))).collect();
+            self.stacked = used;
+        }
+        if self.merge == Merge::Delta {
+            for (&layer, path) in &mut self.side.layers {
+                set_scales(path, &modules(layer));
             }
         }
         Ok(&self.side)
@@ -213,58 +237,44 @@ fn check_equal(layer: LinearId, modules: &[(usize, &PeftLayer)]) -> Result<(), L
     Ok(())
 }
 
-/// A path of one module's size that adds nothing yet.
-fn empty_path(matrices: &PeftLayer) -> SidePath {
-    SidePath {
-        lora_a: PackedF32::zeros(matrices.rank, matrices.d_in()),
-        lora_b: PackedF32::zeros(matrices.d_out(), matrices.rank),
-        scales: vec![0.0; matrices.rank],
-    }
-}
+/// A module's matrices of one layer, and its weight.
+type Weighted<'a> = (&'a PeftLayer, f32);
 
-/// The modules' A one below another and their B side by side, with no weight yet.
-fn stacked_path(modules: &[(usize, &PeftLayer)]) -> SidePath {
-    let (d_in, d_out) = (modules[0].1.d_in(), modules[0].1.d_out());
-    let rank = modules.iter().map(|(_, matrices)| matrices.rank).sum();
-    let lora_a: Vec<f32> =
-        modules.iter().flat_map(|(_, matrices)| matrices.lora_a.iter().copied()).collect();
-    let mut lora_b = PackedF32::zeros(d_out, rank);
-    let mut start = 0;
-    for (_, matrices) in modules {
-        for (column, row) in matrices.lora_b.chunks_exact(matrices.rank).enumerate() {
-            lora_b.set_column(column, start, row);
+/// The modules' A one below another and their B side by side; without scales, which follow.
+fn stacked_path(modules: &[Weighted<'_>]) -> SidePath {
+    let rank = modules.iter().map(|(matrices, _)| matrices.rank).sum();
+    let d_out = modules.first().map_or(0, |(matrices, _)| matrices.d_out());
+    let mut lora_b = Vec::with_capacity(rank * d_out);
+    for output in 0..d_out {
+        for (matrices, _) in modules {
+            lora_b.extend_from_slice(&matrices.lora_b[output * matrices.rank..][..matrices.rank]);
         }
-        start += matrices.rank;
     }
-    SidePath { lora_a: PackedF32::new(&lora_a, rank, d_in), lora_b, scales: vec![0.0; rank] }
+    let lora_a = modules.iter().flat_map(|(matrices, _)| matrices.lora_a.iter().copied());
+    SidePath::new(lora_a.collect(), lora_b, vec![0.0; rank])
 }
 
-fn set_scales<'a>(path: &mut SidePath, modules: impl Iterator<Item = (&'a PeftLayer, f32)>) {
+fn set_scales(path: &mut SidePath, modules: &[Weighted<'_>]) {
     let mut scales = path.scales.iter_mut();
-    for (matrices, weight) in modules {
+    for &(matrices, weight) in modules {
         for scale in scales.by_ref().take(matrices.rank) {
             *scale = weight * matrices.scaling;
         }
     }
 }
 
-fn sum_matrices<'a>(path: &mut SidePath, modules: impl Iterator<Item = (&'a PeftLayer, f32)>) {
-    let (rank, d_in) = (path.lora_a.columns(), path.lora_a.depth());
-    let mut a = vec![0.0f32; rank * d_in];
-    let mut b = vec![0.0f32; path.lora_b.columns() * rank];
-    path.scales.fill(0.0);
-    for (matrices, weight) in modules.filter(|&(_, weight)| weight != 0.0) {
-        for (sum, matrix) in [(&mut a, &matrices.lora_a), (&mut b, &matrices.lora_b)] {
-            for (sum, value) in sum.iter_mut().zip(matrix) {
+/// Σ w·A and Σ w·B of at least one module.
+fn summed_path(modules: &[Weighted<'_>]) -> SidePath {
+    let (first, _) = modules[0];
+    let sum = |matrix: fn(&PeftLayer) -> &[f32]| {
+        let mut sum = vec![0.0f32; matrix(first).len()];
+        for &(matrices, weight) in modules {
+            for (sum, value) in sum.iter_mut().zip(matrix(matrices)) {
                 *sum += weight * value;
             }
         }
-        path.scales.fill(matrices.scaling);
-    }
-    for (column, row) in a.chunks_exact(d_in).enumerate() {
-        path.lora_a.set_column(column, 0, row);
-    }
-    for (column, row) in b.chunks_exact(rank).enumerate() {
-        path.lora_b.set_column(column, 0, row);
-    }
+        sum
+    };
+    let (a, b) = (sum(|matrices| &matrices.lora_a), sum(|matrices| &matrices.lora_b));
+    SidePath::new(a, b, vec![first.scaling; first.rank])
 }

@@ -5,11 +5,12 @@ use super::linear::{Activations, Context, Linear};
 use super::position::PositionBias;
 use super::{ModelBuilder, ModelError, T5Config};
 use crate::formats::{LinearId, LinearKind, Stack};
-use crate::kernels::cpu::{HeadCache, Operand, Query, Store, attend, gated_gelu, relu, rms_norm};
-use crate::kernels::parallel::{Grid, for_each_tile};
+use crate::kernels::cpu::{HeadCache, Operand, Query, Store, attend, gated_gelu, relu};
+use crate::kernels::parallel::{Grid, for_each_item, for_each_tile, run_of_rows};
+use crate::kernels::scratch::Scratch;
 
-/// Rows of queries given to a thread at a time.
-const QUERY_ROWS: usize = 64;
+/// About how many 8-bit multiply-adds take the time of one in f32.
+const INT8_GAIN: usize = 4;
 
 /// One attention sub-layer with its norm.
 #[derive(Debug, Clone)]
@@ -102,137 +103,220 @@ pub(super) struct Cache {
     pub(super) heads: Vec<HeadCache>,
 }
 
-/// The norm of every row, ready for linear layers.
-pub(super) fn normed(
-    context: Context<'_>,
-    config: &T5Config,
-    weight: &[f32],
-    factor: f32,
-    x: &[f32],
-) -> Activations {
-    let mut out = vec![0.0; x.len()];
-    rms_norm(context.isa, x, weight, config.layer_norm_epsilon, factor, &mut out);
-    Activations::new(out, config.d_model)
-}
-
-impl Attention {
-    /// Keys and values of `source` for examples between the row bounds, added to `cache`, which has
-    /// a head for each.
-    pub(super) fn extend_cache(
-        &self,
-        context: Context<'_>,
-        config: &T5Config,
-        source: &Activations,
-        bounds: &[usize],
-        cache: &mut Cache,
-    ) {
-        let width = self.k.d_out();
-        let mut keys = vec![0.0; source.rows * width];
-        let mut values = vec![0.0; source.rows * width];
-        context.apply(self.ids[1], &self.k, source, Store::Replace, &mut keys);
-        context.apply(self.ids[2], &self.v, source, Store::Replace, &mut values);
-        let (heads, d_kv) = (config.num_heads, config.d_kv);
-        for (index, head) in cache.heads.iter_mut().enumerate() {
-            let offset = index % heads * d_kv;
-            let rows = bounds[index / heads]..bounds[index / heads + 1];
-            head.extend(
-                Operand { values: &keys, stride: width, offset },
-                Operand { values: &values, stride: width, offset },
-                rows,
-            );
-        }
-    }
-
-    /// Caches with room for `capacities` positions, one per example.
-    pub(super) fn empty_cache(config: &T5Config, capacities: impl Iterator<Item = usize>) -> Cache {
+impl Cache {
+    /// A cache with room for `capacities` positions, one per example.
+    pub(super) fn new(config: &T5Config, capacities: impl Iterator<Item = usize>) -> Self {
         let heads = capacities.flat_map(|capacity| {
             (0..config.num_heads).map(move |_| HeadCache::new(config.d_kv, capacity))
         });
-        Cache { heads: heads.collect() }
+        Self { heads: heads.collect() }
     }
 
-    /// The input's norm, for queries and, over itself, for keys and values.
-    pub(super) fn normed(&self, context: Context<'_>, config: &T5Config, x: &[f32]) -> Activations {
-        normed(context, config, &self.norm, 1.0, x)
-    }
-
-    /// Adds the sub-layer's result to `x`. `queries` is `x` after the norm; `cache` already holds
-    /// the keys and values, those of these rows included. Row bounds part the examples; `first` is
-    /// the position of each example's first row.
-    #[allow(clippy::too_many_arguments)]
-    pub(super) fn attend(
-        &self,
-        context: Context<'_>,
+    /// Adds keys and values, `[rows, num_heads · d_kv]`, of examples between the row bounds.
+    pub(super) fn extend(
+        &mut self,
         config: &T5Config,
-        queries: &Activations,
+        keys: &[f32],
+        values: &[f32],
         bounds: &[usize],
-        first: usize,
-        bias: Option<&PositionBias>,
-        causal: bool,
-        cache: &Cache,
-        x: &mut [f32],
     ) {
-        let (width, d_kv) = (self.q.d_out(), config.d_kv);
-        let mut q = vec![0.0; queries.rows * width];
-        context.apply(self.ids[0], &self.q, queries, Store::Replace, &mut q);
-
-        // Examples are cut further, so that one long example is shared among threads too.
-        let mut row_bounds = vec![0];
-        let mut example_of = Vec::new();
-        for (example, pair) in bounds.windows(2).enumerate() {
-            let mut start = pair[0];
-            while start < pair[1] {
-                start = pair[1].min(start + QUERY_ROWS);
-                row_bounds.push(start);
-                example_of.push(example);
-            }
-        }
-        let longest = cache.heads.iter().map(HeadCache::len).max().unwrap_or(0);
-        let cost = QUERY_ROWS.min(queries.rows) * longest * d_kv * 2;
-        let mut attended = vec![0.0; queries.rows * width];
-        let grid = Grid::ragged(row_bounds, width, d_kv);
-        for_each_tile(&mut attended, &grid, cost, |mut tile| {
-            let (example, head) = (example_of[tile.row_tile], tile.column_tile);
-            let query = Query {
-                rows: Operand { values: &q, stride: width, offset: head * d_kv },
-                first_position: first + tile.rows.start - bounds[example],
-                bias: bias.map(|bias| bias.head(head)),
-                causal,
-            };
-            attend(context.isa, query, &cache.heads[example * config.num_heads + head], &mut tile);
+        let (width, d_kv) = (config.d_attention(), config.d_kv);
+        let cost = keys.len() / self.heads.len().max(1) * 4;
+        for_each_item(self.heads.iter_mut().enumerate().collect(), cost, |(index, head)| {
+            let (example, offset) = (index / config.num_heads, index % config.num_heads * d_kv);
+            head.extend(
+                Operand { values: keys, stride: width, offset },
+                Operand { values, stride: width, offset },
+                bounds[example]..bounds[example + 1],
+            );
         });
-        let attended = Activations::new(attended, width);
-        context.apply(self.ids[3], &self.o, &attended, Store::Add, x);
     }
 }
 
+/// Several layers of one width applied to the same rows: `x`, `[rows, d_model]`, through a norm if
+/// there is one.
+fn project<const N: usize>(
+    context: Context<'_>,
+    config: &T5Config,
+    x: &[f32],
+    norm: Option<&[f32]>,
+    layers: [(LinearId, &Linear); N],
+) -> [Scratch<f32>; N] {
+    let (d_model, width) = (config.d_model, config.d_attention());
+    let rows = x.len() / d_model;
+    let run = run_of_rows(rows);
+    let mut results = [(); N].map(|()| Scratch::new(rows * width));
+    let mut places = results.each_mut().map(|result| result.chunks_mut(run * width));
+    let runs = (x.chunks(run * d_model))
+        .map(|x| (x, places.each_mut().map(|places| places.next().unwrap_or_default())))
+        .collect();
+    for_each_item(runs, run * width * d_model * N / INT8_GAIN, |(x, places)| {
+        let input = match norm {
+            Some(weight) => Activations::normed(context, config.layer_norm_epsilon, weight, 1.0, x),
+            None => Activations::new(context, x, d_model),
+        };
+        for ((id, linear), out) in layers.into_iter().zip(places) {
+            context.apply(id, linear, &input, Store::Replace, out);
+        }
+    });
+    results
+}
+
+/// Who sees whom in an attention.
+#[derive(Clone, Copy)]
+pub(super) struct Sight<'a> {
+    /// Row bounds that part the examples' queries.
+    pub(super) bounds: &'a [usize],
+    /// Position of each example's first row.
+    pub(super) first: usize,
+    pub(super) bias: Option<&'a PositionBias>,
+    /// Whether a query sees only keys up to its own position.
+    pub(super) causal: bool,
+}
+
+impl Attention {
+    /// Queries, keys and values of the attention of `x` over itself, each
+    /// `[rows, num_heads · d_kv]`.
+    pub(super) fn own(
+        &self,
+        context: Context<'_>,
+        config: &T5Config,
+        x: &[f32],
+    ) -> [Scratch<f32>; 3] {
+        let [q, k, v, _] = self.ids;
+        let layers = [(q, &self.q), (k, &self.k), (v, &self.v)];
+        project(context, config, x, Some(&self.norm), layers)
+    }
+
+    /// Queries of the attention of `x` over something else.
+    pub(super) fn queries(
+        &self,
+        context: Context<'_>,
+        config: &T5Config,
+        x: &[f32],
+    ) -> Scratch<f32> {
+        let [queries] = project(context, config, x, Some(&self.norm), [(self.ids[0], &self.q)]);
+        queries
+    }
+
+    /// Keys and values of the encoder's output.
+    pub(super) fn memory(
+        &self,
+        context: Context<'_>,
+        config: &T5Config,
+        states: &[f32],
+    ) -> [Scratch<f32>; 2] {
+        let layers = [(self.ids[1], &self.k), (self.ids[2], &self.v)];
+        project(context, config, states, None, layers)
+    }
+}
+
+/// Attention of queries over keys and values of examples between `key_bounds`.
+pub(super) fn attend_to(
+    context: Context<'_>,
+    config: &T5Config,
+    queries: &[f32],
+    [keys, values]: [&[f32]; 2],
+    key_bounds: &[usize],
+    sight: Sight<'_>,
+) -> Scratch<f32> {
+    let (width, d_kv) = (config.d_attention(), config.d_kv);
+    with_heads(context, config, queries, keys.len() / width, sight, |example, head, attend| {
+        let rows = key_bounds[example]..key_bounds[example + 1];
+        let mut cache = HeadCache::new(d_kv, rows.len());
+        let offset = head * d_kv;
+        cache.extend(
+            Operand { values: keys, stride: width, offset },
+            Operand { values, stride: width, offset },
+            rows,
+        );
+        attend(&cache);
+    })
+}
+
+/// Attention of queries over what the cache holds.
+pub(super) fn attend_cached(
+    context: Context<'_>,
+    config: &T5Config,
+    queries: &[f32],
+    cache: &Cache,
+    sight: Sight<'_>,
+) -> Scratch<f32> {
+    let keys = cache.heads.first().map_or(0, HeadCache::len);
+    with_heads(context, config, queries, keys, sight, |example, head, attend| {
+        attend(&cache.heads[example * config.num_heads + head]);
+    })
+}
+
+/// Calls `work` with each example and head, and with what computes their attention over a cache;
+/// `keys` is about how many there are.
+fn with_heads(
+    context: Context<'_>,
+    config: &T5Config,
+    queries: &[f32],
+    keys: usize,
+    sight: Sight<'_>,
+    work: impl Fn(usize, usize, &mut dyn FnMut(&HeadCache)) + Sync,
+) -> Scratch<f32> {
+    let (width, d_kv) = (config.d_attention(), config.d_kv);
+    let mut attended = Scratch::new(queries.len());
+    let grid = Grid::ragged(sight.bounds.to_vec(), width, d_kv);
+    let examples = sight.bounds.len().saturating_sub(1).max(1);
+    let cost = queries.len() / width / examples * (keys / examples + 1) * d_kv * 2;
+    for_each_tile(&mut attended, &grid, cost, |mut tile| {
+        let (example, head) = (tile.row_tile, tile.column_tile);
+        let query = Query {
+            rows: Operand { values: queries, stride: width, offset: head * d_kv },
+            first_position: sight.first,
+            bias: sight.bias.map(|bias| bias.head(head)),
+            causal: sight.causal,
+        };
+        work(example, head, &mut |cache| attend(context.isa, query, cache, &mut tile));
+    });
+    attended
+}
+
+/// Adds an attention's result to `x`, and then the feed-forward sub-layer if there is one.
+pub(super) fn finish(
+    context: Context<'_>,
+    config: &T5Config,
+    attention: &Attention,
+    attended: &[f32],
+    feed_forward: Option<&FeedForwardLayer>,
+    x: &mut [f32],
+) {
+    let (d_model, width) = (config.d_model, config.d_attention());
+    let run = run_of_rows(x.len() / d_model);
+    let runs = x.chunks_mut(run * d_model).zip(attended.chunks(run * width)).collect();
+    let depth = width + feed_forward.map_or(0, |_| 3 * config.d_ff);
+    for_each_item(runs, run * d_model * depth / INT8_GAIN, |(x, attended)| {
+        let attended = Activations::new(context, attended, width);
+        context.apply(attention.ids[3], &attention.o, &attended, Store::Add, x);
+        if let Some(layer) = feed_forward {
+            layer.apply(context, config, x);
+        }
+    });
+}
+
 impl FeedForwardLayer {
-    /// Adds the sub-layer's result to `x`.
-    pub(super) fn apply(&self, context: Context<'_>, config: &T5Config, x: &mut [f32]) {
-        let input = normed(context, config, &self.norm, 1.0, x);
+    /// Adds the sub-layer's result to a run of rows `x`.
+    fn apply(&self, context: Context<'_>, config: &T5Config, x: &mut [f32]) {
+        let input = Activations::normed(context, config.layer_norm_epsilon, &self.norm, 1.0, x);
         let id = |kind| LinearId { stack: self.stack, block: self.block, kind };
-        let width = config.d_ff;
-        let mut hidden = vec![0.0; input.rows * width];
-        let isa = context.isa;
-        // One share of the elementwise work: a few thousand exponentials.
-        let share = 8192;
+        let mut hidden = Scratch::new(x.len() / config.d_model * config.d_ff);
         match &self.gate {
             None => {
                 context.apply(id(LinearKind::Wi), &self.wi, &input, Store::Replace, &mut hidden);
-                relu(isa, &mut hidden);
+                relu(context.isa, &mut hidden);
             }
             Some(gate) => {
-                let mut up = vec![0.0; input.rows * width];
+                let mut up = Scratch::new(hidden.len());
                 context.apply(id(LinearKind::Wi0), &self.wi, &input, Store::Replace, &mut hidden);
                 context.apply(id(LinearKind::Wi1), gate, &input, Store::Replace, &mut up);
-                let grid = Grid::even(1, hidden.len(), 1, share);
-                for_each_tile(&mut hidden, &grid, share * 16, |mut tile| {
-                    let columns = tile.columns.clone();
-                    gated_gelu(isa, tile.row(0), &up[columns]);
-                });
+                gated_gelu(context.isa, &mut hidden, &up);
             }
         }
-        let hidden = Activations::new(hidden, width);
+        let hidden = Activations::new(context, &hidden, config.d_ff);
         context.apply(id(LinearKind::Wo), &self.wo, &hidden, Store::Add, x);
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::blocks::Block;
-use super::linear::Linear;
+use super::linear::{Embedding, Linear};
 use super::model::StackWeights;
 use super::{FeedForward, ModelError, Precision, T5Config, T5Model};
 use crate::formats::{FormatError, LinearId, LinearKind, Stack, StreamedTensor, TensorSink};
@@ -18,6 +18,8 @@ const LM_HEAD: &str = "lm_head.weight";
 enum Kind {
     /// A linear layer, packed.
     Linear,
+    /// The embedding of a model whose `lm_head` is not tied to it.
+    Embedding,
     /// Plain values.
     Vector,
 }
@@ -29,6 +31,7 @@ pub struct ModelBuilder {
     precision: Precision,
     /// What the configuration asks for, under the first of its names.
     expected: BTreeMap<String, (Kind, Vec<usize>)>,
+    embedding: Option<Embedding>,
     linears: BTreeMap<String, Linear>,
     vectors: BTreeMap<String, Vec<f32>>,
 }
@@ -60,7 +63,8 @@ fn linear_name(id: LinearId) -> String {
 /// Every tensor of a model, with its shape.
 fn expected(config: &T5Config) -> BTreeMap<String, (Kind, Vec<usize>)> {
     let table = vec![config.vocab_size, config.d_model];
-    let mut all = BTreeMap::from([(EMBEDDING[0].to_owned(), (Kind::Vector, table.clone()))]);
+    let kind = if config.tie_word_embeddings { Kind::Linear } else { Kind::Embedding };
+    let mut all = BTreeMap::from([(EMBEDDING[0].to_owned(), (kind, table.clone()))]);
     if !config.tie_word_embeddings {
         all.insert(LM_HEAD.to_owned(), (Kind::Linear, table));
     }
@@ -89,7 +93,14 @@ impl ModelBuilder {
     /// A model of which no tensor is there.
     pub fn new(config: T5Config, precision: Precision) -> Self {
         let expected = expected(&config);
-        Self { config, precision, expected, linears: BTreeMap::new(), vectors: BTreeMap::new() }
+        Self {
+            config,
+            precision,
+            expected,
+            embedding: None,
+            linears: BTreeMap::new(),
+            vectors: BTreeMap::new(),
+        }
     }
 
     /// The model's sizes.
@@ -99,9 +110,14 @@ impl ModelBuilder {
 
     /// Names of the tensors that are still missing.
     pub fn missing(&self) -> impl Iterator<Item = &str> {
-        let there =
-            |name: &&str| self.linears.contains_key(*name) || self.vectors.contains_key(*name);
-        self.expected.keys().map(String::as_str).filter(move |name| !there(name))
+        self.expected.keys().map(String::as_str).filter(|name| !self.has(name))
+    }
+
+    /// Whether the tensor of that name, the first of its names, is there.
+    fn has(&self, name: &str) -> bool {
+        self.linears.contains_key(name)
+            || self.vectors.contains_key(name)
+            || (self.embedding.is_some() && name == EMBEDDING[0])
     }
 
     /// Puts the model together.
@@ -112,12 +128,9 @@ impl ModelBuilder {
         if let Some(name) = self.missing().next() {
             return Err(ModelError::MissingTensor { name: name.to_owned() });
         }
-        let embedding = self.vector(EMBEDDING[0])?;
-        let lm_head = if self.config.tie_word_embeddings {
-            let shape = [self.config.vocab_size, self.config.d_model];
-            Linear::new(&embedding, shape, self.precision)
-        } else {
-            self.linear(LM_HEAD)?
+        let (embedding, lm_head) = match self.embedding.take() {
+            None => (Embedding::Tied, self.linear(EMBEDDING[0])?),
+            Some(embedding) => (embedding, self.linear(LM_HEAD)?),
         };
         let encoder = self.stack(Stack::Encoder)?;
         let decoder = self.stack(Stack::Decoder)?;
@@ -167,7 +180,7 @@ impl TensorSink for ModelBuilder {
                 found: shape.to_vec(),
             });
         }
-        Ok(!self.linears.contains_key(key) && !self.vectors.contains_key(key))
+        Ok(!self.has(key))
     }
 
     fn take(&mut self, tensor: StreamedTensor) -> Result<(), ModelError> {
@@ -189,6 +202,9 @@ impl TensorSink for ModelBuilder {
             (Kind::Linear, &[d_out, d_in]) => {
                 let linear = Linear::new(&tensor.values, [d_out, d_in], self.precision);
                 self.linears.insert(key, linear);
+            }
+            (Kind::Embedding, _) => {
+                self.embedding = Some(Embedding::new(tensor.values, self.precision));
             }
             _ => {
                 self.vectors.insert(key, tensor.values);

@@ -1,11 +1,12 @@
 //! Greedy decoding, a token at a time for all rows of a batch that are not finished.
 
-use super::blocks::{Attention, Cache};
+use super::blocks::{Cache, Sight, attend_cached, finish};
 use super::model::T5Model;
 use super::position::PositionBias;
 use super::{Control, MAX_TOKENS, ModelError, SidePaths};
 use crate::formats::Stack;
 use crate::kernels::cpu::{Store, argmax};
+use crate::kernels::scratch::Scratch;
 
 /// A batch that is being decoded. Rows leave it when they are finished. It holds neither the model
 /// nor the side paths, so that its owner can keep all three between steps.
@@ -50,9 +51,7 @@ impl GreedyDecoder {
         let capacities = || inputs.iter().map(|_| max_new_tokens);
         Ok(Self {
             bias: PositionBias::new(config, weights, Stack::Decoder, max_new_tokens),
-            own: (model.decoder.blocks.iter())
-                .map(|_| Attention::empty_cache(config, capacities()))
-                .collect(),
+            own: (model.decoder.blocks.iter()).map(|_| Cache::new(config, capacities())).collect(),
             cross,
             rows: if max_new_tokens == 0 { Vec::new() } else { (0..inputs.len()).collect() },
             tokens: vec![config.decoder_start_token_id; inputs.len()],
@@ -88,6 +87,9 @@ impl GreedyDecoder {
         }
         let (context, config) = (model.context(side), model.config());
         let bounds: Vec<usize> = (0..=self.rows.len()).collect();
+        let (first, bias) = (self.position, Some(&self.bias));
+        let own_sight = Sight { bounds: &bounds, first, bias, causal: true };
+        let cross_sight = Sight { bias: None, causal: false, ..own_sight };
         let mut x = model.embed(self.tokens.iter().copied());
         for (index, block) in model.decoder.blocks.iter().enumerate() {
             if let Err(cancelled) = control.check() {
@@ -95,22 +97,21 @@ impl GreedyDecoder {
                 self.rows.clear();
                 return Err(cancelled);
             }
-            let (first, bias) = (self.position, Some(&self.bias));
             let own = &mut self.own[index];
-            let input = block.attention.normed(context, config, &x);
-            block.attention.extend_cache(context, config, &input, &bounds, own);
-            block
-                .attention
-                .attend(context, config, &input, &bounds, first, bias, true, own, &mut x);
+            let [q, k, v] = block.attention.own(context, config, &x);
+            own.extend(config, &k, &v, &bounds);
+            let mut attended = attend_cached(context, config, &q, own, own_sight);
+            let mut last = &block.attention;
             if let Some(cross) = &block.cross {
-                let input = cross.normed(context, config, &x);
-                let cache = &self.cross[index];
-                cross.attend(context, config, &input, &bounds, first, None, false, cache, &mut x);
+                finish(context, config, last, &attended, None, &mut x);
+                let q = cross.queries(context, config, &x);
+                attended = attend_cached(context, config, &q, &self.cross[index], cross_sight);
+                last = cross;
             }
-            block.feed_forward.apply(context, config, &mut x);
+            finish(context, config, last, &attended, Some(&block.feed_forward), &mut x);
         }
         let input = model.lm_head_input(context, &x);
-        let mut logits = vec![0.0; self.rows.len() * config.vocab_size];
+        let mut logits = Scratch::new(self.rows.len() * config.vocab_size);
         context.apply_base(&model.lm_head, &input, Store::Replace, &mut logits);
         self.tokens =
             logits.chunks_exact(config.vocab_size).map(|row| argmax(row) as u32).collect();

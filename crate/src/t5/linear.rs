@@ -1,54 +1,147 @@
 //! Linear layers: the base's product, and a LoRA side path beside it.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use half::f16;
 
 use super::Precision;
 use crate::formats::LinearId;
-use crate::kernels::cpu::{Isa, Operand, PackedF32, Store, product, scale_columns};
+use crate::kernels::cpu::{
+    Isa, Operand, PackedF32, PackedInt8, QuantizedRows, Store, Term, norm_rows, product_f32,
+    product_int8, quantize_rows, rms_norm, scale_columns,
+};
+use crate::kernels::parallel::for_each_item;
+use crate::kernels::scratch::Scratch;
 
 /// A weight matrix `[d_out, d_in]`, packed for its precision.
 #[derive(Debug, Clone)]
 pub(super) enum Linear {
     F32(PackedF32),
+    Int8(PackedInt8),
 }
 
 impl Linear {
     pub(super) fn new(weights: &[f32], [d_out, d_in]: [usize; 2], precision: Precision) -> Self {
         match precision {
             Precision::F32 => Linear::F32(PackedF32::new(weights, d_out, d_in)),
-            Precision::Int8 => Linear::F32(PackedF32::new(weights, d_out, d_in)),
+            Precision::Int8 => Linear::Int8(PackedInt8::quantize(weights, d_out, d_in)),
+        }
+    }
+
+    /// Writes the weights of one output, `[d_in]`, to `out`.
+    pub(super) fn read_row(&self, index: usize, out: &mut [f32]) {
+        match self {
+            Linear::F32(packed) => packed.read_column(index, out),
+            Linear::Int8(packed) => packed.read_column(index, out),
         }
     }
 
     pub(super) fn d_out(&self) -> usize {
         match self {
             Linear::F32(packed) => packed.columns(),
+            Linear::Int8(packed) => packed.columns(),
         }
     }
 
     pub(super) fn bytes(&self) -> usize {
         match self {
             Linear::F32(packed) => packed.bytes(),
+            Linear::Int8(packed) => packed.bytes(),
         }
     }
 }
 
+/// The embedding, `[vocab_size, d_model]`.
+#[derive(Debug, Clone)]
+pub(super) enum Embedding {
+    F32(Vec<f32>),
+    /// Beside weights in 8 bits: a few rows are looked up, so precision costs no time here.
+    F16(Vec<f16>),
+    /// The rows of a tied `lm_head`.
+    Tied,
+}
+
+impl Embedding {
+    /// Takes over the values, `[vocab_size, d_model]`, of a model whose `lm_head` is not tied.
+    pub(super) fn new(values: Vec<f32>, precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Embedding::F32(values),
+            Precision::Int8 => Embedding::F16(values.iter().map(to_f16).collect()),
+        }
+    }
+
+    /// Writes the embedding of a token, `[d_model]`, to `out`.
+    pub(super) fn read_row(&self, lm_head: &Linear, token: usize, out: &mut [f32]) {
+        let range = token * out.len()..(token + 1) * out.len();
+        match self {
+            Embedding::F32(values) => out.copy_from_slice(&values[range]),
+            Embedding::F16(values) => {
+                out.iter_mut().zip(&values[range]).for_each(|(out, value)| *out = value.to_f32());
+            }
+            Embedding::Tied => lm_head.read_row(token, out),
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Embedding::F32(values) => size_of_val(&**values),
+            Embedding::F16(values) => size_of_val(&**values),
+            Embedding::Tied => 0,
+        }
+    }
+}
+
+/// The nearest number in half precision; one beyond its range becomes its largest.
+fn to_f16(value: &f32) -> f16 {
+    f16::from_f32(value.clamp(f16::MIN.to_f32(), f16::MAX.to_f32()))
+}
+
 /// Rows of activations that linear layers are applied to, in the form that their precision needs.
-#[derive(Debug, Default)]
-pub(super) struct Activations {
-    /// `[rows, width]`.
-    pub(super) values: Vec<f32>,
-    pub(super) rows: usize,
-    pub(super) width: usize,
+#[derive(Debug)]
+pub(super) enum Activations {
+    /// `[rows, width]`, and the width.
+    F32(Scratch<f32>, usize),
+    Int8(QuantizedRows),
 }
 
 impl Activations {
-    pub(super) fn new(values: Vec<f32>, width: usize) -> Self {
-        Self { rows: values.len() / width.max(1), width, values }
+    /// Takes over rows `[rows, width]`.
+    pub(super) fn new(context: Context<'_>, values: &[f32], width: usize) -> Self {
+        match context.precision {
+            Precision::F32 => {
+                let mut copy = Scratch::new(values.len());
+                copy.copy_from_slice(values);
+                Activations::F32(copy, width)
+            }
+            Precision::Int8 => {
+                let mut rows = QuantizedRows::new(values.len() / width.max(1), width);
+                quantize_rows(context.isa, values, &mut rows);
+                Activations::Int8(rows)
+            }
+        }
     }
 
-    fn operand(&self) -> Operand<'_> {
-        Operand::dense(&self.values, self.width)
+    /// T5's norm of rows `[rows, weight.len()]`, times `factor`.
+    pub(super) fn normed(
+        context: Context<'_>,
+        epsilon: f32,
+        weight: &[f32],
+        factor: f32,
+        x: &[f32],
+    ) -> Self {
+        match context.precision {
+            Precision::F32 => {
+                let mut out = Scratch::new(x.len());
+                rms_norm(context.isa, x, weight, epsilon, factor, &mut out);
+                Activations::F32(out, weight.len())
+            }
+            Precision::Int8 => {
+                let mut rows = QuantizedRows::new(x.len() / weight.len().max(1), weight.len());
+                norm_rows(context.isa, x, weight, epsilon, factor, &mut rows);
+                Activations::Int8(rows)
+            }
+        }
     }
 }
 
@@ -56,11 +149,27 @@ impl Activations {
 #[derive(Debug, Clone)]
 pub struct SidePath {
     /// A, `[rank, d_in]`.
-    pub(crate) lora_a: PackedF32,
+    lora_a: Vec<f32>,
     /// B, `[d_out, rank]`.
-    pub(crate) lora_b: PackedF32,
+    lora_b: Vec<f32>,
     /// One factor per rank, so that other weights of the modules need no packing.
     pub(crate) scales: Vec<f32>,
+    /// Both matrices, packed for the precision that they are first used in.
+    packed: OnceLock<(Precision, [Linear; 2])>,
+}
+
+impl SidePath {
+    /// A path of A `[rank, d_in]` and B `[d_out, rank]`, row-major, with one scale per rank.
+    pub(crate) fn new(lora_a: Vec<f32>, lora_b: Vec<f32>, scales: Vec<f32>) -> Self {
+        Self { lora_a, lora_b, scales, packed: OnceLock::new() }
+    }
+
+    fn pack(&self, precision: Precision) -> [Linear; 2] {
+        let rank = self.scales.len();
+        [(&self.lora_a, rank), (&self.lora_b, self.lora_b.len() / rank.max(1))].map(
+            |(matrix, d_out)| Linear::new(matrix, [d_out, matrix.len() / d_out.max(1)], precision),
+        )
+    }
 }
 
 /// Side paths by the layer that they stand beside.
@@ -72,7 +181,23 @@ pub struct SidePaths {
 impl SidePaths {
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        self.layers.values().map(|path| path.lora_a.bytes() + path.lora_b.bytes()).sum()
+        let bytes = |path: &SidePath| {
+            let packed = path.packed.get().into_iter().flat_map(|(_, packed)| packed);
+            size_of_val(&*path.lora_a)
+                + size_of_val(&*path.lora_b)
+                + packed.map(Linear::bytes).sum::<usize>()
+        };
+        self.layers.values().map(bytes).sum()
+    }
+
+    /// Packs what is not packed yet, sharing the layers among threads.
+    fn pack(&self, precision: Precision) {
+        let paths: Vec<&SidePath> =
+            self.layers.values().filter(|path| path.packed.get().is_none()).collect();
+        let cost = paths.iter().map(|path| path.lora_a.len() + path.lora_b.len()).max();
+        for_each_item(paths, cost.unwrap_or(0) * 4, |path| {
+            path.packed.get_or_init(|| (precision, path.pack(precision)));
+        });
     }
 }
 
@@ -80,10 +205,18 @@ impl SidePaths {
 #[derive(Clone, Copy)]
 pub(super) struct Context<'a> {
     pub(super) isa: Isa,
-    pub(super) side: Option<&'a SidePaths>,
+    precision: Precision,
+    side: Option<&'a SidePaths>,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    pub(super) fn new(isa: Isa, precision: Precision, side: Option<&'a SidePaths>) -> Self {
+        if let Some(side) = side {
+            side.pack(precision);
+        }
+        Self { isa, precision, side }
+    }
+
     /// Applies a layer and its side path to `x`, into `out`, `[rows, d_out]`.
     pub(super) fn apply(
         &self,
@@ -93,23 +226,55 @@ impl Context<'_> {
         how: Store,
         out: &mut [f32],
     ) {
-        self.apply_base(linear, x, how, out);
-        let Some(path) = self.side.and_then(|side| side.layers.get(&id)) else { return };
-        if path.scales.iter().all(|&scale| scale == 0.0) {
-            return;
-        }
+        let rows = out.len() / linear.d_out();
+        let path = self.side.and_then(|side| side.layers.get(&id));
+        let Some(path) = path.filter(|path| path.scales.iter().any(|&scale| scale != 0.0)) else {
+            return product(self.isa, &[(x, linear)], rows, how, out);
+        };
+        let repacked;
+        let [lora_a, lora_b] = match path.packed.get() {
+            Some((precision, packed)) if *precision == self.precision => packed,
+            _ => {
+                // Paths that a model of the other precision has used before.
+                repacked = path.pack(self.precision);
+                &repacked
+            }
+        };
         let rank = path.scales.len();
-        let mut reduced = vec![0.0; x.rows * rank];
-        product(self.isa, x.operand(), x.rows, &path.lora_a, Store::Replace, &mut reduced);
+        let mut reduced = Scratch::new(rows * rank);
+        product(self.isa, &[(x, lora_a)], rows, Store::Replace, &mut reduced);
         scale_columns(self.isa, &mut reduced, &path.scales);
-        let reduced = Operand::dense(&reduced, rank);
-        product(self.isa, reduced, x.rows, &path.lora_b, Store::Add, out);
+        let reduced = Activations::new(*self, &reduced, rank);
+        product(self.isa, &[(x, linear), (&reduced, lora_b)], rows, how, out);
     }
 
     /// Applies a layer that has no side path.
     pub(super) fn apply_base(&self, linear: &Linear, x: &Activations, how: Store, out: &mut [f32]) {
-        match linear {
-            Linear::F32(packed) => product(self.isa, x.operand(), x.rows, packed, how, out),
+        product(self.isa, &[(x, linear)], out.len() / linear.d_out(), how, out);
+    }
+}
+
+/// The sum of one or two products into `out`, `[rows, d_out]`.
+fn product(isa: Isa, terms: &[(&Activations, &Linear)], rows: usize, how: Store, out: &mut [f32]) {
+    match terms {
+        &[(Activations::Int8(x), Linear::Int8(weights))] => {
+            product_int8(isa, &[Term { x, weights }], rows, how, out);
+        }
+        &[
+            (Activations::Int8(x), Linear::Int8(weights)),
+            (Activations::Int8(reduced), Linear::Int8(lora_b)),
+        ] => {
+            let side = Term { x: reduced, weights: lora_b };
+            product_int8(isa, &[Term { x, weights }, side], rows, how, out);
+        }
+        _ => {
+            for (index, term) in terms.iter().enumerate() {
+                let &(Activations::F32(x, width), Linear::F32(weights)) = term else {
+                    unreachable!("a model's activations and weights have its precision")
+                };
+                let how = if index == 0 { how } else { Store::Add };
+                product_f32(isa, Operand::dense(x, *width), rows, weights, how, out);
+            }
         }
     }
 }

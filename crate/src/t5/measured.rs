@@ -7,6 +7,7 @@ use crate::kernels::cpu::{Isa, Store};
 /// One linear layer with the activations that it is applied to.
 pub struct LinearAlone {
     linear: Linear,
+    precision: Precision,
     x: Activations,
     out: Vec<f32>,
 }
@@ -18,13 +19,14 @@ impl LinearAlone {
     /// If `weights` is not of that shape.
     pub fn new(weights: &[f32], shape: [usize; 2], precision: Precision, x: Vec<f32>) -> Self {
         let linear = Linear::new(weights, shape, precision);
-        let x = Activations::new(x, shape[1]);
-        Self { out: vec![0.0; x.rows * shape[0]], linear, x }
+        let out = vec![0.0; x.len() / shape[1] * shape[0]];
+        let context = Context::new(Isa::fastest(), precision, None);
+        Self { linear, precision, x: Activations::new(context, &x, shape[1]), out }
     }
 
     /// Computes `x · weightsᵀ`, `[rows, d_out]`.
     pub fn apply(&mut self) -> &[f32] {
-        let context = Context { isa: Isa::fastest(), side: None };
+        let context = Context::new(Isa::fastest(), self.precision, None);
         context.apply_base(&self.linear, &self.x, Store::Replace, &mut self.out);
         &self.out
     }

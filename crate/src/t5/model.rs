@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::blocks::{Attention, Block, Cache, normed};
-use super::linear::{Activations, Context, Linear};
+use super::blocks::{Attention, Block, Cache, Sight, attend_to, finish};
+use super::linear::{Activations, Context, Embedding, Linear};
 use super::position::PositionBias;
 use super::{Control, GreedyDecoder, MAX_TOKENS, ModelBuilder, ModelError, SidePaths, T5Config};
 use crate::formats::{Stack, TensorSource, take_all};
-use crate::kernels::cpu::{Isa, Store, exponentials, largest, ln};
+use crate::kernels::cpu::{Isa, Store, exponentials, largest, ln, rms_norm};
 use crate::kernels::parallel::{Grid, for_each_tile};
+use crate::kernels::scratch::Scratch;
 
 /// What the base model's products are computed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -43,14 +44,14 @@ pub struct ExampleLoss {
 /// The encoder's output for a batch.
 #[derive(Debug)]
 pub struct Encoded {
-    pub(super) states: Activations,
+    pub(super) states: Vec<f32>,
     pub(super) bounds: Vec<usize>,
 }
 
 impl Encoded {
     /// The hidden states of all examples, one after another, `[tokens, d_model]`.
     pub fn states(&self) -> &[f32] {
-        &self.states.values
+        &self.states
     }
 
     /// Rows of each example: example `i` has the rows from `bounds[i]` to `bounds[i + 1]`.
@@ -74,7 +75,7 @@ pub struct T5Model {
     pub(super) config: T5Config,
     precision: Precision,
     isa: Isa,
-    embedding: Vec<f32>,
+    embedding: Embedding,
     pub(super) encoder: StackWeights,
     pub(super) decoder: StackWeights,
     pub(super) lm_head: Linear,
@@ -99,7 +100,7 @@ impl T5Model {
     pub(super) fn new(
         config: T5Config,
         precision: Precision,
-        embedding: Vec<f32>,
+        embedding: Embedding,
         encoder: StackWeights,
         decoder: StackWeights,
         lm_head: Linear,
@@ -120,9 +121,7 @@ impl T5Model {
     /// Bytes of the packed weights.
     pub fn bytes(&self) -> usize {
         let blocks = self.encoder.blocks.iter().chain(&self.decoder.blocks);
-        size_of_val(&*self.embedding)
-            + self.lm_head.bytes()
-            + blocks.map(Block::bytes).sum::<usize>()
+        self.embedding.bytes() + self.lm_head.bytes() + blocks.map(Block::bytes).sum::<usize>()
     }
 
     /// Uses another instruction set than the machine's fastest; the results do not change.
@@ -132,7 +131,7 @@ impl T5Model {
     }
 
     pub(super) fn context<'a>(&self, side: Option<&'a SidePaths>) -> Context<'a> {
-        Context { isa: self.isa, side }
+        Context::new(self.isa, self.precision, side)
     }
 
     pub(super) fn check_tokens(
@@ -160,11 +159,13 @@ impl T5Model {
 
     /// The embeddings of tokens that were checked, `[tokens, d_model]`.
     pub(super) fn embed(&self, tokens: impl Iterator<Item = u32>) -> Vec<f32> {
-        let width = self.config.d_model;
-        tokens
-            .flat_map(|token| &self.embedding[token as usize * width..][..width])
-            .copied()
-            .collect()
+        let mut rows = Vec::new();
+        for token in tokens {
+            let start = rows.len();
+            rows.resize(start + self.config.d_model, 0.0);
+            self.embedding.read_row(&self.lm_head, token as usize, &mut rows[start..]);
+        }
+        rows
     }
 
     /// Runs the encoder over a batch of inputs.
@@ -187,20 +188,19 @@ impl T5Model {
         let longest = lengths().max().unwrap_or(0);
         let weights = &self.encoder.relative_attention_bias;
         let bias = PositionBias::new(config, weights, Stack::Encoder, longest);
+        let sight = Sight { bounds: &bounds, first: 0, bias: Some(&bias), causal: false };
         let mut x = self.embed(inputs.iter().flat_map(|input| input.iter().copied()));
         for block in &self.encoder.blocks {
             control.check()?;
-            let input = block.attention.normed(context, config, &x);
-            let mut cache = Attention::empty_cache(config, lengths());
-            block.attention.extend_cache(context, config, &input, &bounds, &mut cache);
-            let bias = Some(&bias);
-            block
-                .attention
-                .attend(context, config, &input, &bounds, 0, bias, false, &cache, &mut x);
-            block.feed_forward.apply(context, config, &mut x);
+            let [q, k, v] = block.attention.own(context, config, &x);
+            let attended = attend_to(context, config, &q, [&k, &v], &bounds, sight);
+            let feed_forward = Some(&block.feed_forward);
+            finish(context, config, &block.attention, &attended, feed_forward, &mut x);
         }
         control.check()?;
-        let states = normed(context, config, &self.encoder.final_norm, 1.0, &x);
+        let mut states = vec![0.0; x.len()];
+        let epsilon = config.layer_norm_epsilon;
+        rms_norm(context.isa, &x, &self.encoder.final_norm, epsilon, 1.0, &mut states);
         Ok(Encoded { states, bounds })
     }
 
@@ -231,19 +231,22 @@ impl T5Model {
         let longest = lengths().max().unwrap_or(0);
         let weights = &self.decoder.relative_attention_bias;
         let bias = PositionBias::new(config, weights, Stack::Decoder, longest);
+        let own_sight = Sight { bounds: &bounds, first: 0, bias: Some(&bias), causal: true };
+        let cross_sight = Sight { bias: None, causal: false, ..own_sight };
         for block in &self.decoder.blocks {
             control.check()?;
-            let input = block.attention.normed(context, config, &x);
-            let mut cache = Attention::empty_cache(config, lengths());
-            block.attention.extend_cache(context, config, &input, &bounds, &mut cache);
-            let bias = Some(&bias);
-            block.attention.attend(context, config, &input, &bounds, 0, bias, true, &cache, &mut x);
+            let [q, k, v] = block.attention.own(context, config, &x);
+            let mut attended = attend_to(context, config, &q, [&k, &v], &bounds, own_sight);
+            let mut last = &block.attention;
             if let Some(cross) = &block.cross {
-                let cache = self.cross_cache(context, cross, &encoded);
-                let input = cross.normed(context, config, &x);
-                cross.attend(context, config, &input, &bounds, 0, None, false, &cache, &mut x);
+                finish(context, config, last, &attended, None, &mut x);
+                let [k, v] = cross.memory(context, config, &encoded.states);
+                let q = cross.queries(context, config, &x);
+                let key_bounds = &encoded.bounds;
+                attended = attend_to(context, config, &q, [&k, &v], key_bounds, cross_sight);
+                last = cross;
             }
-            block.feed_forward.apply(context, config, &mut x);
+            finish(context, config, last, &attended, Some(&block.feed_forward), &mut x);
         }
         control.check()?;
         let labels: Vec<u32> =
@@ -267,8 +270,9 @@ impl T5Model {
         encoded: &Encoded,
     ) -> Cache {
         let lengths = encoded.bounds.windows(2).map(|pair| pair[1] - pair[0]);
-        let mut cache = Attention::empty_cache(&self.config, lengths);
-        cross.extend_cache(context, &self.config, &encoded.states, &encoded.bounds, &mut cache);
+        let mut cache = Cache::new(&self.config, lengths);
+        let [keys, values] = cross.memory(context, &self.config, &encoded.states);
+        cache.extend(&self.config, &keys, &values, &encoded.bounds);
         cache
     }
 
@@ -277,7 +281,8 @@ impl T5Model {
         let config = &self.config;
         let factor =
             if config.tie_word_embeddings { 1.0 / (config.d_model as f32).sqrt() } else { 1.0 };
-        normed(context, config, &self.decoder.final_norm, factor, x)
+        let weight = &self.decoder.final_norm;
+        Activations::normed(context, config.layer_norm_epsilon, weight, factor, x)
     }
 
     /// −log softmax(lm_head(x))[label] of every row, in f64.
@@ -286,10 +291,9 @@ impl T5Model {
         const ROWS: usize = 32;
         let vocab_size = self.config.vocab_size;
         let mut losses = Vec::with_capacity(labels.len());
-        let mut logits = Vec::new();
         for (x, labels) in x.chunks(ROWS * self.config.d_model).zip(labels.chunks(ROWS)) {
             let input = self.lm_head_input(context, x);
-            logits.resize(labels.len() * vocab_size, 0.0);
+            let mut logits = Scratch::new(labels.len() * vocab_size);
             context.apply_base(&self.lm_head, &input, Store::Replace, &mut logits);
             let picked: Vec<f32> = (logits.chunks_exact(vocab_size).zip(labels))
                 .map(|(row, &label)| row[label as usize])

@@ -51,6 +51,16 @@ impl PackedF32 {
         }
     }
 
+    /// Writes a column to `out`.
+    ///
+    /// # Panics
+    /// If the column does not exist or `out` is not `depth` long.
+    pub fn read_column(&self, column: usize, out: &mut [f32]) {
+        assert!(column < self.columns && out.len() == self.depth);
+        let panel = self.panel(column / PANEL).as_chunks::<PANEL>().0;
+        out.iter_mut().zip(panel).for_each(|(out, values)| *out = values[column % PANEL]);
+    }
+
     /// Outputs of the layer.
     pub fn columns(&self) -> usize {
         self.columns
@@ -161,7 +171,7 @@ vectorised! {
 ///
 /// # Panics
 /// If `x` or `out` is smaller than `rows` asks.
-pub fn product(
+pub fn product_f32(
     isa: super::Isa,
     x: Operand<'_>,
     rows: usize,
@@ -204,10 +214,10 @@ mod tests {
                 for isa in Isa::available() {
                     let mut out = vec![f32::NAN; rows * columns];
                     let x = Operand::dense(&x, depth);
-                    product(isa, x, rows, &packed, Store::Replace, &mut out);
+                    product_f32(isa, x, rows, &packed, Store::Replace, &mut out);
                     let bits: Vec<u32> = out.iter().map(|value| value.to_bits()).collect();
                     assert_eq!(bits, plain, "{isa:?} {rows} x {columns} x {depth}");
-                    product(isa, x, rows, &packed, Store::Add, &mut out);
+                    product_f32(isa, x, rows, &packed, Store::Add, &mut out);
                     assert!(out.iter().zip(&bits).all(|(o, &b)| *o == 2.0 * f32::from_bits(b)));
                 }
             }

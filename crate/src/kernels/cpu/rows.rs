@@ -67,6 +67,13 @@ vectorised! {
     pub fn exponentials(row: &mut [f32], shift: f32, result: &mut f32) = exponentials_into
 }
 
+/// What T5's norm multiplies a row by, before the weight.
+#[inline(always)]
+pub(super) fn inverse_norm(row: &[f32], epsilon: f32, factor: f32) -> f32 {
+    let mean = sum_of(row, |value| value * value) / row.len() as f32;
+    factor / (mean + epsilon).sqrt()
+}
+
 #[inline(always)]
 fn rms_norm_body(x: &[f32], weight: &[f32], epsilon: f32, factor: f32, out: &mut [f32]) {
     let width = weight.len();
@@ -74,8 +81,7 @@ fn rms_norm_body(x: &[f32], weight: &[f32], epsilon: f32, factor: f32, out: &mut
         return;
     }
     for (row, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
-        let mean = sum_of(row, |value| value * value) / width as f32;
-        let inverse = factor / (mean + epsilon).sqrt();
+        let inverse = inverse_norm(row, epsilon, factor);
         for ((out, &value), &weight) in out.iter_mut().zip(row).zip(weight) {
             *out = value * inverse * weight;
         }

@@ -2,6 +2,7 @@
 //! instruction set multiplies a block of the reduction; what is around it, the same for all, is here.
 //! All give the same integers, so all results have the same bits.
 
+mod activations;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -19,6 +20,8 @@ use portable::Portable as Native;
 use relaxed::Relaxed as Native;
 #[cfg(all(target_arch = "wasm32", not(target_feature = "relaxed-simd")))]
 use simd128::Simd128 as Native;
+
+pub use activations::{QuantizedRows, norm_rows, quantize_rows};
 
 use super::{Isa, PANEL, Store};
 use crate::kernels::parallel::{Grid, Tile, for_each_tile};
@@ -129,56 +132,22 @@ impl PackedInt8 {
     ///
     /// # Panics
     /// If the column does not exist or `out` is not `depth` long.
-    pub fn dequantize_column(&self, column: usize, out: &mut [f32]) {
-        assert!(column < self.columns && out.len() == self.depth);
+    pub fn read_column(&self, column: usize, out: &mut [f32]) {
+        let (values, scale) = self.column(column);
+        assert_eq!(out.len(), self.depth);
+        out.iter_mut().zip(values).for_each(|(out, value)| *out = scale * f32::from(value));
+    }
+
+    /// The integers of one column and their scale.
+    ///
+    /// # Panics
+    /// If the column does not exist.
+    pub fn column(&self, column: usize) -> (impl Iterator<Item = i8> + '_, f32) {
+        assert!(column < self.columns);
         let (panel, lane) = (column / PANEL, column % PANEL);
-        let scale = self.scales[panel][lane];
         let groups = &self.groups[panel * self.depth.div_ceil(GROUP)..];
-        for (out, group) in out.chunks_mut(GROUP).zip(groups) {
-            for (out, &value) in out.iter_mut().zip(&group.0[lane]) {
-                *out = scale * f32::from(value);
-            }
-        }
-    }
-}
-
-/// Rows of quantised activations, each filled up to whole groups.
-#[derive(Debug, Clone, Default)]
-pub struct QuantizedRows {
-    depth: usize,
-    /// `[rows, depth in whole groups]`.
-    values: Vec<u8>,
-    /// `[rows, blocks]`.
-    scales: Vec<f32>,
-}
-
-/// One row of [`QuantizedRows`], to be written.
-pub struct QuantizedRow<'a> {
-    /// One byte for each activation.
-    pub values: &'a mut [u8],
-    /// One scale for each block of them.
-    pub scales: &'a mut [f32],
-}
-
-impl QuantizedRows {
-    /// Rows to be written.
-    pub fn zeros(rows: usize, depth: usize) -> Self {
-        Self {
-            depth,
-            values: vec![ZERO_POINT; rows * depth.next_multiple_of(GROUP)],
-            scales: vec![0.0; rows * depth.div_ceil(BLOCK)],
-        }
-    }
-
-    /// Activations in a row.
-    pub fn depth(&self) -> usize {
-        self.depth
-    }
-
-    #[inline(always)]
-    fn row(&self, row: usize) -> (&[u8], &[f32]) {
-        let (stride, blocks) = (self.depth.next_multiple_of(GROUP), self.depth.div_ceil(BLOCK));
-        (&self.values[row * stride..][..stride], &self.scales[row * blocks..][..blocks])
+        let values = groups.iter().flat_map(move |group| group.0[lane]).take(self.depth);
+        (values, self.scales[panel][lane])
     }
 }
 
@@ -279,13 +248,22 @@ unsafe fn write_rows<D: Dot, const R: usize>(
 /// # Safety
 /// As [`Dot::block`].
 #[inline(always)]
-unsafe fn tile_body<D: Dot, const R: usize>(terms: &[Term<'_>], how: Store, tile: &mut Tile<'_>) {
+unsafe fn tile_body<D: Dot, const MANY: usize, const SOME: usize>(
+    terms: &[Term<'_>],
+    how: Store,
+    tile: &mut Tile<'_>,
+) {
     for panel in tile.columns.start / PANEL..tile.columns.end.div_ceil(PANEL) {
         let mut row = tile.rows.start;
-        while row + R <= tile.rows.end {
+        while row + MANY <= tile.rows.end {
             // SAFETY: the caller's.
-            unsafe { write_rows::<D, R>(terms, row, panel, how, tile) };
-            row += R;
+            unsafe { write_rows::<D, MANY>(terms, row, panel, how, tile) };
+            row += MANY;
+        }
+        while row + SOME <= tile.rows.end {
+            // SAFETY: the caller's.
+            unsafe { write_rows::<D, SOME>(terms, row, panel, how, tile) };
+            row += SOME;
         }
         for row in row..tile.rows.end {
             // SAFETY: the caller's.
@@ -301,12 +279,12 @@ fn tile_product(isa: Isa, terms: &[Term<'_>], how: Store, tile: &mut Tile<'_>) {
         #[target_feature(enable = "avx2")]
         fn with_avx2(terms: &[Term<'_>], how: Store, tile: &mut Tile<'_>) {
             // SAFETY: this function has the instruction set.
-            unsafe { tile_body::<avx2::Avx2, 4>(terms, how, tile) }
+            unsafe { tile_body::<avx2::Avx2, 4, 2>(terms, how, tile) }
         }
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
         fn with_avx512(terms: &[Term<'_>], how: Store, tile: &mut Tile<'_>) {
             // SAFETY: as above.
-            unsafe { tile_body::<avx512::Avx512, 12>(terms, how, tile) }
+            unsafe { tile_body::<avx512::Avx512, 12, 4>(terms, how, tile) }
         }
         match isa.0 {
             // SAFETY: an `Isa` of this kind exists only where the features were detected.
@@ -318,7 +296,7 @@ fn tile_product(isa: Isa, terms: &[Term<'_>], how: Store, tile: &mut Tile<'_>) {
     }
     let _ = isa;
     // SAFETY: what every machine of this target has.
-    unsafe { tile_body::<Native, 2>(terms, how, tile) }
+    unsafe { tile_body::<Native, 2, 2>(terms, how, tile) }
 }
 
 /// The sum of all terms into `out`, `[rows, columns]`.
@@ -328,12 +306,13 @@ fn tile_product(isa: Isa, terms: &[Term<'_>], how: Store, tile: &mut Tile<'_>) {
 pub fn product_int8(isa: Isa, terms: &[Term<'_>], rows: usize, how: Store, out: &mut [f32]) {
     let columns = terms.first().map_or(0, |term| term.weights.columns);
     for term in terms {
-        assert!(term.x.depth == term.weights.depth && term.weights.columns == columns);
+        assert!(term.x.depth() == term.weights.depth && term.weights.columns == columns);
     }
-    let depth: usize = terms.iter().map(|term| term.x.depth).sum();
+    let depth: usize = terms.iter().map(|term| term.x.depth()).sum();
     let grid = Grid::even(rows, columns, TILE_ROWS, TILE_COLUMNS);
-    // One multiply-add takes about a quarter of the time of one in f32.
-    let cost = TILE_ROWS.min(rows) * TILE_COLUMNS * depth / 4;
+    // One multiply-add takes about a quarter of the time of one in f32, unless there are so few rows
+    // that reading the weights is what takes time.
+    let cost = (TILE_ROWS.min(rows) / 4).max(1) * TILE_COLUMNS * depth;
     for_each_tile(out, &grid, cost, |mut tile| tile_product(isa, terms, how, &mut tile));
 }
 
@@ -354,7 +333,7 @@ mod tests {
 
     /// Random operands with the extreme values among them.
     fn operands(rows: usize, columns: usize, depth: usize) -> (QuantizedRows, QuantizedMatrix) {
-        let mut x = QuantizedRows::zeros(rows, depth);
+        let mut x = QuantizedRows::new(rows, depth);
         let stride = depth.next_multiple_of(GROUP);
         for (row, values) in bytes(rows * depth, 3).chunks(depth).enumerate() {
             for (x, &value) in x.values[row * stride..].iter_mut().zip(values) {
@@ -423,7 +402,7 @@ mod tests {
         let (packed, matrix) =
             (PackedInt8::quantize(&weights, 18, 7), QuantizedMatrix::new(&weights, 18, 7));
         let mut column = [0.0; 7];
-        packed.dequantize_column(17, &mut column);
+        packed.read_column(17, &mut column);
         let expected = matrix.values[17 * 7..].iter().map(|&q| f32::from(q) * matrix.scales[17]);
         assert!(column.iter().copied().eq(expected));
     }
