@@ -84,6 +84,11 @@ fn a_folder_that_is_no_model_says_what_is_missing_or_broken() {
     let other = path("tests/golden/models/deep-untied/config.json");
     std::fs::copy(other, model.join("config.json")).unwrap();
     message("config.json");
+    fresh();
+    let config = std::fs::read_to_string(model.join("config.json")).unwrap();
+    let config = config.replace("\"eos_token_id\": 1", "\"eos_token_id\": 5");
+    std::fs::write(model.join("config.json"), config).unwrap();
+    message("eos_token_id should be 1, with which its tokenizer ends texts, found 5");
 }
 
 #[test]

@@ -31,8 +31,8 @@ pub fn name_of(value: impl Serialize) -> String {
 /// The base model.
 #[derive(Args)]
 pub struct ModelArguments {
-    /// Folder of the base model as Hugging Face lays it out: config.json, tokenizer.json, and
-    /// model.safetensors (or its shards), pytorch_model.bin or a GGUF file.
+    /// Folder of the base model as Hugging Face lays it out: config.json, tokenizer.json or
+    /// spiece.model, and model.safetensors (or its shards), pytorch_model.bin or a GGUF file.
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
     /// f32 is exact; int8 keeps the base's weights in 8 bits.

@@ -42,11 +42,11 @@ impl ModelFiles {
             let problem = format!("the folder should hold {what}, found {found}");
             CliError::File { path: folder.into(), problem }
         };
-        for name in ["config.json", "tokenizer.json"] {
-            if !has(name) {
-                return Err(missing(name));
-            }
+        if !has("config.json") {
+            return Err(missing("config.json"));
         }
+        let tokenizer = ["tokenizer.json", "spiece.model"].into_iter().find(|name| has(name));
+        let tokenizer = tokenizer.ok_or_else(|| missing("tokenizer.json or spiece.model"))?;
         let gguf: Vec<&String> = names.iter().filter(|name| name.ends_with(".gguf")).collect();
         let index = "model.safetensors.index.json";
         let weights = if has("model.safetensors") {
@@ -64,7 +64,7 @@ impl ModelFiles {
                 _ => return Err(missing("model.safetensors or only one GGUF file")),
             }
         };
-        Ok(Self { config: place("config.json"), tokenizer: place("tokenizer.json"), weights })
+        Ok(Self { config: place("config.json"), tokenizer: place(tokenizer), weights })
     }
 
     /// Reads the weights, and the SHA-256 of their file; of several files, that of their hashes.

@@ -57,6 +57,14 @@ impl Quantize {
         let files = ModelFiles::find(&self.model)?;
         let (config, tokenizer) = (files.read_config()?, files.read_tokenizer()?);
         config.check_tokenizer(&tokenizer)?;
+        if files.tokenizer.extension().is_none_or(|end| end != "json") {
+            return Err(CliError::File {
+                path: self.model.clone(),
+                problem: "the vocabulary is taken from tokenizer.json, found only spiece.model; \
+                          transformers' save_pretrained writes tokenizer.json"
+                    .into(),
+            });
+        }
         output.progress("Reading the weights");
         let (source, _) = files.read_weights()?;
         // Whatever does not fit the configuration is refused here.
