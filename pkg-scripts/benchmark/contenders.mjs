@@ -10,7 +10,16 @@ function python(dtype) {
   return (_browser, threads) => {
     const interpreter = join(process.env.LORALOOM_BENCH, "contenders/python/bin/python");
     const script = join(SCRIPTS, "torch_runner.py");
-    return new ProcessRunner(interpreter, [script, "--dtype", dtype, "--threads", String(threads)]);
+    // Its libraries warn about each other at length.
+    return new ProcessRunner(interpreter, [
+      "-W",
+      "ignore",
+      script,
+      "--dtype",
+      dtype,
+      "--threads",
+      String(threads),
+    ]);
   };
 }
 

@@ -4,7 +4,7 @@ import { writeFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { CONTENDERS, openContender } from "./contenders.mjs";
-import { jsonRow, median, printHead, printRow } from "./report.mjs";
+import { jsonRow, median, printGrowth, printHead, printRow } from "./report.mjs";
 import { CEILINGS, DEFAULT_MODELS, MODELS, NAMES, plan } from "./rows.mjs";
 import { Browser, NativeRunner } from "./runners.mjs";
 
@@ -122,6 +122,7 @@ async function measureRow(row, ours, contenders) {
     return {
       ...row,
       threads,
+      multiplyAdds: mine.work.multiplyAdds,
       value: median(values),
       best: row.more ? Math.max(...values) : Math.min(...values),
       ceilingShare: ceiling ? rate(mine) / rate(ceiling) : null,
@@ -183,6 +184,8 @@ for (const rows of plan({ only: options.only, models: options.models, grows: opt
   }
 }
 for (const { runner } of ceilingRunners.values()) await runner.close();
+
+if (options.growth) printGrowth(results);
 
 const where = options.native ? "native" : browser.version();
 const machine = `${cpus()[0].model.trim()}, ${availableParallelism()} cores, ${where}`;

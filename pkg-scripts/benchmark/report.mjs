@@ -37,6 +37,26 @@ export function printRow({
   );
 }
 
+/** Each size of a series against the one before: how many times the time, and the multiply-adds. */
+export function printGrowth(results) {
+  const series = new Map();
+  for (const result of results.filter(({ growth }) => growth)) {
+    const key = `${result.growth.series}, ${result.threads} threads`;
+    series.set(key, [...(series.get(key) ?? []), result]);
+  }
+  console.log("\n   Growth: time, and multiply-adds, as a multiple of the size before");
+  for (const [key, rows] of series) {
+    const sorted = rows.toSorted((a, b) => a.growth.size - b.growth.size);
+    const steps = sorted.slice(1).map((row, index) => {
+      const before = sorted[index];
+      const time = (row.value / before.value).toFixed(2);
+      const work = (row.multiplyAdds / before.multiplyAdds).toFixed(2);
+      return `${before.growth.size} to ${row.growth.size}: ${time} (${work})`;
+    });
+    console.log(`   ${key.padEnd(50)} ${steps.join("   ")}`);
+  }
+}
+
 /** A row as the JSON has it; other programs read these names. */
 export function jsonRow({ name, shape, threads, value, unit, ceilingShare, versus }) {
   return { name, shape, threads, value, unit, ceiling_share: ceilingShare, versus };

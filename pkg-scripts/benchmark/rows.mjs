@@ -207,13 +207,23 @@ function ofModel(model) {
   ];
 }
 
+/** Rows that differ in one size; the report compares each with the one before. */
+function grown(what, sizes, row) {
+  return sizes.map((size) => {
+    const made = row(size);
+    return { ...made, growth: { series: `${made.session}, ${what}`, size } };
+  });
+}
+
 /** How the cost grows with examples, tokens and modules. */
 function growth(model) {
   return [
-    ...[1, 4, 16, 64].map((examples) => loss(model, examples, 128, 20, "lorahub")),
-    ...[32, 64, 128, 256, 512].map((tokens) => encoder(model, 5, tokens)),
+    ...grown("examples", [1, 4, 16, 64], (examples) => loss(model, examples, 128, 20, "lorahub")),
+    ...grown("tokens", [32, 64, 128, 256, 512], (tokens) => encoder(model, 5, tokens)),
     ...["lorahub", "delta"].flatMap((merge) =>
-      [5, 20, 50, 200].map((modules) => loss(model, 5, 128, modules, merge)),
+      grown(`modules, ${merge}`, [5, 20, 50, 200], (modules) =>
+        loss(model, 5, 128, modules, merge),
+      ),
     ),
   ];
 }
@@ -267,13 +277,14 @@ export function plan({ only, models, grows }) {
     ...(models.includes(LIBRARY_MODEL) ? library() : []),
   ];
   const wanted = all.filter(({ name }) => only.length === 0 || only.includes(name));
-  const seen = new Set();
-  const distinct = wanted.filter(({ name, shape }) => {
-    const key = `${name} ${shape}`;
-    return !seen.has(key) && seen.add(key);
-  });
+  // A row of the growth may be there already: then it is measured once, as both.
+  const distinct = new Map();
+  for (const row of wanted) {
+    const key = `${row.name} ${row.shape}`;
+    distinct.set(key, { ...distinct.get(key), ...row });
+  }
   const sessions = new Map();
-  for (const row of distinct)
+  for (const row of distinct.values())
     sessions.set(row.session, [...(sessions.get(row.session) ?? []), row]);
   return [...sessions.values()];
 }
