@@ -25,6 +25,9 @@ from .tasks import (
     draw_unseen,
 )
 
+# Within a set, tasks whose prompt hides what is wanted come first: there composing pays most.
+_TASKS = sorted(UNSEEN_TASKS, key=lambda task: (task.set, task.instruction_shown))
+
 FEW_SHOT = 5
 TEST_ITEMS = 120
 
@@ -253,7 +256,7 @@ def write(
             _write_module(module, result, training, seed, root)
             for module, result in zip(MODULES, module_results, strict=True)
         ],
-        "tasks": [_write_task(task, seed, root) for task in UNSEEN_TASKS],
+        "tasks": [_write_task(task, seed, root) for task in _TASKS],
     }
     text = json.dumps(registry, indent=2, ensure_ascii=False) + "\n"
     (root / "registry.json").write_text(text, encoding="utf-8")
