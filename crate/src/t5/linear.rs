@@ -256,11 +256,11 @@ impl<'a> Context<'a> {
 
 /// The sum of one or two products into `out`, `[rows, d_out]`.
 fn product(isa: Isa, terms: &[(&Activations, &Linear)], rows: usize, how: Store, out: &mut [f32]) {
-    match terms {
-        &[(Activations::Int8(x), Linear::Int8(weights))] => {
+    match *terms {
+        [(Activations::Int8(x), Linear::Int8(weights))] => {
             product_int8(isa, &[Term { x, weights }], rows, how, out);
         }
-        &[
+        [
             (Activations::Int8(x), Linear::Int8(weights)),
             (Activations::Int8(reduced), Linear::Int8(lora_b)),
         ] => {

@@ -16,9 +16,9 @@ impl Dot for Portable {
             for r in 0..R {
                 // SAFETY: the caller's rows are four times as long as the groups.
                 let x = unsafe { rows[r].add(4 * k).cast::<[u8; 4]>().read() }.map(i32::from);
-                for c in 0..PANEL {
-                    let w = group.0[c].map(i32::from);
-                    sums[r][c] += x[0] * w[0] + x[1] * w[1] + x[2] * w[2] + x[3] * w[3];
+                for (sum, w) in sums[r].iter_mut().zip(&group.0) {
+                    let w = w.map(i32::from);
+                    *sum += x[0] * w[0] + x[1] * w[1] + x[2] * w[2] + x[3] * w[3];
                 }
             }
         }
