@@ -2,101 +2,6 @@
 // Generated from the crate by pkg-scripts/generate-types: change them there.
 
 /**
- * What the base model's products are computed in.
- */
-export type Precision = "f32" | "int8";
-
-/**
- * How a text of examples is written.
- */
-export type ExamplesFormat = "auto" | "jsonl" | "csv" | "tsv";
-
-/**
- * One example of a task: what goes in, and what should come out.
- */
-export type Example = { 
-/**
- * Text that the model reads.
- */
-input: string, 
-/**
- * Text that the model should write.
- */
-output: string, };
-
-/**
- * A base model, by id and contents.
- */
-export type RecipeBase = { 
-/**
- * Id in the registry.
- */
-id: string, 
-/**
- * The first hexadecimal digits of the SHA-256 of its weights.
- */
-hash: string, };
-
-/**
- * A module, by id and contents, with its coefficient.
- */
-export type RecipeModule = { 
-/**
- * Id in the registry.
- */
-id: string, 
-/**
- * The first hexadecimal digits of the SHA-256 of its weights.
- */
-hash: string, 
-/**
- * Its coefficient.
- */
-weight: number, };
-
-/**
- * How modules with weights `wᵢ` become one update of the base.
- */
-export type Merge = "lorahub" | "delta";
-
-/**
- * A composition with all that another machine needs to repeat it.
- */
-export type Recipe = { 
-/**
- * Address of `registry.json`.
- */
-registry: string, 
-/**
- * The base model.
- */
-base: RecipeBase, 
-/**
- * The modules, in the order in which they are added up.
- */
-modules: Array<RecipeModule>, 
-/**
- * How the modules become one side path.
- */
-merge: Merge, 
-/**
- * What the base's products are computed in.
- */
-precision: Precision, 
-/**
- * Name of the task, for people.
- */
-title: string, 
-/**
- * What the task is, in a line, if a person wrote one.
- */
-instruction: string | null, 
-/**
- * Examples of the task, if a person chose to share them.
- */
-examples: Array<Example>, };
-
-/**
  * A module and its coefficient.
  */
 export type WeightedModule = { 
@@ -110,6 +15,11 @@ id: string,
 weight: number, };
 
 /**
+ * How modules with weights `wᵢ` become one update of the base.
+ */
+export type Merge = "lorahub" | "delta";
+
+/**
  * Modules with their coefficients, and how they become one update of the base.
  */
 export type Composition = { 
@@ -121,6 +31,16 @@ modules: Array<WeightedModule>,
  * How they become one update.
  */
 merge: Merge, };
+
+/**
+ * How a text of examples is written.
+ */
+export type ExamplesFormat = "auto" | "jsonl" | "csv" | "tsv";
+
+/**
+ * What the base model's products are computed in.
+ */
+export type Precision = "f32" | "int8";
 
 /**
  * How the losses of the examples become one number; the penalty on the coefficients,
@@ -178,6 +98,86 @@ bound: number,
  * Factor of the penalty mean|w|; 0 or more.
  */
 regularization: number, };
+
+/**
+ * A module, by id and contents, with its coefficient.
+ */
+export type RecipeModule = { 
+/**
+ * Id in the registry.
+ */
+id: string, 
+/**
+ * The first hexadecimal digits of the SHA-256 of its weights.
+ */
+hash: string, 
+/**
+ * Its coefficient.
+ */
+weight: number, };
+
+/**
+ * A base model, by id and contents.
+ */
+export type RecipeBase = { 
+/**
+ * Id in the registry.
+ */
+id: string, 
+/**
+ * The first hexadecimal digits of the SHA-256 of its weights.
+ */
+hash: string, };
+
+/**
+ * One example of a task: what goes in, and what should come out.
+ */
+export type Example = { 
+/**
+ * Text that the model reads.
+ */
+input: string, 
+/**
+ * Text that the model should write.
+ */
+output: string, };
+
+/**
+ * A composition with all that another machine needs to repeat it.
+ */
+export type Recipe = { 
+/**
+ * Address of `registry.json`.
+ */
+registry: string, 
+/**
+ * The base model.
+ */
+base: RecipeBase, 
+/**
+ * The modules, in the order in which they are added up.
+ */
+modules: Array<RecipeModule>, 
+/**
+ * How the modules become one side path.
+ */
+merge: Merge, 
+/**
+ * What the base's products are computed in.
+ */
+precision: Precision, 
+/**
+ * Name of the task, for people.
+ */
+title: string, 
+/**
+ * What the task is, in a line, if a person wrote one.
+ */
+instruction: string | null, 
+/**
+ * Examples of the task, if a person chose to share them.
+ */
+examples: Array<Example>, };
 
 /**
  * A file of the person's computer.
@@ -347,6 +347,19 @@ recipe: Recipe, } | { "kind": "decodeRecipe",
 fragment: string, } | { "kind": "memory" };
 
 /**
+ * The loss of a module alone, or of a composition without it.
+ */
+export type ModuleLoss = { 
+/**
+ * The module.
+ */
+id: string, 
+/**
+ * The loss.
+ */
+loss: number, };
+
+/**
  * What an evaluation belongs to.
  */
 export type Phase = "select" | "search";
@@ -379,19 +392,6 @@ weights: Array<WeightedModule>,
  * Time this evaluation took, as the caller measured it.
  */
 seconds: number, };
-
-/**
- * The loss of a module alone, or of a composition without it.
- */
-export type ModuleLoss = { 
-/**
- * The module.
- */
-id: string, 
-/**
- * The loss.
- */
-loss: number, };
 
 /**
  * What a worker tells while it works.
@@ -490,11 +490,6 @@ reason: string,
 memoryBytes: number, };
 
 /**
- * Which list of tasks one belongs to.
- */
-export type TaskSet = "settings" | "table";
-
-/**
  * One file, by its place beside `registry.json`.
  */
 export type RegistryFile = { 
@@ -510,6 +505,57 @@ bytes: number,
  * SHA-256 of the contents, 64 lower-case hexadecimal digits.
  */
 sha256: string, };
+
+/**
+ * Files of a base model.
+ */
+export type BaseFiles = { 
+/**
+ * `config.json`.
+ */
+config: RegistryFile, 
+/**
+ * `tokenizer.json`.
+ */
+tokenizer: RegistryFile, 
+/**
+ * Safetensors or GGUF.
+ */
+weights: RegistryFile, };
+
+/**
+ * A base model.
+ */
+export type RegistryBase = { 
+/**
+ * Id, which modules refer to.
+ */
+id: string, 
+/**
+ * Title for people.
+ */
+title: string, 
+/**
+ * What it is, in a sentence or two.
+ */
+description: string, 
+/**
+ * Licence of the weights.
+ */
+licence: string, 
+/**
+ * Number of parameters.
+ */
+parameters: number, 
+/**
+ * Its files.
+ */
+files: BaseFiles, };
+
+/**
+ * Which list of tasks one belongs to.
+ */
+export type TaskSet = "settings" | "table";
 
 /**
  * A task that no module was trained for, with its five examples and its test set.
@@ -622,52 +668,6 @@ tags: Array<string>,
  * What it scores, where that was measured.
  */
 result?: ModuleResult, };
-
-/**
- * Files of a base model.
- */
-export type BaseFiles = { 
-/**
- * `config.json`.
- */
-config: RegistryFile, 
-/**
- * `tokenizer.json`.
- */
-tokenizer: RegistryFile, 
-/**
- * Safetensors or GGUF.
- */
-weights: RegistryFile, };
-
-/**
- * A base model.
- */
-export type RegistryBase = { 
-/**
- * Id, which modules refer to.
- */
-id: string, 
-/**
- * Title for people.
- */
-title: string, 
-/**
- * What it is, in a sentence or two.
- */
-description: string, 
-/**
- * Licence of the weights.
- */
-licence: string, 
-/**
- * Number of parameters.
- */
-parameters: number, 
-/**
- * Its files.
- */
-files: BaseFiles, };
 
 /**
  * Everything that a static host offers.
