@@ -502,39 +502,35 @@ pub enum Event {
     },
 }
 
-/// Every type of this module and those that it refers to, as TypeScript.
+/// Every type of this module and those that it refers to, as TypeScript, by name: the order in which
+/// they refer to each other changes from one compilation to the next.
 #[cfg(feature = "typescript")]
 pub fn typescript() -> String {
-    use std::collections::BTreeSet;
-    use std::fmt::Write;
+    use std::collections::BTreeMap;
 
     use ts_rs::{Config, TS, TypeVisitor};
 
+    #[derive(Default)]
     struct Declarations {
         config: Config,
-        seen: BTreeSet<String>,
-        text: String,
+        by_name: BTreeMap<String, String>,
     }
 
     impl TypeVisitor for Declarations {
         fn visit<T: TS + 'static + ?Sized>(&mut self) {
+            let name = T::ident(&self.config);
             // Types without a file of their own are TypeScript's or stand in other declarations.
-            if T::output_path().is_none() || !self.seen.insert(T::ident(&self.config)) {
+            if T::output_path().is_none() || self.by_name.contains_key(&name) {
                 return;
             }
-            T::visit_dependencies(self);
             let docs = T::docs().unwrap_or_default();
-            let _ = writeln!(self.text, "\n{docs}export {}", T::decl(&self.config));
+            let declaration = format!("\n{docs}export {}\n", T::decl(&self.config));
+            self.by_name.insert(name, declaration);
+            T::visit_dependencies(self);
         }
     }
 
-    let mut all = Declarations {
-        config: Config::default(),
-        seen: BTreeSet::new(),
-        text: "// The types that cross between the page, the worker and the wasm engine.\n\
-               // Generated from the crate by pkg-scripts/generate-types: change them there.\n"
-            .to_owned(),
-    };
+    let mut all = Declarations::default();
     all.visit::<Request>();
     all.visit::<Event>();
     all.visit::<Inspected>();
@@ -546,5 +542,9 @@ pub fn typescript() -> String {
     all.visit::<LearningStep>();
     all.visit::<GenerationStep>();
     all.visit::<TestStep>();
-    all.text
+    let mut text = "// The types that cross between the page, the worker and the wasm engine.\n\
+         // Generated from the crate by pkg-scripts/generate-types: change them there.\n"
+        .to_owned();
+    text.extend(all.by_name.into_values());
+    text
 }

@@ -2,22 +2,71 @@
 // Generated from the crate by pkg-scripts/generate-types: change them there.
 
 /**
- * A module and its coefficient.
+ * Files of a base model.
  */
-export type WeightedModule = { 
+export type BaseFiles = { 
 /**
- * The module.
+ * `config.json`.
+ */
+config: RegistryFile, 
+/**
+ * `tokenizer.json`.
+ */
+tokenizer: RegistryFile, 
+/**
+ * Safetensors or GGUF.
+ */
+weights: RegistryFile, };
+
+/**
+ * A base model that is loaded.
+ */
+export type BaseInfo = { 
+/**
+ * Its id in the registry.
  */
 id: string, 
 /**
- * Its coefficient.
+ * Title for people.
  */
-weight: number, };
+title: string, 
+/**
+ * Licence of the weights.
+ */
+licence: string, 
+/**
+ * Number of parameters, embeddings included.
+ */
+parameters: number, 
+/**
+ * Bytes of the file of weights.
+ */
+bytes: number, 
+/**
+ * What the products are computed in.
+ */
+precision: Precision, 
+/**
+ * Tokens that the model knows.
+ */
+vocabSize: number, 
+/**
+ * Width of the hidden states.
+ */
+dModel: number, 
+/**
+ * Blocks of the encoder and the decoder together.
+ */
+layers: number, 
+/**
+ * Bytes of memory that the packed weights take.
+ */
+memoryBytes: number, };
 
 /**
- * How modules with weights `wᵢ` become one update of the base.
+ * A WebAssembly build of the engine.
  */
-export type Merge = "lorahub" | "delta";
+export type Build = "threads" | "relaxed" | "simd128";
 
 /**
  * Modules with their coefficients, and how they become one update of the base.
@@ -33,30 +82,222 @@ modules: Array<WeightedModule>,
 merge: Merge, };
 
 /**
+ * What the engine runs on, and why.
+ */
+export type Device = { 
+/**
+ * The build that was picked.
+ */
+build: Build, 
+/**
+ * Threads that it runs on.
+ */
+threads: number, 
+/**
+ * Its vector instructions.
+ */
+simd: Simd, 
+/**
+ * Whether the page's headers allow shared memory.
+ */
+isolated: boolean, 
+/**
+ * Why it is this build, in words.
+ */
+reason: string, 
+/**
+ * Bytes of WebAssembly memory that it starts with.
+ */
+memoryBytes: number, };
+
+/**
+ * A failure as people read it.
+ */
+export type ErrorReport = { 
+/**
+ * What happened.
+ */
+what: string, 
+/**
+ * Why: what was expected and what was found.
+ */
+why: string, 
+/**
+ * What to do next.
+ */
+next: string, };
+
+/**
+ * One evaluation that was made.
+ */
+export type Evaluation = { 
+/**
+ * Number of the evaluation, from 1.
+ */
+number: number, 
+/**
+ * What it belongs to.
+ */
+phase: Phase, 
+/**
+ * The objective: cross-entropy and penalty; infinite if the cross-entropy was not finite.
+ */
+loss: number, 
+/**
+ * The lowest objective so far, this evaluation included.
+ */
+best: number, 
+/**
+ * The modules with their coefficients, as in [`Step`].
+ */
+weights: Array<WeightedModule>, 
+/**
+ * Time this evaluation took, as the caller measured it.
+ */
+seconds: number, };
+
+/**
+ * What a worker tells while it works.
+ */
+export type Event = { "kind": "progress", 
+/**
+ * The file.
+ */
+file: string, 
+/**
+ * Its bytes so far.
+ */
+loaded: number, 
+/**
+ * Its bytes in all.
+ */
+total: number, 
+/**
+ * Bytes of all files of this request so far.
+ */
+overallLoaded: number, 
+/**
+ * Bytes of all files of this request.
+ */
+overallTotal: number, 
+/**
+ * Whether they came from the browser's cache.
+ */
+cached: boolean, } | { "kind": "stage", 
+/**
+ * The words.
+ */
+text: string, } | { "kind": "selected", 
+/**
+ * They, with the loss of each alone.
+ */
+modules: Array<ModuleLoss>, } | { "kind": "evaluation", 
+/**
+ * The evaluation.
+ */
+evaluation: Evaluation, } | { "kind": "token", 
+/**
+ * The text so far.
+ */
+text: string, } | { "kind": "tested", 
+/**
+ * Items answered.
+ */
+done: number, 
+/**
+ * Items in all.
+ */
+total: number, 
+/**
+ * Exact matches so far.
+ */
+correct: number, };
+
+/**
+ * One example of a task: what goes in, and what should come out.
+ */
+export type Example = { 
+/**
+ * Text that the model reads.
+ */
+input: string, 
+/**
+ * Text that the model should write.
+ */
+output: string, };
+
+/**
+ * The loss of one example.
+ */
+export type ExampleScore = { 
+/**
+ * Mean cross-entropy of the output's tokens, in nats.
+ */
+loss: number, 
+/**
+ * Tokens of the output, the end marker included.
+ */
+tokens: number, };
+
+/**
  * How a text of examples is written.
  */
 export type ExamplesFormat = "auto" | "jsonl" | "csv" | "tsv";
 
 /**
- * What the base model's products are computed in.
+ * An answer.
  */
-export type Precision = "f32" | "int8";
+export type Generated = { 
+/**
+ * The text.
+ */
+text: string, 
+/**
+ * Its tokens, the end marker included.
+ */
+tokens: number, 
+/**
+ * Time it took.
+ */
+seconds: number, 
+/**
+ * False if it was stopped.
+ */
+complete: boolean, };
 
 /**
- * How the losses of the examples become one number; the penalty on the coefficients,
- * [`LearnOptions::regularization`] · mean|w|, is added to either.
+ * What one step of an answer brought.
  */
-export type Objective = "paper" | "reference";
+export type GenerationStep = { 
+/**
+ * The text so far.
+ */
+text: string, 
+/**
+ * The answer, once it is whole.
+ */
+result: Generated | null, };
 
 /**
- * How the modules that are searched over are chosen from the candidates.
+ * What is known before a model is fetched.
  */
-export type Selection = "all" | "random" | "single-loss" | "by-hand";
-
+export type Inspected = { 
 /**
- * Which search finds the coefficients.
+ * The module library.
  */
-export type Optimizer = "cobyla" | "cma-es" | "greedy";
+registry: Registry, 
+/**
+ * What the engine runs on.
+ */
+device: Device, 
+/**
+ * The settings of learning where none are given.
+ */
+defaults: LearnOptions, 
+/**
+ * The settings of the published method.
+ */
+published: LearnOptions, };
 
 /**
  * The settings of a learning run.
@@ -100,47 +341,161 @@ bound: number,
 regularization: number, };
 
 /**
- * A module, by id and contents, with its coefficient.
+ * What a run has found.
  */
-export type RecipeModule = { 
+export type LearnResult = { 
 /**
- * Id in the registry.
+ * The modules of the best point with their coefficients, those at 0 included.
+ */
+modules: Array<WeightedModule>, 
+/**
+ * How the modules become one side path.
+ */
+merge: Merge, 
+/**
+ * The objective of the base model alone; infinite if it was not evaluated.
+ */
+lossStart: number, 
+/**
+ * The objective at the best point.
+ */
+loss: number, 
+/**
+ * Evaluations in all.
+ */
+evaluations: number, 
+/**
+ * Evaluations of modules alone among them.
+ */
+selectEvaluations: number, 
+/**
+ * Time of all evaluations together.
+ */
+seconds: number, 
+/**
+ * Whether the run went to its end; false if it was cancelled.
+ */
+complete: boolean, 
+/**
+ * Every evaluation.
+ */
+history: Array<Evaluation>, };
+
+/**
+ * What one step of learning brought.
+ */
+export type LearningStep = { 
+/**
+ * The evaluation that was made, if any was left.
+ */
+evaluation: Evaluation | null, 
+/**
+ * The modules that were chosen by this step, with the loss of each alone.
+ */
+selected: Array<ModuleLoss> | null, 
+/**
+ * The result, after the last evaluation.
+ */
+result: LearnResult | null, };
+
+/**
+ * A file of the person's computer.
+ */
+export type LocalFile = { 
+/**
+ * Its path within what was chosen, with `/` between its parts.
+ */
+path: string, 
+/**
+ * Its contents.
+ */
+contents: Blob, };
+
+/**
+ * How modules with weights `wᵢ` become one update of the base.
+ */
+export type Merge = "lorahub" | "delta";
+
+/**
+ * Files of a module.
+ */
+export type ModuleFiles = { 
+/**
+ * `adapter_config.json`.
+ */
+config: RegistryFile, 
+/**
+ * `adapter_model.safetensors` or `adapter_model.bin`.
+ */
+weights: RegistryFile, };
+
+/**
+ * A module that is loaded.
+ */
+export type ModuleInfo = { 
+/**
+ * Its id.
  */
 id: string, 
 /**
- * The first hexadecimal digits of the SHA-256 of its weights.
+ * The largest rank of its layers.
  */
-hash: string, 
+rank: number, 
 /**
- * Its coefficient.
+ * PEFT's names of the layers that it changes.
  */
-weight: number, };
+targets: Array<string>, 
+/**
+ * Bytes of memory that its matrices take.
+ */
+bytes: number, };
 
 /**
- * A base model, by id and contents.
+ * The loss of a module alone, or of a composition without it.
  */
-export type RecipeBase = { 
+export type ModuleLoss = { 
 /**
- * Id in the registry.
+ * The module.
  */
 id: string, 
 /**
- * The first hexadecimal digits of the SHA-256 of its weights.
+ * The loss.
  */
-hash: string, };
+loss: number, };
 
 /**
- * One example of a task: what goes in, and what should come out.
+ * What a module scores on the task that it was trained for.
  */
-export type Example = { 
+export type ModuleResult = { 
 /**
- * Text that the model reads.
+ * Exact match of the base with the module, 0 to 100.
  */
-input: string, 
+exact_match: number, 
 /**
- * Text that the model should write.
+ * Exact match of the base alone, 0 to 100.
  */
-output: string, };
+base_exact_match: number, };
+
+/**
+ * How the losses of the examples become one number; the penalty on the coefficients,
+ * [`LearnOptions::regularization`] · mean|w|, is added to either.
+ */
+export type Objective = "paper" | "reference";
+
+/**
+ * Which search finds the coefficients.
+ */
+export type Optimizer = "cobyla" | "cma-es" | "greedy";
+
+/**
+ * What an evaluation belongs to.
+ */
+export type Phase = "select" | "search";
+
+/**
+ * What the base model's products are computed in.
+ */
+export type Precision = "f32" | "int8";
 
 /**
  * A composition with all that another machine needs to repeat it.
@@ -180,54 +535,191 @@ instruction: string | null,
 examples: Array<Example>, };
 
 /**
- * A file of the person's computer.
+ * A base model, by id and contents.
  */
-export type LocalFile = { 
+export type RecipeBase = { 
 /**
- * Its path within what was chosen, with `/` between its parts.
+ * Id in the registry.
+ */
+id: string, 
+/**
+ * The first hexadecimal digits of the SHA-256 of its weights.
+ */
+hash: string, };
+
+/**
+ * A module, by id and contents, with its coefficient.
+ */
+export type RecipeModule = { 
+/**
+ * Id in the registry.
+ */
+id: string, 
+/**
+ * The first hexadecimal digits of the SHA-256 of its weights.
+ */
+hash: string, 
+/**
+ * Its coefficient.
+ */
+weight: number, };
+
+/**
+ * Everything that a static host offers.
+ */
+export type Registry = { 
+/**
+ * Version of the format, [`VERSION`].
+ */
+version: number, 
+/**
+ * Title for people.
+ */
+title: string, 
+/**
+ * Base models.
+ */
+bases: Array<RegistryBase>, 
+/**
+ * Modules.
+ */
+modules: Array<RegistryModule>, 
+/**
+ * Tasks to try.
+ */
+tasks: Array<RegistryTask>, };
+
+/**
+ * A base model.
+ */
+export type RegistryBase = { 
+/**
+ * Id, which modules refer to.
+ */
+id: string, 
+/**
+ * Title for people.
+ */
+title: string, 
+/**
+ * What it is, in a sentence or two.
+ */
+description: string, 
+/**
+ * Licence of the weights.
+ */
+licence: string, 
+/**
+ * Number of parameters.
+ */
+parameters: number, 
+/**
+ * Its files.
+ */
+files: BaseFiles, };
+
+/**
+ * One file, by its place beside `registry.json`.
+ */
+export type RegistryFile = { 
+/**
+ * Path relative to the registry's own address, with `/` between its parts.
  */
 path: string, 
 /**
- * Its contents.
+ * Length.
  */
-contents: Blob, };
+bytes: number, 
+/**
+ * SHA-256 of the contents, 64 lower-case hexadecimal digits.
+ */
+sha256: string, };
 
 /**
- * Where the files of a base model or of a module are.
+ * A LoRA module.
  */
-export type Source = { "kind": "registry", 
+export type RegistryModule = { 
 /**
- * The id there; the first base where null.
+ * Id, which recipes refer to.
  */
-id: string | null, } | { "kind": "hub", 
+id: string, 
 /**
- * Address of the hub, without a `/` at its end.
+ * Title for people.
  */
-host: string, 
+title: string, 
 /**
- * Owner and name, with a `/` between them.
+ * What it was trained for, in one sentence.
  */
-repo: string, 
+task: string, 
 /**
- * Branch, tag or commit.
+ * One example of that task, where one is known.
  */
-revision: string, 
+example?: Example, 
 /**
- * The file of weights; the best one that the repository has where null.
+ * Id of the base that it was trained on.
  */
-file: string | null, } | { "kind": "folder", 
+base: string, 
 /**
- * Address of the folder, with a `/` at its end.
+ * Rank of its layers.
  */
-url: string, 
+rank: number, 
 /**
- * The file of weights; the first of the usual names where null.
+ * PEFT's names of the layers that it changes.
  */
-file: string | null, } | { "kind": "files", 
+targets: Array<string>, 
 /**
- * The files.
+ * Its files.
  */
-files: Array<LocalFile>, };
+files: ModuleFiles, 
+/**
+ * Licence of the weights.
+ */
+licence: string, 
+/**
+ * Words to find it by.
+ */
+tags: Array<string>, 
+/**
+ * What it scores, where that was measured.
+ */
+result?: ModuleResult, };
+
+/**
+ * A task that no module was trained for, with its five examples and its test set.
+ */
+export type RegistryTask = { 
+/**
+ * Id.
+ */
+id: string, 
+/**
+ * Title for people.
+ */
+title: string, 
+/**
+ * What a person asks for.
+ */
+description: string, 
+/**
+ * Why no module was trained for it, in one sentence.
+ */
+why_unseen: string, 
+/**
+ * Which list it belongs to.
+ */
+set: TaskSet, 
+/**
+ * Whether the inputs state the task.
+ */
+instruction_shown: boolean, 
+/**
+ * Examples to learn from.
+ */
+examples: Array<Example>, 
+/**
+ * The test set, as JSON lines.
+ */
+test: RegistryFile, };
 
 /**
  * What a page asks of its worker.
@@ -347,108 +839,22 @@ recipe: Recipe, } | { "kind": "decodeRecipe",
 fragment: string, } | { "kind": "memory" };
 
 /**
- * The loss of a module alone, or of a composition without it.
+ * The loss over examples.
  */
-export type ModuleLoss = { 
+export type Score = { 
 /**
- * The module.
- */
-id: string, 
-/**
- * The loss.
- */
-loss: number, };
-
-/**
- * What an evaluation belongs to.
- */
-export type Phase = "select" | "search";
-
-/**
- * One evaluation that was made.
- */
-export type Evaluation = { 
-/**
- * Number of the evaluation, from 1.
- */
-number: number, 
-/**
- * What it belongs to.
- */
-phase: Phase, 
-/**
- * The objective: cross-entropy and penalty; infinite if the cross-entropy was not finite.
+ * Mean of the examples' losses.
  */
 loss: number, 
 /**
- * The lowest objective so far, this evaluation included.
+ * Each example's loss.
  */
-best: number, 
-/**
- * The modules with their coefficients, as in [`Step`].
- */
-weights: Array<WeightedModule>, 
-/**
- * Time this evaluation took, as the caller measured it.
- */
-seconds: number, };
+examples: Array<ExampleScore>, };
 
 /**
- * What a worker tells while it works.
+ * How the modules that are searched over are chosen from the candidates.
  */
-export type Event = { "kind": "progress", 
-/**
- * The file.
- */
-file: string, 
-/**
- * Its bytes so far.
- */
-loaded: number, 
-/**
- * Its bytes in all.
- */
-total: number, 
-/**
- * Bytes of all files of this request so far.
- */
-overallLoaded: number, 
-/**
- * Bytes of all files of this request.
- */
-overallTotal: number, 
-/**
- * Whether they came from the browser's cache.
- */
-cached: boolean, } | { "kind": "stage", 
-/**
- * The words.
- */
-text: string, } | { "kind": "selected", 
-/**
- * They, with the loss of each alone.
- */
-modules: Array<ModuleLoss>, } | { "kind": "evaluation", 
-/**
- * The evaluation.
- */
-evaluation: Evaluation, } | { "kind": "token", 
-/**
- * The text so far.
- */
-text: string, } | { "kind": "tested", 
-/**
- * Items answered.
- */
-done: number, 
-/**
- * Items in all.
- */
-total: number, 
-/**
- * Exact matches so far.
- */
-correct: number, };
+export type Selection = "all" | "random" | "single-loss" | "by-hand";
 
 /**
  * The vector instructions of a build.
@@ -456,264 +862,71 @@ correct: number, };
 export type Simd = "relaxed" | "simd128";
 
 /**
- * A WebAssembly build of the engine.
+ * Where the files of a base model or of a module are.
  */
-export type Build = "threads" | "relaxed" | "simd128";
+export type Source = { "kind": "registry", 
+/**
+ * The id there; the first base where null.
+ */
+id: string | null, } | { "kind": "hub", 
+/**
+ * Address of the hub, without a `/` at its end.
+ */
+host: string, 
+/**
+ * Owner and name, with a `/` between them.
+ */
+repo: string, 
+/**
+ * Branch, tag or commit.
+ */
+revision: string, 
+/**
+ * The file of weights; the best one that the repository has where null.
+ */
+file: string | null, } | { "kind": "folder", 
+/**
+ * Address of the folder, with a `/` at its end.
+ */
+url: string, 
+/**
+ * The file of weights; the first of the usual names where null.
+ */
+file: string | null, } | { "kind": "files", 
+/**
+ * The files.
+ */
+files: Array<LocalFile>, };
 
 /**
- * What the engine runs on, and why.
+ * What the browser keeps.
  */
-export type Device = { 
+export type Storage = { 
 /**
- * The build that was picked.
+ * Where.
  */
-build: Build, 
+kind: StoreKind, 
 /**
- * Threads that it runs on.
+ * Whether the browser promised not to evict it.
  */
-threads: number, 
+persisted: boolean, 
 /**
- * Its vector instructions.
+ * Bytes that the site uses, where the browser tells.
  */
-simd: Simd, 
+usage: number | null, 
 /**
- * Whether the page's headers allow shared memory.
+ * Bytes that the site may use, where the browser tells.
  */
-isolated: boolean, 
+quota: number | null, 
 /**
- * Why it is this build, in words.
+ * The files, largest first.
  */
-reason: string, 
-/**
- * Bytes of WebAssembly memory that it starts with.
- */
-memoryBytes: number, };
+files: Array<StoredFile>, };
 
 /**
- * One file, by its place beside `registry.json`.
+ * Where fetched files are kept.
  */
-export type RegistryFile = { 
-/**
- * Path relative to the registry's own address, with `/` between its parts.
- */
-path: string, 
-/**
- * Length.
- */
-bytes: number, 
-/**
- * SHA-256 of the contents, 64 lower-case hexadecimal digits.
- */
-sha256: string, };
-
-/**
- * Files of a base model.
- */
-export type BaseFiles = { 
-/**
- * `config.json`.
- */
-config: RegistryFile, 
-/**
- * `tokenizer.json`.
- */
-tokenizer: RegistryFile, 
-/**
- * Safetensors or GGUF.
- */
-weights: RegistryFile, };
-
-/**
- * A base model.
- */
-export type RegistryBase = { 
-/**
- * Id, which modules refer to.
- */
-id: string, 
-/**
- * Title for people.
- */
-title: string, 
-/**
- * What it is, in a sentence or two.
- */
-description: string, 
-/**
- * Licence of the weights.
- */
-licence: string, 
-/**
- * Number of parameters.
- */
-parameters: number, 
-/**
- * Its files.
- */
-files: BaseFiles, };
-
-/**
- * Which list of tasks one belongs to.
- */
-export type TaskSet = "settings" | "table";
-
-/**
- * A task that no module was trained for, with its five examples and its test set.
- */
-export type RegistryTask = { 
-/**
- * Id.
- */
-id: string, 
-/**
- * Title for people.
- */
-title: string, 
-/**
- * What a person asks for.
- */
-description: string, 
-/**
- * Why no module was trained for it, in one sentence.
- */
-why_unseen: string, 
-/**
- * Which list it belongs to.
- */
-set: TaskSet, 
-/**
- * Whether the inputs state the task.
- */
-instruction_shown: boolean, 
-/**
- * Examples to learn from.
- */
-examples: Array<Example>, 
-/**
- * The test set, as JSON lines.
- */
-test: RegistryFile, };
-
-/**
- * What a module scores on the task that it was trained for.
- */
-export type ModuleResult = { 
-/**
- * Exact match of the base with the module, 0 to 100.
- */
-exact_match: number, 
-/**
- * Exact match of the base alone, 0 to 100.
- */
-base_exact_match: number, };
-
-/**
- * Files of a module.
- */
-export type ModuleFiles = { 
-/**
- * `adapter_config.json`.
- */
-config: RegistryFile, 
-/**
- * `adapter_model.safetensors` or `adapter_model.bin`.
- */
-weights: RegistryFile, };
-
-/**
- * A LoRA module.
- */
-export type RegistryModule = { 
-/**
- * Id, which recipes refer to.
- */
-id: string, 
-/**
- * Title for people.
- */
-title: string, 
-/**
- * What it was trained for, in one sentence.
- */
-task: string, 
-/**
- * One example of that task, where one is known.
- */
-example?: Example, 
-/**
- * Id of the base that it was trained on.
- */
-base: string, 
-/**
- * Rank of its layers.
- */
-rank: number, 
-/**
- * PEFT's names of the layers that it changes.
- */
-targets: Array<string>, 
-/**
- * Its files.
- */
-files: ModuleFiles, 
-/**
- * Licence of the weights.
- */
-licence: string, 
-/**
- * Words to find it by.
- */
-tags: Array<string>, 
-/**
- * What it scores, where that was measured.
- */
-result?: ModuleResult, };
-
-/**
- * Everything that a static host offers.
- */
-export type Registry = { 
-/**
- * Version of the format, [`VERSION`].
- */
-version: number, 
-/**
- * Title for people.
- */
-title: string, 
-/**
- * Base models.
- */
-bases: Array<RegistryBase>, 
-/**
- * Modules.
- */
-modules: Array<RegistryModule>, 
-/**
- * Tasks to try.
- */
-tasks: Array<RegistryTask>, };
-
-/**
- * What is known before a model is fetched.
- */
-export type Inspected = { 
-/**
- * The module library.
- */
-registry: Registry, 
-/**
- * What the engine runs on.
- */
-device: Device, 
-/**
- * The settings of learning where none are given.
- */
-defaults: LearnOptions, 
-/**
- * The settings of the published method.
- */
-published: LearnOptions, };
+export type StoreKind = "file-system" | "cache" | "memory";
 
 /**
  * A file that is kept.
@@ -745,235 +958,9 @@ sha256: string | null,
 pinned: boolean, };
 
 /**
- * Where fetched files are kept.
+ * Which list of tasks one belongs to.
  */
-export type StoreKind = "file-system" | "cache" | "memory";
-
-/**
- * What the browser keeps.
- */
-export type Storage = { 
-/**
- * Where.
- */
-kind: StoreKind, 
-/**
- * Whether the browser promised not to evict it.
- */
-persisted: boolean, 
-/**
- * Bytes that the site uses, where the browser tells.
- */
-usage: number | null, 
-/**
- * Bytes that the site may use, where the browser tells.
- */
-quota: number | null, 
-/**
- * The files, largest first.
- */
-files: Array<StoredFile>, };
-
-/**
- * A failure as people read it.
- */
-export type ErrorReport = { 
-/**
- * What happened.
- */
-what: string, 
-/**
- * Why: what was expected and what was found.
- */
-why: string, 
-/**
- * What to do next.
- */
-next: string, };
-
-/**
- * A base model that is loaded.
- */
-export type BaseInfo = { 
-/**
- * Its id in the registry.
- */
-id: string, 
-/**
- * Title for people.
- */
-title: string, 
-/**
- * Licence of the weights.
- */
-licence: string, 
-/**
- * Number of parameters, embeddings included.
- */
-parameters: number, 
-/**
- * Bytes of the file of weights.
- */
-bytes: number, 
-/**
- * What the products are computed in.
- */
-precision: Precision, 
-/**
- * Tokens that the model knows.
- */
-vocabSize: number, 
-/**
- * Width of the hidden states.
- */
-dModel: number, 
-/**
- * Blocks of the encoder and the decoder together.
- */
-layers: number, 
-/**
- * Bytes of memory that the packed weights take.
- */
-memoryBytes: number, };
-
-/**
- * A module that is loaded.
- */
-export type ModuleInfo = { 
-/**
- * Its id.
- */
-id: string, 
-/**
- * The largest rank of its layers.
- */
-rank: number, 
-/**
- * PEFT's names of the layers that it changes.
- */
-targets: Array<string>, 
-/**
- * Bytes of memory that its matrices take.
- */
-bytes: number, };
-
-/**
- * The loss of one example.
- */
-export type ExampleScore = { 
-/**
- * Mean cross-entropy of the output's tokens, in nats.
- */
-loss: number, 
-/**
- * Tokens of the output, the end marker included.
- */
-tokens: number, };
-
-/**
- * The loss over examples.
- */
-export type Score = { 
-/**
- * Mean of the examples' losses.
- */
-loss: number, 
-/**
- * Each example's loss.
- */
-examples: Array<ExampleScore>, };
-
-/**
- * What a run has found.
- */
-export type LearnResult = { 
-/**
- * The modules of the best point with their coefficients, those at 0 included.
- */
-modules: Array<WeightedModule>, 
-/**
- * How the modules become one side path.
- */
-merge: Merge, 
-/**
- * The objective of the base model alone; infinite if it was not evaluated.
- */
-lossStart: number, 
-/**
- * The objective at the best point.
- */
-loss: number, 
-/**
- * Evaluations in all.
- */
-evaluations: number, 
-/**
- * Evaluations of modules alone among them.
- */
-selectEvaluations: number, 
-/**
- * Time of all evaluations together.
- */
-seconds: number, 
-/**
- * Whether the run went to its end; false if it was cancelled.
- */
-complete: boolean, 
-/**
- * Every evaluation.
- */
-history: Array<Evaluation>, };
-
-/**
- * What one step of learning brought.
- */
-export type LearningStep = { 
-/**
- * The evaluation that was made, if any was left.
- */
-evaluation: Evaluation | null, 
-/**
- * The modules that were chosen by this step, with the loss of each alone.
- */
-selected: Array<ModuleLoss> | null, 
-/**
- * The result, after the last evaluation.
- */
-result: LearnResult | null, };
-
-/**
- * An answer.
- */
-export type Generated = { 
-/**
- * The text.
- */
-text: string, 
-/**
- * Its tokens, the end marker included.
- */
-tokens: number, 
-/**
- * Time it took.
- */
-seconds: number, 
-/**
- * False if it was stopped.
- */
-complete: boolean, };
-
-/**
- * What one step of an answer brought.
- */
-export type GenerationStep = { 
-/**
- * The text so far.
- */
-text: string, 
-/**
- * The answer, once it is whole.
- */
-result: Generated | null, };
+export type TaskSet = "settings" | "table";
 
 /**
  * The answer to one item of a test set.
@@ -1045,3 +1032,16 @@ correct: number,
  * The result, once every item is answered.
  */
 result: TestResult | null, };
+
+/**
+ * A module and its coefficient.
+ */
+export type WeightedModule = { 
+/**
+ * The module.
+ */
+id: string, 
+/**
+ * Its coefficient.
+ */
+weight: number, };
