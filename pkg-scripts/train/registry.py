@@ -95,28 +95,38 @@ def _module_task(module: Module) -> str:
     return f"{title}: applied to skills that the base knows."
 
 
-def task_title(task: UnseenTask) -> str:
-    """The task's name for people."""
+def _parts(task: UnseenTask) -> list[str]:
+    """The names of what the task combines: its skill, then the expression and the format."""
     c = task.combination
     parts = [
         _SKILL_TITLES[c.skill],
         _EXPRESSION_TITLES.get(c.expression),
         _FORMAT_TITLES.get(c.format),
     ]
-    return ", ".join(part for part in parts if part)
+    return [part for part in parts if part]
+
+
+def task_title(task: UnseenTask) -> str:
+    """The task's name for people."""
+    skill, *others = _parts(task)
+    if skill.endswith("?"):
+        return f"{skill} Answer {', '.join(others)}"
+    return ", ".join([skill, *others])
 
 
 def _why_unseen(task: UnseenTask) -> str:
     c = task.combination
-    known = "known to the base" if c.skill in BASE_SKILLS else "taught to one module only"
-    others = [name for name in (c.expression, c.format) if name not in ("english", "plain")]
-    pairs = " and ".join(f"“{c.skill}” with “{name}”" for name in others)
-    text = f"The pairing of {pairs} was kept out of all training; “{c.skill}” is {known}"
+    quoted = [f"“{part.replace('“', '‘').replace('”', '’')}”" for part in _parts(task)]
+    skill, *others = quoted
+    text = f"{skill} never came together with {' or with '.join(others)} in training."
+    learned = [skill] if c.skill not in BASE_SKILLS else []
     if c.format not in BASE_FORMATS:
-        text += f", “{c.format}” is taught to one module only"
+        learned.append(others[-1])
+    if learned:
+        text += f" Only one module learned {', and one '.join(learned)}."
     if task.instruction_shown:
-        return text + ", and the instruction's wording was never used in training."
-    return text + ", and the prompt does not say what is wanted."
+        text += " The instruction is worded as none was in training."
+    return text
 
 
 def _file(root: Path, path: str) -> dict[str, object]:

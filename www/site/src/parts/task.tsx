@@ -43,7 +43,7 @@ export function TaskPart() {
       </label>
       <p class="explain task-text">
         {chosen
-          ? `${chosen.description} New to the model: ${chosen.why_unseen}`
+          ? `${chosen.description} ${chosen.why_unseen}`
           : "Short inputs and outputs work best. The model has never been trained on your task: the modules have to make it."}
       </p>
       {/* biome-ignore lint/a11y/noStaticElementInteractions: dropping is one of three ways to fill the table; the file button does the same by keyboard */}
