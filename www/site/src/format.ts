@@ -1,8 +1,12 @@
 // Numbers as people read them: with units and sensible digits.
 
-/** Megabytes (10⁶ bytes) with one digit after the point, or kilobytes below a tenth of one. */
+/**
+ * Megabytes (10⁶ bytes) with one digit after the point; kilobytes below a tenth of one, gigabytes
+ * from a thousand on.
+ */
 export function bytes(count: number): string {
-  if (count < 100_000) return `${Math.max(1, Math.round(count / 1000))} kB`;
+  if (count < 100_000) return `${Math.ceil(count / 1000)} kB`;
+  if (count >= 999_950_000) return `${(count / 1e9).toFixed(1)} GB`;
   return `${(count / 1e6).toFixed(1)} MB`;
 }
 

@@ -3,9 +3,11 @@
 import { expect, test } from "vitest";
 import * as format from "../src/format.js";
 
-test("bytes are megabytes with one digit, and kilobytes where those are few", () => {
+test("bytes are megabytes with one digit, kilobytes where those are few, gigabytes where many", () => {
   expect(format.bytes(9_123_456)).toBe("9.1 MB");
-  expect(format.bytes(1_400)).toBe("1 kB");
+  expect(format.bytes(1_400)).toBe("2 kB");
+  expect(format.bytes(0)).toBe("0 kB");
+  expect(format.bytes(10_737_400_000)).toBe("10.7 GB");
   expect(format.bytes(10)).toBe("1 kB");
 });
 

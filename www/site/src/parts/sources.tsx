@@ -63,7 +63,7 @@ export function BaseChoice() {
     <details class="inline-options" data-testid="base-choice">
       <summary>Use another model</summary>
       <section
-        class="options"
+        class="options one-a-row"
         aria-label="Another base model"
         onDragOver={(event) => event.preventDefault()}
         onDrop={async (event) => {
