@@ -108,7 +108,9 @@ def write(rows: Sequence[Row], shown: set[str], out: Path) -> None:
         of_set = [row for row in rows if row.set == name]
         if of_set:
             title = "The table" if name == "table" else "The tasks that settings were chosen on"
-            sections.append(f"### {title}\n\n{table(of_set, shown)}\n")
+            draws = max(len(row.exact_match) for row in of_set)
+            about = f"Exact match in per cent ± standard error; draws of the examples: {draws}."
+            sections.append(f"### {title}\n\n{about}\n\n{table(of_set, shown)}\n")
     out.with_suffix(".md").write_text("\n".join(sections), encoding="utf-8")
 
 
