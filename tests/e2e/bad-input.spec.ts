@@ -153,7 +153,7 @@ test("a folder that is no PEFT folder", async ({ page }) => {
   await page
     .getByTestId("local-files")
     .setInputFiles([{ name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("x") }]);
-  await problem(page, "#modules", "not a PEFT folder", "notes.txt");
+  await problem(page, "#modules", "lacks a file", "notes.txt");
 });
 
 /** A safetensors file with one LoRA pair for a model of another width. */

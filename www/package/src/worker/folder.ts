@@ -163,7 +163,7 @@ async function openFiles(files: LocalFile[]): Promise<Folder> {
       .map(({ path, contents }) => [path.slice(prefix.length), contents]),
   );
   return {
-    name: archive ? (files[0]?.path ?? "") : prefix.replace(/\/$/, "") || "what was chosen",
+    name: archive ? (files[0]?.path ?? "") : prefix.replace(/\/$/, "") || "Your folder",
     names: [...inside.keys()],
     get: async (name) => inside.get(name) ?? null,
   };
