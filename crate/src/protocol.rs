@@ -103,6 +103,9 @@ pub struct BaseInfo {
     pub layers: u32,
     /// Bytes of memory that the packed weights take.
     pub memory_bytes: f64,
+    /// SHA-256 of the file of weights; of the first one where there are several, and empty for files
+    /// of this computer.
+    pub sha256: String,
 }
 
 /// A module that is loaded.
@@ -118,6 +121,8 @@ pub struct ModuleInfo {
     pub targets: Vec<String>,
     /// Bytes of memory that its matrices take.
     pub bytes: f64,
+    /// SHA-256 of the file of weights.
+    pub sha256: String,
 }
 
 /// The loss of a module alone, or of a composition without it.
@@ -355,6 +360,8 @@ pub enum Request {
         threads: Option<u32>,
         /// Folder of the wasm builds; the package's own where null.
         wasm_url: Option<String>,
+        /// Address of the hub that the registry's `hub:` paths belong to.
+        hub: String,
         /// Seconds without a byte after which a server counts as stalled.
         stall_seconds: f64,
     },

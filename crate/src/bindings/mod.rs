@@ -91,10 +91,10 @@ impl Engine {
         Engine(crate::engine::Engine::new(seconds))
     }
 
-    /// Takes over a base model whose weights have arrived.
+    /// Takes over a base model whose weights, of that hash, have arrived.
     #[wasm_bindgen(js_name = finishBase)]
-    pub fn finish_base(&mut self, load: BaseLoad) -> Result<JsValue, JsValue> {
-        answer(self.0.finish_base(load.0))
+    pub fn finish_base(&mut self, load: BaseLoad, sha256: String) -> Result<JsValue, JsValue> {
+        answer(self.0.finish_base(load.0, sha256))
     }
 
     /// Reads a module from the two files of its PEFT folder.

@@ -59,7 +59,7 @@ impl BaseLoad {
     }
 
     /// Puts the model together.
-    pub(super) fn finish(self) -> Result<(BaseInfo, Base), ErrorReport> {
+    pub(super) fn finish(self, sha256: String) -> Result<(BaseInfo, Base), ErrorReport> {
         let BaseLoad { label, tokenizer, precision, builder, bytes, .. } = self;
         let model = builder.finish().map_err(|error| refused(&label, error.to_string()))?;
         let config = model.config();
@@ -74,6 +74,7 @@ impl BaseLoad {
             d_model: config.d_model as u32,
             layers: (config.num_layers + config.num_decoder_layers) as u32,
             memory_bytes: model.bytes() as f64,
+            sha256,
         };
         Ok((info, Base { tokenizer, model }))
     }

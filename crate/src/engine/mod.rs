@@ -14,6 +14,7 @@ use std::sync::Arc;
 use crate::formats::{Example, PeftAdapter, Tokenizer};
 use crate::lora;
 use crate::protocol::{BaseInfo, Composition, ErrorReport, ExampleScore, ModuleInfo, Score};
+use crate::registry::sha256_hex;
 use crate::t5::{Control, ModelError, Precision, SidePaths, T5Model, TokenizedExample};
 
 use answers::{Generation, Test};
@@ -83,15 +84,20 @@ impl Engine {
         let mut load = BaseLoad::new(label, files.config, files.tokenizer, precision)?;
         load.push(files.weights)?;
         load.end_file()?;
-        self.finish_base(load)
+        self.finish_base(load, sha256_hex(files.weights))
     }
 
-    /// Takes over a base model whose weights have arrived. Modules of an earlier base are dropped.
+    /// Takes over a base model whose weights, of that hash, have arrived. Modules of an earlier base
+    /// are dropped.
     ///
     /// # Errors
     /// A report naming a tensor that is missing; what was loaded before is kept.
-    pub fn finish_base(&mut self, load: BaseLoad) -> Result<BaseInfo, ErrorReport> {
-        let (info, base) = load.finish()?;
+    pub fn finish_base(
+        &mut self,
+        load: BaseLoad,
+        sha256: String,
+    ) -> Result<BaseInfo, ErrorReport> {
+        let (info, base) = load.finish(sha256)?;
         self.work = Work::Idle;
         self.modules.clear();
         self.base = Some(base);
@@ -110,6 +116,7 @@ impl Engine {
     ) -> Result<ModuleInfo, ErrorReport> {
         let base = ready(&self.base)?;
         let what = format!("The module “{id}” could not be loaded.");
+        let sha256 = sha256_hex(&weights);
         let adapter = PeftAdapter::parse(config, weights).map_err(|error| {
             report(&what, error.to_string(), "Choose another module, or repair its PEFT folder.")
         })?;
@@ -128,6 +135,7 @@ impl Engine {
             rank: adapter.layers.values().map(|layer| layer.rank).max().unwrap_or(0) as u32,
             targets,
             bytes: bytes as f64,
+            sha256,
         };
         self.modules.insert(id.to_owned(), adapter);
         Ok(info)

@@ -19,6 +19,9 @@ const MAX_FILE_BYTES: u64 = 1 << 40;
 /// The longest id, path or tag.
 const MAX_NAME_BYTES: usize = 256;
 
+/// How the path of a file in a hub's repository starts.
+const HUB: &str = "hub:";
+
 /// What is wrong with a registry, or with a file fetched from it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryError {
@@ -65,16 +68,20 @@ pub enum RegistryError {
     },
 }
 
-/// One file, by its place beside `registry.json`.
+/// One file, by its place beside `registry.json` or in a repository of a hub.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct RegistryFile {
-    /// Path relative to the registry's own address, with `/` between its parts.
+    /// Path relative to the registry's own address, with `/` between its parts; or
+    /// `hub:OWNER/NAME@REVISION/FILE`.
     pub path: String,
-    /// Length.
+    /// Length; 0 for a hub's file whose length the registry does not give.
+    #[serde(default)]
     #[cfg_attr(feature = "typescript", ts(type = "number"))]
     pub bytes: u64,
-    /// SHA-256 of the contents, 64 lower-case hexadecimal digits.
+    /// SHA-256 of the contents, 64 lower-case hexadecimal digits; empty for a hub's file whose hash
+    /// the registry does not give: then that of the first download counts.
+    #[serde(default)]
     pub sha256: String,
 }
 
@@ -337,24 +344,44 @@ impl RegistryModule {
 }
 
 impl RegistryFile {
+    /// Owner and name of the hub's repository that the file is in, the revision, and the file's path
+    /// there; `None` for a file beside the registry.
+    pub fn on_hub(&self) -> Option<(&str, &str, &str)> {
+        let address = self.path.strip_prefix(HUB)?;
+        let (repo, rest) = address.split_once('@')?;
+        let (revision, file) = rest.split_once('/')?;
+        Some((repo, revision, file))
+    }
+
     fn check(&self, what: &str) -> Result<(), RegistryError> {
         let safe = |part: &str| {
             !matches!(part, "" | "." | "..")
                 && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
         };
-        if self.path.len() > MAX_NAME_BYTES || !self.path.split('/').all(safe) {
+        let all_safe = |path: &str| path.split('/').all(safe);
+        let on_hub = self.path.starts_with(HUB);
+        let valid = match self.on_hub() {
+            Some((repo, revision, file)) => {
+                all_safe(repo) && repo.split('/').count() == 2 && safe(revision) && all_safe(file)
+            }
+            None => all_safe(&self.path),
+        };
+        if self.path.len() > MAX_NAME_BYTES || !valid {
             return Err(invalid(
                 &format!("the path of {what}"),
-                "relative, of letters, digits, '.', '_' and '-' between '/'".into(),
+                "relative, of letters, digits, '.', '_' and '-' between '/', \
+                 or hub:OWNER/NAME@REVISION/FILE of such"
+                    .into(),
                 &self.path,
             ));
         }
-        if self.bytes == 0 || self.bytes > MAX_FILE_BYTES {
+        if (self.bytes == 0 && !on_hub) || self.bytes > MAX_FILE_BYTES {
             let expected = format!("1 to {MAX_FILE_BYTES}");
             return Err(invalid(&format!("the bytes of {what}"), expected, self.bytes));
         }
         let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        if self.sha256.len() != 64 || !self.sha256.bytes().all(hex) {
+        let unknown = self.sha256.is_empty() && on_hub;
+        if !unknown && (self.sha256.len() != 64 || !self.sha256.bytes().all(hex)) {
             return Err(invalid(
                 &format!("the sha256 of {what}"),
                 "64 lower-case hexadecimal digits".into(),

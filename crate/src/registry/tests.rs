@@ -33,6 +33,7 @@ fn satisfies(root: &Value, schema: &Value, value: &Value) -> bool {
             "const" => value == rule,
             "enum" => rule.as_array().unwrap().contains(value),
             "not" => !satisfies(root, rule, value),
+            "anyOf" => rule.as_array().unwrap().iter().any(|rule| satisfies(root, rule, value)),
             "type" => match rule.as_str().unwrap() {
                 "object" => value.is_object(),
                 "array" => value.is_array(),
@@ -143,6 +144,44 @@ fn values_that_the_types_cannot_check_are_refused_by_both() {
         assert!(error.contains(part), "{place}: {error}");
         assert!(!schema_accepts(&changed), "{place}");
     }
+}
+
+#[test]
+fn a_file_on_a_hub_needs_neither_length_nor_hash() {
+    let place = "/modules/0/files/weights";
+    for (path, valid) in [
+        ("hub:owner/name@main/adapter_model.bin", true),
+        ("hub:owner/name@v1.0/folder/adapter_model.bin", true),
+        ("hub:owner/name@main/", false),
+        ("hub:owner/name@main", false),
+        ("hub:owner@main/file", false),
+        ("hub:a/b/c@main/file", false),
+        ("hub:owner/..@main/file", false),
+        ("hub:owner/name@../file", false),
+        ("hub:owner/name@main/../file", false),
+        ("other:owner/name@main/file", false),
+    ] {
+        let mut changed = sample();
+        *changed.pointer_mut(place).unwrap() = json!({ "path": path });
+        assert_eq!(parse(&changed).is_ok(), valid, "{path}");
+        assert_eq!(schema_accepts(&changed), valid, "{path}");
+        if valid {
+            let registry = parse(&changed).unwrap();
+            let file = &registry.modules[0].files.weights;
+            assert_eq!(file.on_hub().unwrap().0, "owner/name");
+            assert!(schema_accepts(&serde_json::to_value(&registry).unwrap()));
+        }
+    }
+}
+
+#[test]
+fn the_registry_of_published_modules_is_valid() {
+    let file = include_bytes!("../../../www/site/public/lorahub/registry.json");
+    let registry = Registry::parse(file).unwrap();
+    assert_eq!(registry.modules.len(), 196);
+    let repo = registry.modules[0].files.weights.on_hub().unwrap().0;
+    assert_eq!(repo, registry.modules[0].id);
+    assert!(schema_accepts(&serde_json::from_slice(file).unwrap()));
 }
 
 #[test]

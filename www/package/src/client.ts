@@ -18,6 +18,8 @@ import type {
   Precision,
   Recipe,
   Registry,
+  RegistryBase,
+  RegistryModule,
   Request,
   Score,
   Source,
@@ -25,7 +27,7 @@ import type {
   TestResult,
 } from "./generated/protocol.js";
 import type { Answers, FromWorker, Progress, ToWorker } from "./messages.js";
-import { parseSource } from "./sources.js";
+import { DEFAULT_HUB, parseSource } from "./sources.js";
 
 /** The part of a `Worker` that the client uses. */
 export interface WorkerLike {
@@ -53,6 +55,8 @@ export interface InspectOptions extends CallOptions {
   threads?: number;
   /** The folder that holds the wasm builds, for bundlers that do not copy the package's files. */
   wasmUrl?: string | URL;
+  /** The hub that ids without an address belong to; the default is {@link DEFAULT_HUB}. */
+  hub?: string;
   /** Makes the worker, for bundlers that do not understand `new URL(…, import.meta.url)`. */
   createWorker?: () => WorkerLike;
   /** Seconds without a byte after which a server counts as stalled. Default 15. */
@@ -177,7 +181,7 @@ export class LoraLoom {
 
   readonly #link: Link;
   readonly #options: InspectOptions;
-  readonly #loaded = new Set<string>();
+  readonly #loaded = new Map<string, ModuleInfo>();
   readonly #local = new Map<string, Source>();
   #opened: { source: Source; precision: Precision } | null = null;
   #restart: Promise<void> | null = null;
@@ -218,7 +222,7 @@ export class LoraLoom {
 
   /** Fetches a base model and packs its weights. */
   async load(options: LoadOptions = {}): Promise<BaseInfo> {
-    const source = asSource(options.source, options.baseId);
+    const source = this.#asSource(options.source, options.baseId);
     const opened = { source, precision: options.precision ?? "int8" };
     // What takes minutes to fetch is worth keeping; browsers ask people at most once.
     if (source.kind === "hub" || source.kind === "folder") await keepStorage();
@@ -238,7 +242,7 @@ export class LoraLoom {
   async loadModules(ids: string[], options: CallOptions = {}): Promise<ModuleInfo[]> {
     const fromLibrary = ids.filter((id) => !this.#local.has(id));
     const infos = await this.#call({ kind: "loadModules", ids: fromLibrary }, options);
-    for (const id of fromLibrary) this.#loaded.add(id);
+    for (const info of infos) this.#loaded.set(info.id, info);
     return infos;
   }
 
@@ -252,7 +256,7 @@ export class LoraLoom {
     source: Source | string,
     options: CallOptions = {},
   ): Promise<ModuleInfo> {
-    const from = asSource(source);
+    const from = this.#asSource(source);
     const info = await this.#call({ kind: "addModule", id, source: from }, options);
     this.#local.set(id, from);
     return info;
@@ -359,18 +363,19 @@ export class LoraLoom {
     }
     const modules = call.composition.modules.map(({ id, weight }) => {
       const module = this.registry.modules.find((one) => one.id === id);
-      if (!module || this.#local.has(id)) {
+      const hash = this.#loaded.get(id)?.sha256 ?? module?.files.weights.sha256;
+      if (!module || !hash || this.#local.has(id)) {
         throw new LoraLoomError({
           what: "This composition cannot become a link.",
           why: `The module "${id}" was added to this page alone; whoever opens the link does not have it.`,
           next: "Learn with modules of the library only, or publish the module in a library first.",
         });
       }
-      return { id, hash: module.files.weights.sha256.slice(0, SHORT_HASH_DIGITS), weight };
+      return { id, hash: hash.slice(0, SHORT_HASH_DIGITS), weight };
     });
     const recipe: Recipe = {
       registry: call.registry ?? this.#registryUrl(),
-      base: { id: base.id, hash: base.files.weights.sha256.slice(0, SHORT_HASH_DIGITS) },
+      base: { id: base.id, hash: this.base.sha256.slice(0, SHORT_HASH_DIGITS) },
       modules,
       merge: call.composition.merge,
       precision: this.base.precision,
@@ -392,7 +397,8 @@ export class LoraLoom {
    */
   async restore(fragment: string, options: CallOptions = {}): Promise<Restored> {
     const recipe = await this.decode(fragment);
-    this.#check(recipe);
+    const hashOf = (module: RegistryModule) => module.files.weights.sha256;
+    this.#check(recipe, (base) => base.files.weights.sha256, hashOf);
     if (this.base?.id !== recipe.base.id || this.base.precision !== recipe.precision) {
       await this.load({ ...options, baseId: recipe.base.id, precision: recipe.precision });
     }
@@ -400,6 +406,9 @@ export class LoraLoom {
       recipe.modules.map(({ id }) => id),
       options,
     );
+    // What the library gives no hash of has one now.
+    const loaded = ({ id }: RegistryModule) => this.#loaded.get(id)?.sha256 ?? "";
+    this.#check(recipe, () => this.base?.sha256 ?? "", loaded);
     const modules = recipe.modules.map(({ id, weight }) => ({ id, weight }));
     return { recipe, composition: { modules, merge: recipe.merge } };
   }
@@ -409,12 +418,24 @@ export class LoraLoom {
     this.#link.close();
   }
 
+  #asSource(source: Source | string | undefined, id: string | null = null): Source {
+    if (source === undefined) return { kind: "registry", id };
+    return typeof source === "string" ? parseSource(source, hubOf(this.#options)) : source;
+  }
+
   #registryUrl(): string {
     return absolute(this.#options.registryUrl);
   }
 
-  /** Refuses a recipe whose base or modules this library does not have, or has in other versions. */
-  #check(recipe: Recipe): void {
+  /**
+   * Refuses a recipe whose base or modules this library does not have, or has in other versions, by
+   * the hashes of their weights; an empty hash is one that is not known yet.
+   */
+  #check(
+    recipe: Recipe,
+    baseHash: (base: RegistryBase) => string,
+    moduleHash: (module: RegistryModule) => string,
+  ): void {
     const foreign = (why: string) =>
       new LoraLoomError({
         what: "This link does not fit the library that is open here.",
@@ -423,13 +444,14 @@ export class LoraLoom {
       });
     const base = this.registry.bases.find(({ id }) => id === recipe.base.id);
     if (!base) throw foreign(`It was made with the base "${recipe.base.id}", which is not here.`);
-    if (!base.files.weights.sha256.startsWith(recipe.base.hash)) {
+    const other = (hash: string, expected: string) => hash !== "" && !hash.startsWith(expected);
+    if (other(baseHash(base), recipe.base.hash)) {
       throw foreign(`It was made with another version of the base "${recipe.base.id}".`);
     }
     for (const { id, hash } of recipe.modules) {
       const module = this.registry.modules.find((one) => one.id === id);
       if (!module) throw foreign(`It uses the module "${id}", which is not here.`);
-      if (!module.files.weights.sha256.startsWith(hash)) {
+      if (other(moduleHash(module), hash)) {
         throw foreign(`It was made with another version of the module "${id}".`);
       }
     }
@@ -452,7 +474,7 @@ export class LoraLoom {
         await this.#link.call(inspectRequest(this.#options));
         if (!this.#opened) return;
         await this.#link.call({ kind: "open", ...this.#opened });
-        await this.#link.call({ kind: "loadModules", ids: [...this.#loaded] });
+        await this.#link.call({ kind: "loadModules", ids: [...this.#loaded.keys()] });
         for (const [id, source] of this.#local) {
           await this.#link.call({ kind: "addModule", id, source });
         }
@@ -465,9 +487,8 @@ export class LoraLoom {
   }
 }
 
-function asSource(source: Source | string | undefined, id: string | null = null): Source {
-  if (source === undefined) return { kind: "registry", id };
-  return typeof source === "string" ? parseSource(source) : source;
+function hubOf({ hub }: InspectOptions): string {
+  return (hub ?? DEFAULT_HUB).replace(/\/+$/, "");
 }
 
 /** Asks the browser not to evict what is kept; workers cannot. */
@@ -492,6 +513,7 @@ function inspectRequest(options: InspectOptions): Extract<Request, { kind: "insp
     registryUrl: absolute(options.registryUrl),
     threads: options.threads ?? null,
     wasmUrl: options.wasmUrl ? absolute(options.wasmUrl) : null,
+    hub: hubOf(options),
     stallSeconds: options.stallSeconds ?? DEFAULT_STALL_SECONDS,
   };
 }

@@ -130,13 +130,13 @@ export class FakeEngine implements Engine {
   #at = 0;
   #stopped = false;
 
-  finishBase(load: BaseLoad) {
-    return (load as FakeLoad).finish();
+  finishBase(load: BaseLoad, sha256: string) {
+    return { ...(load as FakeLoad).finish(), sha256 };
   }
   free() {}
-  addModule(id: string) {
+  addModule(id: string, _config: Uint8Array, weights: Uint8Array) {
     this.modules.add(id);
-    return { id, rank: 8, targets: ["q", "v"], bytes: 100 };
+    return { id, rank: 8, targets: ["q", "v"], bytes: 100, sha256: sha256(weights) };
   }
   hasModule(id: string) {
     return this.modules.has(id);

@@ -23,8 +23,11 @@ import type { Capabilities } from "./capabilities.js";
 
 /** One engine: a base model, the modules added to it, and at most one running piece of work. */
 export interface Engine {
-  /** Takes over a base whose weights have all been pushed; the load cannot be used any more. */
-  finishBase(load: BaseLoad): BaseInfo;
+  /**
+   * Takes over a base whose weights, of that hash, have all been pushed; the load cannot be used any
+   * more.
+   */
+  finishBase(load: BaseLoad, sha256: string): BaseInfo;
   addModule(id: string, config: Uint8Array, weights: Uint8Array): ModuleInfo;
   hasModule(id: string): boolean;
   startLearning(examples: Example[], modules: string[], options: LearnOptions): void;

@@ -2,7 +2,14 @@
 // repository, a folder of a static host, or files of this computer. The result names each file that is
 // needed, and where its bytes come from.
 
-import type { LocalFile, RegistryFile, Source } from "../generated/protocol.js";
+import type {
+  LocalFile,
+  RegistryBase,
+  RegistryFile,
+  RegistryModule,
+  RegistryTask,
+  Source,
+} from "../generated/protocol.js";
 import { type DownloadContext, fetchListing, storeKey, type Wanted } from "./download.js";
 import { report } from "./transfer.js";
 import { unzip } from "./unzip.js";
@@ -275,10 +282,62 @@ export async function adapterFolder(
 }
 
 /** A registry's file beside it. */
-export function registryPiece(file: RegistryFile, registryUrl: string): Wanted {
+function registryPiece(file: RegistryFile, registryUrl: string): Wanted {
+  return { url: new URL(file.path, registryUrl).href, bytes: file.bytes, sha256: file.sha256 };
+}
+
+/** The repository that a registry's file is in; null for a file beside the registry. */
+function registryHub(file: RegistryFile, host: string): Extract<Source, { kind: "hub" }> | null {
+  const [, repo, revision, name] = file.path.match(/^hub:([^@]+)@([^/]+)\/(.+)$/) ?? [];
+  return repo && revision && name ? { kind: "hub", host, repo, revision, file: name } : null;
+}
+
+/** Where a registry's files are. */
+export interface RegistryPlace {
+  /** Address of `registry.json`. */
+  url: string;
+  /** Address of the hub that its `hub:` paths belong to. */
+  hub: string;
+}
+
+/** The files of a registry's base model. */
+export async function registryBase(
+  base: RegistryBase,
+  place: RegistryPlace,
+  context: FolderContext,
+): Promise<BasePieces> {
+  const { id, title, licence, files } = base;
+  const hub = registryHub(files.weights, place.hub);
+  if (hub) return { ...(await baseFolder(hub, context)), id, title, licence };
   return {
-    url: new URL(file.path, registryUrl).href,
-    bytes: file.bytes,
-    sha256: file.sha256,
+    id,
+    title,
+    licence,
+    config: registryPiece(files.config, place.url),
+    tokenizer: registryPiece(files.tokenizer, place.url),
+    weights: [registryPiece(files.weights, place.url)],
   };
+}
+
+/** The files of a registry's module. */
+export async function registryModule(
+  { files }: RegistryModule,
+  place: RegistryPlace,
+  context: DownloadContext,
+): Promise<{ config: Wanted; weights: Wanted }> {
+  const hub = registryHub(files.weights, place.hub);
+  if (!hub) {
+    return {
+      config: registryPiece(files.config, place.url),
+      weights: registryPiece(files.weights, place.url),
+    };
+  }
+  const { config, weights } = await adapterFolder({ ...hub, file: null }, context);
+  // A hub has addresses only.
+  return { config: config as Wanted, weights: weights as Wanted };
+}
+
+/** The test set of a registry's task. */
+export function registryTest({ test }: RegistryTask, place: RegistryPlace): Wanted {
+  return registryPiece(test, place.url);
 }

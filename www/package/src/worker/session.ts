@@ -29,7 +29,16 @@ import {
 } from "./download.js";
 import type { BaseLoad, Engine, EngineModule, LoadedEngine } from "./engine.js";
 import { chooseBuild } from "./engine.js";
-import { adapterFolder, type BasePieces, baseFolder, type Piece, registryPiece } from "./folder.js";
+import {
+  adapterFolder,
+  type BasePieces,
+  baseFolder,
+  type Piece,
+  type RegistryPlace,
+  registryBase,
+  registryModule,
+  registryTest,
+} from "./folder.js";
 import { openStore, type Store, toStoredFile } from "./store.js";
 import { shortName } from "./transfer.js";
 
@@ -82,7 +91,7 @@ export class Session {
   #module: EngineModule | null = null;
   #engine: Engine | null = null;
   #registry: Registry | null = null;
-  #registryUrl = "";
+  #place: RegistryPlace = { url: "", hub: "" };
   #baseId = "";
   #stallSeconds = 20;
   #store: Promise<Store> | null = null;
@@ -210,7 +219,7 @@ export class Session {
     task.onEvent({ kind: "stage", text: "Reading the module library" });
     const bytes = await fetchRegistry(request.registryUrl, await this.#download(task));
     this.#registry = module.parseRegistry(bytes);
-    this.#registryUrl = request.registryUrl;
+    this.#place = { url: request.registryUrl, hub: request.hub };
     return {
       registry: this.#registry,
       device,
@@ -221,13 +230,12 @@ export class Session {
 
   /** The files of a base, by where the request says they are. */
   async #pieces(source: Source, context: DownloadContext): Promise<BasePieces> {
-    if (source.kind !== "registry") {
-      return baseFolder(source, {
-        download: context,
-        read: async (piece) => (await this.#read([piece], context))[0] as Uint8Array,
-        shardNames: (index) => this.#wasm().shardNames(index),
-      });
-    }
+    const folder = {
+      download: context,
+      read: async (piece: Piece) => (await this.#read([piece], context))[0] as Uint8Array,
+      shardNames: (index: Uint8Array) => this.#wasm().shardNames(index),
+    };
+    if (source.kind !== "registry") return baseFolder(source, folder);
     const { bases } = this.#library();
     const base = source.id ? bases.find(({ id }) => id === source.id) : bases[0];
     if (!base) {
@@ -237,15 +245,7 @@ export class Session {
         "Choose one of those, or another library.",
       );
     }
-    const piece = (file: (typeof base.files)["config"]) => registryPiece(file, this.#registryUrl);
-    return {
-      id: base.id,
-      title: base.title,
-      licence: base.licence,
-      config: piece(base.files.config),
-      tokenizer: piece(base.files.tokenizer),
-      weights: [piece(base.files.weights)],
-    };
+    return registryBase(base, this.#place, folder);
   }
 
   async #open({ source, precision }: Extract<Request, { kind: "open" }>, task: Task) {
@@ -274,8 +274,9 @@ export class Session {
           tokenizer as Uint8Array,
           precision,
         );
+        const hashes: string[] = [];
         for (const [index, piece] of pieces.weights.entries()) {
-          await this.#stream(piece, load, index + small.length, progress, context);
+          hashes.push(await this.#stream(piece, load, index + small.length, progress, context));
           load.endFile();
         }
         task.onEvent({ kind: "stage", text: "Putting the model together" });
@@ -284,7 +285,7 @@ export class Session {
         const engine = new (this.#wasm().Engine)();
         const whole = load;
         load = null;
-        const info = engine.finishBase(whole);
+        const info = engine.finishBase(whole, hashes[0] ?? "");
         this.#engine?.free();
         this.#engine = engine;
         this.#baseId = pieces.id;
@@ -304,27 +305,26 @@ export class Session {
     }
   }
 
-  /** Pushes a file of weights into a load, from wherever it is. */
+  /** Pushes a file of weights into a load, from wherever it is. Answers with the hash, if known. */
   async #stream(
     piece: Piece,
     load: BaseLoad,
     index: number,
     progress: Progress,
     context: DownloadContext,
-  ): Promise<void> {
+  ): Promise<string> {
     if (!(piece instanceof Blob)) {
       const name = shortName(piece.url);
       const sink = { push: (chunk: Uint8Array) => load.push(chunk), restart: () => false };
-      await streamFile(piece, context, sink, (loaded, total, cached) =>
+      return streamFile(piece, context, sink, (loaded, total, cached) =>
         progress.report(index, name, loaded, total, cached),
       );
-      return;
     }
     const reader = piece.stream().getReader();
     for (let loaded = 0; ; ) {
       context.signal.throwIfAborted();
       const { done, value } = await reader.read();
-      if (done) return;
+      if (done) return "";
       load.push(value);
       loaded += value.length;
       const name = piece instanceof File ? piece.name : "weights";
@@ -353,13 +353,13 @@ export class Session {
       }
       return module;
     });
-    const files = await fetchFiles(
-      modules.flatMap(({ files }) => [
-        registryPiece(files.config, this.#registryUrl),
-        registryPiece(files.weights, this.#registryUrl),
-      ]),
-      await this.#download(task),
-    );
+    const context = await this.#download(task);
+    const wanted: Wanted[] = [];
+    for (const module of modules) {
+      const { config, weights } = await registryModule(module, this.#place, context);
+      wanted.push(config, weights);
+    }
+    const files = await fetchFiles(wanted, context);
     for (const [index, { id }] of modules.entries()) {
       const config = files[2 * index] as Uint8Array;
       const weights = files[2 * index + 1] as Uint8Array;
@@ -487,7 +487,7 @@ export class Session {
         "Choose a task of the library.",
       );
     }
-    const wanted = registryPiece(found.test, this.#registryUrl);
+    const wanted = registryTest(found, this.#place);
     const [bytes] = await fetchFiles([wanted], await this.#download(task));
     return this.#wasm().parseExamples(new TextDecoder().decode(bytes), "jsonl");
   }

@@ -192,7 +192,8 @@ function Card({ module, alone }: { module: RegistryModule; alone: number | undef
         <p>{module.task}</p>
         <p class="details">
           <Term of="rank">rank</Term> {module.rank}, {module.targets.join(" ")},{" "}
-          {bytes(module.files.weights.bytes)}, {module.licence}
+          {module.files.weights.bytes ? bytes(module.files.weights.bytes) : "on the hub"},{" "}
+          {module.licence}
           {result &&
             `; exact match on its own task ${percent(result.exact_match)} (base ${percent(result.base_exact_match)})`}
         </p>

@@ -125,6 +125,8 @@ function Facts() {
   const modelBytes = model
     ? model.files.config.bytes + model.files.tokenizer.bytes + model.files.weights.bytes
     : 0;
+  // A registry may leave lengths to the hub, which tells them as it is asked for the files.
+  const onHub = model?.files.weights.bytes === 0;
   const host = new URL(registryUrl, document.baseURI).host;
   const licences = [...new Set([model?.licence, ...modules.map(({ licence }) => licence)])].filter(
     Boolean,
@@ -136,8 +138,11 @@ function Facts() {
         <dd data-testid="fetch-facts">
           {model ? (
             <>
-              <strong>{bytes(modelBytes + moduleBytes)}</strong> from{" "}
-              {host === location.host ? "this site" : host}, once: the{" "}
+              <strong>
+                {bytes(modelBytes + moduleBytes)}
+                {onHub && " and what the hub has"}
+              </strong>{" "}
+              from {host === location.host ? "this site" : host}, once: the{" "}
               <Term of="base model">base model</Term> {model.title} ({bytes(modelBytes)},{" "}
               {(model.parameters / 1e6).toFixed(1)} million parameters) and{" "}
               {count(modules.length, "module")} ({bytes(moduleBytes)}). Licence:{" "}
