@@ -182,6 +182,13 @@ describe("a file of the hub", () => {
     expect(folder.files.size).toBe(0);
   });
 
+  test("is fetched once where several want the same contents at the same time", async () => {
+    const files = Array.from({ length: 8 }, () => wanted("small.bin"));
+    const all = await fetchFiles(files, await context());
+    expect(all.every((bytes) => same(bytes, SMALL))).toBe(true);
+    expect(requestsFor("small.bin")).toHaveLength(1);
+  });
+
   test("is missing, and nobody asks twice", async () => {
     await expect(
       fetchOne({ ...wanted("small.bin"), url: `${hub.url}/${REPO}/resolve/main/none` }),

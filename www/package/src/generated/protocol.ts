@@ -61,7 +61,12 @@ layers: number,
 /**
  * Bytes of memory that the packed weights take.
  */
-memoryBytes: number, };
+memoryBytes: number, 
+/**
+ * SHA-256 of the file of weights; of the first one where there are several, and empty for files
+ * of this computer.
+ */
+sha256: string, };
 
 /**
  * A WebAssembly build of the engine.
@@ -448,7 +453,11 @@ targets: Array<string>,
 /**
  * Bytes of memory that its matrices take.
  */
-bytes: number, };
+bytes: number, 
+/**
+ * SHA-256 of the file of weights.
+ */
+sha256: string, };
 
 /**
  * The loss of a module alone, or of a composition without it.
@@ -619,19 +628,21 @@ parameters: number,
 files: BaseFiles, };
 
 /**
- * One file, by its place beside `registry.json`.
+ * One file, by its place beside `registry.json` or in a repository of a hub.
  */
 export type RegistryFile = { 
 /**
- * Path relative to the registry's own address, with `/` between its parts.
+ * Path relative to the registry's own address, with `/` between its parts; or
+ * `hub:OWNER/NAME@REVISION/FILE`.
  */
 path: string, 
 /**
- * Length.
+ * Length; 0 for a hub's file whose length the registry does not give.
  */
 bytes: number, 
 /**
- * SHA-256 of the contents, 64 lower-case hexadecimal digits.
+ * SHA-256 of the contents, 64 lower-case hexadecimal digits; empty for a hub's file whose hash
+ * the registry does not give: then that of the first download counts.
  */
 sha256: string, };
 
@@ -737,6 +748,10 @@ threads: number | null,
  * Folder of the wasm builds; the package's own where null.
  */
 wasmUrl: string | null, 
+/**
+ * Address of the hub that the registry's `hub:` paths belong to.
+ */
+hub: string, 
 /**
  * Seconds without a byte after which a server counts as stalled.
  */

@@ -54,7 +54,7 @@ export class BeginAnew extends Error {}
 
 function hashError(url: string, expected: string, found: string): ErrorReport {
   return report(
-    `${shortName(url)} is not the file that was expected.`,
+    `${shortName(url)} is not the file that the registry names.`,
     `Expected SHA-256 ${expected.slice(0, 12)}…, found ${found.slice(0, 12)}… at ${url}: the file was changed or damaged.`,
     "Nothing was used of it. Reload the page for a newer list of files, or tell whoever hosts it.",
   );
@@ -91,6 +91,9 @@ function transferContext(context: DownloadContext): TransferContext {
   return { ...context, onWait: (text) => context.onEvent({ kind: "stage", text }) };
 }
 
+/** Downloads by the keys of their files: many modules share the contents of a small file. */
+const underWay = new Map<string, Promise<unknown>>();
+
 /** Fetches one file from the store or the server. Answers with its hash and length. */
 class Download {
   readonly #file: Wanted;
@@ -118,7 +121,22 @@ class Download {
     this.#served = { total: file.bytes, etag: null };
   }
 
+  /** Fetches the file; one of the same contents that is under way is waited for, and then kept. */
   async run(): Promise<{ sha256: string; bytes: number }> {
+    for (let other = underWay.get(this.#key); other; other = underWay.get(this.#key)) {
+      await other.catch(() => undefined);
+      this.#context.signal.throwIfAborted();
+    }
+    const running = this.#attempts();
+    underWay.set(this.#key, running);
+    try {
+      return await running;
+    } finally {
+      underWay.delete(this.#key);
+    }
+  }
+
+  async #attempts(): Promise<{ sha256: string; bytes: number }> {
     const { store, signal } = this.#context;
     for (let start = 1; ; start++) {
       const kept = await store.find(this.#key);
