@@ -8,7 +8,7 @@ use super::{read, registry, test_set};
 
 #[test]
 fn int8_keeps_the_loss_and_the_right_answers() {
-    const ITEMS: usize = 8;
+    const ITEMS: usize = 40;
     let registry = registry();
     let base = &registry.bases[0];
     let config = T5Config::parse(&read(&base.files.config)).unwrap();

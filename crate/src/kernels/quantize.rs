@@ -13,6 +13,9 @@
 //! where the last sum does not depend on the activations. The blocks are added up in f32 from the
 //! first to the last.
 //!
+//! Where 7 bits are too few, what they leave, `x − scale · (q − 64)`, is quantised in the same way
+//! and multiplied by the same weights: 14 bits for twice the work.
+//!
 //! Everything is rounded to the nearest integer, ties to even.
 
 use super::cpu::ROUNDER;

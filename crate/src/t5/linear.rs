@@ -6,10 +6,10 @@ use std::sync::OnceLock;
 use half::f16;
 
 use super::Precision;
-use crate::formats::LinearId;
+use crate::formats::{LinearId, LinearKind, Stack};
 use crate::kernels::cpu::{
     Isa, Operand, PackedF32, PackedInt8, QuantizedRows, Store, Term, norm_rows, product_f32,
-    product_int8, quantize_rows, rms_norm, scale_columns,
+    product_int8, quantize_rest, quantize_rows, rms_norm, scale_columns,
 };
 use crate::kernels::parallel::for_each_item;
 use crate::kernels::scratch::Scratch;
@@ -97,17 +97,32 @@ fn to_f16(value: &f32) -> f16 {
     f16::from_f32(value.clamp(f16::MIN.to_f32(), f16::MAX.to_f32()))
 }
 
+/// Whether a layer's 8-bit product takes 14 bits of its activations in place of 7, for twice the
+/// work: where errors cost most (queries and keys, as T5 does not scale the scores down) and where
+/// there are few rows (the decoder).
+pub(super) fn is_fine(id: LinearId) -> bool {
+    use LinearKind::{CrossK, CrossV, SelfK, SelfQ};
+    match id.stack {
+        Stack::Encoder => matches!(id.kind, SelfQ | SelfK),
+        Stack::Decoder => !matches!(id.kind, CrossK | CrossV),
+    }
+}
+
 /// Rows of activations that linear layers are applied to, in the form that their precision needs.
 #[derive(Debug)]
 pub(super) enum Activations {
     /// `[rows, width]`, and the width.
     F32(Scratch<f32>, usize),
-    Int8(QuantizedRows),
+    Int8 {
+        rows: QuantizedRows,
+        /// What the rows leave, if a layer asks for so much.
+        rest: Option<QuantizedRows>,
+    },
 }
 
 impl Activations {
-    /// Takes over rows `[rows, width]`.
-    pub(super) fn new(context: Context<'_>, values: &[f32], width: usize) -> Self {
+    /// Rows `[rows, width]`, in 8 bits for layers of which one may be fine.
+    pub(super) fn new(context: Context<'_>, values: &[f32], width: usize, fine: bool) -> Self {
         match context.precision {
             Precision::F32 => {
                 let mut copy = Scratch::new(values.len());
@@ -115,9 +130,15 @@ impl Activations {
                 Activations::F32(copy, width)
             }
             Precision::Int8 => {
-                let mut rows = QuantizedRows::new(values.len() / width.max(1), width);
+                let count = values.len() / width.max(1);
+                let mut rows = QuantizedRows::new(count, width);
                 quantize_rows(context.isa, values, &mut rows);
-                Activations::Int8(rows)
+                let rest = fine.then(|| {
+                    let mut rest = QuantizedRows::new(count, width);
+                    quantize_rest(context.isa, values, &rows, &mut rest);
+                    rest
+                });
+                Activations::Int8 { rows, rest }
             }
         }
     }
@@ -129,18 +150,18 @@ impl Activations {
         weight: &[f32],
         factor: f32,
         x: &[f32],
+        fine: bool,
     ) -> Self {
+        if context.precision == Precision::Int8 && !fine {
+            let mut rows = QuantizedRows::new(x.len() / weight.len().max(1), weight.len());
+            norm_rows(context.isa, x, weight, epsilon, factor, &mut rows);
+            return Activations::Int8 { rows, rest: None };
+        }
+        let mut normed = Scratch::new(x.len());
+        rms_norm(context.isa, x, weight, epsilon, factor, &mut normed);
         match context.precision {
-            Precision::F32 => {
-                let mut out = Scratch::new(x.len());
-                rms_norm(context.isa, x, weight, epsilon, factor, &mut out);
-                Activations::F32(out, weight.len())
-            }
-            Precision::Int8 => {
-                let mut rows = QuantizedRows::new(x.len() / weight.len().max(1), weight.len());
-                norm_rows(context.isa, x, weight, epsilon, factor, &mut rows);
-                Activations::Int8(rows)
-            }
+            Precision::F32 => Activations::F32(normed, weight.len()),
+            Precision::Int8 => Self::new(context, &normed, weight.len(), fine),
         }
     }
 }
@@ -226,10 +247,10 @@ impl<'a> Context<'a> {
         how: Store,
         out: &mut [f32],
     ) {
-        let rows = out.len() / linear.d_out();
+        let (rows, fine) = (out.len() / linear.d_out(), is_fine(id));
         let path = self.side.and_then(|side| side.layers.get(&id));
         let Some(path) = path.filter(|path| path.scales.iter().any(|&scale| scale != 0.0)) else {
-            return product(self.isa, &[(x, linear)], rows, how, out);
+            return product(self.isa, &[(x, linear)], fine, rows, how, out);
         };
         let repacked;
         let [lora_a, lora_b] = match path.packed.get() {
@@ -242,39 +263,42 @@ impl<'a> Context<'a> {
         };
         let rank = path.scales.len();
         let mut reduced = Scratch::new(rows * rank);
-        product(self.isa, &[(x, lora_a)], rows, Store::Replace, &mut reduced);
+        product(self.isa, &[(x, lora_a)], fine, rows, Store::Replace, &mut reduced);
         scale_columns(self.isa, &mut reduced, &path.scales);
-        let reduced = Activations::new(*self, &reduced, rank);
-        product(self.isa, &[(x, linear), (&reduced, lora_b)], rows, how, out);
+        let reduced = Activations::new(*self, &reduced, rank, fine);
+        product(self.isa, &[(x, linear), (&reduced, lora_b)], fine, rows, how, out);
     }
 
-    /// Applies a layer that has no side path.
+    /// Applies a layer that has no side path, with all bits that its activations have.
     pub(super) fn apply_base(&self, linear: &Linear, x: &Activations, how: Store, out: &mut [f32]) {
-        product(self.isa, &[(x, linear)], out.len() / linear.d_out(), how, out);
+        product(self.isa, &[(x, linear)], true, out.len() / linear.d_out(), how, out);
     }
 }
 
 /// The sum of one or two products into `out`, `[rows, d_out]`.
-fn product(isa: Isa, terms: &[(&Activations, &Linear)], rows: usize, how: Store, out: &mut [f32]) {
-    match *terms {
-        [(Activations::Int8(x), Linear::Int8(weights))] => {
-            product_int8(isa, &[Term { x, weights }], rows, how, out);
-        }
-        [
-            (Activations::Int8(x), Linear::Int8(weights)),
-            (Activations::Int8(reduced), Linear::Int8(lora_b)),
-        ] => {
-            let side = Term { x: reduced, weights: lora_b };
-            product_int8(isa, &[Term { x, weights }, side], rows, how, out);
-        }
-        _ => {
-            for (index, term) in terms.iter().enumerate() {
-                let &(Activations::F32(x, width), Linear::F32(weights)) = term else {
-                    unreachable!("a model's activations and weights have its precision")
-                };
+fn product(
+    isa: Isa,
+    products: &[(&Activations, &Linear)],
+    fine: bool,
+    rows: usize,
+    how: Store,
+    out: &mut [f32],
+) {
+    let mut terms = Vec::with_capacity(2 * products.len());
+    for (index, product) in products.iter().enumerate() {
+        match *product {
+            (Activations::Int8 { rows: x, rest }, Linear::Int8(weights)) => {
+                let rest = rest.iter().filter(|_| fine);
+                terms.extend(std::iter::once(x).chain(rest).map(|x| Term { x, weights }));
+            }
+            (Activations::F32(x, width), Linear::F32(weights)) => {
                 let how = if index == 0 { how } else { Store::Add };
                 product_f32(isa, Operand::dense(x, *width), rows, weights, how, out);
             }
+            _ => unreachable!("a model's activations and weights have its precision"),
         }
+    }
+    if !terms.is_empty() {
+        product_int8(isa, &terms, rows, how, out);
     }
 }

@@ -21,7 +21,7 @@ impl LinearAlone {
         let linear = Linear::new(weights, shape, precision);
         let out = vec![0.0; x.len() / shape[1] * shape[0]];
         let context = Context::new(Isa::fastest(), precision, None);
-        Self { linear, precision, x: Activations::new(context, &x, shape[1]), out }
+        Self { linear, precision, x: Activations::new(context, &x, shape[1], false), out }
     }
 
     /// Computes `x · weightsᵀ`, `[rows, d_out]`.

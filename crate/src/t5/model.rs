@@ -282,7 +282,7 @@ impl T5Model {
         let factor =
             if config.tie_word_embeddings { 1.0 / (config.d_model as f32).sqrt() } else { 1.0 };
         let weight = &self.decoder.final_norm;
-        Activations::normed(context, config.layer_norm_epsilon, weight, factor, x)
+        Activations::normed(context, config.layer_norm_epsilon, weight, factor, x, true)
     }
 
     /// −log softmax(lm_head(x))[label] of every row, in f64.

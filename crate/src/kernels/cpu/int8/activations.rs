@@ -3,7 +3,7 @@
 use super::super::rows::inverse_norm;
 use super::super::vectorised;
 use super::GROUP;
-use crate::kernels::quantize::{BLOCK, quantize_activations};
+use crate::kernels::quantize::{BLOCK, ZERO_POINT, quantize_activations};
 use crate::kernels::scratch::Scratch;
 
 /// Rows of quantised activations, each filled up to whole groups.
@@ -101,4 +101,32 @@ vectorised! {
         factor: f32,
         out: &mut QuantizedRows,
     ) = norm_body
+}
+
+#[inline(always)]
+fn rest_body(x: &[f32], rows: &QuantizedRows, out: &mut QuantizedRows) {
+    out.check(x);
+    let mut rest = [0.0; BLOCK];
+    let depth = rows.depth;
+    for (index, (values, scales)) in out.rows_mut().enumerate() {
+        let (quantized, steps) = rows.row(index);
+        let blocks = x[index * depth..][..depth].chunks(BLOCK).zip(quantized.chunks(BLOCK));
+        let places = values.chunks_mut(BLOCK).zip(scales.chunks_mut(1));
+        for (((x, quantized), &step), (values, scale)) in blocks.zip(steps).zip(places) {
+            let rest = &mut rest[..x.len()];
+            for ((rest, &x), &q) in rest.iter_mut().zip(x).zip(quantized) {
+                *rest = x - step * (f32::from(q) - f32::from(ZERO_POINT));
+            }
+            quantize_activations(rest, values, scale);
+        }
+    }
+}
+
+vectorised! {
+    /// Quantises what the quantised `rows` leave of `x`, both `[rows, out.depth()]`: together they
+    /// have about 14 bits.
+    ///
+    /// # Panics
+    /// If `out` or `rows` has not as many rows of that depth.
+    pub fn quantize_rest(x: &[f32], rows: &QuantizedRows, out: &mut QuantizedRows) = rest_body
 }

@@ -21,7 +21,7 @@ use relaxed::Relaxed as Native;
 #[cfg(all(target_arch = "wasm32", not(target_feature = "relaxed-simd")))]
 use simd128::Simd128 as Native;
 
-pub use activations::{QuantizedRows, norm_rows, quantize_rows};
+pub use activations::{QuantizedRows, norm_rows, quantize_rest, quantize_rows};
 
 use super::{Isa, PANEL, Store};
 use crate::kernels::parallel::{Grid, Tile, for_each_tile};
@@ -392,6 +392,26 @@ mod tests {
                         out == once + (once + once)
                     }));
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_and_their_rest_have_fourteen_bits() {
+        let x: Vec<f32> = (0..2 * 200).map(|i| (i as f32 * 0.7).sin() * 3.0).collect();
+        for isa in Isa::available() {
+            let [mut rows, mut rest] = [0; 2].map(|_| QuantizedRows::new(2, 200));
+            quantize_rows(isa, &x, &mut rows);
+            quantize_rest(isa, &x, &rows, &mut rest);
+            let value = |rows: &QuantizedRows, index: usize| {
+                let (values, scales) = rows.row(index / 200);
+                let column = index % 200;
+                scales[column / BLOCK] * (f32::from(values[column]) - f32::from(ZERO_POINT))
+            };
+            for (index, x) in x.iter().enumerate() {
+                let (coarse, fine) = (value(&rows, index), value(&rest, index));
+                assert!((x - coarse).abs() <= 3.0 / 63.0 * 0.501);
+                assert!((x - coarse - fine).abs() <= 3.0 / 63.0 / 126.0 * 0.51);
             }
         }
     }
