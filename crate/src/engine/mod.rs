@@ -92,11 +92,7 @@ impl Engine {
     ///
     /// # Errors
     /// A report naming a tensor that is missing; what was loaded before is kept.
-    pub fn finish_base(
-        &mut self,
-        load: BaseLoad,
-        sha256: String,
-    ) -> Result<BaseInfo, ErrorReport> {
+    pub fn finish_base(&mut self, load: BaseLoad, sha256: String) -> Result<BaseInfo, ErrorReport> {
         let (info, base) = load.finish(sha256)?;
         self.work = Work::Idle;
         self.modules.clear();

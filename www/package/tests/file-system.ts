@@ -26,7 +26,15 @@ export class MemoryFolder {
       this.files.set(name, new Uint8Array());
     }
     return {
-      getFile: async () => new Blob([this.files.get(name) as Uint8Array<ArrayBuffer>]),
+      getFile: async () => {
+        // As it is now, whatever is written afterwards.
+        const bytes = (this.files.get(name) as Uint8Array<ArrayBuffer>).slice();
+        return {
+          size: bytes.length,
+          text: async () => new TextDecoder().decode(bytes),
+          stream: () => new Response(bytes).body,
+        };
+      },
       createSyncAccessHandle: async () => {
         if (this.#open.has(name)) {
           throw new DOMException("another one writes", "NoModificationAllowedError");
