@@ -231,6 +231,8 @@ class Download {
             await writer.describe(this.#about(null));
           },
           onChunk: async (chunk) => {
+            // Segments fetched ahead are here already, so no request would notice.
+            this.#context.signal.throwIfAborted();
             this.#take(chunk, false);
             await writer.write(chunk);
           },
