@@ -1,5 +1,6 @@
-// The engine in the browser against Hugging Face transformers and PEFT, in f32, through the package
-// as a page without a bundler uses it. The numbers are made by golden/make_texts.py.
+// The engine in the browser, through the package as a page without a bundler uses it: in f32 against
+// Hugging Face transformers and PEFT, whose numbers golden/make_texts.py makes; in 8 bits against the
+// bits of the native command line, which golden/make_bits.mjs keeps.
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -67,3 +68,38 @@ for (const model of ["narrow-tied", "deep-untied", "wide-bfloat", "relu-tied"]) 
     }
   });
 }
+
+test("losses in 8 bits have the bits of the native engine", async ({ page }) => {
+  const { testDir } = test.info().project;
+  const read = (name: string) => JSON.parse(readFileSync(join(testDir, "golden", name), "utf8"));
+  const { models } = read("texts.json") as Golden;
+  const bits: Record<string, number[][]> = read("bits.json");
+  await page.goto("/library/none");
+  const found = await page.evaluate(async (models) => {
+    const { LoraLoom } = (await import(
+      /* @vite-ignore */ new URL("/package/index.js", location.href).href
+    )) as typeof import("../../www/package/src/index.js");
+    const losses: Record<string, number[][]> = {};
+    for (const [model, cases] of Object.entries(models)) {
+      const loom = await LoraLoom.open({ registryUrl: "/golden/registry.json", baseId: model });
+      await loom.loadModules(loom.fittingModules());
+      const ofModel: number[][] = [];
+      for (const { merge, adapters, weights, examples } of cases) {
+        const modules = adapters.map((adapter, index) => ({
+          id: `${model}-${adapter}`,
+          weight: weights[index] as number,
+        }));
+        const scored = await loom.score(examples, merge && { modules, merge });
+        ofModel.push(scored.examples.map(({ loss }) => loss));
+      }
+      losses[model] = ofModel;
+      loom.dispose();
+    }
+    return losses;
+  }, models);
+  expect(Object.keys(found).sort()).toEqual(Object.keys(bits).sort());
+  for (const [model, cases] of Object.entries(bits)) {
+    const rounded = cases.map((losses) => losses.map(Math.fround));
+    expect(found[model], model).toEqual(rounded);
+  }
+});
