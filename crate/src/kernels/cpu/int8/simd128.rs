@@ -23,9 +23,8 @@ impl Dot for Simd128 {
                 for eighth in 0..8 {
                     let at: *const i16 = group.0.as_ptr().cast();
                     let weights = i16x8_load_extend_i8x8(at.add(4 * eighth).cast());
-                    for r in 0..R {
-                        sums[r][eighth] =
-                            i32x4_add(sums[r][eighth], i32x4_dot_i16x8(weights, x[r]));
+                    for (sums, &x) in sums.iter_mut().zip(&x) {
+                        sums[eighth] = i32x4_add(sums[eighth], i32x4_dot_i16x8(weights, x));
                     }
                 }
             }
