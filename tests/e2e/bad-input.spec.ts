@@ -39,7 +39,12 @@ test("a module file that was changed (wrong hash), and the page goes on without 
   await openSite(page, withFault("changed-module"));
   await typeSomething(page);
   await learnButton(page).click();
-  await problem(page, ".opening", "is not the file that was expected", /Expected SHA-256 .* found/);
+  await problem(
+    page,
+    ".opening",
+    "is not the file that the registry names",
+    /Expected SHA-256 .* found/,
+  );
   await typedIsThere(page);
 
   // Other modules still work: those ticked by hand, without the changed one.
