@@ -5,6 +5,7 @@ import {
   anotherInput,
   answer,
   answerError,
+  answeredInput,
   answering,
   answers,
   expected,
@@ -73,7 +74,14 @@ export function AnswersPart() {
         </div>
       </form>
       <Problem error={answerError.value} />
-      <div class="sides" aria-live="polite" aria-busy={answering.value}>
+      {/* biome-ignore lint/a11y/useSemanticElements: these are no fields of a form */}
+      <div
+        class="sides"
+        role="group"
+        aria-label={answeredInput.value ? `Answers to ${answeredInput.value}` : "Answers"}
+        aria-live="polite"
+        aria-busy={answering.value}
+      >
         {SIDES.map((side) => (
           <div key={side} class={`side ${side}`}>
             <h3>
