@@ -1,26 +1,29 @@
 //! The integers that products in 8 bits are made of, the same on the CPU and on the GPU.
 //!
-//! **Weights** `[d_out, d_in]` are signed bytes from −127 to 127 with one scale per output row:
+//! Rows are cut into blocks of [`BLOCK`] along the reduction, the last one shorter; each block has its
+//! own scale, so that one outlier coarsens its block alone.
+//!
+//! **Weights** `[d_out, d_in]` are signed bytes from −127 to 127:
 //! `w ≈ scale · q`, `scale = max|w| / 127`.
 //!
 //! **Activations** are 7 bits, because the fastest instruction of the browser
-//! (`i32x4.relaxed_dot_i8x16_i7x16_add`) is exact only for operands from 0 to 127. A row is cut into
-//! blocks of [`BLOCK`] along the reduction, the last one shorter; each block has its own scale, so
-//! that one outlier coarsens its block alone: `x ≈ scale · (q − 64)`, `scale = max|x| / 63`.
+//! (`i32x4.relaxed_dot_i8x16_i7x16_add`) is exact only for operands from 0 to 127:
+//! `x ≈ scale · (q − 64)`, `scale = max|x| / 63`.
 //!
 //! A product is, with b the blocks of the reduction and every sum within a block in integers,
-//! `y[row, out] = w_scale[out] · Σ_b x_scale[row, b] · (Σ_k q_x·q_w − 64·Σ_k q_w)`,
+//! `y[row, out] = Σ_b w_scale[out, b] · (x_scale[row, b] · (Σ_k q_x·q_w − 64·Σ_k q_w))`,
 //! where the last sum does not depend on the activations. The blocks are added up in f32 from the
 //! first to the last.
 //!
 //! Where 7 bits are too few, what they leave, `x − scale · (q − 64)`, is quantised in the same way
-//! and multiplied by the same weights: 14 bits for twice the work.
+//! and multiplied by the same weights: 14 bits for twice the work. Both parts of a block are added
+//! before they are multiplied by its `w_scale`.
 //!
 //! Everything is rounded to the nearest integer, ties to even.
 
 use super::cpu::ROUNDER;
 
-/// Elements of the reduction that share one scale of the activations.
+/// Elements of the reduction that share one scale.
 pub const BLOCK: usize = 128;
 /// The quantised activation that stands for 0.
 pub const ZERO_POINT: u8 = 64;
@@ -39,7 +42,7 @@ pub struct QuantizedMatrix {
     pub d_in: usize,
     /// `[d_out, d_in]`.
     pub values: Vec<i8>,
-    /// `[d_out]`.
+    /// `[d_out, blocks]`.
     pub scales: Vec<f32>,
 }
 
@@ -50,32 +53,39 @@ impl QuantizedMatrix {
     /// If `weights` is not of that size.
     pub fn new(weights: &[f32], d_out: usize, d_in: usize) -> Self {
         assert_eq!(weights.len(), d_out * d_in);
+        let blocks = d_in.div_ceil(BLOCK);
         let mut values = vec![0; weights.len()];
-        let rows = weights.chunks_exact(d_in.max(1));
-        let scales = rows
-            .zip(values.chunks_exact_mut(d_in.max(1)))
-            .map(|(row, values)| quantize_weights(row, values))
-            .collect();
+        let mut scales = vec![0.0; d_out * blocks];
+        let rows = weights.chunks_exact(d_in.max(1)).zip(values.chunks_exact_mut(d_in.max(1)));
+        for ((row, values), scales) in rows.zip(scales.chunks_exact_mut(blocks.max(1))) {
+            quantize_weights(row, values, scales);
+        }
         Self { d_out, d_in, values, scales }
     }
 }
 
-/// Quantises one output row of a weight matrix and returns its scale.
+/// Quantises one output row of a weight matrix, with a scale for each block.
 ///
 /// # Panics
-/// If the two rows differ in length.
-pub fn quantize_weights(row: &[f32], values: &mut [i8]) -> f32 {
+/// If there are not as many values as weights, or fewer scales than blocks.
+pub fn quantize_weights(row: &[f32], values: &mut [i8], scales: &mut [f32]) {
     assert_eq!(row.len(), values.len());
-    let largest = largest_size(row);
-    if largest < SMALLEST {
-        values.fill(0);
-        return 0.0;
+    let blocks = row.len().div_ceil(BLOCK);
+    let blocks = row.chunks(BLOCK).zip(values.chunks_mut(BLOCK)).zip(&mut scales[..blocks]);
+    for ((block, values), scale) in blocks {
+        let largest = largest_size(block);
+        let (inverse, step) = inverse_and_step(largest, LARGEST_WEIGHT);
+        *scale = step;
+        for (value, &weight) in values.iter_mut().zip(block) {
+            *value = nearest(weight * inverse) as i8;
+        }
     }
-    let inverse = LARGEST_WEIGHT / largest;
-    for (value, &weight) in values.iter_mut().zip(row) {
-        *value = nearest(weight * inverse) as i8;
-    }
-    largest / LARGEST_WEIGHT
+}
+
+/// What a block is multiplied by to reach from 0 to `most`, and the scale that takes it back.
+#[inline(always)]
+fn inverse_and_step(largest: f32, most: f32) -> (f32, f32) {
+    if largest < SMALLEST { (0.0, 0.0) } else { (most / largest, largest / most) }
 }
 
 /// Quantises one row of activations: a byte from 1 to 127 for each, and a scale for each block.
@@ -89,11 +99,7 @@ pub fn quantize_activations(row: &[f32], values: &mut [u8], scales: &mut [f32]) 
     let blocks = row.chunks(BLOCK).zip(values.chunks_mut(BLOCK)).zip(&mut scales[..blocks]);
     for ((block, values), scale) in blocks {
         let largest = largest_size(block);
-        let (inverse, step) = if largest < SMALLEST {
-            (0.0, 0.0)
-        } else {
-            (LARGEST_ACTIVATION / largest, largest / LARGEST_ACTIVATION)
-        };
+        let (inverse, step) = inverse_and_step(largest, LARGEST_ACTIVATION);
         *scale = step;
         for (value, &x) in values.iter_mut().zip(block) {
             *value = (nearest(x * inverse) + i32::from(ZERO_POINT)) as u8;
@@ -144,9 +150,9 @@ mod tests {
 
     #[test]
     fn ties_go_to_the_even_neighbour() {
-        let mut values = [0; 6];
-        assert_eq!(quantize_weights(&[127.0, 0.5, 1.5, -0.5, -1.5, -2.5], &mut values), 1.0);
-        assert_eq!(values, [127, 0, 2, 0, -2, -2]);
+        let (mut values, mut scales) = ([0; 6], [0.0]);
+        quantize_weights(&[127.0, 0.5, 1.5, -0.5, -1.5, -2.5], &mut values, &mut scales);
+        assert_eq!((values, scales), ([127, 0, 2, 0, -2, -2], [1.0]));
     }
 
     #[test]
@@ -158,6 +164,9 @@ mod tests {
         assert_eq!((values[3], values[4]), (1, 64));
         assert!(values[BLOCK..].iter().all(|&value| value == 127));
         assert!((scales[0] * 63.0 - 100.0).abs() < 1e-5 && (scales[2] * 63.0 - 0.25).abs() < 1e-7);
+        let matrix = QuantizedMatrix::new(&row, 1, row.len());
+        assert_eq!((matrix.values[3], matrix.values[4], matrix.values[BLOCK]), (-127, 0, 127));
+        assert_eq!(matrix.scales, [100.0 / 127.0, 0.25 / 127.0, 0.25 / 127.0]);
     }
 
     #[test]

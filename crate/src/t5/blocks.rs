@@ -1,7 +1,7 @@
 //! The layers of one block: weights, and their application to a ragged batch.
 
 use super::builder::norm_name;
-use super::linear::{Activations, Context, Linear, is_fine};
+use super::linear::{Activations, Context, Linear};
 use super::position::PositionBias;
 use super::{ModelBuilder, ModelError, T5Config};
 use crate::formats::{LinearId, LinearKind, Stack};
@@ -150,7 +150,7 @@ fn project<const N: usize>(
     let runs = (x.chunks(run * d_model))
         .map(|x| (x, places.each_mut().map(|places| places.next().unwrap_or_default())))
         .collect();
-    let fine = layers.iter().any(|&(id, _)| is_fine(id));
+    let fine = layers.iter().any(|&(id, _)| context.is_fine(id));
     for_each_item(runs, run * width * d_model * N / INT8_GAIN, |(x, places)| {
         let input = match norm {
             Some(weight) => {
@@ -293,7 +293,7 @@ pub(super) fn finish(
     let runs = x.chunks_mut(run * d_model).zip(attended.chunks(run * width)).collect();
     let depth = width + feed_forward.map_or(0, |_| 3 * config.d_ff);
     for_each_item(runs, run * d_model * depth / INT8_GAIN, |(x, attended)| {
-        let fine = is_fine(attention.ids[3]);
+        let fine = context.is_fine(attention.ids[3]);
         let attended = Activations::new(context, attended, width, fine);
         context.apply(attention.ids[3], &attention.o, &attended, Store::Add, x);
         if let Some(layer) = feed_forward {
@@ -307,7 +307,7 @@ impl FeedForwardLayer {
     fn apply(&self, context: Context<'_>, config: &T5Config, x: &mut [f32]) {
         let id = |kind| LinearId { stack: self.stack, block: self.block, kind };
         let (norm, epsilon) = (&self.norm, config.layer_norm_epsilon);
-        let fine = is_fine(id(LinearKind::Wi0));
+        let fine = context.is_fine(id(LinearKind::Wi0));
         let input = Activations::normed(context, epsilon, norm, 1.0, x, fine);
         let mut hidden = Scratch::new(x.len() / config.d_model * config.d_ff);
         match &self.gate {
@@ -322,7 +322,7 @@ impl FeedForwardLayer {
                 gated_gelu(context.isa, &mut hidden, &up);
             }
         }
-        let fine = is_fine(id(LinearKind::Wo));
+        let fine = context.is_fine(id(LinearKind::Wo));
         let hidden = Activations::new(context, &hidden, config.d_ff, fine);
         context.apply(id(LinearKind::Wo), &self.wo, &hidden, Store::Add, x);
     }

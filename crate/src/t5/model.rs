@@ -131,7 +131,7 @@ impl T5Model {
     }
 
     pub(super) fn context<'a>(&self, side: Option<&'a SidePaths>) -> Context<'a> {
-        Context::new(self.isa, self.precision, side)
+        Context::new(self.isa, self.precision, self.config.d_model, side)
     }
 
     pub(super) fn check_tokens(

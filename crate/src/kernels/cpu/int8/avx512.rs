@@ -23,18 +23,20 @@ impl Dot for Avx512 {
             };
             let mut sums = [_mm512_loadu_si512(starts.as_ptr().cast()); R];
             let mut first = 0;
-            if R == 1 {
+            if R <= 2 {
                 // Four sums side by side: one alone would wait for each result.
-                let mut others = [_mm512_setzero_si512(); 3];
+                let mut others = [[_mm512_setzero_si512(); 3]; R];
                 while first + 4 <= groups.len() {
-                    sums[0] = multiply(0, first, sums[0]);
-                    for (other, sum) in others.iter_mut().enumerate() {
-                        *sum = multiply(0, first + 1 + other, *sum);
+                    for r in 0..R {
+                        sums[r] = multiply(r, first, sums[r]);
+                        for (other, sum) in others[r].iter_mut().enumerate() {
+                            *sum = multiply(r, first + 1 + other, *sum);
+                        }
                     }
                     first += 4;
                 }
-                for sum in others {
-                    sums[0] = _mm512_add_epi32(sums[0], sum);
+                for (sum, others) in sums.iter_mut().zip(others) {
+                    *sum = others.into_iter().fold(*sum, |sum, other| _mm512_add_epi32(sum, other));
                 }
             }
             for k in first..groups.len() {

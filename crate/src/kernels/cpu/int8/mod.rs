@@ -49,7 +49,7 @@ pub struct PackedInt8 {
     depth: usize,
     /// `[panels, groups]`.
     groups: Vec<Group>,
-    /// One scale per column, of whole panels.
+    /// `[panels, blocks]`.
     scales: Vec<[f32; PANEL]>,
     /// `[panels, blocks]`: −64 times the sum of a column's weights in a block, which every product
     /// starts from.
@@ -64,7 +64,7 @@ impl PackedInt8 {
             columns,
             depth,
             groups: vec![Group([[0; GROUP]; PANEL]); panels * depth.div_ceil(GROUP)],
-            scales: vec![[0.0; PANEL]; panels],
+            scales: vec![[0.0; PANEL]; panels * depth.div_ceil(BLOCK)],
             starts: vec![[0; PANEL]; panels * depth.div_ceil(BLOCK)],
         }
     }
@@ -73,8 +73,9 @@ impl PackedInt8 {
     pub fn new(matrix: &QuantizedMatrix) -> Self {
         let mut packed = Self::zeros(matrix.d_out, matrix.d_in);
         let rows = matrix.values.chunks_exact(matrix.d_in.max(1));
-        for (column, (row, &scale)) in rows.zip(&matrix.scales).enumerate() {
-            packed.set_column(column, row, scale);
+        let scales = matrix.scales.chunks_exact(matrix.d_in.div_ceil(BLOCK).max(1));
+        for (column, (row, scales)) in rows.zip(scales).enumerate() {
+            packed.set_column(column, row, scales);
         }
         packed
     }
@@ -86,30 +87,31 @@ impl PackedInt8 {
     pub fn quantize(weights: &[f32], columns: usize, depth: usize) -> Self {
         assert_eq!(weights.len(), columns * depth);
         let mut packed = Self::zeros(columns, depth);
-        let mut values = vec![0; depth];
+        let (mut values, mut scales) = (vec![0; depth], vec![0.0; depth.div_ceil(BLOCK)]);
         for (column, row) in weights.chunks_exact(depth.max(1)).enumerate() {
-            let scale = quantize_weights(row, &mut values);
-            packed.set_column(column, &values, scale);
+            quantize_weights(row, &mut values, &mut scales);
+            packed.set_column(column, &values, &scales);
         }
         packed
     }
 
-    /// Writes one column: an output row of the layer and its scale.
+    /// Writes one column: an output row of the layer and the scales of its blocks.
     ///
     /// # Panics
-    /// If the column does not exist or the row is not `depth` long.
-    pub fn set_column(&mut self, column: usize, row: &[i8], scale: f32) {
-        assert!(column < self.columns && row.len() == self.depth);
+    /// If the column does not exist, the row is not `depth` long or there is not a scale per block.
+    pub fn set_column(&mut self, column: usize, row: &[i8], scales: &[f32]) {
+        let (groups, blocks) = (self.depth.div_ceil(GROUP), self.depth.div_ceil(BLOCK));
+        assert!(column < self.columns && row.len() == self.depth && scales.len() == blocks);
         let (panel, lane) = (column / PANEL, column % PANEL);
-        self.scales[panel][lane] = scale;
-        let groups = self.depth.div_ceil(GROUP);
         for (group, values) in self.groups[panel * groups..].iter_mut().zip(row.chunks(GROUP)) {
             group.0[lane][..values.len()].copy_from_slice(values);
         }
-        let blocks = self.depth.div_ceil(BLOCK);
-        for (start, values) in self.starts[panel * blocks..].iter_mut().zip(row.chunks(BLOCK)) {
+        let places =
+            self.starts[panel * blocks..].iter_mut().zip(&mut self.scales[panel * blocks..]);
+        for ((start, place), (values, &scale)) in places.zip(row.chunks(BLOCK).zip(scales)) {
             let sum: i32 = values.iter().map(|&value| i32::from(value)).sum();
             start[lane] = -i32::from(ZERO_POINT) * sum;
+            place[lane] = scale;
         }
     }
 
@@ -133,21 +135,15 @@ impl PackedInt8 {
     /// # Panics
     /// If the column does not exist or `out` is not `depth` long.
     pub fn read_column(&self, column: usize, out: &mut [f32]) {
-        let (values, scale) = self.column(column);
-        assert_eq!(out.len(), self.depth);
-        out.iter_mut().zip(values).for_each(|(out, value)| *out = scale * f32::from(value));
-    }
-
-    /// The integers of one column and their scale.
-    ///
-    /// # Panics
-    /// If the column does not exist.
-    pub fn column(&self, column: usize) -> (impl Iterator<Item = i8> + '_, f32) {
-        assert!(column < self.columns);
+        assert!(column < self.columns && out.len() == self.depth);
         let (panel, lane) = (column / PANEL, column % PANEL);
         let groups = &self.groups[panel * self.depth.div_ceil(GROUP)..];
-        let values = groups.iter().flat_map(move |group| group.0[lane]).take(self.depth);
-        (values, self.scales[panel][lane])
+        let scales = &self.scales[panel * self.depth.div_ceil(BLOCK)..];
+        let blocks = out.chunks_mut(BLOCK).zip(groups.chunks(BLOCK_GROUPS)).zip(scales);
+        for ((out, groups), scales) in blocks {
+            let values = groups.iter().flat_map(|group| group.0[lane]);
+            out.iter_mut().zip(values).for_each(|(out, q)| *out = scales[lane] * f32::from(q));
+        }
     }
 }
 
@@ -156,6 +152,8 @@ impl PackedInt8 {
 pub struct Term<'a> {
     /// `[rows, depth]`.
     pub x: &'a QuantizedRows,
+    /// What `x` leaves, `[rows, depth]`, where 7 bits are too few.
+    pub rest: Option<&'a QuantizedRows>,
     /// `[columns, depth]`.
     pub weights: &'a PackedInt8,
 }
@@ -173,49 +171,54 @@ trait Dot {
     ) -> [[i32; PANEL]; R];
 }
 
-/// `R` rows of a term times one panel, scaled.
+/// `ROWS` rows of a term times one panel, scaled; `PARTS` is twice as many where there is a rest.
 ///
 /// # Safety
 /// As [`Dot::block`].
 #[inline(always)]
-unsafe fn panel_product<D: Dot, const R: usize>(
+unsafe fn panel_product<D: Dot, const ROWS: usize, const PARTS: usize>(
     term: &Term<'_>,
     row: usize,
     panel: usize,
-) -> [[f32; PANEL]; R] {
-    let rows: [(&[u8], &[f32]); R] = std::array::from_fn(|r| term.x.row(row + r));
+) -> [[f32; PANEL]; ROWS] {
+    let parts: [(&[u8], &[f32]); PARTS] = std::array::from_fn(|part| match term.rest {
+        Some(rest) if part >= ROWS => rest.row(row + part - ROWS),
+        _ => term.x.row(row + part),
+    });
     let weights = term.weights;
     let (groups, blocks) = (weights.depth.div_ceil(GROUP), weights.depth.div_ceil(BLOCK));
-    let mut sums = [[0.0f32; PANEL]; R];
-    let parts = weights.groups[panel * groups..(panel + 1) * groups].chunks(BLOCK_GROUPS);
+    let mut sums = [[0.0f32; PANEL]; ROWS];
+    let groups = weights.groups[panel * groups..(panel + 1) * groups].chunks(BLOCK_GROUPS);
     let starts = &weights.starts[panel * blocks..(panel + 1) * blocks];
-    for (block, (part, start)) in parts.zip(starts).enumerate() {
+    let scales = &weights.scales[panel * blocks..(panel + 1) * blocks];
+    for (block, ((groups, start), scales)) in groups.zip(starts).zip(scales).enumerate() {
         let first = block * BLOCK;
-        let bytes = rows.map(|(values, _)| values[first..first + part.len() * GROUP].as_ptr());
+        let bytes = parts.map(|(values, _)| values[first..first + groups.len() * GROUP].as_ptr());
         // SAFETY: the rows were just cut to the length of the groups; the rest is the caller's.
-        let integers = unsafe { D::block(bytes, part, start) };
-        for r in 0..R {
-            let scale = rows[r].1[block];
-            for c in 0..PANEL {
-                sums[r][c] += integers[r][c] as f32 * scale;
+        let integers = unsafe { D::block(bytes, groups, start) };
+        for r in 0..ROWS {
+            let scale = parts[r].1[block];
+            let mut sum = integers[r].map(|integer| integer as f32 * scale);
+            if PARTS > ROWS {
+                let scale = parts[r + ROWS].1[block];
+                for c in 0..PANEL {
+                    sum[c] += integers[r + ROWS][c] as f32 * scale;
+                }
             }
-        }
-    }
-    let scales = &weights.scales[panel];
-    for sums in &mut sums {
-        for c in 0..PANEL {
-            sums[c] *= scales[c];
+            for c in 0..PANEL {
+                sums[r][c] += sum[c] * scales[c];
+            }
         }
     }
     sums
 }
 
-/// `R` rows of the sum of all terms.
+/// `ROWS` rows of the sum of all terms, all with a rest or none.
 ///
 /// # Safety
 /// As [`Dot::block`].
 #[inline(always)]
-unsafe fn write_rows<D: Dot, const R: usize>(
+unsafe fn write_rows<D: Dot, const ROWS: usize, const PARTS: usize>(
     terms: &[Term<'_>],
     row: usize,
     panel: usize,
@@ -224,13 +227,13 @@ unsafe fn write_rows<D: Dot, const R: usize>(
 ) {
     let from = panel * PANEL - tile.columns.start;
     let to = (from + PANEL).min(tile.columns.len());
-    let Some((first, rest)) = terms.split_first() else { return };
+    let Some((first, others)) = terms.split_first() else { return };
     // SAFETY: the caller's.
-    let mut sums: [[f32; PANEL]; R] = unsafe { panel_product::<D, R>(first, row, panel) };
-    for term in rest {
+    let mut sums = unsafe { panel_product::<D, ROWS, PARTS>(first, row, panel) };
+    for term in others {
         // SAFETY: the caller's.
-        let more: [[f32; PANEL]; R] = unsafe { panel_product::<D, R>(term, row, panel) };
-        for r in 0..R {
+        let more = unsafe { panel_product::<D, ROWS, PARTS>(term, row, panel) };
+        for r in 0..ROWS {
             for c in 0..PANEL {
                 sums[r][c] += more[r][c];
             }
@@ -245,10 +248,12 @@ unsafe fn write_rows<D: Dot, const R: usize>(
     }
 }
 
+/// A tile of terms without a rest, `MANY` rows at a time, then `SOME`, then each.
+///
 /// # Safety
 /// As [`Dot::block`].
 #[inline(always)]
-unsafe fn tile_body<D: Dot, const MANY: usize, const SOME: usize>(
+unsafe fn coarse_tile<D: Dot, const MANY: usize, const SOME: usize>(
     terms: &[Term<'_>],
     how: Store,
     tile: &mut Tile<'_>,
@@ -257,58 +262,104 @@ unsafe fn tile_body<D: Dot, const MANY: usize, const SOME: usize>(
         let mut row = tile.rows.start;
         while row + MANY <= tile.rows.end {
             // SAFETY: the caller's.
-            unsafe { write_rows::<D, MANY>(terms, row, panel, how, tile) };
+            unsafe { write_rows::<D, MANY, MANY>(terms, row, panel, how, tile) };
             row += MANY;
         }
         while row + SOME <= tile.rows.end {
             // SAFETY: the caller's.
-            unsafe { write_rows::<D, SOME>(terms, row, panel, how, tile) };
+            unsafe { write_rows::<D, SOME, SOME>(terms, row, panel, how, tile) };
             row += SOME;
         }
         for row in row..tile.rows.end {
             // SAFETY: the caller's.
-            unsafe { write_rows::<D, 1>(terms, row, panel, how, tile) };
+            unsafe { write_rows::<D, 1, 1>(terms, row, panel, how, tile) };
+        }
+    }
+}
+
+/// A tile of terms with a rest, `MANY` rows at a time, then each; `PARTS` is twice as many.
+///
+/// # Safety
+/// As [`Dot::block`].
+#[inline(always)]
+unsafe fn fine_tile<D: Dot, const MANY: usize, const PARTS: usize>(
+    terms: &[Term<'_>],
+    how: Store,
+    tile: &mut Tile<'_>,
+) {
+    for panel in tile.columns.start / PANEL..tile.columns.end.div_ceil(PANEL) {
+        let mut row = tile.rows.start;
+        while row + MANY <= tile.rows.end {
+            // SAFETY: the caller's.
+            unsafe { write_rows::<D, MANY, PARTS>(terms, row, panel, how, tile) };
+            row += MANY;
+        }
+        for row in row..tile.rows.end {
+            // SAFETY: the caller's.
+            unsafe { write_rows::<D, 1, 2>(terms, row, panel, how, tile) };
         }
     }
 }
 
 /// Computes one tile, whose columns start at a panel.
 fn tile_product(isa: Isa, terms: &[Term<'_>], how: Store, tile: &mut Tile<'_>) {
+    let fine = terms.first().is_some_and(|term| term.rest.is_some());
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx2")]
-        fn with_avx2(terms: &[Term<'_>], how: Store, tile: &mut Tile<'_>) {
+        fn with_avx2(terms: &[Term<'_>], fine: bool, how: Store, tile: &mut Tile<'_>) {
             // SAFETY: this function has the instruction set.
-            unsafe { tile_body::<avx2::Avx2, 4, 2>(terms, how, tile) }
+            unsafe {
+                match fine {
+                    false => coarse_tile::<avx2::Avx2, 4, 2>(terms, how, tile),
+                    true => fine_tile::<avx2::Avx2, 2, 4>(terms, how, tile),
+                }
+            }
         }
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-        fn with_avx512(terms: &[Term<'_>], how: Store, tile: &mut Tile<'_>) {
+        fn with_avx512(terms: &[Term<'_>], fine: bool, how: Store, tile: &mut Tile<'_>) {
             // SAFETY: as above.
-            unsafe { tile_body::<avx512::Avx512, 12, 4>(terms, how, tile) }
+            unsafe {
+                match fine {
+                    false => coarse_tile::<avx512::Avx512, 12, 4>(terms, how, tile),
+                    true => fine_tile::<avx512::Avx512, 6, 12>(terms, how, tile),
+                }
+            }
         }
         match isa.0 {
             // SAFETY: an `Isa` of this kind exists only where the features were detected.
-            super::Kind::Avx2 => return unsafe { with_avx2(terms, how, tile) },
+            super::Kind::Avx2 => return unsafe { with_avx2(terms, fine, how, tile) },
             // SAFETY: as above.
-            super::Kind::Avx512Vnni => return unsafe { with_avx512(terms, how, tile) },
+            super::Kind::Avx512Vnni => return unsafe { with_avx512(terms, fine, how, tile) },
             super::Kind::Portable => {}
         }
     }
     let _ = isa;
     // SAFETY: what every machine of this target has.
-    unsafe { tile_body::<Native, 2, 2>(terms, how, tile) }
+    unsafe {
+        match fine {
+            false => coarse_tile::<Native, 2, 2>(terms, how, tile),
+            true => fine_tile::<Native, 1, 2>(terms, how, tile),
+        }
+    }
 }
 
 /// The sum of all terms into `out`, `[rows, columns]`.
 ///
 /// # Panics
-/// If a term's operands differ in depth, the terms in columns, or `out` is not of that size.
+/// If a term's operands differ in depth, the terms in columns or in having a rest, or `out` is not of
+/// that size.
 pub fn product_int8(isa: Isa, terms: &[Term<'_>], rows: usize, how: Store, out: &mut [f32]) {
     let columns = terms.first().map_or(0, |term| term.weights.columns);
+    let fine = terms.iter().filter(|term| term.rest.is_some()).count();
+    assert!(fine == 0 || fine == terms.len());
     for term in terms {
-        assert!(term.x.depth() == term.weights.depth && term.weights.columns == columns);
+        let depths = [Some(term.x), term.rest].into_iter().flatten().map(QuantizedRows::depth);
+        assert!(depths.into_iter().all(|depth| depth == term.weights.depth));
+        assert_eq!(term.weights.columns, columns);
     }
-    let depth: usize = terms.iter().map(|term| term.x.depth()).sum();
+    let parts = if fine > 0 { 2 } else { 1 };
+    let depth = parts * terms.iter().map(|term| term.x.depth()).sum::<usize>();
     let grid = Grid::even(rows, columns, TILE_ROWS, TILE_COLUMNS);
     // One multiply-add takes about a quarter of the time of one in f32, unless there are so few rows
     // that reading the weights is what takes time.
@@ -331,20 +382,22 @@ mod tests {
             .collect()
     }
 
-    /// Random operands with the extreme values among them.
-    fn operands(rows: usize, columns: usize, depth: usize) -> (QuantizedRows, QuantizedMatrix) {
+    /// Random rows with the extreme values among them.
+    fn rows(rows: usize, depth: usize, seed: u32) -> QuantizedRows {
         let mut x = QuantizedRows::new(rows, depth);
         let stride = depth.next_multiple_of(GROUP);
-        for (row, values) in bytes(rows * depth, 3).chunks(depth).enumerate() {
+        for (row, values) in bytes(rows * depth, seed).chunks(depth).enumerate() {
             for (x, &value) in x.values[row * stride..].iter_mut().zip(values) {
                 *x = if row % 5 == 4 { 127 } else { value & 127 };
             }
         }
-        let scales = x.scales.len();
-        x.scales
-            .iter_mut()
-            .zip(bytes(scales, 4))
-            .for_each(|(scale, b)| *scale = 0.01 * f32::from(b));
+        let scales = bytes(x.scales.len(), seed + 1);
+        x.scales.iter_mut().zip(scales).for_each(|(scale, b)| *scale = 0.01 * f32::from(b));
+        x
+    }
+
+    /// A random matrix with the extreme values in it.
+    fn matrix(columns: usize, depth: usize) -> QuantizedMatrix {
         let values = bytes(columns * depth, 5).into_iter().enumerate().map(|(index, value)| {
             if index / depth % 3 == 2 {
                 if index % 2 == 0 { 127 } else { -127 }
@@ -352,45 +405,65 @@ mod tests {
                 value as i8
             }
         });
-        let scales = bytes(columns, 6).into_iter().map(|b| 0.003 * f32::from(b)).collect();
-        let matrix =
-            QuantizedMatrix { d_out: columns, d_in: depth, values: values.collect(), scales };
-        (x, matrix)
+        let scales = bytes(columns * depth.div_ceil(BLOCK), 6);
+        QuantizedMatrix {
+            d_out: columns,
+            d_in: depth,
+            values: values.collect(),
+            scales: scales.into_iter().map(|b| 0.003 * f32::from(b)).collect(),
+        }
+    }
+
+    /// One block of a row times one of a column, of the activations' scale.
+    fn plain_block(x: &QuantizedRows, row: usize, weights: &[i8], block: usize) -> f32 {
+        let (values, scales) = x.row(row);
+        let products = values[block * BLOCK..].iter().zip(weights);
+        let sum: i32 =
+            products.map(|(&x, &w)| (i32::from(x) - i32::from(ZERO_POINT)) * i32::from(w)).sum();
+        sum as f32 * scales[block]
     }
 
     /// The product by its definition.
-    fn plain(x: &QuantizedRows, matrix: &QuantizedMatrix, row: usize, column: usize) -> f32 {
-        let (values, scales) = x.row(row);
+    fn plain(
+        x: &QuantizedRows,
+        rest: Option<&QuantizedRows>,
+        matrix: &QuantizedMatrix,
+        row: usize,
+        column: usize,
+    ) -> f32 {
         let weights = &matrix.values[column * matrix.d_in..][..matrix.d_in];
-        let blocks = values[..matrix.d_in].chunks(BLOCK).zip(weights.chunks(BLOCK));
-        let sum = blocks.zip(scales).fold(0.0, |sum: f32, ((x, w), scale)| {
-            let signed = |&x: &u8| i32::from(x) - i32::from(ZERO_POINT);
-            let integer: i32 = x.iter().map(signed).zip(w).map(|(x, &w)| x * i32::from(w)).sum();
-            sum + integer as f32 * scale
-        });
-        sum * matrix.scales[column]
+        let scales = &matrix.scales[column * matrix.d_in.div_ceil(BLOCK)..];
+        let blocks = weights.chunks(BLOCK).zip(scales).enumerate();
+        blocks.fold(0.0, |sum, (block, (weights, scale))| {
+            let coarse = plain_block(x, row, weights, block);
+            let both = rest.map_or(coarse, |rest| coarse + plain_block(rest, row, weights, block));
+            sum + both * scale
+        })
     }
 
     #[test]
     fn every_instruction_set_gives_the_bits_of_the_definition() {
-        for rows in [1, 2, 3, 5, 13, 49, 70] {
+        for row_count in [1, 2, 3, 5, 13, 49, 70] {
             for (columns, depth) in [(1, 1), (15, 3), (16, 130), (37, 24), (200, 257)] {
-                let (x, matrix) = operands(rows, columns, depth);
+                let [x, rest] = [3, 7].map(|seed| rows(row_count, depth, seed));
+                let matrix = matrix(columns, depth);
                 let weights = PackedInt8::new(&matrix);
-                let expected: Vec<u32> = (0..rows * columns)
-                    .map(|i| plain(&x, &matrix, i / columns, i % columns).to_bits())
-                    .collect();
-                for isa in Isa::available() {
-                    let term = Term { x: &x, weights: &weights };
-                    let mut out = vec![f32::NAN; rows * columns];
-                    product_int8(isa, &[term], rows, Store::Replace, &mut out);
-                    let bits: Vec<u32> = out.iter().map(|value| value.to_bits()).collect();
-                    assert_eq!(bits, expected, "{isa:?} {rows} x {columns} x {depth}");
-                    product_int8(isa, &[term, term], rows, Store::Add, &mut out);
-                    assert!(out.iter().zip(&bits).all(|(&out, &bits)| {
-                        let once = f32::from_bits(bits);
-                        out == once + (once + once)
-                    }));
+                for rest in [None, Some(&rest)] {
+                    let expected: Vec<u32> = (0..row_count * columns)
+                        .map(|i| plain(&x, rest, &matrix, i / columns, i % columns).to_bits())
+                        .collect();
+                    for isa in Isa::available() {
+                        let term = Term { x: &x, rest, weights: &weights };
+                        let mut out = vec![f32::NAN; row_count * columns];
+                        product_int8(isa, &[term], row_count, Store::Replace, &mut out);
+                        let bits: Vec<u32> = out.iter().map(|value| value.to_bits()).collect();
+                        assert_eq!(bits, expected, "{isa:?} {row_count} x {columns} x {depth}");
+                        product_int8(isa, &[term, term], row_count, Store::Add, &mut out);
+                        assert!(out.iter().zip(&bits).all(|(&out, &bits)| {
+                            let once = f32::from_bits(bits);
+                            out == once + (once + once)
+                        }));
+                    }
                 }
             }
         }
