@@ -132,11 +132,16 @@ pub(super) fn panel_product<const R: usize>(rows: [&[f32]; R], panel: &[f32]) ->
     sums
 }
 
+/// Writes a panel's sums, or as many as `out` takes.
 #[inline(always)]
-fn store(out: &mut [f32], sums: &[f32; PANEL], how: Store) {
+pub(super) fn store(out: &mut [f32], sums: &[f32; PANEL], how: Store) {
     match how {
-        Store::Replace => out.copy_from_slice(&sums[..out.len()]),
         Store::Add => out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum),
+        // Whole panels by themselves: a copy of a length that only the run knows is a call.
+        Store::Replace => match out.as_mut_array::<PANEL>() {
+            Some(out) => *out = *sums,
+            None => out.copy_from_slice(&sums[..out.len()]),
+        },
     }
 }
 

@@ -23,6 +23,7 @@ use simd128::Simd128 as Native;
 
 pub use activations::{QuantizedRows, norm_rows, quantize_rest, quantize_rows};
 
+use super::float::store;
 use super::{Isa, PANEL, Store};
 use crate::kernels::parallel::{Grid, Tile, for_each_tile};
 use crate::kernels::quantize::{BLOCK, QuantizedMatrix, ZERO_POINT, quantize_weights};
@@ -240,11 +241,7 @@ unsafe fn write_rows<D: Dot, const ROWS: usize, const PARTS: usize>(
         }
     }
     for (r, sums) in sums.iter().enumerate() {
-        let out = &mut tile.row(row + r)[from..to];
-        match how {
-            Store::Replace => out.copy_from_slice(&sums[..out.len()]),
-            Store::Add => out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum),
-        }
+        store(&mut tile.row(row + r)[from..to], sums, how);
     }
 }
 
@@ -361,9 +358,9 @@ pub fn product_int8(isa: Isa, terms: &[Term<'_>], rows: usize, how: Store, out: 
     let parts = if fine > 0 { 2 } else { 1 };
     let depth = parts * terms.iter().map(|term| term.x.depth()).sum::<usize>();
     let grid = Grid::even(rows, columns, TILE_ROWS, TILE_COLUMNS);
-    // One multiply-add takes about a quarter of the time of one in f32, unless there are so few rows
-    // that reading the weights is what takes time.
-    let cost = (TILE_ROWS.min(rows) / 4).max(1) * TILE_COLUMNS * depth;
+    // One multiply-add takes about a quarter of the time of one in f32; those of few rows take as long
+    // as reading their weights does, which is no more.
+    let cost = TILE_ROWS.min(rows) * TILE_COLUMNS * depth / 4;
     for_each_tile(out, &grid, cost, |mut tile| tile_product(isa, terms, how, &mut tile));
 }
 
