@@ -22,7 +22,7 @@ pub use gguf_writer::{GgufValue, GgufWriter};
 pub use linear_id::{LinearId, LinearKind, Stack};
 pub use peft::{AdapterConfig, PeftAdapter, PeftLayer};
 pub use safetensors::{NamedTensor, SafetensorsFile, write_safetensors};
-pub use stream::{StreamedTensor, TensorSink, WeightsStream, take_all};
+pub use stream::{TensorRows, TensorSink, WeightsStream, take_all};
 pub use tensor::{Dtype, TensorSource, TensorView};
 pub use tokenizer::{TextStream, Tokenizer};
 pub use torch::TorchFile;

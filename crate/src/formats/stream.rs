@@ -1,6 +1,6 @@
 //! Reading a file of weights while its bytes arrive: the header first, then one tensor after the
-//! other in the file's order, converted as it comes. Only the tensor in progress is held, so a file
-//! of gigabytes needs no more memory than its largest tensor.
+//! other in the file's order, handed on row by row. Only rows in progress are held, so a file of
+//! gigabytes needs no memory beside what becomes of it.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -17,15 +17,37 @@ const MAX_HEADER_BYTES: usize = 64 << 20;
 /// Bytes by which the format is told.
 const MAGIC_BYTES: usize = 16;
 
-/// A tensor that arrived whole.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StreamedTensor {
+/// Values decoded at once; a row that is longer is held whole.
+const DECODED_VALUES: usize = 1 << 14;
+
+/// Some rows of a tensor: its values are cut along all dimensions but the last.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TensorRows<'a> {
     /// Hugging Face's name of the tensor.
-    pub name: String,
-    /// Dimensions in PyTorch's order.
-    pub shape: Vec<usize>,
-    /// Row-major contents, all finite.
-    pub values: Vec<f32>,
+    pub name: &'a str,
+    /// Dimensions of the whole tensor in PyTorch's order.
+    pub shape: &'a [usize],
+    /// The first of these rows. A tensor's rows come in order, from 0 to the last.
+    pub first: usize,
+    /// `[rows, width]`, all finite; `width` is the last dimension.
+    pub values: &'a [f32],
+}
+
+impl TensorRows<'_> {
+    /// Values of a row.
+    pub fn width(&self) -> usize {
+        width(self.shape)
+    }
+
+    /// Whether the tensor ends with these rows.
+    pub fn is_last(&self) -> bool {
+        let before = self.first.saturating_mul(self.width());
+        before.saturating_add(self.values.len()) >= self.shape.iter().product()
+    }
+}
+
+fn width(shape: &[usize]) -> usize {
+    shape.last().copied().unwrap_or(1).max(1)
 }
 
 /// What takes the tensors of a [`WeightsStream`].
@@ -39,11 +61,11 @@ pub trait TensorSink {
     /// If a tensor of that name should have another shape.
     fn wants(&self, name: &str, shape: &[usize]) -> Result<bool, Self::Error>;
 
-    /// Takes a tensor that was wanted.
+    /// Takes rows of a tensor that was wanted; no other tensor's come before its last.
     ///
     /// # Errors
-    /// If it cannot be used.
-    fn take(&mut self, tensor: StreamedTensor) -> Result<(), Self::Error>;
+    /// If they cannot be used.
+    fn take(&mut self, rows: TensorRows<'_>) -> Result<(), Self::Error>;
 }
 
 /// Where a tensor lies in the file that arrives.
@@ -60,6 +82,9 @@ struct Place {
 struct Arriving {
     place: Place,
     dtype: Dtype,
+    /// Rows that were handed on.
+    rows: usize,
+    /// The start of a row whose rest has not come.
     values: Vec<f32>,
     /// The start of a block of values whose rest has not come.
     begun: Vec<u8>,
@@ -189,16 +214,13 @@ impl WeightsStream {
                 let left = tensor.place.range.end - self.position;
                 let count = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
                 let (now, later) = bytes.split_at(count);
-                tensor.push(now);
+                tensor.push(now, sink)?;
                 self.position += count as u64;
                 bytes = later;
                 if self.position < tensor.place.range.end {
                     return Ok(());
                 }
-                let Some(whole) = arriving.take() else { return Ok(()) };
-                let Arriving { place, values, .. } = *whole;
-                check_finite(&place.name, &values)?;
-                sink.take(StreamedTensor { name: place.name, shape: place.shape, values })?;
+                *arriving = None;
                 continue;
             }
             let Some(place) = places.front() else {
@@ -229,30 +251,49 @@ impl WeightsStream {
                 }
                 .into());
             }
-            // `wants` has compared the shape with one that fits in memory.
-            let elements = place.shape.iter().product();
-            let values = Vec::with_capacity(elements);
-            *arriving = Some(Box::new(Arriving { place, dtype, values, begun: Vec::new() }));
+            let (values, begun) = (Vec::new(), Vec::new());
+            *arriving = Some(Box::new(Arriving { place, dtype, rows: 0, values, begun }));
         }
     }
 }
 
 impl Arriving {
-    fn push(&mut self, mut bytes: &[u8]) {
-        let (_, block) = self.dtype.block();
+    /// Takes the tensor's next bytes and hands on the rows that they complete.
+    fn push<S: TensorSink>(&mut self, mut bytes: &[u8], sink: &mut S) -> Result<(), S::Error> {
+        let (elements, block) = self.dtype.block();
         if !self.begun.is_empty() {
             let count = (block - self.begun.len()).min(bytes.len());
             self.begun.extend_from_slice(&bytes[..count]);
             bytes = &bytes[count..];
             if self.begun.len() < block {
-                return;
+                return Ok(());
             }
             self.dtype.decode(&self.begun, &mut self.values);
             self.begun.clear();
+            self.hand_on(sink)?;
         }
-        let whole = bytes.len() - bytes.len() % block;
-        self.dtype.decode(&bytes[..whole], &mut self.values);
-        self.begun.extend_from_slice(&bytes[whole..]);
+        let (whole, rest) = bytes.split_at(bytes.len() - bytes.len() % block);
+        for piece in whole.chunks(DECODED_VALUES / elements * block) {
+            self.dtype.decode(piece, &mut self.values);
+            self.hand_on(sink)?;
+        }
+        self.begun.extend_from_slice(rest);
+        Ok(())
+    }
+
+    fn hand_on<S: TensorSink>(&mut self, sink: &mut S) -> Result<(), S::Error> {
+        let Place { name, shape, .. } = &self.place;
+        let width = width(shape);
+        let rows = self.values.len() / width;
+        if rows == 0 {
+            return Ok(());
+        }
+        let values = &self.values[..rows * width];
+        check_finite(name, values, self.rows * width)?;
+        sink.take(TensorRows { name, shape, first: self.rows, values })?;
+        self.rows += rows;
+        self.values.drain(..rows * width);
+        Ok(())
     }
 }
 
@@ -287,8 +328,8 @@ pub fn take_all<S: TensorSink>(source: &dyn TensorSource, sink: &mut S) -> Resul
     for name in source.names() {
         let Some(view) = source.tensor(&name)? else { continue };
         if sink.wants(&view.name, &view.shape)? {
-            let values = view.to_f32()?;
-            sink.take(StreamedTensor { name: view.name, shape: view.shape, values })?;
+            let (name, shape, values) = (&*view.name, &*view.shape, &*view.to_f32()?);
+            sink.take(TensorRows { name, shape, first: 0, values })?;
         }
     }
     Ok(())

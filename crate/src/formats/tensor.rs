@@ -124,18 +124,18 @@ impl TensorView<'_> {
         }
         let mut values = Vec::with_capacity(elements);
         self.dtype.decode(self.bytes, &mut values);
-        check_finite(&self.name, &values)?;
+        check_finite(&self.name, &values, 0)?;
         Ok(values)
     }
 }
 
-/// Refuses a tensor that holds anything but finite numbers.
-pub(super) fn check_finite(name: &str, values: &[f32]) -> Result<(), FormatError> {
+/// Refuses values of a tensor, of which the first has the index `first`, if one is not finite.
+pub(super) fn check_finite(name: &str, values: &[f32], first: usize) -> Result<(), FormatError> {
     match values.iter().position(|value| !value.is_finite()) {
         None => Ok(()),
         Some(index) => Err(FormatError::NotFinite {
             name: name.into(),
-            index,
+            index: first + index,
             value: values[index].to_string(),
         }),
     }

@@ -1,4 +1,4 @@
-//! A model put together tensor by tensor, in any order, each packed as soon as it is there: so that
+//! A model put together tensor by tensor, in any order, each packed row by row as it comes: so that
 //! weights can be read from a file that is still arriving.
 
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use super::blocks::Block;
 use super::linear::{Embedding, Linear};
 use super::model::StackWeights;
 use super::{FeedForward, ModelError, Precision, T5Config, T5Model};
-use crate::formats::{FormatError, LinearId, LinearKind, Stack, StreamedTensor, TensorSink};
+use crate::formats::{LinearId, LinearKind, Stack, TensorRows, TensorSink};
 
 /// Hugging Face's names of the shared embedding; some exports keep only one of them.
 const EMBEDDING: [&str; 2] = ["shared.weight", "encoder.embed_tokens.weight"];
@@ -24,6 +24,39 @@ enum Kind {
     Vector,
 }
 
+/// A tensor, or its first rows.
+#[derive(Debug)]
+enum Tensor {
+    Linear(Linear),
+    Embedding(Embedding),
+    Vector(Vec<f32>),
+}
+
+impl Tensor {
+    /// A tensor whose values are to come.
+    fn new(kind: Kind, shape: &[usize], precision: Precision) -> Self {
+        let elements = shape.iter().product();
+        match (kind, shape) {
+            (Kind::Linear, &[d_out, d_in]) => {
+                Tensor::Linear(Linear::zeros([d_out, d_in], precision))
+            }
+            (Kind::Embedding, _) => {
+                Tensor::Embedding(Embedding::with_capacity(elements, precision))
+            }
+            _ => Tensor::Vector(Vec::with_capacity(elements)),
+        }
+    }
+
+    /// Takes the next rows, `[rows, width]`, of which `first` came before.
+    fn push_rows(&mut self, first: usize, rows: &[f32]) {
+        match self {
+            Tensor::Linear(linear) => linear.set_rows(first, rows),
+            Tensor::Embedding(embedding) => embedding.push_rows(rows),
+            Tensor::Vector(vector) => vector.extend_from_slice(rows),
+        }
+    }
+}
+
 /// The tensors of a model that are there so far.
 #[derive(Debug)]
 pub struct ModelBuilder {
@@ -31,6 +64,8 @@ pub struct ModelBuilder {
     precision: Precision,
     /// What the configuration asks for, under the first of its names.
     expected: BTreeMap<String, (Kind, Vec<usize>)>,
+    /// The tensor whose rows are coming.
+    arriving: Option<Tensor>,
     embedding: Option<Embedding>,
     linears: BTreeMap<String, Linear>,
     vectors: BTreeMap<String, Vec<f32>>,
@@ -97,6 +132,7 @@ impl ModelBuilder {
             config,
             precision,
             expected,
+            arriving: None,
             embedding: None,
             linears: BTreeMap::new(),
             vectors: BTreeMap::new(),
@@ -118,6 +154,14 @@ impl ModelBuilder {
         self.linears.contains_key(name)
             || self.vectors.contains_key(name)
             || (self.embedding.is_some() && name == EMBEDDING[0])
+    }
+
+    fn keep(&mut self, name: &str, tensor: Tensor) {
+        match tensor {
+            Tensor::Linear(linear) => drop(self.linears.insert(name.to_owned(), linear)),
+            Tensor::Embedding(embedding) => self.embedding = Some(embedding),
+            Tensor::Vector(vector) => drop(self.vectors.insert(name.to_owned(), vector)),
+        }
     }
 
     /// Puts the model together.
@@ -183,32 +227,19 @@ impl TensorSink for ModelBuilder {
         Ok(!self.has(key))
     }
 
-    fn take(&mut self, tensor: StreamedTensor) -> Result<(), ModelError> {
-        if !self.wants(&tensor.name, &tensor.shape)? {
+    fn take(&mut self, rows: TensorRows<'_>) -> Result<(), ModelError> {
+        if !self.wants(rows.name, rows.shape)? {
             return Ok(());
         }
-        let key = canonical(&tensor.name).to_owned();
-        let elements: usize = tensor.shape.iter().product();
-        if tensor.values.len() != elements {
-            return Err(FormatError::Truncated {
-                format: "tensor",
-                what: tensor.name,
-                expected: elements as u64,
-                found: tensor.values.len() as u64,
-            }
-            .into());
-        }
-        match (self.expected[&key].0, &*tensor.shape) {
-            (Kind::Linear, &[d_out, d_in]) => {
-                let linear = Linear::new(&tensor.values, [d_out, d_in], self.precision);
-                self.linears.insert(key, linear);
-            }
-            (Kind::Embedding, _) => {
-                self.embedding = Some(Embedding::new(tensor.values, self.precision));
-            }
-            _ => {
-                self.vectors.insert(key, tensor.values);
-            }
+        let key = canonical(rows.name);
+        let begun = self.arriving.take().filter(|_| rows.first > 0);
+        let mut tensor =
+            begun.unwrap_or_else(|| Tensor::new(self.expected[key].0, rows.shape, self.precision));
+        tensor.push_rows(rows.first, rows.values);
+        if rows.is_last() {
+            self.keep(key, tensor);
+        } else {
+            self.arriving = Some(tensor);
         }
         Ok(())
     }

@@ -29,6 +29,26 @@ impl Linear {
         }
     }
 
+    /// A matrix of zeros.
+    pub(super) fn zeros([d_out, d_in]: [usize; 2], precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Linear::F32(PackedF32::zeros(d_out, d_in)),
+            Precision::Int8 => Linear::Int8(PackedInt8::zeros(d_out, d_in)),
+        }
+    }
+
+    /// Packs some outputs' weights, `[rows, d_in]`, from the output `first` on.
+    pub(super) fn set_rows(&mut self, first: usize, rows: &[f32]) {
+        match self {
+            Linear::F32(packed) => {
+                for (column, row) in (first..).zip(rows.chunks_exact(packed.depth().max(1))) {
+                    packed.set_column(column, 0, row);
+                }
+            }
+            Linear::Int8(packed) => packed.quantize_columns(first, rows),
+        }
+    }
+
     /// Writes the weights of one output, `[d_in]`, to `out`.
     pub(super) fn read_row(&self, index: usize, out: &mut [f32]) {
         match self {
@@ -63,11 +83,21 @@ pub(super) enum Embedding {
 }
 
 impl Embedding {
-    /// Takes over the values, `[vocab_size, d_model]`, of a model whose `lm_head` is not tied.
-    pub(super) fn new(values: Vec<f32>, precision: Precision) -> Self {
+    /// An embedding without rows, of a model whose `lm_head` is not tied to it, with room for as many
+    /// `values`.
+    pub(super) fn with_capacity(values: usize, precision: Precision) -> Self {
         match precision {
-            Precision::F32 => Embedding::F32(values),
-            Precision::Int8 => Embedding::F16(values.iter().map(to_f16).collect()),
+            Precision::F32 => Embedding::F32(Vec::with_capacity(values)),
+            Precision::Int8 => Embedding::F16(Vec::with_capacity(values)),
+        }
+    }
+
+    /// Appends rows, `[rows, d_model]`.
+    pub(super) fn push_rows(&mut self, rows: &[f32]) {
+        match self {
+            Embedding::F32(values) => values.extend_from_slice(rows),
+            Embedding::F16(values) => values.extend(rows.iter().map(to_f16)),
+            Embedding::Tied => {}
         }
     }
 

@@ -11,6 +11,8 @@ use crate::formats::parse_weights;
 struct Collected {
     unwanted: &'static [&'static str],
     tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+    /// Values of the longest stretch of rows.
+    most_at_once: usize,
 }
 
 impl TensorSink for Collected {
@@ -20,10 +22,14 @@ impl TensorSink for Collected {
         Ok(!self.unwanted.contains(&name))
     }
 
-    fn take(&mut self, tensor: StreamedTensor) -> Result<(), FormatError> {
-        let elements: usize = tensor.shape.iter().product();
-        assert_eq!(tensor.values.len(), elements, "{}", tensor.name);
-        self.tensors.insert(tensor.name, (tensor.shape, tensor.values));
+    fn take(&mut self, rows: TensorRows<'_>) -> Result<(), FormatError> {
+        let begun = || (rows.shape.to_vec(), Vec::new());
+        let (_, values) = self.tensors.entry(rows.name.to_owned()).or_insert_with(begun);
+        assert_eq!(values.len(), rows.first * rows.width(), "{}", rows.name);
+        values.extend_from_slice(rows.values);
+        let elements: usize = rows.shape.iter().product();
+        assert_eq!(values.len() == elements, rows.is_last(), "{}", rows.name);
+        self.most_at_once = self.most_at_once.max(rows.values.len());
         Ok(())
     }
 }
@@ -62,6 +68,28 @@ fn pieces_of_any_size_give_the_tensors_of_the_whole_file() {
             assert!(collected.tensors == whole.tensors, "{file} in pieces of {piece}");
         }
     }
+}
+
+#[test]
+fn a_tensor_that_arrives_is_handed_on_a_few_rows_at_a_time() {
+    let (rows, width) = (1000, 100);
+    let header = format!(
+        r#"{{"w":{{"dtype":"F32","shape":[{rows},{width}],"data_offsets":[0,{}]}}}}"#,
+        4 * rows * width
+    );
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend(header.as_bytes());
+    file.extend((0..rows * width).flat_map(|i| (i as f32).to_le_bytes()));
+    for piece in [file.len(), 999] {
+        let collected = streamed(&file, piece, &[]).unwrap();
+        assert!(collected.most_at_once < DECODED_VALUES + width);
+        assert_eq!(collected.tensors["w"].1[rows * width - 1], (rows * width - 1) as f32);
+    }
+    let end = file.len();
+    file[end - 1] = 0x7f;
+    file[end - 2] = 0xc0;
+    let error = streamed(&file, 999, &[]).err().unwrap();
+    assert!(matches!(error, FormatError::NotFinite { index, .. } if index == rows * width - 1));
 }
 
 #[test]

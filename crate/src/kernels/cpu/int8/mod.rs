@@ -88,12 +88,20 @@ impl PackedInt8 {
     pub fn quantize(weights: &[f32], columns: usize, depth: usize) -> Self {
         assert_eq!(weights.len(), columns * depth);
         let mut packed = Self::zeros(columns, depth);
-        let (mut values, mut scales) = (vec![0; depth], vec![0.0; depth.div_ceil(BLOCK)]);
-        for (column, row) in weights.chunks_exact(depth.max(1)).enumerate() {
-            quantize_weights(row, &mut values, &mut scales);
-            packed.set_column(column, &values, &scales);
-        }
+        packed.quantize_columns(0, weights);
         packed
+    }
+
+    /// Quantises and writes some columns, from `first` on: output rows of the layer, `[rows, depth]`.
+    ///
+    /// # Panics
+    /// If the columns do not exist.
+    pub fn quantize_columns(&mut self, first: usize, rows: &[f32]) {
+        let (mut values, mut scales) = (vec![0; self.depth], vec![0.0; self.depth.div_ceil(BLOCK)]);
+        for (column, row) in (first..).zip(rows.chunks_exact(self.depth.max(1))) {
+            quantize_weights(row, &mut values, &mut scales);
+            self.set_column(column, &values, &scales);
+        }
     }
 
     /// Writes one column: an output row of the layer and the scales of its blocks.
