@@ -161,7 +161,7 @@ for (const rows of plan({ only: options.only, models: options.models, grows: opt
     for (const threads of THREADS) {
       const runner = await open(threads);
       ours.set(threads, runner);
-      if (rows[0].model) await runner.addModel(rows[0].model, "model.gguf");
+      if (rows[0].model) await runner.addModel(rows[0].model);
       for (const file of rows[0].files ?? []) await runner.addLibraryFile(file);
     }
     for (const name of options.contenders) {

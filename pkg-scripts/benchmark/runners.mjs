@@ -62,13 +62,13 @@ export class NativeRunner extends ProcessRunner {
   }
 
   /** Gives the runner the file of a random model. */
-  async addModel(model, path) {
+  async addModel(model) {
     const file = join(process.env.LORALOOM_BENCH, `${model}.gguf`);
     // Another process makes it, so that this one's memory is what a load needs.
     const maker = new NativeRunner(1);
     await maker.ask({ writeModel: { model, to: file } });
     await maker.close();
-    await this.ask({ addFile: { path, from: file } });
+    await this.ask({ readModel: { from: file } });
   }
 
   addLibraryFile(path) {
@@ -159,19 +159,19 @@ class WorkerRunner {
     return this.ask({ op: "memory" });
   }
 
-  async addModel(model, path) {
+  async addModel(model) {
     // Another worker makes it, so that this one's memory is what a load needs.
     const maker = `maker for ${this.name}`;
     await this.page.evaluate(
-      async ([maker, name, model, path]) => {
+      async ([maker, name, model]) => {
         await window.bench.start(maker, "worker.mjs", {
           glue: "./wasm/relaxed/loraloom.js",
           threads: 1,
         });
-        await window.bench.passModel(maker, name, model, path);
+        await window.bench.passModel(maker, name, model);
         window.bench.stop(maker);
       },
-      [maker, this.name, model, path],
+      [maker, this.name, model],
     );
   }
 

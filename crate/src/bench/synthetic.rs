@@ -83,6 +83,23 @@ struct Tensor {
     deviation: f32,
 }
 
+fn elements(tensor: &Tensor) -> usize {
+    tensor.shape.iter().product()
+}
+
+/// Bytes of a tensor's data.
+fn size(tensor: &Tensor) -> usize {
+    match tensor.kind {
+        Q8_0 => elements(tensor) / 32 * 34,
+        _ => elements(tensor) * 4,
+    }
+}
+
+/// Bytes of all tensors' data in the file of a random model.
+pub(super) fn gguf_bytes(model: &str) -> Result<u64, BenchError> {
+    Ok(tensors(&config(model)?).iter().map(|tensor| size(tensor) as u64).sum())
+}
+
 fn tensors(config: &T5Config) -> Vec<Tensor> {
     let matrix = |name: &str, shape: [usize; 2], deviation: f32| Tensor {
         name: name.to_owned(),
@@ -129,11 +146,6 @@ fn tensors(config: &T5Config) -> Vec<Tensor> {
 /// [`BenchError::Request`] for a geometry that is not known.
 pub fn gguf_file(model: &str) -> Result<Vec<u8>, BenchError> {
     let tensors = tensors(&config(model)?);
-    let elements = |tensor: &Tensor| tensor.shape.iter().product::<usize>();
-    let size = |tensor: &Tensor| match tensor.kind {
-        Q8_0 => elements(tensor) / 32 * 34,
-        _ => elements(tensor) * 4,
-    };
     let total: usize = tensors.iter().map(|tensor| size(tensor).next_multiple_of(ALIGNMENT)).sum();
     let mut file = Vec::with_capacity(total + tensors.len() * 128 + 64);
     file.extend(b"GGUF");

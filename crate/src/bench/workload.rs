@@ -68,7 +68,7 @@ pub enum Workload {
         /// Tokens decoded of each input.
         new_tokens: usize,
     },
-    /// Reading and packing a model's file that is in memory under the name `model.gguf`.
+    /// Reading and packing a model's file, in the pieces that [`super::Pieces`] gives.
     Load {
         /// The model.
         model: String,

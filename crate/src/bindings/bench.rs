@@ -22,6 +22,16 @@ impl Bench {
         Self::default()
     }
 
+    /// Says where the file of a load comes from: `piece(index)` answers with a `Uint8Array`, or with
+    /// undefined after the last.
+    #[wasm_bindgen(js_name = setPieces)]
+    pub fn set_pieces(&mut self, piece: Function) {
+        self.0.set_pieces(Box::new(move |index| {
+            let piece = piece.call1(&JsValue::NULL, &JsValue::from(index as u32)).ok()?;
+            piece.dyn_into::<Uint8Array>().ok().map(|bytes| bytes.to_vec())
+        }));
+    }
+
     /// Adds a file that a workload reads.
     #[wasm_bindgen(js_name = addFile)]
     pub fn add_file(&mut self, path: String, bytes: Vec<u8>) {

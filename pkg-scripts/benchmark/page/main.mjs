@@ -28,9 +28,9 @@ function ask(name, request) {
 }
 
 /** Hands a file of a random model, made by one worker, to another. */
-async function passModel(from, to, model, path) {
+async function passModel(from, to, model) {
   const bytes = await workers.get(from).ask({ op: "makeModel", model });
-  await workers.get(to).ask({ op: "addFile", path, bytes }, [bytes.buffer]);
+  await workers.get(to).ask({ op: "readModel", bytes }, [bytes.buffer]);
 }
 
 async function passFile(to, path, url) {

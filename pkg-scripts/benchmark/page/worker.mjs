@@ -16,6 +16,14 @@ answer({
   addFile({ path, bytes }) {
     bench.addFile(path, bytes);
   },
+  /** The file stays outside of the WebAssembly memory, as a download's pieces do. */
+  readModel({ bytes }) {
+    const PIECE_BYTES = 1 << 20;
+    bench.setPieces((index) => {
+      const start = index * PIECE_BYTES;
+      return start < bytes.length ? bytes.subarray(start, start + PIECE_BYTES) : undefined;
+    });
+  },
   makeModel({ model }) {
     return module.benchModel(model);
   },

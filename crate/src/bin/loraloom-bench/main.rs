@@ -4,13 +4,15 @@
 //! | request | answer |
 //! |---|---|
 //! | `{"addFile": {"path", "from"}}` | `{}`: a file that a workload reads, and where it lies |
+//! | `{"readModel": {"from"}}` | `{}`: where the file of a load lies |
 //! | `{"writeModel": {"model", "to"}}` | `{}`: a random model was written to the file |
 //! | `{"prepare": WORKLOAD}` | what one sample computes |
 //! | `"sample"` | `{"seconds", "tokens"}` |
 //! | `"memory"` | `{"peak", "model"}` in bytes |
 
-use std::io::{BufRead, Write};
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{BufRead, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use loraloom::bench::{Bench, Workload, gguf_file};
@@ -21,6 +23,7 @@ use serde_json::{Value, json};
 #[serde(rename_all = "camelCase")]
 enum Request {
     AddFile { path: String, from: PathBuf },
+    ReadModel { from: PathBuf },
     WriteModel { model: String, to: PathBuf },
     Prepare(Workload),
     Sample,
@@ -31,6 +34,10 @@ fn answer(bench: &mut Bench, line: &str) -> Result<Value, Box<dyn std::error::Er
     Ok(match serde_json::from_str(line)? {
         Request::AddFile { path, from } => {
             bench.add_file(path, std::fs::read(from)?);
+            json!({})
+        }
+        Request::ReadModel { from } => {
+            bench.set_pieces(Box::new(move |index| read_piece(&from, index).ok()?));
             json!({})
         }
         Request::WriteModel { model, to } => {
@@ -45,6 +52,16 @@ fn answer(bench: &mut Bench, line: &str) -> Result<Value, Box<dyn std::error::Er
         }
         Request::Memory => json!({ "peak": peak_bytes()?, "model": bench.model_bytes() }),
     })
+}
+
+/// A piece of a file, or none after its end.
+fn read_piece(path: &Path, index: usize) -> std::io::Result<Option<Vec<u8>>> {
+    const PIECE_BYTES: usize = 1 << 20;
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start((index * PIECE_BYTES) as u64))?;
+    let mut piece = Vec::new();
+    file.take(PIECE_BYTES as u64).read_to_end(&mut piece)?;
+    Ok((!piece.is_empty()).then_some(piece))
 }
 
 /// The most memory that this process has held, as Linux tells it; null elsewhere.
