@@ -302,7 +302,8 @@ pub enum StoreKind {
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct StoredFile {
-    /// What it is kept under: its SHA-256, or `url-` and that of its address.
+    /// What it is kept under: its SHA-256, `url-` and that of its address, or `packed-` and what names
+    /// a packed copy.
     pub key: String,
     /// Where it came from.
     pub url: String,
@@ -314,6 +315,8 @@ pub struct StoredFile {
     pub sha256: Option<String>,
     /// Whether that hash was given beforehand, or is that of the first download.
     pub pinned: bool,
+    /// Whether it is the file's weights as the engine packs them, which load faster than the file.
+    pub packed: bool,
 }
 
 /// What the browser keeps.

@@ -236,6 +236,30 @@ impl BaseLoad {
     pub fn end_file(&mut self) -> Result<(), JsValue> {
         self.0.end_file().map_err(|report| thrown(&report))
     }
+
+    /// A piece of a packed copy of the model, whose first file of weights has that hash.
+    #[wasm_bindgen(js_name = packedPiece)]
+    pub fn packed_piece(&self, sha256: &str, offset: f64, most: usize) -> Result<Vec<u8>, JsValue> {
+        self.0.packed_piece(sha256, offset as u64, most).map_err(|report| thrown(&report))
+    }
+
+    /// Takes the next bytes of a packed copy, in place of all files of weights.
+    #[wasm_bindgen(js_name = pushPacked)]
+    pub fn push_packed(&mut self, bytes: &[u8]) -> Result<(), JsValue> {
+        self.0.push_packed(bytes).map_err(|report| thrown(&report))
+    }
+
+    /// Ends a packed copy; answers with the hash of the file that it was made from.
+    #[wasm_bindgen(js_name = endPacked)]
+    pub fn end_packed(&mut self) -> Result<String, JsValue> {
+        self.0.end_packed().map_err(|report| thrown(&report))
+    }
+}
+
+/// What a packed copy of files of weights is kept under.
+#[wasm_bindgen(js_name = packedKey)]
+pub fn packed_key(sources: Vec<String>, precision: JsValue) -> Result<String, JsValue> {
+    Ok(crate::engine::packed_key(&sources, from_js(precision)?))
 }
 
 /// The names of the files that `model.safetensors.index.json` speaks of.

@@ -5,7 +5,11 @@ use super::report::report;
 use super::{Base, BaseLabel};
 use crate::formats::{Tokenizer, WeightsStream};
 use crate::protocol::{BaseInfo, ErrorReport};
-use crate::t5::{ModelBuilder, ModelError, Precision, T5Config};
+use crate::registry::sha256_hex;
+use crate::t5::{
+    ModelBuilder, ModelError, PACKED_LAYOUT, PackedCopy, PackedReader, PackedSource, Precision,
+    T5Config,
+};
 
 /// A base model of which some bytes have arrived.
 pub struct BaseLoad {
@@ -17,6 +21,15 @@ pub struct BaseLoad {
     stream: WeightsStream,
     /// Bytes of all files of weights so far.
     bytes: u64,
+    /// The packed copy that arrives in place of them.
+    copy: PackedReader,
+}
+
+/// What a packed copy of files of weights is kept under; each of them is named by its SHA-256 or, if
+/// that is not known, by another name that is its own. Another layout or precision is another key.
+pub fn packed_key(sources: &[String], precision: Precision) -> String {
+    let made_from = format!("{precision:?} {}", sources.join(" "));
+    format!("packed-{PACKED_LAYOUT}-{}", sha256_hex(made_from.as_bytes()))
 }
 
 impl BaseLoad {
@@ -35,8 +48,8 @@ impl BaseLoad {
         let tokenizer = Tokenizer::parse(tokenizer).map_err(|error| refused(error.to_string()))?;
         config.check_tokenizer(&tokenizer).map_err(|error| refused(error.to_string()))?;
         let builder = ModelBuilder::new(config, precision);
-        let stream = WeightsStream::new();
-        Ok(Self { label, tokenizer, precision, builder, stream, bytes: 0 })
+        let (stream, copy) = (WeightsStream::new(), PackedReader::default());
+        Ok(Self { label, tokenizer, precision, builder, stream, bytes: 0, copy })
     }
 
     /// Takes the next bytes of a file of weights.
@@ -56,6 +69,43 @@ impl BaseLoad {
     pub fn end_file(&mut self) -> Result<(), ErrorReport> {
         let ended = std::mem::take(&mut self.stream).finish(&mut self.builder);
         ended.map_err(|error| self.refused(&error))
+    }
+
+    /// At most `most` bytes, from `offset` on, of a packed copy of the model, of which all weights
+    /// have arrived; none behind its end.
+    ///
+    /// # Errors
+    /// A report naming a tensor that is missing.
+    pub fn packed_piece(
+        &self,
+        sha256: &str,
+        offset: u64,
+        most: usize,
+    ) -> Result<Vec<u8>, ErrorReport> {
+        let source = PackedSource { sha256: sha256.to_owned(), bytes: self.bytes };
+        let copy = PackedCopy::new(&self.builder, source).map_err(|error| self.refused(&error))?;
+        Ok(copy.piece(offset, most))
+    }
+
+    /// Takes the next bytes of a packed copy, in place of all files of weights.
+    ///
+    /// # Errors
+    /// A report naming what is wrong with the copy; the load cannot go on then.
+    pub fn push_packed(&mut self, bytes: &[u8]) -> Result<(), ErrorReport> {
+        self.copy
+            .push(bytes, &mut self.builder)
+            .map_err(|error| refused(&self.label, error.to_string()))
+    }
+
+    /// Ends a packed copy. Answers with the SHA-256 of the file that it was made from.
+    ///
+    /// # Errors
+    /// A report if the copy should be longer.
+    pub fn end_packed(&mut self) -> Result<String, ErrorReport> {
+        let source = std::mem::take(&mut self.copy).finish();
+        let PackedSource { sha256, bytes } = source.map_err(|error| self.refused(&error))?;
+        self.bytes = bytes;
+        Ok(sha256)
     }
 
     /// Puts the model together.

@@ -18,7 +18,7 @@ use crate::registry::sha256_hex;
 use crate::t5::{Control, ModelError, Precision, SidePaths, T5Model, TokenizedExample};
 
 use answers::{Generation, Test};
-pub use base::BaseLoad;
+pub use base::{BaseLoad, packed_key};
 use learning::Learning;
 use report::{lora_report, module_report, report};
 

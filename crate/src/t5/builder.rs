@@ -34,25 +34,25 @@ enum Tensor {
 
 impl Tensor {
     /// A tensor whose values are to come.
-    fn new(kind: Kind, shape: &[usize], precision: Precision) -> Self {
+    fn zeros(kind: Kind, shape: &[usize], precision: Precision) -> Self {
         let elements = shape.iter().product();
         match (kind, shape) {
             (Kind::Linear, &[d_out, d_in]) => {
                 Tensor::Linear(Linear::zeros([d_out, d_in], precision))
             }
-            (Kind::Embedding, _) => {
-                Tensor::Embedding(Embedding::with_capacity(elements, precision))
-            }
-            _ => Tensor::Vector(Vec::with_capacity(elements)),
+            (Kind::Embedding, _) => Tensor::Embedding(Embedding::zeros(elements, precision)),
+            _ => Tensor::Vector(vec![0.0; elements]),
         }
     }
 
-    /// Takes the next rows, `[rows, width]`, of which `first` came before.
-    fn push_rows(&mut self, first: usize, rows: &[f32]) {
+    fn set_rows(&mut self, rows: &TensorRows<'_>) {
+        let (first, width) = (rows.first, rows.width());
         match self {
-            Tensor::Linear(linear) => linear.set_rows(first, rows),
-            Tensor::Embedding(embedding) => embedding.push_rows(rows),
-            Tensor::Vector(vector) => vector.extend_from_slice(rows),
+            Tensor::Linear(linear) => linear.set_rows(first, rows.values),
+            Tensor::Embedding(embedding) => embedding.set_rows(first, width, rows.values),
+            Tensor::Vector(vector) => {
+                vector[first * width..][..rows.values.len()].copy_from_slice(rows.values);
+            }
         }
     }
 }
@@ -136,6 +136,40 @@ impl ModelBuilder {
             embedding: None,
             linears: BTreeMap::new(),
             vectors: BTreeMap::new(),
+        }
+    }
+
+    /// What the weights are packed for.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Every tensor's name and shape.
+    pub(super) fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.expected.iter().map(|(name, (_, shape))| (name.as_str(), shape.as_slice()))
+    }
+
+    /// The bytes of all tensors that are there, as they lie in memory, in an order that is the same
+    /// for every model of the configuration.
+    pub(super) fn parts(&self) -> Vec<&[u8]> {
+        let embedding = self.embedding.iter().map(Embedding::part);
+        let linears = self.linears.values().flat_map(Linear::parts);
+        let vectors = self.vectors.values().map(|vector| bytemuck::cast_slice(vector));
+        embedding.chain(linears).chain(vectors).collect()
+    }
+
+    /// As [`ModelBuilder::parts`], to be written.
+    pub(super) fn parts_mut(&mut self) -> Vec<&mut [u8]> {
+        let embedding = self.embedding.iter_mut().map(Embedding::part_mut);
+        let linears = self.linears.values_mut().flat_map(Linear::parts_mut);
+        let vectors = self.vectors.values_mut().map(|vector| bytemuck::cast_slice_mut(vector));
+        embedding.chain(linears).chain(vectors).collect()
+    }
+
+    /// Makes every tensor one of zeros.
+    pub(super) fn fill_with_zeros(&mut self) {
+        for (name, (kind, shape)) in self.expected.clone() {
+            self.keep(&name, Tensor::zeros(kind, &shape, self.precision));
         }
     }
 
@@ -233,9 +267,9 @@ impl TensorSink for ModelBuilder {
         }
         let key = canonical(rows.name);
         let begun = self.arriving.take().filter(|_| rows.first > 0);
-        let mut tensor =
-            begun.unwrap_or_else(|| Tensor::new(self.expected[key].0, rows.shape, self.precision));
-        tensor.push_rows(rows.first, rows.values);
+        let mut tensor = begun
+            .unwrap_or_else(|| Tensor::zeros(self.expected[key].0, rows.shape, self.precision));
+        tensor.set_rows(&rows);
         if rows.is_last() {
             self.keep(key, tensor);
         } else {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+use bytemuck::{cast_slice, cast_slice_mut};
 use half::f16;
 
 use super::Precision;
@@ -57,6 +58,22 @@ impl Linear {
         }
     }
 
+    /// All that is held, as it lies in memory.
+    pub(super) fn parts(&self) -> Vec<&[u8]> {
+        match self {
+            Linear::F32(packed) => packed.parts().into(),
+            Linear::Int8(packed) => packed.parts().into(),
+        }
+    }
+
+    /// As [`Linear::parts`], to be written.
+    pub(super) fn parts_mut(&mut self) -> Vec<&mut [u8]> {
+        match self {
+            Linear::F32(packed) => packed.parts_mut().into(),
+            Linear::Int8(packed) => packed.parts_mut().into(),
+        }
+    }
+
     pub(super) fn d_out(&self) -> usize {
         match self {
             Linear::F32(packed) => packed.columns(),
@@ -83,20 +100,22 @@ pub(super) enum Embedding {
 }
 
 impl Embedding {
-    /// An embedding without rows, of a model whose `lm_head` is not tied to it, with room for as many
-    /// `values`.
-    pub(super) fn with_capacity(values: usize, precision: Precision) -> Self {
+    /// As many zeros, of a model whose `lm_head` is not tied to it.
+    pub(super) fn zeros(values: usize, precision: Precision) -> Self {
         match precision {
-            Precision::F32 => Embedding::F32(Vec::with_capacity(values)),
-            Precision::Int8 => Embedding::F16(Vec::with_capacity(values)),
+            Precision::F32 => Embedding::F32(vec![0.0; values]),
+            Precision::Int8 => Embedding::F16(vec![f16::ZERO; values]),
         }
     }
 
-    /// Appends rows, `[rows, d_model]`.
-    pub(super) fn push_rows(&mut self, rows: &[f32]) {
+    /// Writes some rows, `[rows, width]`, from the row `first` on.
+    pub(super) fn set_rows(&mut self, first: usize, width: usize, rows: &[f32]) {
+        let range = first * width..first * width + rows.len();
         match self {
-            Embedding::F32(values) => values.extend_from_slice(rows),
-            Embedding::F16(values) => values.extend(rows.iter().map(to_f16)),
+            Embedding::F32(values) => values[range].copy_from_slice(rows),
+            Embedding::F16(values) => {
+                values[range].iter_mut().zip(rows).for_each(|(value, row)| *value = to_f16(row));
+            }
             Embedding::Tied => {}
         }
     }
@@ -118,6 +137,24 @@ impl Embedding {
             Embedding::F32(values) => size_of_val(&**values),
             Embedding::F16(values) => size_of_val(&**values),
             Embedding::Tied => 0,
+        }
+    }
+
+    /// All that is held, as it lies in memory.
+    pub(super) fn part(&self) -> &[u8] {
+        match self {
+            Embedding::F32(values) => cast_slice(values),
+            Embedding::F16(values) => cast_slice(values),
+            Embedding::Tied => &[],
+        }
+    }
+
+    /// As [`Embedding::part`], to be written.
+    pub(super) fn part_mut(&mut self) -> &mut [u8] {
+        match self {
+            Embedding::F32(values) => cast_slice_mut(values),
+            Embedding::F16(values) => cast_slice_mut(values),
+            Embedding::Tied => &mut [],
         }
     }
 }

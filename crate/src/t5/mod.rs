@@ -13,6 +13,7 @@ mod linear;
 #[cfg(feature = "bench")]
 pub mod measured;
 mod model;
+mod packed;
 mod position;
 
 pub use builder::ModelBuilder;
@@ -22,6 +23,7 @@ pub use greedy::GreedyDecoder;
 pub use known_answers::{KNOWN_ANSWERS, Known, KnownAnswer, Verified};
 pub use linear::{SidePath, SidePaths};
 pub use model::{Encoded, ExampleLoss, Precision, T5Model, TokenizedExample};
+pub use packed::{PACKED_LAYOUT, PackedCopy, PackedReader, PackedSource};
 
 /// Most tokens of one input or output. T5 knows no limit of its own; this one keeps a pasted book
 /// from filling the memory.

@@ -76,6 +76,16 @@ impl PackedF32 {
         self.panels.len() * size_of::<f32>()
     }
 
+    /// All that is held, as it lies in memory.
+    pub fn parts(&self) -> [&[u8]; 1] {
+        [bytemuck::cast_slice(&self.panels)]
+    }
+
+    /// As [`PackedF32::parts`], to be written.
+    pub fn parts_mut(&mut self) -> [&mut [u8]; 1] {
+        [bytemuck::cast_slice_mut(&mut self.panels)]
+    }
+
     #[inline(always)]
     fn panel(&self, index: usize) -> &[f32] {
         &self.panels[index * self.depth * PANEL..(index + 1) * self.depth * PANEL]

@@ -38,7 +38,7 @@ const TILE_ROWS: usize = 48;
 const TILE_COLUMNS: usize = 8 * PANEL;
 
 /// Four consecutive weights of each of a panel's 16 columns.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
 struct Group([[i8; GROUP]; PANEL]);
 
@@ -137,6 +137,23 @@ impl PackedInt8 {
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         size_of_val(&*self.groups) + size_of_val(&*self.scales) + size_of_val(&*self.starts)
+    }
+
+    /// All that is held, as it lies in memory. Whoever changes what that is gives
+    /// [`PACKED_LAYOUT`](crate::t5::PACKED_LAYOUT) a new number.
+    pub fn parts(&self) -> [&[u8]; 3] {
+        use bytemuck::cast_slice;
+        [cast_slice(&self.groups), cast_slice(&self.scales), cast_slice(&self.starts)]
+    }
+
+    /// As [`PackedInt8::parts`], to be written: a matrix of zeros becomes another of its size.
+    pub fn parts_mut(&mut self) -> [&mut [u8]; 3] {
+        use bytemuck::cast_slice_mut;
+        [
+            cast_slice_mut(&mut self.groups),
+            cast_slice_mut(&mut self.scales),
+            cast_slice_mut(&mut self.starts),
+        ]
     }
 
     /// Writes a column, scaled back to f32, to `out`.
