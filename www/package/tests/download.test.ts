@@ -5,13 +5,8 @@ import { createHash } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type Hub, startHub } from "../../../tests/e2e/hub.js";
 import type { Event } from "../src/generated/protocol.js";
-import {
-  type DownloadContext,
-  fetchFiles,
-  fetchRegistry,
-  streamFile,
-  type Wanted,
-} from "../src/worker/download.js";
+import { type DownloadContext, downloadFile, type Wanted } from "../src/worker/download.js";
+import { fetchFiles, fetchRegistry } from "../src/worker/fetch.js";
 import { openStore } from "../src/worker/store.js";
 import { fakeModule, sha256 } from "./fake-engine.js";
 import { MemoryFolder } from "./file-system.js";
@@ -97,7 +92,7 @@ describe("a file of the hub", () => {
   test("comes in segments, several at a time, in order", async () => {
     const pieces: Uint8Array[] = [];
     const sink = { push: (chunk: Uint8Array) => pieces.push(chunk), restart: () => false };
-    const hash = await streamFile(wanted("long.bin"), await context(), sink, () => undefined);
+    const hash = await downloadFile(wanted("long.bin"), await context(), sink, () => undefined);
     expect(hash).toBe(sha256(LONG));
     expect(same(Buffer.concat(pieces), LONG)).toBe(true);
     expect(requestsFor("long.bin")).toHaveLength(3);
@@ -234,7 +229,12 @@ describe("a file whose hash nobody told", () => {
       push: () => hub.replace(REPO, "small.bin", randomBytes(5000, 4)),
       restart: () => false,
     };
-    const running = streamFile(wanted("small.bin", false), await context(), sink, () => undefined);
+    const running = downloadFile(
+      wanted("small.bin", false),
+      await context(),
+      sink,
+      () => undefined,
+    );
     await expect(running).rejects.toThrow();
   });
 });

@@ -91,6 +91,7 @@ class FakeLoad implements BaseLoad {
   readonly #label: { id: string; title: string; licence: string };
   readonly #precision: "f32" | "int8";
   #bytes = 0;
+  #copy = "";
 
   constructor(
     id: string,
@@ -107,6 +108,18 @@ class FakeLoad implements BaseLoad {
     this.#bytes += bytes.length;
   }
   endFile() {}
+  packedPiece(sha256: string, offset: number, most: number) {
+    const copy = bytesOf(JSON.stringify({ packed: sha256, bytes: this.#bytes }));
+    return copy.slice(offset, offset + most);
+  }
+  pushPacked(bytes: Uint8Array) {
+    this.#copy += new TextDecoder().decode(bytes);
+  }
+  endPacked() {
+    const { packed, bytes } = JSON.parse(this.#copy);
+    this.#bytes = bytes;
+    return packed as string;
+  }
   free() {}
   finish() {
     return {
@@ -225,6 +238,7 @@ export const fakeModule: EngineModule = {
   default: async () => ({ memory: new WebAssembly.Memory({ initial: 1 }) }),
   Engine: FakeEngine,
   BaseLoad: FakeLoad,
+  packedKey: (sources, precision) => `packed-1-${sha256(bytesOf([precision, ...sources].join()))}`,
   shardNames: (index) => [
     ...new Set<string>(
       Object.values(JSON.parse(new TextDecoder().decode(index)).weight_map as object),

@@ -62,7 +62,6 @@ export class MemoryFolder {
             this.files.set(name, after);
             return chunk.length;
           },
-          flush: () => undefined,
           close: () => {
             this.#open.delete(name);
           },

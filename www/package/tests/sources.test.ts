@@ -1,5 +1,7 @@
 // How people write where things are, and which files that turns out to mean.
 
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Hub, startHub } from "../../../tests/e2e/hub.js";
 import { DEFAULT_HUB, filesSource, parseSource } from "../src/sources.js";
@@ -154,6 +156,19 @@ describe("the files of a source", () => {
     await hub.close();
     const { weights } = await baseFolder(onHub("owner/whole"), context);
     expect(names(weights)).toEqual(["model.safetensors"]);
+  });
+
+  test("a folder's host that never answers is given up on, and named", async () => {
+    const silent = createServer(() => undefined);
+    await new Promise<void>((resolve) => silent.listen(0, "localhost", resolve));
+    const url = `http://localhost:${(silent.address() as AddressInfo).port}/model/`;
+    context.download.stallSeconds = 0.1;
+    await expect(baseFolder({ kind: "folder", url, file: null }, context)).rejects.toMatchObject({
+      what: `${url} could not be reached.`,
+      why: expect.stringContaining("nothing came for 0.1 seconds"),
+    });
+    silent.closeAllConnections();
+    silent.close();
   });
 
   test("what is missing is named, with what is there", async () => {

@@ -948,7 +948,8 @@ export type StoreKind = "file-system" | "cache" | "memory";
  */
 export type StoredFile = { 
 /**
- * What it is kept under: its SHA-256, or `url-` and that of its address.
+ * What it is kept under: its SHA-256, `url-` and that of its address, or `packed-` and what names
+ * a packed copy.
  */
 key: string, 
 /**
@@ -970,7 +971,11 @@ sha256: string | null,
 /**
  * Whether that hash was given beforehand, or is that of the first download.
  */
-pinned: boolean, };
+pinned: boolean, 
+/**
+ * Whether it is the file's weights as the engine packs them, which load faster than the file.
+ */
+packed: boolean, };
 
 /**
  * Which list of tasks one belongs to.

@@ -50,6 +50,12 @@ export interface BaseLoad {
   push(bytes: Uint8Array): void;
   /** Ends a file of weights; another one may follow. */
   endFile(): void;
+  /** At most `most` bytes of a packed copy from `offset` on; none behind its end. */
+  packedPiece(sha256: string, offset: number, most: number): Uint8Array;
+  /** Takes a packed copy's bytes in place of the files'. */
+  pushPacked(bytes: Uint8Array): void;
+  /** Ends a packed copy; answers with the hash of the file that it was made from. */
+  endPacked(): string;
   /** Gives its memory back before it is whole. */
   free(): void;
 }
@@ -73,6 +79,8 @@ export interface EngineModule {
     precision: Precision,
   ) => BaseLoad;
   Sha256: new () => Hasher;
+  /** What a packed copy of files of weights is kept under. */
+  packedKey(sources: string[], precision: Precision): string;
   /** The names of the files that an index of shards speaks of. */
   shardNames(index: Uint8Array): string[];
   parseRegistry(bytes: Uint8Array): Registry;

@@ -10,12 +10,30 @@ import type {
   RegistryTask,
   Source,
 } from "../generated/protocol.js";
-import { type DownloadContext, fetchListing, storeKey, type Wanted } from "./download.js";
-import { report } from "./transfer.js";
+import { type DownloadContext, storeKey, transferContext, type Wanted } from "./download.js";
+import { fetchFiles, fetchListing, type Progress } from "./fetch.js";
+import { answerOf, report } from "./transfer.js";
 import { unzip } from "./unzip.js";
 
 /** A file to fetch, or one that is here. */
 export type Piece = Wanted | Blob;
+
+/** Reads pieces whole, wherever they are. */
+export async function readPieces(
+  pieces: Piece[],
+  context: DownloadContext,
+  progress?: Progress,
+): Promise<Uint8Array[]> {
+  const wanted = pieces.filter((piece): piece is Wanted => !(piece instanceof Blob));
+  const fetched = await fetchFiles(wanted, context, progress);
+  return Promise.all(
+    pieces.map(async (piece) =>
+      piece instanceof Blob
+        ? new Uint8Array(await piece.arrayBuffer())
+        : (fetched.shift() as Uint8Array),
+    ),
+  );
+}
 
 /** The files of a base model. */
 export interface BasePieces {
@@ -131,7 +149,7 @@ function openHost(url: string, name: string, context: DownloadContext): Folder {
       if (kept?.sha256) return { ...unknown, bytes: kept.bytes };
       let response: Response;
       try {
-        response = await fetch(address, { method: "HEAD", signal: context.signal });
+        response = await answerOf(address, { method: "HEAD" }, transferContext(context));
       } catch (error) {
         context.signal.throwIfAborted();
         // Without a connection, what the folder had when its files were kept is what it has.

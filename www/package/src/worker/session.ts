@@ -17,30 +17,25 @@ import type {
   Storage,
 } from "../generated/protocol.js";
 import type { Answers } from "../messages.js";
+import { loadBase } from "./base.js";
 import type { Capabilities } from "./capabilities.js";
-import {
-  BeginAnew,
-  type DownloadContext,
-  fetchFiles,
-  fetchRegistry,
-  Progress,
-  streamFile,
-  type Wanted,
-} from "./download.js";
-import type { BaseLoad, Engine, EngineModule, LoadedEngine } from "./engine.js";
+import type { DownloadContext, Wanted } from "./download.js";
+import type { Engine, EngineModule, LoadedEngine } from "./engine.js";
 import { chooseBuild } from "./engine.js";
+import { fetchFiles, fetchRegistry } from "./fetch.js";
 import {
   adapterFolder,
   type BasePieces,
   baseFolder,
   type Piece,
   type RegistryPlace,
+  readPieces,
   registryBase,
   registryModule,
   registryTest,
 } from "./folder.js";
 import { openStore, type Store, toStoredFile } from "./store.js";
-import { shortName } from "./transfer.js";
+import { nextTurn } from "./turn.js";
 
 /** What a session takes from outside: replaced in unit tests. */
 export interface Surroundings {
@@ -66,23 +61,8 @@ const DOING: Partial<Record<Request["kind"], string>> = {
   score: "Scoring",
 };
 
-/** How often a base is begun anew whose files changed while they were read. */
-const FRESH_STARTS = 3;
-
 function report(what: string, why: string, next: string): ErrorReport {
   return { what, why, next };
-}
-
-/** Lets messages in: a cancel posted meanwhile is handled before this resolves. */
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(null);
-  });
 }
 
 /** One session of the worker. */
@@ -192,23 +172,6 @@ export class Session {
     };
   }
 
-  /** Reads pieces whole, wherever they are. */
-  async #read(
-    pieces: Piece[],
-    context: DownloadContext,
-    progress?: Progress,
-  ): Promise<Uint8Array[]> {
-    const wanted = pieces.filter((piece): piece is Wanted => !(piece instanceof Blob));
-    const fetched = await fetchFiles(wanted, context, progress);
-    return Promise.all(
-      pieces.map(async (piece) =>
-        piece instanceof Blob
-          ? new Uint8Array(await piece.arrayBuffer())
-          : (fetched.shift() as Uint8Array),
-      ),
-    );
-  }
-
   async #inspect(request: Extract<Request, { kind: "inspect" }>, task: Task): Promise<Inspected> {
     const device = chooseBuild(await this.#around.detectCapabilities(), request.threads);
     task.onEvent({ kind: "stage", text: "Starting the engine" });
@@ -232,7 +195,7 @@ export class Session {
   async #pieces(source: Source, context: DownloadContext): Promise<BasePieces> {
     const folder = {
       download: context,
-      read: async (piece: Piece) => (await this.#read([piece], context))[0] as Uint8Array,
+      read: async (piece: Piece) => (await readPieces([piece], context))[0] as Uint8Array,
       shardNames: (index: Uint8Array) => this.#wasm().shardNames(index),
     };
     if (source.kind !== "registry") return baseFolder(source, folder);
@@ -257,79 +220,20 @@ export class Session {
       });
     }
     const pieces = await this.#pieces(source, context);
-    for (let start = 1; ; start++) {
-      let load: BaseLoad | null = null;
-      try {
-        const small = [pieces.config, pieces.tokenizer];
-        const sizes = [...small, ...pieces.weights].map((piece) => ({
-          bytes: piece instanceof Blob ? piece.size : piece.bytes,
-        }));
-        const progress = new Progress(sizes, context);
-        const [config, tokenizer] = await this.#read(small, context, progress);
-        load = new (this.#wasm().BaseLoad)(
-          pieces.id,
-          pieces.title,
-          pieces.licence,
-          config as Uint8Array,
-          tokenizer as Uint8Array,
-          precision,
-        );
-        const hashes: string[] = [];
-        for (const [index, piece] of pieces.weights.entries()) {
-          hashes.push(await this.#stream(piece, load, index + small.length, progress, context));
-          load.endFile();
-        }
-        task.onEvent({ kind: "stage", text: "Putting the model together" });
-        await nextTurn();
-        task.signal.throwIfAborted();
-        const engine = new (this.#wasm().Engine)();
-        const whole = load;
-        load = null;
-        const info = engine.finishBase(whole, hashes[0] ?? "");
-        this.#engine?.free();
-        this.#engine = engine;
-        this.#baseId = pieces.id;
-        this.#infos.clear();
-        return info;
-      } catch (error) {
-        load?.free();
-        if (!(error instanceof BeginAnew)) throw error;
-        if (start >= FRESH_STARTS) {
-          throw report(
-            `${pieces.title} changes again and again.`,
-            `${error.message} was another file than the one begun, ${FRESH_STARTS} times.`,
-            "Try again later, or tell whoever hosts the model.",
-          );
-        }
-      }
+    const { load, sha256 } = await loadBase(pieces, precision, this.#wasm(), context);
+    task.onEvent({ kind: "stage", text: "Putting the model together" });
+    await nextTurn();
+    if (task.signal.aborted) {
+      load.free();
+      task.signal.throwIfAborted();
     }
-  }
-
-  /** Pushes a file of weights into a load, from wherever it is. Answers with the hash, if known. */
-  async #stream(
-    piece: Piece,
-    load: BaseLoad,
-    index: number,
-    progress: Progress,
-    context: DownloadContext,
-  ): Promise<string> {
-    if (!(piece instanceof Blob)) {
-      const name = shortName(piece.url);
-      const sink = { push: (chunk: Uint8Array) => load.push(chunk), restart: () => false };
-      return streamFile(piece, context, sink, (loaded, total, cached) =>
-        progress.report(index, name, loaded, total, cached),
-      );
-    }
-    const reader = piece.stream().getReader();
-    for (let loaded = 0; ; ) {
-      context.signal.throwIfAborted();
-      const { done, value } = await reader.read();
-      if (done) return "";
-      load.push(value);
-      loaded += value.length;
-      const name = piece instanceof File ? piece.name : "weights";
-      progress.report(index, name, loaded, piece.size, false);
-    }
+    const engine = new (this.#wasm().Engine)();
+    const info = engine.finishBase(load, sha256);
+    this.#engine?.free();
+    this.#engine = engine;
+    this.#baseId = pieces.id;
+    this.#infos.clear();
+    return info;
   }
 
   async #loadModules(ids: string[], task: Task): Promise<ModuleInfo[]> {
@@ -381,7 +285,7 @@ export class Session {
     }
     const context = await this.#download(task);
     const pieces = await adapterFolder(source, context);
-    const [config, weights] = await this.#read([pieces.config, pieces.weights], context);
+    const [config, weights] = await readPieces([pieces.config, pieces.weights], context);
     const info = engine.addModule(id, config as Uint8Array, weights as Uint8Array);
     this.#infos.set(id, info);
     return info;

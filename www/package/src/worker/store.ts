@@ -7,6 +7,13 @@ import type { StoredFile, StoreKind } from "../generated/protocol.js";
 const FOLDER = "loraloom";
 /** What follows a file's key in the name of the file that describes it. */
 const ABOUT = ".json";
+/** What the keys of packed copies begin with. */
+const PACKED = "packed-";
+
+/** Whether a key is that of a packed copy of a base's weights. */
+export function isPackedKey(key: string): boolean {
+  return key.startsWith(PACKED);
+}
 
 /** What is remembered of a file that is kept or begun. */
 export interface About {
@@ -63,7 +70,6 @@ export function isQuotaError(error: unknown): boolean {
 interface SyncHandle {
   write(bytes: Uint8Array, options: { at: number }): number;
   truncate(bytes: number): void;
-  flush(): void;
   close(): void;
 }
 
@@ -112,10 +118,9 @@ class FileSystemStore implements Store {
     }
     handle.truncate(offset);
     let at = offset;
-    const close = async () => {
-      handle.flush();
-      handle.close();
-    };
+    // Without `flush`, which holds up the worker until the disk has everything: minutes on a busy one.
+    // What a crash leaves out is found by the hash when the copy is read.
+    const close = async () => handle.close();
     return {
       write: (chunk) => {
         if (handle.write(chunk, { at }) < chunk.length) {
@@ -149,7 +154,6 @@ class FileSystemStore implements Store {
     try {
       handle.truncate(0);
       handle.write(bytes, { at: 0 });
-      handle.flush();
     } finally {
       handle.close();
     }
@@ -295,5 +299,6 @@ export function toStoredFile(kept: Kept): StoredFile {
     complete: kept.sha256 !== null,
     sha256: kept.sha256,
     pinned: !kept.known,
+    packed: isPackedKey(kept.key),
   };
 }

@@ -123,6 +123,21 @@ async function withStall<T>(
   }
 }
 
+/**
+ * A server's answer to one request, whatever its status.
+ *
+ * @throws an `Error` if none comes for `stallSeconds`, or the signal's reason
+ */
+export async function answerOf(
+  url: string,
+  init: RequestInit,
+  context: TransferContext,
+): Promise<Response> {
+  const late = () =>
+    report(`nothing came for ${context.stallSeconds} seconds`, `${url} stalls.`, "");
+  return withStall(fetch(url, { ...init, signal: context.signal }), context, late);
+}
+
 /** Seconds that a server asks to wait, by its `Retry-After`. */
 function retryAfter(response: Response): number | null {
   const value = response.headers.get("Retry-After");

@@ -163,6 +163,7 @@ export function StoragePanel() {
                       {decodeURIComponent(new URL(file.url).pathname).slice(1)}
                     </span>{" "}
                     {bytes(file.bytes)}
+                    {file.packed && ", packed: loads without converting"}
                     {!file.complete && ", interrupted"}
                     {file.pinned && file.complete && ", as first downloaded"}{" "}
                     <button

@@ -1,0 +1,157 @@
+// Loading a base model: its packed copy where one is kept, otherwise its files, of which a packed copy
+// is kept then.
+
+import type { Precision } from "../generated/protocol.js";
+import { BeginAnew, type DownloadContext, downloadFile } from "./download.js";
+import type { BaseLoad, EngineModule } from "./engine.js";
+import { Progress } from "./fetch.js";
+import { type BasePieces, type Piece, readPieces } from "./folder.js";
+import { PackedCopy } from "./packed.js";
+import { report, shortName } from "./transfer.js";
+
+/** How often a base is begun anew whose files changed while they were read. */
+const FRESH_STARTS = 3;
+
+/** A base whose weights are all there. */
+export interface WholeBase {
+  load: BaseLoad;
+  /** SHA-256 of the first file of weights; empty for a file of this computer. */
+  sha256: string;
+}
+
+const sizeOf = (piece: Piece) => ({ bytes: piece instanceof Blob ? piece.size : piece.bytes });
+
+/** Loads a base's weights. Whoever takes the load frees it. */
+export async function loadBase(
+  pieces: BasePieces,
+  precision: Precision,
+  module: EngineModule,
+  context: DownloadContext,
+): Promise<WholeBase> {
+  const loading = new Loading(pieces, precision, module, context);
+  const copy = PackedCopy.of(pieces.weights, precision, module, context);
+  const kept = copy && (await loading.fromCopy(copy));
+  if (kept) return kept;
+  for (let start = 1; ; start++) {
+    try {
+      const whole = await loading.fromFiles();
+      if (copy) await loading.keep(copy, whole);
+      return whole;
+    } catch (error) {
+      if (!(error instanceof BeginAnew)) throw error;
+      if (start >= FRESH_STARTS) {
+        throw report(
+          `${pieces.title} changes again and again.`,
+          `${error.message} was another file than the one begun, ${FRESH_STARTS} times.`,
+          "Try again later, or tell whoever hosts the model.",
+        );
+      }
+    }
+  }
+}
+
+/** One base, as often as it is begun. */
+class Loading {
+  readonly #pieces: BasePieces;
+  readonly #precision: Precision;
+  readonly #module: EngineModule;
+  readonly #context: DownloadContext;
+
+  constructor(
+    pieces: BasePieces,
+    precision: Precision,
+    module: EngineModule,
+    context: DownloadContext,
+  ) {
+    this.#pieces = pieces;
+    this.#precision = precision;
+    this.#module = module;
+    this.#context = context;
+  }
+
+  /** Reads the packed copy; null where there is none that can be used. */
+  async fromCopy(copy: PackedCopy): Promise<WholeBase | null> {
+    const bytes = await copy.bytes();
+    if (bytes === null) return null;
+    const [load, progress] = await this.#begin([{ bytes }]);
+    return guarded(load, async () => {
+      const [first] = this.#pieces.weights;
+      const name = first && !(first instanceof Blob) ? shortName(first.url) : this.#pieces.title;
+      const sha256 = await copy.read(load, (loaded) =>
+        progress.report(progress.length - 1, name, loaded, bytes, true),
+      );
+      if (sha256 !== null) return { load, sha256 };
+      load.free();
+      return null;
+    });
+  }
+
+  /** Reads the files, in order. */
+  async fromFiles(): Promise<WholeBase> {
+    const { weights } = this.#pieces;
+    const [load, progress] = await this.#begin(weights.map(sizeOf));
+    return guarded(load, async () => {
+      const hashes: string[] = [];
+      const before = progress.length - weights.length;
+      for (const [index, piece] of weights.entries()) {
+        hashes.push(await this.#stream(piece, load, before + index, progress));
+        load.endFile();
+      }
+      return { load, sha256: hashes[0] ?? "" };
+    });
+  }
+
+  /** Keeps a packed copy for the next visit. */
+  keep(copy: PackedCopy, { load, sha256 }: WholeBase): Promise<void> {
+    this.#context.onEvent({ kind: "stage", text: "Keeping the packed weights for the next visit" });
+    return guarded(load, () => copy.keep(load, sha256));
+  }
+
+  /** Reads the small files and begins a load. */
+  async #begin(weights: { bytes: number | null }[]): Promise<[BaseLoad, Progress]> {
+    const { config, tokenizer, id, title, licence } = this.#pieces;
+    const small = [config, tokenizer];
+    const progress = new Progress([...small.map(sizeOf), ...weights], this.#context);
+    const [configBytes, tokenizerBytes] = await readPieces(small, this.#context, progress);
+    const load = new this.#module.BaseLoad(
+      id,
+      title,
+      licence,
+      configBytes as Uint8Array,
+      tokenizerBytes as Uint8Array,
+      this.#precision,
+    );
+    return [load, progress];
+  }
+
+  /** Pushes a file of weights into a load, from wherever it is. Answers with the hash, if known. */
+  async #stream(piece: Piece, load: BaseLoad, index: number, progress: Progress): Promise<string> {
+    if (!(piece instanceof Blob)) {
+      const name = shortName(piece.url);
+      const sink = { push: (chunk: Uint8Array) => load.push(chunk), restart: () => false };
+      return downloadFile(piece, this.#context, sink, (loaded, total, cached) =>
+        progress.report(index, name, loaded, total, cached),
+      );
+    }
+    const reader = piece.stream().getReader();
+    for (let loaded = 0; ; ) {
+      this.#context.signal.throwIfAborted();
+      const { done, value } = await reader.read();
+      if (done) return "";
+      load.push(value);
+      loaded += value.length;
+      const name = piece instanceof File ? piece.name : "weights";
+      progress.report(index, name, loaded, piece.size, false);
+    }
+  }
+}
+
+/** Frees a load whose work fails. */
+async function guarded<T>(load: BaseLoad, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    load.free();
+    throw error;
+  }
+}

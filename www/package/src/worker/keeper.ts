@@ -1,0 +1,69 @@
+// Keeping a file while its bytes come, for as long as the store has room.
+
+import type { Event } from "../generated/protocol.js";
+import { type About, isQuotaError, type Store, type StoreWriter } from "./store.js";
+
+/** What keeping needs from around it. */
+export interface KeeperContext {
+  store: Store;
+  onEvent(event: Event): void;
+}
+
+/** Writes to the store for as long as it has room; whatever is kept goes on without it. */
+export class Keeper {
+  readonly #key: string;
+  readonly #context: KeeperContext;
+  #writer: StoreWriter | null = null;
+
+  constructor(key: string, context: KeeperContext) {
+    this.#key = key;
+    this.#context = context;
+  }
+
+  async open(offset: number): Promise<void> {
+    await this.#attempt(async () => {
+      this.#writer = await this.#context.store.append(this.#key, offset);
+    });
+  }
+
+  /** Whether anything is still kept of what is written. */
+  get isOpen(): boolean {
+    return this.#writer !== null;
+  }
+
+  describe(about: About): Promise<void> {
+    return this.#attempt(() => this.#writer?.describe(about));
+  }
+
+  write(chunk: Uint8Array): Promise<void> {
+    return this.#attempt(() => this.#writer?.write(chunk));
+  }
+
+  complete(about: About): Promise<void> {
+    return this.#attempt(() => this.#writer?.complete(about));
+  }
+
+  async close(): Promise<void> {
+    await this.#attempt(() => this.#writer?.close());
+  }
+
+  async discard(): Promise<void> {
+    await this.#writer?.discard().catch(() => undefined);
+    this.#writer = null;
+  }
+
+  async #attempt(step: () => void | Promise<void>): Promise<void> {
+    try {
+      await step();
+    } catch (error) {
+      await this.discard();
+      const why = isQuotaError(error)
+        ? "The browser has no room to keep the files"
+        : "The browser does not keep the files";
+      this.#context.onEvent({
+        kind: "stage",
+        text: `${why}: they will be fetched again next time`,
+      });
+    }
+  }
+}

@@ -1,0 +1,165 @@
+// The packed copy of a base: kept after the first load, read in place of the files the next time, and
+// never used when anything about it is wrong.
+
+import { beforeEach, describe, expect, test } from "vitest";
+import type { Event, Precision } from "../src/generated/protocol.js";
+import { loadBase } from "../src/worker/base.js";
+import type { DownloadContext } from "../src/worker/download.js";
+import type { BasePieces } from "../src/worker/folder.js";
+import { openStore, toStoredFile } from "../src/worker/store.js";
+import { FakeEngine, fakeModule, files, registry, sha256 } from "./fake-engine.js";
+import { MemoryFolder } from "./file-system.js";
+import { ORIGIN, serveLibrary } from "./server.js";
+
+const WEIGHTS = "base/model.gguf";
+
+let folder: MemoryFolder;
+let asked: string[];
+let events: Event[];
+
+beforeEach(() => {
+  folder = new MemoryFolder();
+  asked = serveLibrary();
+  events = [];
+});
+
+async function context(overrides: Partial<DownloadContext> = {}): Promise<DownloadContext> {
+  return {
+    signal: new AbortController().signal,
+    stallSeconds: 2,
+    newHasher: () => new fakeModule.Sha256(),
+    onEvent: (event) => events.push(event),
+    store: await openStore({ getDirectory: folder.getDirectory }),
+    ...overrides,
+  };
+}
+
+/** The library's base; `known` says whether the hashes of its files are told. */
+function pieces(known = true): BasePieces {
+  const { id, title, licence, files } = registry.bases[0] as (typeof registry.bases)[0];
+  const wanted = ({ path, bytes, sha256 }: typeof files.weights) =>
+    known
+      ? { url: ORIGIN + path, bytes, sha256 }
+      : { url: ORIGIN + path, bytes: null, sha256: null };
+  return {
+    id,
+    title,
+    licence,
+    config: wanted(files.config),
+    tokenizer: wanted(files.tokenizer),
+    weights: [wanted(files.weights)],
+  };
+}
+
+async function load(
+  base: BasePieces = pieces(),
+  precision: Precision = "int8",
+  overrides: Partial<DownloadContext> = {},
+) {
+  const { load, sha256 } = await loadBase(base, precision, fakeModule, await context(overrides));
+  return new FakeEngine().finishBase(load, sha256);
+}
+
+const copies = () => [...folder.files.keys()].filter((name) => /^packed-.*[0-9a-f]$/.test(name));
+
+/** Whether the last load read the weights' file, from wherever it is kept. */
+const weightsRead = () =>
+  events.some((event) => event.kind === "progress" && event.total === files.get(WEIGHTS)?.length);
+
+describe("a packed copy", () => {
+  test("is kept after the first load and read the next time, without the file", async () => {
+    const first = await load();
+    expect(copies()).toHaveLength(1);
+    // Even where the file itself is not kept any more.
+    await (await context()).store.remove(sha256(files.get(WEIGHTS) as Uint8Array));
+    asked.length = 0;
+    events.length = 0;
+    expect(await load()).toEqual(first);
+    expect(asked).toEqual([]);
+    expect(weightsRead()).toBe(false);
+    const last = events.findLast((event) => event.kind === "progress");
+    expect(last).toMatchObject({ cached: true, file: WEIGHTS });
+  });
+
+  test("shows as one in the list of what is kept", async () => {
+    await load();
+    const kept = (await (await context()).store.list()).map(toStoredFile);
+    expect(kept.filter(({ packed }) => packed)).toMatchObject([
+      { url: ORIGIN + WEIGHTS, complete: true, pinned: false },
+    ]);
+  });
+
+  test.each([
+    ["changed", (bytes: Uint8Array) => bytes.fill(0x61, -2, -1)],
+    ["cut short", (bytes: Uint8Array) => bytes.slice(0, -1)],
+    ["empty", () => new Uint8Array()],
+  ])("that was %s gives way to the file, and is made anew", async (_, damage) => {
+    const first = await load();
+    const [name] = copies() as [string];
+    const good = (folder.files.get(name) as Uint8Array).slice();
+    folder.files.set(name, damage(good.slice()) as Uint8Array<ArrayBuffer>);
+    events.length = 0;
+    expect(await load()).toEqual(first);
+    expect(weightsRead()).toBe(true);
+    expect(folder.files.get(name)).toEqual(good);
+  });
+
+  test("of a file that is another one now is not used", async () => {
+    await load(pieces(false));
+    const before = files.get(WEIGHTS) as Uint8Array;
+    const { store } = await context();
+    const kept = (await store.list()).find(
+      ({ url, key }) => url.endsWith(WEIGHTS) && !copies().includes(key),
+    );
+    await store.remove(kept?.key as string);
+    files.set(WEIGHTS, new TextEncoder().encode("other weights"));
+    try {
+      // The first load after that cannot know; the file is fetched for another precision.
+      await load(pieces(false), "f32");
+      expect(await load(pieces(false))).toMatchObject({ bytes: 13 });
+    } finally {
+      files.set(WEIGHTS, before);
+    }
+  });
+
+  test("of another layout is removed when one of this layout is kept", async () => {
+    await load();
+    const [name] = copies() as [string];
+    const old = name.replace("packed-1-", "packed-0-");
+    for (const end of ["", ".json"]) {
+      folder.files.set(old + end, folder.files.get(name + end) as Uint8Array<ArrayBuffer>);
+    }
+    await (await context()).store.remove(name);
+    await load();
+    expect(copies()).toEqual([name]);
+  });
+
+  test("is not made in f32, nor of files of this computer", async () => {
+    await load(pieces(), "f32");
+    const blob = new Blob(["w"]);
+    await load({ ...pieces(), weights: [blob] });
+    expect(copies()).toEqual([]);
+  });
+
+  test("gives way when the disk is full", async () => {
+    folder.room = 60;
+    await load();
+    expect(copies()).toEqual([]);
+    const said = events.flatMap((event) => (event.kind === "stage" ? [event.text] : []));
+    expect(said.at(-1)).toContain("no room");
+  });
+
+  test("of which only a part was written is not there", async () => {
+    const controller = new AbortController();
+    const running = load(pieces(), "int8", {
+      signal: controller.signal,
+      onEvent: (event) => {
+        if (event.kind === "stage") controller.abort();
+      },
+    });
+    await expect(running).rejects.toMatchObject({ name: "AbortError" });
+    expect(copies()).toEqual([]);
+    const { store } = await context();
+    expect((await store.list()).every(({ sha256 }) => sha256 !== null)).toBe(true);
+  });
+});
