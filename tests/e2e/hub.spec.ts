@@ -94,6 +94,77 @@ test("a hub's model and adapters give Hugging Face's losses, cut 20 times, then 
   expect(first.storage.files.every(({ complete }) => complete)).toBe(true);
 });
 
+test("packed weights are kept, load without the file and the hub, and are never used damaged", async ({
+  page,
+}) => {
+  const hub = await goldenHub();
+  await page.goto("/library/none");
+  const run = () =>
+    page.evaluate(
+      async ([host, repo, cases]) => {
+        const { LoraLoom } = (await import(
+          /* @vite-ignore */ new URL("/package/index.js", location.href).href
+        )) as typeof import("../../www/package/src/index.js");
+        const loom = await LoraLoom.inspect({ registryUrl: "/golden/registry.json" });
+        const source = { kind: "hub", host, repo, revision: "main", file: null } as const;
+        const stages: string[] = [];
+        const base = await loom.load({ source, onStage: (text) => stages.push(text) });
+        const { examples } = await loom.score(cases.flatMap(({ examples }) => examples));
+        const storage = await loom.storage();
+        loom.dispose();
+        return { base, losses: examples.map(({ loss }) => loss), stages, files: storage.files };
+      },
+      [hub.url, REPO, goldenCases()] as const,
+    );
+  /** Removes a kept file, or changes a byte in its middle. */
+  const change = (key: string, how: "remove" | "damage") =>
+    page.evaluate(
+      async ([key, how]) => {
+        const root = await navigator.storage.getDirectory();
+        const folder = await root.getDirectoryHandle("loraloom");
+        if (how === "remove") {
+          for (const name of [key, `${key}.json`]) await folder.removeEntry(name);
+          return;
+        }
+        const file = await folder.getFileHandle(key);
+        const middle = (await file.getFile()).size >> 1;
+        const [byte] = new Uint8Array(await (await file.getFile()).slice(middle).arrayBuffer());
+        const writable = await file.createWritable({ keepExistingData: true });
+        const data = Uint8Array.of((byte as number) ^ 1);
+        await writable.write({ type: "write", position: middle, data });
+        await writable.close();
+      },
+      [key, how] as const,
+    );
+  const weights = (path: string) => path.endsWith("model.safetensors");
+  const keeping = expect.stringContaining("Keeping the packed weights");
+
+  const first = await run();
+  expect(first.stages).toContainEqual(keeping);
+  const copy = first.files.find(({ packed }) => packed);
+  const source = first.files.find(({ packed, url }) => !packed && weights(url));
+  expect(copy).toMatchObject({ complete: true, url: source?.url });
+
+  // Without the file itself: only the copy can answer.
+  await change(source?.key ?? "", "remove");
+  const asked = hub.requests.length;
+  const again = await run();
+  expect(again.stages).not.toContainEqual(keeping);
+  expect(hub.requests.slice(asked).filter(weights)).toEqual([]);
+
+  await change(copy?.key ?? "", "damage");
+  const repaired = await run();
+  expect(repaired.stages).toContainEqual(keeping);
+  expect(hub.requests.slice(asked).some((request) => /model.safetensors/.test(request))).toBe(true);
+  await hub.close();
+  const offline = await run();
+  expect(offline.stages).not.toContainEqual(keeping);
+  for (const { base, losses } of [again, repaired, offline]) {
+    expect(base).toEqual(first.base);
+    expect(losses).toEqual(first.losses);
+  }
+});
+
 test("the page loads a folder's model, shows what it keeps, and deletes it", async ({ page }) => {
   const hub = await goldenHub();
   await openSite(page);
@@ -106,6 +177,7 @@ test("the page loads a folder's model, shows what it keeps, and deletes it", asy
   await page.getByText("Storage").click();
   const storage = page.getByTestId("storage");
   await expect(storage.getByRole("listitem").first()).toContainText("as first downloaded");
+  await expect(storage.getByRole("listitem").filter({ hasText: "packed" })).toHaveCount(1);
   await storage.getByRole("button", { name: "Delete all" }).click();
   await expect(storage).toContainText("0 files");
   await expect(storage.getByRole("listitem")).toHaveCount(0);

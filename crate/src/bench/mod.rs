@@ -8,6 +8,7 @@
 
 mod ceilings;
 mod count;
+mod files;
 mod library;
 mod synthetic;
 mod workload;
@@ -15,12 +16,13 @@ mod workload;
 use std::collections::BTreeMap;
 
 pub use ceilings::Ceiling;
-pub use synthetic::{config_json, gguf_file};
+pub use files::{FileKind, gguf_file, write_model};
+pub use synthetic::config_json;
 pub use workload::{Batch, Modules, PrecisionName, Work, Workload};
 
 use crate::formats::{FormatError, GgufFile, PeftAdapter, WeightsStream};
 use crate::learn::{LearnError, LearnOptions, LearningRun};
-use crate::lora::{Composition, LoraError, Merge};
+use crate::lora::{self, Composition, LoraError, Merge, PeftFiles};
 use crate::t5::measured::LinearAlone;
 use crate::t5::{
     Control, ModelBuilder, ModelError, Precision, T5Config, T5Model, TokenizedExample,
@@ -42,6 +44,9 @@ pub enum BenchError {
     /// The learning run cannot begin.
     #[error(transparent)]
     Learn(#[from] LearnError),
+    /// A file cannot be written.
+    #[error("the file cannot be written: {0}")]
+    File(String),
     /// The request makes no sense.
     #[error("{0}")]
     Request(String),
@@ -68,6 +73,16 @@ enum Prepared {
 
 /// The pieces of a model's file, from the first on, as they would arrive; none after the last.
 pub type Pieces = Box<dyn Fn(usize) -> Option<Vec<u8>>>;
+
+/// The two files of a random PEFT module of that rank, on q and v of every attention layer.
+///
+/// # Errors
+/// [`BenchError::Request`] for a geometry that is not known.
+pub fn adapter_files(model: &str, rank: usize, seed: u64) -> Result<PeftFiles, BenchError> {
+    let config = synthetic::config(model)?;
+    let adapter = synthetic::adapter(&config, rank, seed);
+    Ok(lora::export(&config, &[&adapter], &[1.0], Merge::Delta, model)?)
+}
 
 /// The workload in progress, and the model and modules that the last ones used.
 #[derive(Default)]
@@ -153,7 +168,8 @@ impl Bench {
             }
             Workload::Load { model, precision } => {
                 let config = synthetic::config(model)?;
-                let work = Work { bytes: synthetic::gguf_bytes(model)?, ..Work::default() };
+                let work =
+                    Work { bytes: files::tensor_bytes(model, FileKind::Q8_0)?, ..Work::default() };
                 self.model = None;
                 let (name, precision) = (model.clone(), (*precision).into());
                 Ok((Prepared::Load { name, config, precision }, work))

@@ -3,7 +3,6 @@
 use super::{Batch, BenchError};
 use crate::formats::{AdapterConfig, LinearId, LinearKind, PeftAdapter, PeftLayer, Stack};
 use crate::t5::{T5Config, TokenizedExample};
-use half::f16;
 
 /// A generator of noise (SplitMix64): the same on every machine.
 pub(super) struct Noise(u64);
@@ -49,6 +48,7 @@ pub fn config_json(model: &str) -> Result<String, BenchError> {
     let (d_model, d_kv, d_ff, layers, heads, vocab_size) = match model {
         "flan-t5-small" => (512, 64, 1024, 8, 6, 32128),
         "flan-t5-base" => (768, 64, 2048, 12, 12, 32128),
+        "flan-t5-large" => (1024, 64, 2816, 24, 16, 32128),
         "tiny" => (64, 16, 96, 2, 4, 512),
         _ => return Err(BenchError::request(format!("there is no geometry named {model}"))),
     };
@@ -69,131 +69,6 @@ pub(super) fn layers(config: &T5Config, stack: Stack) -> Vec<LinearId> {
         .flat_map(|block| LinearKind::ALL.map(|kind| LinearId { stack, block, kind }))
         .filter(|&id| config.linear_shape(id).is_some())
         .collect()
-}
-
-const Q8_0: u32 = 8;
-const F32: u32 = 0;
-const ALIGNMENT: usize = 32;
-
-struct Tensor {
-    name: String,
-    shape: Vec<usize>,
-    kind: u32,
-    /// Standard deviation, as T5's own initialisation has it.
-    deviation: f32,
-}
-
-fn elements(tensor: &Tensor) -> usize {
-    tensor.shape.iter().product()
-}
-
-/// Bytes of a tensor's data.
-fn size(tensor: &Tensor) -> usize {
-    match tensor.kind {
-        Q8_0 => elements(tensor) / 32 * 34,
-        _ => elements(tensor) * 4,
-    }
-}
-
-/// Bytes of all tensors' data in the file of a random model.
-pub(super) fn gguf_bytes(model: &str) -> Result<u64, BenchError> {
-    Ok(tensors(&config(model)?).iter().map(|tensor| size(tensor) as u64).sum())
-}
-
-fn tensors(config: &T5Config) -> Vec<Tensor> {
-    let matrix = |name: &str, shape: [usize; 2], deviation: f32| Tensor {
-        name: name.to_owned(),
-        shape: shape.to_vec(),
-        kind: Q8_0,
-        deviation,
-    };
-    let norm =
-        |name: String| Tensor { name, shape: vec![config.d_model], kind: F32, deviation: 0.1 };
-    let vocabulary = [config.vocab_size, config.d_model];
-    let mut all = vec![
-        matrix("shared.weight", vocabulary, 1.0),
-        matrix("lm_head.weight", vocabulary, (config.d_model as f32).powf(-0.5)),
-    ];
-    for (stack, name, sub_layers) in
-        [(Stack::Encoder, "encoder", 2), (Stack::Decoder, "decoder", 3)]
-    {
-        for id in layers(config, stack) {
-            let shape = config.linear_shape(id).unwrap_or_default();
-            // T5 does not divide attention's logits by √d_kv; its queries start smaller instead.
-            let is_query = matches!(id.kind, LinearKind::SelfQ | LinearKind::CrossQ);
-            let fan_in = shape[1] * if is_query { config.d_kv } else { 1 };
-            all.push(matrix(&format!("{id}.weight"), shape, (fan_in as f32).powf(-0.5)));
-        }
-        for block in 0..config.blocks(stack) {
-            for layer in 0..sub_layers {
-                all.push(norm(format!("{name}.block.{block}.layer.{layer}.layer_norm.weight")));
-            }
-        }
-        all.push(norm(format!("{name}.final_layer_norm.weight")));
-        all.push(Tensor {
-            name: format!("{name}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"),
-            shape: vec![config.relative_attention_num_buckets, config.num_heads],
-            kind: F32,
-            deviation: 1.0,
-        });
-    }
-    all
-}
-
-/// A GGUF file (Q8_0, Hugging Face's names) of a random model of that geometry.
-///
-/// # Errors
-/// [`BenchError::Request`] for a geometry that is not known.
-pub fn gguf_file(model: &str) -> Result<Vec<u8>, BenchError> {
-    let tensors = tensors(&config(model)?);
-    let total: usize = tensors.iter().map(|tensor| size(tensor).next_multiple_of(ALIGNMENT)).sum();
-    let mut file = Vec::with_capacity(total + tensors.len() * 128 + 64);
-    file.extend(b"GGUF");
-    file.extend(3u32.to_le_bytes());
-    file.extend((tensors.len() as u64).to_le_bytes());
-    file.extend(0u64.to_le_bytes());
-    let mut offset = 0u64;
-    for tensor in &tensors {
-        file.extend((tensor.name.len() as u64).to_le_bytes());
-        file.extend(tensor.name.as_bytes());
-        file.extend((tensor.shape.len() as u32).to_le_bytes());
-        for &dimension in tensor.shape.iter().rev() {
-            file.extend((dimension as u64).to_le_bytes());
-        }
-        file.extend(tensor.kind.to_le_bytes());
-        file.extend(offset.to_le_bytes());
-        offset += size(tensor).next_multiple_of(ALIGNMENT) as u64;
-    }
-    for (index, tensor) in tensors.iter().enumerate() {
-        file.resize(file.len().next_multiple_of(ALIGNMENT), 0);
-        let mut noise = Noise::new(index as u64 + 1);
-        if tensor.kind == Q8_0 {
-            write_blocks(&mut file, elements(tensor) / 32, tensor.deviation, &mut noise);
-        } else {
-            // Norms lie around 1, a bias around 0.
-            let mean = if tensor.shape.len() == 1 { 1.0 } else { 0.0 };
-            for value in noise.normal(elements(tensor), tensor.deviation) {
-                file.extend((mean + value).to_le_bytes());
-            }
-        }
-    }
-    file.resize(file.len().next_multiple_of(ALIGNMENT), 0);
-    Ok(file)
-}
-
-/// Blocks of 32 bytes, each the sum of two even ones, below an `f16` scale.
-fn write_blocks(file: &mut Vec<u8>, blocks: usize, deviation: f32, noise: &mut Noise) {
-    /// Standard deviation of the sum of two even numbers, each one of 128.
-    const BYTES_DEVIATION: f32 = 52.26;
-    let scale = f16::from_f32(deviation / BYTES_DEVIATION).to_le_bytes();
-    for _ in 0..blocks {
-        file.extend(scale);
-        for _ in 0..4 {
-            let (a, b) = (noise.bits().to_le_bytes(), noise.bits().to_le_bytes());
-            let value = |i: usize| i16::from(a[i] & 127) + i16::from(b[i] & 127) - 127;
-            file.extend((0..8).map(|i| value(i) as i8 as u8));
-        }
-    }
 }
 
 /// A random module on q and v of every attention layer.
@@ -234,29 +109,4 @@ pub(super) fn examples(config: &T5Config, batch: &Batch) -> Vec<TokenizedExample
         .into_iter()
         .map(|input| TokenizedExample { input, labels: tokens(config, batch.targets, &mut noise) })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::formats::{GgufFile, TensorSource};
-
-    #[test]
-    fn a_random_models_file_is_read_back_with_the_spread_of_t5s_initialisation() {
-        let file = GgufFile::parse(gguf_file("tiny").unwrap()).unwrap();
-        let deviation = |name: &str| {
-            let values = file.tensor(name).unwrap().unwrap().to_f32().unwrap();
-            let squares: f32 = values.iter().map(|value| value * value).sum();
-            (squares / values.len() as f32).sqrt()
-        };
-        for (name, expected) in [
-            ("shared.weight", 1.0),
-            ("encoder.block.0.layer.0.SelfAttention.k.weight", 64f32.powf(-0.5)),
-            ("decoder.block.1.layer.1.EncDecAttention.q.weight", (64.0 * 16f32).powf(-0.5)),
-            ("encoder.block.0.layer.0.layer_norm.weight", 1.0),
-        ] {
-            let found = deviation(name);
-            assert!((found / expected - 1.0).abs() < 0.1, "{name}: {found}, not {expected}");
-        }
-    }
 }

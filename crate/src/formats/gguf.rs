@@ -185,7 +185,7 @@ impl TensorSource for GgufFile {
 }
 
 /// ggml's number of each element type (`ggml_type`).
-pub(super) fn type_number(dtype: Dtype) -> u32 {
+pub(crate) fn ggml_type(dtype: Dtype) -> u32 {
     match dtype {
         Dtype::F32 => 0,
         Dtype::F16 => 1,
@@ -202,7 +202,7 @@ pub(super) fn type_number(dtype: Dtype) -> u32 {
 }
 
 fn dtype(kind: u32) -> Option<Dtype> {
-    Dtype::ALL.into_iter().find(|&dtype| type_number(dtype) == kind)
+    Dtype::ALL.into_iter().find(|&dtype| ggml_type(dtype) == kind)
 }
 
 /// Names of the element types that are not read and that a person is likely to meet.

@@ -2,7 +2,7 @@
 
 use half::f16;
 
-use super::gguf::type_number;
+use super::gguf::ggml_type;
 use super::{Dtype, NamedTensor};
 
 const VERSION: u32 = 3;
@@ -76,7 +76,7 @@ impl GgufWriter {
             for &size in shape.iter().rev() {
                 put_length(&mut file, size);
             }
-            file.extend(type_number(*dtype).to_le_bytes());
+            file.extend(ggml_type(*dtype).to_le_bytes());
             put_length(&mut file, offset);
             offset = (offset + bytes.len()).next_multiple_of(ALIGNMENT);
         }

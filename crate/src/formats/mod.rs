@@ -17,6 +17,8 @@ mod torch;
 mod weights;
 
 pub use examples::{Example, ExamplesFormat, parse_examples};
+#[cfg(feature = "bench")]
+pub(crate) use gguf::ggml_type;
 pub use gguf::{GgufFile, llama_name};
 pub use gguf_writer::{GgufValue, GgufWriter};
 pub use linear_id::{LinearId, LinearKind, Stack};

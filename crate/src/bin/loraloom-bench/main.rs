@@ -5,26 +5,43 @@
 //! |---|---|
 //! | `{"addFile": {"path", "from"}}` | `{}`: a file that a workload reads, and where it lies |
 //! | `{"readModel": {"from"}}` | `{}`: where the file of a load lies |
-//! | `{"writeModel": {"model", "to"}}` | `{}`: a random model was written to the file |
+//! | `{"writeModel": {"model", "kind", "to"}}` | `{"config"}`: a random model was written to the file |
+//! | `{"writeAdapter": {"model", "rank", "seed", "to"}}` | `{}`: a random module was written to the folder |
 //! | `{"prepare": WORKLOAD}` | what one sample computes |
 //! | `"sample"` | `{"seconds", "tokens"}` |
 //! | `"memory"` | `{"peak", "model"}` in bytes |
 
 use std::fs::File;
-use std::io::{BufRead, Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use loraloom::bench::{Bench, Workload, gguf_file};
+use loraloom::bench::{Bench, FileKind, Workload, adapter_files, config_json, write_model};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Request {
-    AddFile { path: String, from: PathBuf },
-    ReadModel { from: PathBuf },
-    WriteModel { model: String, to: PathBuf },
+    AddFile {
+        path: String,
+        from: PathBuf,
+    },
+    ReadModel {
+        from: PathBuf,
+    },
+    WriteModel {
+        model: String,
+        #[serde(default)]
+        kind: FileKind,
+        to: PathBuf,
+    },
+    WriteAdapter {
+        model: String,
+        rank: usize,
+        seed: u64,
+        to: PathBuf,
+    },
     Prepare(Workload),
     Sample,
     Memory,
@@ -40,8 +57,17 @@ fn answer(bench: &mut Bench, line: &str) -> Result<Value, Box<dyn std::error::Er
             bench.set_pieces(Box::new(move |index| read_piece(&from, index).ok()?));
             json!({})
         }
-        Request::WriteModel { model, to } => {
-            std::fs::write(to, gguf_file(&model)?)?;
+        Request::WriteModel { model, kind, to } => {
+            let mut file = BufWriter::new(File::create(to)?);
+            write_model(&model, kind, &mut file)?;
+            file.flush()?;
+            json!({ "config": config_json(&model)? })
+        }
+        Request::WriteAdapter { model, rank, seed, to } => {
+            let files = adapter_files(&model, rank, seed)?;
+            std::fs::create_dir_all(&to)?;
+            std::fs::write(to.join("adapter_config.json"), files.config)?;
+            std::fs::write(to.join("adapter_model.safetensors"), files.weights)?;
             json!({})
         }
         Request::Prepare(workload) => serde_json::to_value(bench.prepare(&workload)?)?,
