@@ -4,8 +4,9 @@ import { writeFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { CONTENDERS, openContender } from "./contenders.mjs";
+import { measureHub } from "./hub.mjs";
 import { jsonRow, median, printGrowth, printHead, printRow } from "./report.mjs";
-import { CEILINGS, DEFAULT_MODELS, MODELS, NAMES, plan } from "./rows.mjs";
+import { CEILINGS, DEFAULT_MODELS, HUB_MODELS, MODELS, NAMES, plan } from "./rows.mjs";
 import { Browser, NativeRunner } from "./runners.mjs";
 
 const THREADS = [1, 2];
@@ -35,6 +36,7 @@ function settings() {
     options: {
       native: { type: "boolean", default: false },
       growth: { type: "boolean", default: false },
+      hub: { type: "boolean", default: false },
       quick: { type: "boolean", default: false },
       json: { type: "string" },
     },
@@ -59,8 +61,11 @@ function settings() {
 
 const options = settings();
 const turns = options.quick ? QUICK_TURNS : TURNS;
+const sessions = plan({ only: options.only, models: options.models, grows: options.growth });
 const browser =
-  options.native && options.contenders.length === 0 ? undefined : await Browser.open();
+  (options.native && options.contenders.length === 0) || sessions.length === 0
+    ? undefined
+    : await Browser.open();
 const open = async (threads) =>
   options.native ? new NativeRunner(threads) : await browser.loraloom(threads);
 
@@ -154,7 +159,7 @@ async function measureMemory(row, ours) {
 
 const results = [];
 printHead(options);
-for (const rows of plan({ only: options.only, models: options.models, grows: options.growth })) {
+for (const rows of sessions) {
   const ours = new Map();
   const contenders = [];
   try {
@@ -185,9 +190,17 @@ for (const rows of plan({ only: options.only, models: options.models, grows: opt
 }
 for (const { runner } of ceilingRunners.values()) await runner.close();
 
+if (options.hub) {
+  const models = options.models.filter((model) => HUB_MODELS.includes(model));
+  await measureHub(models, (result) => {
+    printRow(result);
+    results.push(result);
+  });
+}
+
 if (options.growth) printGrowth(results);
 
-const where = options.native ? "native" : browser.version();
+const where = browser ? browser.version() : options.hub ? "Chromium" : "native";
 const machine = `${cpus()[0].model.trim()}, ${availableParallelism()} cores, ${where}`;
 await browser?.close();
 console.log(`\n   ${machine}`);

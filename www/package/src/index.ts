@@ -6,7 +6,6 @@
  */
 
 export {
-  type CallOptions,
   type GenerateCall,
   type InspectOptions,
   type LearnCall,
@@ -16,9 +15,9 @@ export {
   type Restored,
   type ShareCall,
   type TestCall,
-  type WorkerLike,
 } from "./client.js";
 export { LoraLoomError } from "./errors.js";
 export type * from "./generated/protocol.js";
+export type { CallOptions, WorkerLike } from "./link.js";
 export type { FromWorker, Progress, ToWorker } from "./messages.js";
 export { DEFAULT_HUB, describeSource, filesSource, parseSource } from "./sources.js";

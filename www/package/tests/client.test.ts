@@ -1,8 +1,9 @@
 // The client over a real session, joined by messages as a worker would be.
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { type InspectOptions, LoraLoom, type WorkerLike } from "../src/client.js";
+import { type InspectOptions, LoraLoom } from "../src/client.js";
 import { isErrorReport, LoraLoomError } from "../src/errors.js";
+import type { WorkerLike } from "../src/link.js";
 import type { FromWorker } from "../src/messages.js";
 import { filesSource } from "../src/sources.js";
 import { startWorker } from "../src/worker/serve.js";
