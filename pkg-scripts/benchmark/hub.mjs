@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { serve } from "../serve.mjs";
-import { NativeRunner, ROOT } from "./runners.mjs";
+import { LIBRARY, NativeRunner, ROOT } from "./runners.mjs";
 
 /** Kinds of files: safetensors, and GGUF by the type of its matrices. */
 const KINDS = ["safetensors", "f32", "f16", "q8_0", "q6_k", "q5_k", "q4_k", "q4_0"];
@@ -26,7 +26,9 @@ const MODULES = 3;
 const RANK = 16;
 const EVALUATIONS = 5;
 const EXAMPLES = { count: 5, inputTokens: 128, outputTokens: 8 };
-const VOCABULARY = 32100;
+/** Flan-T5's tokenizer has 28 tokens fewer than its models. */
+const SPARE_TOKENS = 28;
+const SPECIAL = ["<pad>", "</s>", "<unk>"];
 
 /** The stand-in hub of the tests, which is written in TypeScript. */
 async function hubModule() {
@@ -47,11 +49,10 @@ function word(token) {
     .join("");
 }
 
-/** A `tokenizer.json` with as many tokens as Flan-T5's, each one a word. */
-function tokenizer() {
-  const special = ["<pad>", "</s>", "<unk>"];
-  const words = Array.from({ length: VOCABULARY - special.length }, (_, index) => [
-    `▁${word(index + special.length)}`,
+/** A `tokenizer.json` of so many tokens, each one a word. */
+function tokenizer(tokens) {
+  const words = Array.from({ length: tokens - SPECIAL.length }, (_, index) => [
+    `▁${word(index + SPECIAL.length)}`,
     -10,
   ]);
   const metaspace = { type: "Metaspace", replacement: "▁", prepend_scheme: "always", split: true };
@@ -61,7 +62,7 @@ function tokenizer() {
     version: "1.0",
     truncation: null,
     padding: null,
-    added_tokens: special.map((content, id) => ({
+    added_tokens: SPECIAL.map((content, id) => ({
       id,
       content,
       single_word: false,
@@ -82,19 +83,19 @@ function tokenizer() {
     model: {
       type: "Unigram",
       unk_id: 2,
-      vocab: [...special.map((content) => [content, 0]), ...words],
+      vocab: [...SPECIAL.map((content) => [content, 0]), ...words],
       byte_fallback: false,
     },
   };
 }
 
 /** Examples of random words; every word and the end is a token. */
-function examples() {
+function examples(vocabulary) {
   let state = 1;
   const text = (tokens) =>
     Array.from({ length: tokens - 1 }, () => {
       state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-      return word(3 + (state % (VOCABULARY - 3)));
+      return word(SPECIAL.length + (state % (vocabulary - SPECIAL.length)));
     }).join(" ");
   return Array.from({ length: EXAMPLES.count }, () => ({
     input: text(EXAMPLES.inputTokens),
@@ -105,7 +106,7 @@ function examples() {
 /** Runs in the page: loads the model, and learns if modules are given. */
 async function visit({ hub, repo, threads, modules, examples, budget }) {
   const { LoraLoom } = await import(new URL("./package/index.js", location.href).href);
-  const loom = await LoraLoom.inspect({ registryUrl: "./registry.json", hub, threads });
+  const loom = await LoraLoom.inspect({ registryUrl: "./library/registry.json", hub, threads });
   const source = (repo) => ({ kind: "hub", host: hub, repo, revision: "main", file: null });
   let started = performance.now();
   const base = await loom.load({ source: source(repo) });
@@ -125,12 +126,11 @@ async function visit({ hub, repo, threads, modules, examples, budget }) {
   return { base, seconds, memory, packed, learned };
 }
 
-/** A site with nothing but the package and an empty library. */
+/** A site with the package, and the demo's library because a page needs one. */
 function writeSite() {
   const site = mkdtempSync(join(tmpdir(), "loraloom-bench-site-"));
   symlinkSync(join(ROOT, "www/package/dist"), join(site, "package"));
-  const registry = { version: 1, title: "Empty", bases: [], modules: [], tasks: [] };
-  writeFileSync(join(site, "registry.json"), JSON.stringify(registry));
+  symlinkSync(LIBRARY, join(site, "library"));
   writeFileSync(join(site, "index.html"), '<!doctype html><link rel="icon" href="data:,">');
   return site;
 }
@@ -176,7 +176,8 @@ async function measureFile(model, kind, folder, { startHub }, maker, site) {
   const file = join(folder, kind === "safetensors" ? "model.safetensors" : "model.gguf");
   const { config } = await maker.ask({ writeModel: { model, kind, to: file } });
   writeFileSync(join(folder, "config.json"), config);
-  writeFileSync(join(folder, "tokenizer.json"), JSON.stringify(tokenizer()));
+  const vocabulary = JSON.parse(config).vocab_size - SPARE_TOKENS;
+  writeFileSync(join(folder, "tokenizer.json"), JSON.stringify(tokenizer(vocabulary)));
   const repos = { [repo]: folder };
   const modules = [];
   for (let seed = 0; kind === "safetensors" && seed < MODULES; seed += 1) {
@@ -189,7 +190,13 @@ async function measureFile(model, kind, folder, { startHub }, maker, site) {
   const { size } = statSync(file);
   const hub = await startHub(repos);
   try {
-    const request = { hub: hub.url, repo, threads: THREADS, modules, examples: examples() };
+    const request = {
+      hub: hub.url,
+      repo,
+      threads: THREADS,
+      modules,
+      examples: examples(vocabulary),
+    };
     const [first, again] = await withBrowser(site.url, async (page) => [
       await page.evaluate(visit, { ...request, budget: EVALUATIONS }),
       await page.evaluate(visit, { ...request, modules: [] }),

@@ -139,8 +139,11 @@ export async function startHub(
       const part = chunk.subarray(0, stop - sent);
       if (part.length && !response.write(part)) {
         await new Promise<void>((resolve) => {
-          response.once("drain", resolve);
-          response.once("close", resolve);
+          const goOn = () => {
+            response.off("drain", goOn).off("close", goOn);
+            resolve();
+          };
+          response.on("drain", goOn).on("close", goOn);
         });
       }
       sent += part.length;
