@@ -1,5 +1,7 @@
 //! The tools that make files for others: adapters, GGUF models, registries.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::Path;
 
 use serde_json::Value;
@@ -184,6 +186,90 @@ fn what_is_wrong_with_a_registry_is_named_all_at_once() {
     for part in ["3 problems", "rank of module first", "second", "bytes long", "third"] {
         assert!(message.contains(part), "{part}: {message}");
     }
+}
+
+/// Serves a folder on this machine for as long as the test runs, and answers with its address. Paths
+/// that start with `/owner/name/resolve/main/` are those of a hub, and lead to the folder too.
+fn serve(folder: &str) -> String {
+    let listener = TcpListener::bind("localhost:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let folder = Path::new(folder).to_owned();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = String::new();
+            let mut lines = BufReader::new(&stream).lines();
+            lines.by_ref().take_while(|line| line.as_ref().is_ok_and(|l| !l.is_empty())).for_each(
+                |line| {
+                    if request.is_empty() {
+                        request = line.unwrap();
+                    }
+                },
+            );
+            let (method, rest) = request.split_once(' ').unwrap();
+            let path = rest.split(' ').next().unwrap();
+            let path = path.strip_prefix("/owner/name/resolve/main").unwrap_or(path);
+            let found = std::fs::read(folder.join(path.trim_start_matches('/')));
+            let status = if found.is_ok() { "200 OK" } else { "404 Not Found" };
+            let body = found.unwrap_or_default();
+            let head = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+            if method == "GET" {
+                stream.write_all(&body).unwrap();
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn a_registry_is_checked_where_it_is_served() {
+    let root = folder("served-registry");
+    let model = text(&path("tests/golden/models/narrow-tied"));
+    let out = text(&root.join("library"));
+    let built = build(&[&model, &format!("{model}/adapters")], &out, &[]);
+    let address = serve(&out);
+    for place in [address.clone(), format!("{address}/registry.json")] {
+        let checked = json(&["registry", "check", &place]);
+        assert_eq!((&checked["modules"], &checked["bytes"]), (&5.into(), &built["bytes"]));
+    }
+
+    // A file without a hash is asked for at the hub, which is the same server here.
+    let registry = Path::new(&out).join("registry.json");
+    let mut parsed: Value = serde_json::from_slice(&std::fs::read(&registry).unwrap()).unwrap();
+    let files = &mut parsed["modules"][0]["files"];
+    for file in ["config", "weights"] {
+        let name = files[file]["path"].as_str().unwrap().to_owned();
+        files[file] = serde_json::json!({"path": format!("hub:owner/name@main/{name}")});
+    }
+    std::fs::write(&registry, parsed.to_string()).unwrap();
+    let checked = json(&["registry", "check", &address, "--hub", &address]);
+    assert_eq!(checked["unpinned"], 2);
+
+    std::fs::remove_file(Path::new(&out).join("modules/first/adapter_config.json")).unwrap();
+    std::fs::remove_file(Path::new(&out).join("modules/third/adapter_config.json")).unwrap();
+    let changed = Path::new(&out).join("modules/second/adapter_model.safetensors");
+    let mut bytes = std::fs::read(&changed).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&changed, bytes).unwrap();
+    let message = error(&["registry", "check", &address, "--hub", &address]);
+    for part in [
+        "3 problems",
+        "resolve/main/modules/first/adapter_config.json",
+        "found an answer of 404",
+        "modules/second/adapter_model.safetensors is not the file",
+        "sha256 should be",
+        "modules/third/adapter_config.json cannot be read: expected the file, found",
+    ] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    let message = error(&["registry", "check", &format!("{address}/nothing")]);
+    assert!(message.contains("nothing/registry.json") && message.contains("404"), "{message}");
+    let message = error(&["registry", "check", "http://localhost:1/"]);
+    assert!(message.contains("http://localhost:1/registry.json cannot be read"), "{message}");
 }
 
 #[test]

@@ -8,14 +8,15 @@
 //! | `arguments` | options that several commands share |
 //! | `model` | a model read from a folder, applied to texts |
 //! | `library` | modules read from PEFT folders or from a registry |
+//! | `place` | a file by its path or its address |
 //! | `card` | what the README.md of a module says of it |
 //! | `learning` | runs of the search on a model and a library |
 //! | the others | one command each |
 
 mod arguments;
 mod card;
+mod check;
 mod compose;
-
 mod error;
 mod evaluate;
 mod export;
@@ -24,6 +25,7 @@ mod learning;
 mod library;
 mod model;
 mod output;
+mod place;
 mod quantize;
 mod registry;
 mod score;

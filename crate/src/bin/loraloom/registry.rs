@@ -1,4 +1,4 @@
-//! `loraloom registry`: makes a static registry from folders, and checks one.
+//! `loraloom registry`: makes a static registry from folders, or checks one.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,9 @@ use loraloom::t5::T5Config;
 use serde::Serialize;
 
 use crate::card::Card;
+use crate::check::Check;
 use crate::error::{CliError, create_folder, read, write};
-use crate::library::{Library, PeftFolder, folder_name, peft_folders};
+use crate::library::{PeftFolder, folder_name, peft_folders};
 use crate::model::ModelFiles;
 use crate::output::Output;
 
@@ -57,15 +58,6 @@ pub struct Build {
     /// Store the modules' weights as f16, half as large.
     #[arg(long)]
     f16: bool,
-}
-
-/// Check a registry: its fields, every file against its length and hash, every model, module, task
-/// and test set against what it should be.
-#[derive(Args)]
-pub struct Check {
-    /// registry.json, or its folder.
-    #[arg(value_name = "DIR")]
-    registry: PathBuf,
 }
 
 #[derive(Serialize)]
@@ -214,12 +206,12 @@ fn converted(source: &dyn TensorSource, half: bool) -> Result<Vec<u8>, CliError>
 }
 
 /// The largest rank of a layer.
-fn rank(adapter: &PeftAdapter) -> u32 {
+pub fn rank(adapter: &PeftAdapter) -> u32 {
     adapter.layers.values().map(|layer| layer.rank as u32).max().unwrap_or(0)
 }
 
 /// PEFT's names of the layers that an adapter changes, in the order of a block's computation.
-fn targets(adapter: &PeftAdapter) -> Vec<String> {
+pub fn targets(adapter: &PeftAdapter) -> Vec<String> {
     let kinds: BTreeSet<_> = adapter.layers.keys().map(|layer| layer.kind).collect();
     let mut targets: Vec<String> = Vec::new();
     for kind in kinds {
@@ -228,87 +220,4 @@ fn targets(adapter: &PeftAdapter) -> Vec<String> {
         }
     }
     targets
-}
-
-#[derive(Serialize)]
-struct Checked {
-    bases: usize,
-    modules: usize,
-    tasks: usize,
-}
-
-impl Check {
-    pub fn run(self, output: &Output) -> Result<(), CliError> {
-        let path = match self.registry.is_dir() {
-            true => self.registry.join("registry.json"),
-            false => self.registry.clone(),
-        };
-        let library = Library::open(&path)?;
-        let mut problems = Vec::new();
-        for base in &library.registry.bases {
-            output.progress(format!("base {}", base.id));
-            let config = self.check_base(&library, base);
-            let config = config.map_err(|error| problems.push(error.to_string())).ok();
-            let modules = library.registry.modules.iter().filter(|module| module.base == base.id);
-            for entry in modules {
-                if let Err(error) = check_module(&library, entry, config.as_ref()) {
-                    problems.push(error.to_string());
-                }
-            }
-        }
-        for task in &library.registry.tasks {
-            problems.extend(library.read_test(task).err().map(|error| error.to_string()));
-        }
-        if !problems.is_empty() {
-            return Err(CliError::File {
-                path,
-                problem: format!("{} problems\n{}", problems.len(), problems.join("\n")),
-            });
-        }
-        let Registry { bases, modules, tasks, .. } = &library.registry;
-        let checked = Checked { bases: bases.len(), modules: modules.len(), tasks: tasks.len() };
-        output.answer(&checked, || {
-            let Checked { bases, modules, tasks } = checked;
-            format!("all is well: {bases} bases, {modules} modules, {tasks} tasks")
-        })
-    }
-
-    fn check_base(&self, library: &Library, base: &RegistryBase) -> Result<T5Config, CliError> {
-        let BaseFiles { config, tokenizer, weights } = &base.files;
-        for file in [config, tokenizer] {
-            library.read(file)?;
-        }
-        let files = library.model_files(base);
-        let config = files.read_config()?;
-        config.check_tokenizer(&files.read_tokenizer()?)?;
-        parse_weights(library.read(weights)?)
-            .map_err(CliError::in_file(&library.place(weights)))?;
-        Ok(config)
-    }
-}
-
-fn check_module(
-    library: &Library,
-    entry: &RegistryModule,
-    config: Option<&T5Config>,
-) -> Result<(), CliError> {
-    let adapter = library.read_module(entry)?.adapter;
-    if let Some(config) = config {
-        Composition::new(config, &[&adapter], Merge::Delta)
-            .map_err(|error| CliError::modules(error, &[&entry.id]))?;
-    }
-    let unequal = |what: &str, expected: String, found: String| {
-        Err(CliError::Modules(format!(
-            "the {what} of module {} should be {expected}, as its weights have it, found {found}",
-            entry.id
-        )))
-    };
-    if rank(&adapter) != entry.rank {
-        return unequal("rank", rank(&adapter).to_string(), entry.rank.to_string());
-    }
-    let (expected, found) = (targets(&adapter), &entry.targets);
-    if expected.iter().collect::<BTreeSet<_>>() != found.iter().collect() {
-        return unequal("targets", expected.join(" "), found.join(" "));
-    }
-    Ok(())
 }
