@@ -10,6 +10,8 @@ use crate::lora::Merge;
 use crate::recipe::Recipe;
 use crate::registry::Registry;
 use crate::t5::Precision;
+#[cfg(feature = "typescript")]
+use crate::t5::Verified;
 
 /// A failure as people read it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -375,6 +377,8 @@ pub enum Request {
         /// What to compute in.
         precision: Precision,
     },
+    /// Hold the loaded base against what is published of it.
+    Verify,
     /// Fetch and read modules of the registry.
     LoadModules {
         /// Their ids.
@@ -547,6 +551,7 @@ pub fn typescript() -> String {
     all.visit::<Storage>();
     all.visit::<ErrorReport>();
     all.visit::<BaseInfo>();
+    all.visit::<Verified>();
     all.visit::<ModuleInfo>();
     all.visit::<Score>();
     all.visit::<LearningStep>();

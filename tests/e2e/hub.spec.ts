@@ -222,3 +222,17 @@ test("the page says what a folder lacks, and goes on with the library's model", 
   await expect(page.getByTestId("fetch-facts")).toContainText("MB");
   await hub.close();
 });
+
+test("the page says when a model does not answer as is published of it", async ({ page }) => {
+  const known = "google/flan-t5-small";
+  const hub = await startHub({ [known]: golden() });
+  await openSite(page, `./?hub=${encodeURIComponent(hub.url)}`);
+  await page.getByText("Use another model").click();
+  const choice = page.getByTestId("base-choice");
+  await choice.getByRole("textbox").fill(known);
+  await choice.getByRole("button", { name: "Load" }).click();
+  await expect(page.getByTestId("known-answer")).toContainText(
+    `do not answer as published of ${known}: “translate English to German`,
+  );
+  await hub.close();
+});

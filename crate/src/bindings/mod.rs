@@ -108,6 +108,11 @@ impl Engine {
         answer(self.0.add_module(id, config, weights))
     }
 
+    /// Holds the loaded base, of this id, against what is published of it; `null` if nothing is.
+    pub fn verify(&self, id: &str) -> Result<JsValue, JsValue> {
+        answer(self.0.verify(id))
+    }
+
     /// Whether a module of that id is loaded.
     #[wasm_bindgen(js_name = hasModule)]
     pub fn has_module(&self, id: &str) -> bool {

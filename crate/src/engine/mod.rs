@@ -15,7 +15,10 @@ use crate::formats::{Example, PeftAdapter, Tokenizer};
 use crate::lora;
 use crate::protocol::{BaseInfo, Composition, ErrorReport, ExampleScore, ModuleInfo, Score};
 use crate::registry::sha256_hex;
-use crate::t5::{Control, ModelError, Precision, SidePaths, T5Model, TokenizedExample};
+use crate::t5::{
+    Control, KNOWN_ANSWERS, KnownAnswer, ModelError, Precision, SidePaths, T5Model,
+    TokenizedExample, Verified,
+};
 
 use answers::{Generation, Test};
 pub use base::{BaseLoad, packed_key};
@@ -179,6 +182,31 @@ impl Engine {
         })
     }
 
+    /// Asks the loaded base, of this id, what is published of it. A base of another id is held against
+    /// the models of its sizes, and none of them is expected of it: only one that agrees is told.
+    ///
+    /// # Errors
+    /// A report if no base is loaded.
+    pub fn verify(&self, id: &str) -> Result<Option<Verified>, ErrorReport> {
+        self.verify_among(&KNOWN_ANSWERS, id)
+    }
+
+    fn verify_among(
+        &self,
+        known: &[KnownAnswer],
+        id: &str,
+    ) -> Result<Option<Verified>, ErrorReport> {
+        let Base { tokenizer, model } = ready(&self.base)?;
+        for known in KnownAnswer::of_model(known, id, model.config()) {
+            // A tokenizer that cannot write the input belongs to no model of that family.
+            let Ok(verified) = known.verify(model, tokenizer) else { continue };
+            if verified.agrees || known.model == id {
+                return Ok(Some(verified));
+            }
+        }
+        Ok(None)
+    }
+
     /// The loaded adapters of these ids.
     fn adapters<'m>(
         &self,
@@ -265,4 +293,41 @@ pub(crate) fn sentence(message: &str) -> String {
     let first = characters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
     let end = if message.ends_with('.') { "" } else { "." };
     format!("{first}{}{end}", characters.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::t5::{FeedForward, Known};
+
+    #[test]
+    fn a_base_is_held_against_what_is_published_of_it() {
+        let read = |file: &str| {
+            let folder =
+                concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/models/narrow-tied/");
+            std::fs::read(folder.to_owned() + file).unwrap()
+        };
+        let mut engine = Engine::new(|| 0.0);
+        assert!(engine.verify("someone/model").is_err());
+        let (config, tokenizer) = (read("config.json"), read("tokenizer.json"));
+        let weights = read("model.safetensors");
+        let files = BaseBytes { config: &config, tokenizer: &tokenizer, weights: &weights };
+        engine.load_base(BaseLabel::default(), files, Precision::F32).unwrap();
+        let known = |score: f64| KnownAnswer {
+            model: "someone/model",
+            source: "tests/e2e/golden/texts.json",
+            input: "Answer the question: is the river green or cold?",
+            known: Known::Score { output: "cold river", score },
+            sizes: (24, 2, 3, FeedForward::GatedGelu),
+        };
+        let (right, wrong) = (known(-5.629_818_439_483_643 * 11.0), known(-61.0));
+        let asked = |known: &KnownAnswer, id: &str| {
+            engine.verify_among(&[*known], id).unwrap().map(|verified| verified.agrees)
+        };
+        assert_eq!(asked(&right, "someone/model"), Some(true));
+        assert_eq!(asked(&wrong, "someone/model"), Some(false));
+        assert_eq!(asked(&right, "another/model"), Some(true));
+        assert_eq!(asked(&wrong, "another/model"), None);
+        assert_eq!(engine.verify("another/model"), Ok(None));
+    }
 }

@@ -25,6 +25,7 @@ import type {
   Source,
   Storage,
   TestResult,
+  Verified,
 } from "./generated/protocol.js";
 import { type CallOptions, createWorker, Link, type WorkerLike } from "./link.js";
 import type { Answers } from "./messages.js";
@@ -203,6 +204,14 @@ export class LoraLoom {
     this.#opened = opened;
     this.#loaded.clear();
     return this.base;
+  }
+
+  /**
+   * Holds the loaded base against a value that is published of it, as `loraloom verify` does; null
+   * where none is known. A base of an unknown id is only told to be a known one, never not to be.
+   */
+  verify(): Promise<Verified | null> {
+    return this.#call({ kind: "verify" });
   }
 
   /** The ids of the library's modules that were trained for the loaded base. */

@@ -15,6 +15,7 @@ import type {
   Score,
   Storage,
   TestResult,
+  Verified,
 } from "./generated/protocol.js";
 
 /** The progress of a download, in bytes; files from the cache report too. */
@@ -24,6 +25,7 @@ export type Progress = Extract<Event, { kind: "progress" }>;
 export type Answers = {
   inspect: Inspected;
   open: BaseInfo;
+  verify: Verified | null;
   loadModules: ModuleInfo[];
   addModule: ModuleInfo;
   storage: Storage;

@@ -120,6 +120,11 @@ describe("LoraLoom", () => {
     expect(counts).toEqual([1, 2, 3, 4, 5]);
   });
 
+  test("tells what is published of the base and what it answers", async () => {
+    const loom = await open();
+    expect(await loom.verify()).toMatchObject({ model: "small", found: "-2.0000", agrees: false });
+  });
+
   test("measures the loss without each module", async () => {
     const loom = await open();
     const modules = [

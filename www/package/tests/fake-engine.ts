@@ -151,6 +151,11 @@ export class FakeEngine implements Engine {
     this.modules.add(id);
     return { id, rank: 8, targets: ["q", "v"], bytes: 100, sha256: sha256(weights) };
   }
+  verify(id: string) {
+    if (id !== "small") return null;
+    const known = { model: id, source: "a test", input: "in", expected: "-1.0000" };
+    return { ...known, found: "-2.0000", agrees: false };
+  }
   hasModule(id: string) {
     return this.modules.has(id);
   }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use loraloom::t5::{KNOWN_ANSWERS, KnownAnswer, Precision};
+use loraloom::t5::{KNOWN_ANSWERS, KnownAnswer, Precision, Verified};
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -25,17 +25,7 @@ pub struct Verify {
 struct Checks {
     /// Whether one of the known models answers as this one does.
     verified: bool,
-    checks: Vec<Check>,
-}
-
-#[derive(Serialize)]
-struct Check {
-    model: &'static str,
-    source: &'static str,
-    input: &'static str,
-    expected: String,
-    found: String,
-    agrees: bool,
+    checks: Vec<Verified>,
 }
 
 impl Verify {
@@ -44,7 +34,7 @@ impl Verify {
         let config = files.read_config()?;
         let known: Vec<&KnownAnswer> = match &self.id {
             Some(id) => KNOWN_ANSWERS.iter().filter(|known| known.model == id).collect(),
-            None => KnownAnswer::of_sizes(&config).collect(),
+            None => KnownAnswer::of_model(&KNOWN_ANSWERS, "", &config),
         };
         if known.is_empty() {
             let models: Vec<&str> = KNOWN_ANSWERS.iter().map(|known| known.model).collect();
@@ -59,11 +49,9 @@ impl Verify {
         }
         let loaded = LoadedModel::open(&files, Precision::F32, output)?;
         let mut checks = Vec::new();
-        for KnownAnswer { model, source, input, .. } in &known {
-            output.progress(format!("Asking what is known of {model}"));
-            let verified = known[checks.len()].verify(&loaded.model, &loaded.tokenizer)?;
-            let (expected, found, agrees) = (verified.expected, verified.found, verified.agrees);
-            checks.push(Check { model, source, input, expected, found, agrees });
+        for known in &known {
+            output.progress(format!("Asking what is known of {}", known.model));
+            checks.push(known.verify(&loaded.model, &loaded.tokenizer)?);
         }
         let checks = Checks { verified: checks.iter().any(|check| check.agrees), checks };
         if !checks.verified {
@@ -76,8 +64,8 @@ impl Verify {
     }
 }
 
-fn line(check: &Check) -> String {
-    let Check { model, source, input, expected, found, agrees } = check;
+fn line(check: &Verified) -> String {
+    let Verified { model, source, input, expected, found, agrees } = check;
     let verdict = if *agrees { "agrees with" } else { "is not" };
     format!("{verdict} {model} ({source}): {input:?} should give {expected}, found {found}")
 }

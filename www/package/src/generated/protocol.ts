@@ -763,7 +763,7 @@ source: Source,
 /**
  * What to compute in.
  */
-precision: Precision, } | { "kind": "loadModules", 
+precision: Precision, } | { "kind": "verify" } | { "kind": "loadModules", 
 /**
  * Their ids.
  */
@@ -1052,6 +1052,35 @@ correct: number,
  * The result, once every item is answered.
  */
 result: TestResult | null, };
+
+/**
+ * What came out of a [`KnownAnswer`].
+ */
+export type Verified = { 
+/**
+ * The published model's id on the hub.
+ */
+model: string, 
+/**
+ * Where the value is published.
+ */
+source: string, 
+/**
+ * The input's text.
+ */
+input: string, 
+/**
+ * What should come out: an answer, or a score with four digits after the point.
+ */
+expected: string, 
+/**
+ * What came out.
+ */
+found: string, 
+/**
+ * Whether the two agree; scores of a model in 8 bits within 2 %.
+ */
+agrees: boolean, };
 
 /**
  * A module and its coefficient.

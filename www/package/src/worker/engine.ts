@@ -18,6 +18,7 @@ import type {
   Score,
   TestResult,
   TestStep,
+  Verified,
 } from "../generated/protocol.js";
 import type { Capabilities } from "./capabilities.js";
 
@@ -29,6 +30,8 @@ export interface Engine {
    */
   finishBase(load: BaseLoad, sha256: string): BaseInfo;
   addModule(id: string, config: Uint8Array, weights: Uint8Array): ModuleInfo;
+  /** What is published of the base with this id, and what it answers; null if nothing is. */
+  verify(id: string): Verified | null;
   hasModule(id: string): boolean;
   startLearning(examples: Example[], modules: string[], options: LearnOptions): void;
   learningStep(): LearningStep;

@@ -106,6 +106,8 @@ export class Session {
         return this.#inspect(request, task);
       case "open":
         return this.#open(request, task);
+      case "verify":
+        return Promise.resolve(this.#ready().verify(this.#baseId));
       case "loadModules":
         return this.#loadModules(request.ids, task);
       case "addModule":

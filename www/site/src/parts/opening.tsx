@@ -1,6 +1,6 @@
 // The first screen: what this is, one button, what will be fetched, what the machine offers.
 
-import { describeSource } from "loraloom";
+import { describeSource, type Verified } from "loraloom";
 import { bytes, count } from "../format.js";
 import { forgetLoaded, learning } from "../state/learn.js";
 import {
@@ -20,6 +20,7 @@ import {
   start,
   startError,
   stopLoading,
+  verified,
 } from "../state/session.js";
 import { linkError, restored, runStory } from "../state/story.js";
 import { Bar, Problem, Term } from "./common.js";
@@ -158,6 +159,7 @@ function Facts() {
           ) : (
             "Reading the list of models and modules."
           )}{" "}
+          {verified.value && <KnownAnswer {...verified.value} />}
           {loom.value && (
             <>
               <BaseChoice /> <StoragePanel />
@@ -187,6 +189,28 @@ function Facts() {
         </dd>
       </div>
     </dl>
+  );
+}
+
+/** What is published of the model, and whether it answers so here. */
+function KnownAnswer({ model, source, input, expected, found, agrees }: Verified) {
+  const shown = (value: string) =>
+    /^-?[0-9.]+$/.test(value) ? value.replace("-", "−") : `“${value}”`;
+  return (
+    <span data-testid="known-answer">
+      {agrees ? (
+        <>
+          These weights answer as published of {model} ({shown(expected)}, {source}
+          {found !== expected && `; ${shown(found)} in 8 bits`}).{" "}
+        </>
+      ) : (
+        <strong>
+          These weights do not answer as published of {model}: {shown(input)} should give{" "}
+          {shown(expected)} ({source}), and gives {shown(found)}. They are other weights, or damaged
+          ones: delete them under Storage and load them again.{" "}
+        </strong>
+      )}
+    </span>
   );
 }
 

@@ -17,6 +17,7 @@ import {
   asReport,
   downloads,
   ensureBase,
+  hubUrl,
   keep,
   libraryModules,
   loading,
@@ -197,7 +198,7 @@ export function addLocalModule(files: File[]): Promise<void> {
 /** Adds an adapter by its hub id or its address. */
 export async function addNamedModule(text: string): Promise<void> {
   try {
-    const source = parseSource(text);
+    const source = parseSource(text, hubUrl);
     await addModule(source.kind === "hub" ? source.repo : text.trim(), source);
   } catch (error) {
     moduleError.value = asReport(error);

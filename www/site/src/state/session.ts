@@ -3,6 +3,7 @@
 import { computed, effect, type Signal, signal } from "@preact/signals";
 import {
   type BaseInfo,
+  DEFAULT_HUB,
   type ErrorReport,
   LoraLoom,
   LoraLoomError,
@@ -10,12 +11,15 @@ import {
   type Progress,
   parseSource,
   type Source,
+  type Verified,
 } from "loraloom";
 
 /** The engine once its registry is read; null while it starts or when that failed. */
 export const loom = signal<LoraLoom | null>(null);
 /** The loaded base model. */
 export const base = signal<BaseInfo | null>(null);
+/** What is published of that model, and what it answers here; null where nothing is known. */
+export const verified = signal<Verified | null>(null);
 /** Bytes of memory that the engine holds. */
 export const memory = signal(0);
 /** The error of starting or loading. */
@@ -48,6 +52,9 @@ export const libraryModules = computed(() => {
 const query = new URLSearchParams(location.search);
 /** The address of the library: the site's own, unless `?registry=` names another. */
 export const registryUrl = query.get("registry") ?? "./library/registry.json";
+
+/** The hub that ids and the library's `hub:` files belong to, unless `?hub=` names another. */
+export const hubUrl = query.get("hub") ?? DEFAULT_HUB;
 
 interface EngineSettings {
   threads: number | null;
@@ -141,6 +148,7 @@ export async function start(): Promise<boolean> {
   const opened = await loading("Starting the engine", () =>
     LoraLoom.inspect({
       registryUrl,
+      hub: hubUrl,
       ...downloads(),
       ...(engineSettings.value.threads ? { threads: engineSettings.value.threads } : {}),
       onRestart: (report) => {
@@ -165,6 +173,7 @@ export async function ensureBase(): Promise<boolean> {
   );
   if (!info) return false;
   base.value = info;
+  verified.value = (await loom.value?.verify().catch(() => null)) ?? null;
   await readMemory();
   return true;
 }
@@ -172,7 +181,7 @@ export async function ensureBase(): Promise<boolean> {
 /** Loads another base model than the library's: by its hub id or address, or from files. */
 export async function loadBaseFrom(from: string | Source): Promise<void> {
   try {
-    chosenBase.value = typeof from === "string" ? parseSource(from) : from;
+    chosenBase.value = typeof from === "string" ? parseSource(from, hubUrl) : from;
   } catch (error) {
     startError.value = asReport(error);
     return;
@@ -180,6 +189,10 @@ export async function loadBaseFrom(from: string | Source): Promise<void> {
   base.value = null;
   if (!(await ensureBase())) chosenBase.value = null;
 }
+
+effect(() => {
+  if (!base.value) verified.value = null;
+});
 
 /** Goes back to the library's own base model. */
 export function forgetChosenBase(): void {
