@@ -148,6 +148,17 @@ fn a_built_registry_is_sound_and_composes_like_the_folders() {
         assert_eq!(score(&ours), score(&theirs), "{id}");
     }
 
+    // In pages it is the same to every command.
+    let paged = text(&root.join("paged"));
+    build(&[&model, &adapters], &paged, &["--pages"]);
+    assert!(json(&["registry", "check", &paged])["modules"] == 5);
+    let head: Value =
+        serde_json::from_slice(&std::fs::read(format!("{paged}/registry.json")).unwrap()).unwrap();
+    assert_eq!((&head["modules"], &head["index"]["modules"]), (&serde_json::json!([]), &5.into()));
+    std::fs::write(format!("{paged}/terms/0.json"), "{}").unwrap();
+    let message = error(&["registry", "check", &paged]);
+    assert!(message.contains("terms/0.json should be"), "{message}");
+
     let half = text(&root.join("half"));
     let smaller = build(&[&model, &adapters], &half, &["--f16"]);
     assert!(smaller["bytes"].as_u64() < built["bytes"].as_u64());

@@ -2,12 +2,21 @@
 //! byte fetched against its hash. The JSON Schema beside this crate's manifest
 //! (`registry.schema.json`) describes the same file for other tools.
 
+mod find;
+mod pages;
+
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::formats::{Example, LinearKind, excerpt};
+
+pub use find::{Candidate, Finder, FoundModules, Lookup, ModuleQuery};
+pub use pages::{
+    IndexFiles, MANY_MODULES, PAGE_MODULES, RankCount, RegistryIndex, TagCount, TermShard,
+    into_pages,
+};
 
 /// The version of the file that this crate reads and writes.
 pub const VERSION: u32 = 1;
@@ -83,6 +92,10 @@ pub struct RegistryFile {
     /// the registry does not give: then that of the first download counts.
     #[serde(default)]
     pub sha256: String,
+    /// About how long it is, for people, where `bytes` does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(optional, type = "number"))]
+    pub about_bytes: Option<u64>,
 }
 
 /// Files of a base model.
@@ -212,8 +225,12 @@ pub struct Registry {
     pub title: String,
     /// Base models.
     pub bases: Vec<RegistryBase>,
-    /// Modules.
+    /// Modules; none where they are in pages.
     pub modules: Vec<RegistryModule>,
+    /// Where the modules are that `modules` does not list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub index: Option<RegistryIndex>,
     /// Tasks to try.
     #[serde(default)]
     pub tasks: Vec<RegistryTask>,
@@ -233,8 +250,6 @@ impl Registry {
         struct Versioned {
             version: serde_json::Value,
         }
-        let not_json =
-            |error: serde_json::Error| RegistryError::NotJson(excerpt(&error.to_string()));
         let Versioned { version } = serde_json::from_slice(bytes).map_err(not_json)?;
         if version != VERSION {
             return Err(RegistryError::Version { found: excerpt(&version.to_string()) });
@@ -272,6 +287,13 @@ impl Registry {
         check_ids("module", self.modules.iter().map(|module| &module.id))?;
         for module in &self.modules {
             module.check(&bases)?;
+        }
+        if let Some(index) = &self.index {
+            if !self.modules.is_empty() {
+                let expected = "in pages or in the list, not both".into();
+                return Err(invalid("the modules", expected, self.modules.len()));
+            }
+            index.check()?;
         }
         check_ids("task", self.tasks.iter().map(|task| &task.id))?;
         for task in &self.tasks {
@@ -344,6 +366,11 @@ impl RegistryModule {
 }
 
 impl RegistryFile {
+    /// The entry of a file beside the registry, by its contents.
+    pub fn of_contents(path: String, bytes: &[u8]) -> Self {
+        Self { path, bytes: bytes.len() as u64, sha256: sha256_hex(bytes), about_bytes: None }
+    }
+
     /// Owner and name of the hub's repository that the file is in, the revision, and the file's path
     /// there; `None` for a file beside the registry.
     pub fn on_hub(&self) -> Option<(&str, &str, &str)> {
@@ -416,6 +443,10 @@ fn check_ids<'a>(
     Ok(seen)
 }
 
+fn not_json(error: serde_json::Error) -> RegistryError {
+    RegistryError::NotJson(excerpt(&error.to_string()))
+}
+
 fn check_text(what: &str, text: &str) -> Result<(), RegistryError> {
     if text.trim().is_empty() {
         return Err(invalid(what, "a text".into(), "nothing"));
@@ -444,8 +475,8 @@ pub(crate) fn hex(digest: impl AsRef<[u8]>) -> String {
 /// Checks a file against its entry in the registry while its bytes arrive.
 ///
 /// ```
-/// # use loraloom::registry::{RegistryFile, Verifier, sha256_hex};
-/// let file = RegistryFile { path: "a.txt".into(), bytes: 3, sha256: sha256_hex(b"abc") };
+/// # use loraloom::registry::{RegistryFile, Verifier};
+/// let file = RegistryFile::of_contents("a.txt".into(), b"abc");
 /// let mut verifier = Verifier::new(&file);
 /// verifier.update(b"ab")?;
 /// verifier.update(b"c")?;

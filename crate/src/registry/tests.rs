@@ -200,7 +200,7 @@ fn references_and_repeated_ids_are_checked() {
 
 #[test]
 fn a_changed_or_cut_file_is_refused() {
-    let file = RegistryFile { path: "f".into(), bytes: 3, sha256: sha256_hex(b"abc") };
+    let file = RegistryFile::of_contents("f".into(), b"abc");
     let check = |parts: &[&[u8]]| {
         let mut verifier = Verifier::new(&file);
         parts.iter().try_for_each(|part| verifier.update(part))?;
@@ -210,4 +210,211 @@ fn a_changed_or_cut_file_is_refused() {
     assert!(matches!(check(&[b"ab"]), Err(RegistryError::Length { found: 2, .. })));
     assert!(matches!(check(&[b"ab", b"cd"]), Err(RegistryError::Length { found: 4, .. })));
     assert!(matches!(check(&[b"abd"]), Err(RegistryError::Hash { .. })));
+}
+
+/// A registry of many modules, in words as libraries have them.
+fn many(modules: usize) -> Registry {
+    let mut registry = parse(&sample()).unwrap();
+    let template = registry.modules[0].clone();
+    let verbs = ["translate", "summarise", "classify", "answer", "rewrite", "extract", "correct"];
+    let things =
+        ["news", "reviews", "tweets", "recipes", "questions", "dialogues", "laws", "poems"];
+    let ways = ["briefly", "formally", "in German", "in French", "step by step", "as a list"];
+    registry.modules = (0..modules)
+        .map(|n| {
+            let (verb, thing, way) = (verbs[n % 7], things[n / 7 % 8], ways[n / 56 % 6]);
+            // Words of which few modules have each, as names of datasets are.
+            let dataset = format!("set{}x", n % 997);
+            RegistryModule {
+                id: format!("owner/{verb}-{thing}-{n}"),
+                title: format!("{verb} {thing} {way}"),
+                task: format!("{verb} the {thing} of {dataset} {way}."),
+                example: Some(Example {
+                    input: format!("{verb}: the {thing} number {n} of {dataset}"),
+                    output: format!("{thing} {way}"),
+                }),
+                rank: if n % 10 == 0 { 4 } else { 16 },
+                tags: vec![verb.into(), thing.into()],
+                ..template.clone()
+            }
+        })
+        .collect();
+    registry
+}
+
+/// A finder over a paged registry, and the bytes that its answers took.
+struct Fetching {
+    finder: Finder,
+    files: std::collections::BTreeMap<String, Vec<u8>>,
+    bytes: usize,
+    requests: usize,
+}
+
+impl Fetching {
+    fn of(registry: &Registry, files: IndexFiles) -> Self {
+        let files = files.into_iter().collect();
+        Self { finder: Finder::new(registry), files, bytes: 0, requests: 0 }
+    }
+
+    fn ask<T>(&mut self, ask: impl Fn(&Finder) -> Lookup<T>) -> T {
+        loop {
+            match ask(&self.finder) {
+                Lookup::Found(found) => return found,
+                Lookup::Missing(missing) => {
+                    assert!(!missing.is_empty());
+                    for file in missing {
+                        self.bytes += file.bytes as usize;
+                        self.requests += 1;
+                        self.finder.take(&file.path, &self.files[&file.path]).unwrap();
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn query(text: &str) -> ModuleQuery {
+    ModuleQuery { text: text.into(), limit: 20, ..ModuleQuery::default() }
+}
+
+fn ids(found: &FoundModules) -> Vec<&str> {
+    found.modules.iter().map(|module| &*module.id).collect()
+}
+
+#[test]
+fn of_ten_thousand_modules_a_search_fetches_a_few_files() {
+    let listed = many(10_000);
+    let (paged, files) = into_pages(&listed, PAGE_MODULES).unwrap();
+    let whole = serde_json::to_vec(&listed).unwrap().len();
+    let head = serde_json::to_vec(&paged).unwrap();
+    let all: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
+    let paged = Registry::parse(&head).unwrap();
+    let mut fetching = Fetching::of(&paged, files);
+    println!("listed {whole} B; paged: registry.json {} B, all files {all} B", head.len());
+    assert!(head.len() * 50 < whole, "{} of {whole}", head.len());
+
+    let mut searches = vec![
+        query("german news"),
+        query("set123x"),
+        query("transl"),
+        query("owner/answer-laws-5085"),
+        ModuleQuery { rank: Some(4), ..query("recipes") },
+        ModuleQuery { tags: vec!["poems".into(), "extract".into()], ..query("") },
+    ];
+    searches.push(ModuleQuery { base: Some("other".into()), ..query("news") });
+    for search in &searches {
+        let (bytes, requests) = (fetching.bytes, fetching.requests);
+        let found = fetching.ask(|finder| finder.search(search));
+        let (bytes, requests) = (fetching.bytes - bytes, fetching.requests - requests);
+        println!(
+            "{:?} {:?} {:?}: {} found, {bytes} B in {requests} requests",
+            search.text, search.tags, search.rank, found.total
+        );
+        assert!(bytes * 10 < whole, "{search:?}: {bytes} of {whole}");
+    }
+    let (bytes, requests) = (fetching.bytes, fetching.requests);
+    let examples = [Example { input: "The court's laws of set77x".into(), output: "laws".into() }];
+    let candidates = fetching.ask(|finder| finder.candidates(&examples, &paged.bases[0].id, 64));
+    println!(
+        "candidates: {}, {} B in {} requests",
+        candidates.len(),
+        fetching.bytes - bytes,
+        fetching.requests - requests
+    );
+    assert_eq!(candidates.len(), 64);
+    assert_eq!(candidates[0].words[..1], ["set77x"]);
+    assert!(candidates[0].module.task.contains("set77x"));
+    assert!(!fetching.finder.is_whole());
+}
+
+#[test]
+fn pages_and_a_list_give_the_same_answers() {
+    let listed = many(700);
+    let (paged, files) = into_pages(&listed, 32).unwrap();
+    let value = serde_json::to_value(&paged).unwrap();
+    assert!(schema_accepts(&value));
+    let mut fetching = Fetching::of(&Registry::parse(value.to_string().as_bytes()).unwrap(), files);
+    let whole = Finder::new(&listed);
+    assert!(whole.is_whole());
+    let sorted = |mut ids: Vec<&str>| {
+        ids.sort_unstable();
+        ids.join(" ")
+    };
+    for (text, tag, rank, total) in [
+        ("", None, None, 700),
+        ("german", None, None, 112),
+        ("Translate, NEWS!", None, None, 13),
+        ("tr", None, None, 100),
+        ("t", None, None, 0),
+        ("nowhere", None, None, 0),
+        ("", Some("laws"), None, 84),
+        ("", None, Some(4), 70),
+        ("", None, Some(3), 0),
+        ("answer", Some("laws"), Some(16), 12),
+    ] {
+        let tags = tag.map(str::to_owned).into_iter().collect();
+        let query = ModuleQuery { tags, rank, limit: 1000, ..query(text) };
+        let Lookup::Found(expected) = whole.search(&query) else { panic!("it is whole") };
+        let found = fetching.ask(|finder| finder.search(&query));
+        assert_eq!(sorted(ids(&found)), sorted(ids(&expected)), "{query:?}");
+        assert_eq!(expected.total, total, "{query:?}");
+        assert_eq!((found.tags, found.ranks), (expected.tags, expected.ranks));
+    }
+    let contents = |file: &RegistryFile| Ok::<_, RegistryError>(fetching.files[&file.path].clone());
+    let again = paged.clone().listed(contents).unwrap();
+    let Lookup::Found(of_again) = Finder::new(&again).search(&query("german")) else { panic!() };
+    assert_eq!((again.modules.len(), of_again.total), (700, 112));
+    assert!(into_pages(&again, 32).unwrap().0 == paged);
+    let asked = ["owner/none".to_owned(), listed.modules[500].id.clone()];
+    let entries = fetching.ask(|finder| finder.of_ids(&asked));
+    assert_eq!(entries, listed.modules[500..501]);
+    // The next ones after the first are others.
+    let page = |offset| ModuleQuery { offset, limit: 10, ..query("german") };
+    let (first, second) =
+        (fetching.ask(|f| f.search(&page(0))), fetching.ask(|f| f.search(&page(10))));
+    assert!(second.modules.iter().all(|module| !first.modules.contains(module)));
+}
+
+#[test]
+fn a_changed_page_or_index_is_refused() {
+    let (paged, files) = into_pages(&many(100), 32).unwrap();
+    let (path, page) = &files[0].clone();
+    let mut finder = Finder::new(&paged);
+    assert!(matches!(finder.take(path, &page[1..]), Err(RegistryError::Length { .. })));
+    let mut changed = page.clone();
+    changed[5] ^= 1;
+    assert!(matches!(finder.take(path, &changed), Err(RegistryError::Hash { .. })));
+    assert!(finder.take("pages/99.json", page).is_err());
+    finder.take(path, page).unwrap();
+
+    let index = || paged.index.clone().unwrap();
+    for (changed, part) in [
+        (RegistryIndex { modules: 0, ..index() }, "modules of the index"),
+        (RegistryIndex { page_modules: 0, ..index() }, "page_modules"),
+        (RegistryIndex { page_modules: 16, ..index() }, "pages of the index"),
+        (RegistryIndex { terms: Vec::new(), ..index() }, "terms"),
+    ] {
+        let changed = Registry { index: Some(changed), ..paged.clone() };
+        let error = changed.check().unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+    let both = Registry { modules: many(1).modules, ..paged.clone() };
+    assert!(both.check().unwrap_err().to_string().contains("not both"));
+    let other: std::collections::BTreeMap<_, _> =
+        into_pages(&many(101), 32).unwrap().1.into_iter().collect();
+    let files: std::collections::BTreeMap<_, _> = files.iter().cloned().collect();
+    let mixed = paged.clone().listed(|file| {
+        let from = if file.path.starts_with("terms") { &other } else { &files };
+        Ok::<_, RegistryError>(from[&file.path].clone())
+    });
+    assert!(mixed.unwrap_err().to_string().contains("term"));
+    // Contents that a hash vouches for are checked all the same.
+    let index = index();
+    let bases = std::collections::BTreeSet::from([&*paged.bases[0].id]);
+    assert!(index.parse_page(0, b"[]", &bases).is_err());
+    assert!(index.parse_page(3, page, &bases).is_err());
+    assert!(index.parse_page(0, page, &Default::default()).is_err());
+    assert!(index.parse_terms(br#"{"a": [5, 0]}"#).is_err());
+    assert!(index.parse_terms(br#"{"a": [99, 1]}"#).is_err());
+    assert_eq!(index.parse_terms(br#"{"a": [0, 99]}"#).unwrap()["a"], [0, 99]);
 }

@@ -6,7 +6,8 @@ use clap::Args;
 use loraloom::formats::{ExamplesFormat, PeftAdapter, Tokenizer, parse_examples, parse_weights};
 use loraloom::lora::{Composition, Merge};
 use loraloom::registry::{
-    BaseFiles, Registry, RegistryBase, RegistryFile, RegistryModule, RegistryTask, Verifier,
+    BaseFiles, Registry, RegistryBase, RegistryError, RegistryFile, RegistryModule, RegistryTask,
+    Verifier,
 };
 use loraloom::t5::T5Config;
 use serde::Serialize;
@@ -54,6 +55,11 @@ impl Check {
     pub fn run(self, output: &Output) -> Result<(), CliError> {
         let place = Place::of_registry(&self.registry);
         let registry = Registry::parse(&place.read()?).map_err(place.blame())?;
+        let registry = registry.listed(|file| {
+            let bytes = place.of_file(file, &self.hub).read()?;
+            compare(file, &bytes)?;
+            Ok::<_, CliError>(bytes)
+        })?;
         let checked = Checked {
             bases: registry.bases.len(),
             modules: registry.modules.len(),
@@ -110,9 +116,7 @@ impl Run<'_> {
             return None;
         }
         let bytes = self.note(place.read())?;
-        let mut verifier = Verifier::new(file);
-        let compared = verifier.update(&bytes).and_then(|()| verifier.finish());
-        self.note(compared.map_err(CliError::from))?;
+        self.note(compare(file, &bytes).map_err(CliError::from))?;
         self.checked.bytes += bytes.len() as u64;
         Some((place, bytes))
     }
@@ -153,6 +157,13 @@ impl Run<'_> {
         let test = parse_examples(&String::from_utf8_lossy(&bytes), ExamplesFormat::Jsonl);
         self.note(test.map(drop).map_err(place.blame()));
     }
+}
+
+/// Holds a file's contents against its length and hash.
+fn compare(file: &RegistryFile, bytes: &[u8]) -> Result<(), RegistryError> {
+    let mut verifier = Verifier::new(file);
+    verifier.update(bytes)?;
+    verifier.finish()
 }
 
 /// Checks that a module fits its base, and is what the registry says of it.

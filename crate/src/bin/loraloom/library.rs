@@ -103,7 +103,9 @@ impl Library {
     /// Reads `registry.json`.
     pub fn open(path: &Path) -> Result<Self, CliError> {
         let registry = Registry::parse(&read(path)?).map_err(CliError::in_file(path))?;
-        Ok(Self { registry, path: path.into() })
+        let library = Self { registry, path: path.into() };
+        let registry = library.registry.clone().listed(|file| library.read(file))?;
+        Ok(Self { registry, ..library })
     }
 
     /// The base that a model is: the one asked for, or the one whose weights have this hash, or the

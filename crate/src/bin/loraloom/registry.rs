@@ -7,8 +7,8 @@ use clap::{Args, Subcommand};
 use loraloom::formats::{NamedTensor, PeftAdapter, TensorSource, parse_weights, write_safetensors};
 use loraloom::lora::{Composition, Merge};
 use loraloom::registry::{
-    BaseFiles, ModuleFiles, Registry, RegistryBase, RegistryFile, RegistryModule, VERSION,
-    sha256_hex,
+    BaseFiles, MANY_MODULES, ModuleFiles, PAGE_MODULES, Registry, RegistryBase, RegistryFile,
+    RegistryModule, VERSION, into_pages,
 };
 use loraloom::t5::T5Config;
 use serde::Serialize;
@@ -58,6 +58,10 @@ pub struct Build {
     /// Store the modules' weights as f16, half as large.
     #[arg(long)]
     f16: bool,
+    /// Put the modules' entries into pages with an index of their words, as is done anyway where there
+    /// are 500 or more: whoever searches then fetches a few small files.
+    #[arg(long)]
+    pages: bool,
 }
 
 #[derive(Serialize)]
@@ -85,6 +89,7 @@ impl Build {
             title: self.title.clone(),
             bases: vec![base],
             modules: Vec::new(),
+            index: None,
             tasks: Vec::new(),
         };
         for folder in others {
@@ -96,7 +101,15 @@ impl Build {
         }
         registry.check()?;
         let path = self.out.join("registry.json");
-        write(&path, serde_json::to_string_pretty(&registry).unwrap_or_default() + "\n")?;
+        let mut head = serde_json::to_string_pretty(&registry).unwrap_or_default();
+        if self.pages || registry.modules.len() >= MANY_MODULES {
+            let (paged, files) = into_pages(&registry, PAGE_MODULES)?;
+            for (path, bytes) in files {
+                self.put(&path, &bytes)?;
+            }
+            head = serde_json::to_string(&paged).unwrap_or_default();
+        }
+        write(&path, head + "\n")?;
         let bases = registry.bases.iter().flat_map(|base| {
             let BaseFiles { config, tokenizer, weights } = &base.files;
             [config.bytes, tokenizer.bytes, weights.bytes]
@@ -190,7 +203,7 @@ impl Build {
         let place = self.out.join(path);
         create_folder(place.parent().unwrap_or(&self.out))?;
         write(&place, bytes)?;
-        Ok(RegistryFile { path: path.into(), bytes: bytes.len() as u64, sha256: sha256_hex(bytes) })
+        Ok(RegistryFile::of_contents(path.into(), bytes))
     }
 }
 
