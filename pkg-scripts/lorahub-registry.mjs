@@ -5,13 +5,16 @@
 //
 // NAMES holds one repository a line, such as lorahub/flan_t5_large-glue_mrpc. Neither lengths nor
 // hashes are known: the hub's own list of files gives those of large files, and for the others the
-// first download counts.
+// first download counts. About how long the weights are follows from their shapes.
 
 import { readFile } from "node:fs/promises";
 
 const BASE = "google/flan-t5-large";
 const PREFIX = "lorahub/flan_t5_large-";
 const REVISION = "main";
+const PARAMETERS = 783150080;
+/** A and B of rank 16 at q and v of the encoder's 24 attentions and the decoder's 48, in f32. */
+const MODULE_BYTES = (24 + 48) * 2 * (16 * 1024 + 1024 * 16) * 4;
 const UNKNOWN_LICENCE = "see the model\u2019s page on the hub";
 
 /** The names that begin one dataset's modules, longest first, so that each finds its own. */
@@ -82,7 +85,10 @@ const DATASETS = [
 ].sort((a, b) => b.length - a.length);
 
 const names = (await readFile(process.argv[2], "utf8")).split("\n").filter(Boolean);
-const file = (repo, name) => ({ path: `hub:${repo}@${REVISION}/${name}` });
+const file = (repo, name, bytes) => ({
+  path: `hub:${repo}@${REVISION}/${name}`,
+  ...(bytes ? { about_bytes: bytes } : {}),
+});
 
 const modules = names.map((repo) => {
   if (!repo.startsWith(PREFIX)) throw new Error(`${repo} should start with ${PREFIX}`);
@@ -102,7 +108,7 @@ const modules = names.map((repo) => {
     targets: ["q", "v"],
     files: {
       config: file(repo, "adapter_config.json"),
-      weights: file(repo, "adapter_model.bin"),
+      weights: file(repo, "adapter_model.bin", MODULE_BYTES),
     },
     licence: UNKNOWN_LICENCE,
     tags: [dataset],
@@ -118,11 +124,11 @@ const registry = {
       title: "Flan-T5 large",
       description: "The instruction-tuned T5 1.1 that LoraHub\u2019s modules were trained on.",
       licence: "Apache-2.0",
-      parameters: 783150080,
+      parameters: PARAMETERS,
       files: {
         config: file(BASE, "config.json"),
         tokenizer: file(BASE, "tokenizer.json"),
-        weights: file(BASE, "model.safetensors"),
+        weights: file(BASE, "model.safetensors", 4 * PARAMETERS),
       },
     },
   ],

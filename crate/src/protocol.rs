@@ -8,7 +8,9 @@ use crate::formats::{Example, ExamplesFormat};
 use crate::learn::{Evaluation, LearnOptions, LearnResult, WeightedModule};
 use crate::lora::Merge;
 use crate::recipe::Recipe;
-use crate::registry::Registry;
+#[cfg(feature = "typescript")]
+use crate::registry::{Candidate, FoundModules};
+use crate::registry::{ModuleQuery, Registry, RegistryModule};
 use crate::t5::Precision;
 #[cfg(feature = "typescript")]
 use crate::t5::Verified;
@@ -240,6 +242,31 @@ pub struct TestStep {
     pub result: Option<TestResult>,
 }
 
+/// A module that may suit some examples, and why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct Suggestion {
+    /// The module.
+    pub module: RegistryModule,
+    /// Mean cosine of its description with the examples, in the eyes of the model's encoder and less
+    /// what all candidates share: 1 at most.
+    pub similarity: f32,
+    /// Words that it shares with the examples, rarest first.
+    pub words: Vec<String>,
+}
+
+/// What one step of a retrieval brought.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct RetrievalStep {
+    /// Texts read.
+    pub done: u32,
+    /// Texts in all.
+    pub total: u32,
+    /// The nearest modules, once every text is read.
+    pub result: Option<Vec<Suggestion>>,
+}
+
 /// A file of the person's computer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
@@ -379,6 +406,23 @@ pub enum Request {
     },
     /// Hold the loaded base against what is published of it.
     Verify,
+    /// Find modules of the registry.
+    Search {
+        /// What to look for.
+        query: ModuleQuery,
+    },
+    /// Entries of modules of the registry.
+    Entries {
+        /// Their ids; those that the registry has not are left out of the answer.
+        ids: Vec<String>,
+    },
+    /// Find the modules nearest to some examples, with the loaded base's encoder.
+    Suggest {
+        /// The examples.
+        examples: Vec<Example>,
+        /// At most so many modules.
+        most: u32,
+    },
     /// Fetch and read modules of the registry.
     LoadModules {
         /// Their ids.
@@ -552,6 +596,9 @@ pub fn typescript() -> String {
     all.visit::<ErrorReport>();
     all.visit::<BaseInfo>();
     all.visit::<Verified>();
+    all.visit::<FoundModules>();
+    all.visit::<Candidate>();
+    all.visit::<RetrievalStep>();
     all.visit::<ModuleInfo>();
     all.visit::<Score>();
     all.visit::<LearningStep>();

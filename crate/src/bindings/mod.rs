@@ -18,7 +18,7 @@ use crate::formats::{ExamplesFormat, parse_examples};
 use crate::learn::LearnOptions;
 use crate::protocol::ErrorReport;
 use crate::recipe;
-use crate::registry::Registry;
+use crate::registry::{Candidate, ModuleQuery, Registry, RegistryError};
 
 #[cfg(feature = "threads")]
 pub use wasm_bindgen_rayon::init_thread_pool;
@@ -142,6 +142,37 @@ impl Engine {
     #[wasm_bindgen(js_name = stopLearning)]
     pub fn stop_learning(&mut self) -> Result<JsValue, JsValue> {
         answer(self.0.stop_learning())
+    }
+
+    /// Starts to look for the modules that are nearest to some examples.
+    #[wasm_bindgen(js_name = startRetrieval)]
+    pub fn start_retrieval(
+        &mut self,
+        examples: JsValue,
+        candidates: JsValue,
+        most: usize,
+    ) -> Result<(), JsValue> {
+        let (examples, candidates): (Vec<_>, Vec<Candidate>) =
+            (from_js(examples)?, from_js(candidates)?);
+        let started = self.0.start_retrieval(&examples, candidates, most);
+        started.map_err(|report| thrown(&report))
+    }
+
+    /// Encodes the next texts.
+    #[wasm_bindgen(js_name = retrievalStep)]
+    pub fn retrieval_step(&mut self) -> Result<JsValue, JsValue> {
+        answer(self.0.retrieval_step())
+    }
+
+    /// The embeddings that the base made, to be kept.
+    pub fn embeddings(&self) -> Vec<u8> {
+        self.0.embeddings()
+    }
+
+    /// Takes embeddings that were kept of this base.
+    #[wasm_bindgen(js_name = addEmbeddings)]
+    pub fn add_embeddings(&mut self, bytes: &[u8]) {
+        self.0.add_embeddings(bytes);
     }
 
     /// Starts to answer an input.
@@ -311,14 +342,65 @@ impl Sha256 {
 /// Reads and checks `registry.json`.
 #[wasm_bindgen(js_name = parseRegistry)]
 pub fn parse_registry(bytes: &[u8]) -> Result<JsValue, JsValue> {
-    let registry = Registry::parse(bytes).map_err(|error| {
-        refused(
-            "The module library cannot be read.",
-            &error.to_string(),
-            "Check that the address is that of a registry.json, or tell whoever hosts it.",
-        )
-    })?;
+    let registry = Registry::parse(bytes).map_err(|error| unreadable(&error))?;
     to_js(&registry)
+}
+
+fn unreadable(error: &RegistryError) -> JsValue {
+    refused(
+        "The module library cannot be read.",
+        &error.to_string(),
+        "Check that the address is that of a registry.json, or tell whoever hosts it.",
+    )
+}
+
+/// Finds modules of a registry. Every answer is `{ found }`, or `{ missing }` with the registry's files
+/// to hand to [`Finder::take`] first.
+#[wasm_bindgen]
+pub struct Finder(crate::registry::Finder);
+
+#[wasm_bindgen]
+impl Finder {
+    /// Over a registry as [`parse_registry`] made it.
+    #[wasm_bindgen(constructor)]
+    pub fn new(registry: JsValue) -> Result<Finder, JsValue> {
+        let registry: Registry = from_js(registry)?;
+        Ok(Finder(crate::registry::Finder::new(&registry)))
+    }
+
+    /// Whether every module is here.
+    #[wasm_bindgen(js_name = isWhole)]
+    pub fn is_whole(&self) -> bool {
+        self.0.is_whole()
+    }
+
+    /// Takes a file that was missing.
+    pub fn take(&mut self, path: &str, bytes: &[u8]) -> Result<(), JsValue> {
+        self.0.take(path, bytes).map_err(|error| unreadable(&error))
+    }
+
+    /// The modules that match a query.
+    pub fn search(&self, query: JsValue) -> Result<JsValue, JsValue> {
+        let query: ModuleQuery = from_js(query)?;
+        to_js(&self.0.search(&query))
+    }
+
+    /// The entries of modules.
+    #[wasm_bindgen(js_name = ofIds)]
+    pub fn of_ids(&self, ids: Vec<String>) -> Result<JsValue, JsValue> {
+        to_js(&self.0.of_ids(&ids))
+    }
+
+    /// The modules of a base that share most with some examples.
+    pub fn candidates(
+        &self,
+        examples: JsValue,
+        base: &str,
+        most: usize,
+    ) -> Result<JsValue, JsValue> {
+        let examples: Vec<_> = from_js(examples)?;
+        to_js(&self.0.candidates(&examples, base, most))
+    }
 }
 
 /// Reads examples from text.

@@ -7,6 +7,7 @@ mod answers;
 mod base;
 mod learning;
 mod report;
+mod retrieval;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use answers::{Generation, Test};
 pub use base::{BaseLoad, packed_key};
 use learning::Learning;
 use report::{lora_report, module_report, report};
+use retrieval::{Embeddings, Retrieval};
 
 /// The name and licence of a base, as its registry gives them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,6 +59,7 @@ enum Work {
     Learning(Box<Learning>),
     Generation(Box<Generation>),
     Test(Box<Test>),
+    Retrieval(Box<Retrieval>),
 }
 
 /// The engine.
@@ -65,13 +68,16 @@ pub struct Engine {
     clock: fn() -> f64,
     base: Option<Base>,
     modules: BTreeMap<String, Arc<PeftAdapter>>,
+    /// Of texts that the base has encoded.
+    embeddings: Embeddings,
     work: Work,
 }
 
 impl Engine {
     /// An engine with nothing loaded.
     pub fn new(clock: fn() -> f64) -> Self {
-        Self { clock, base: None, modules: BTreeMap::new(), work: Work::Idle }
+        let (modules, embeddings) = (BTreeMap::new(), Embeddings::new());
+        Self { clock, base: None, modules, embeddings, work: Work::Idle }
     }
 
     /// Reads a base model and packs its weights. Modules of an earlier base are dropped.
@@ -99,6 +105,7 @@ impl Engine {
         let (info, base) = load.finish(sha256)?;
         self.work = Work::Idle;
         self.modules.clear();
+        self.embeddings.clear();
         self.base = Some(base);
         Ok(info)
     }

@@ -10,11 +10,13 @@ import type {
   Event,
   Example,
   ExamplesFormat,
+  FoundModules,
   Generated,
   LearnOptions,
   LearnResult,
   ModuleInfo,
   ModuleLoss,
+  ModuleQuery,
   Precision,
   Recipe,
   Registry,
@@ -24,6 +26,7 @@ import type {
   Score,
   Source,
   Storage,
+  Suggestion,
   TestResult,
   Verified,
 } from "./generated/protocol.js";
@@ -79,6 +82,16 @@ export interface LearnCall extends CallOptions {
   onSelected?: (modules: ModuleLoss[]) => void;
 }
 
+/** What modules to look for, and with what. */
+export interface SuggestCall extends CallOptions {
+  /** The examples, usually five. */
+  examples: Example[];
+  /** At most so many modules. Default 20, as LoraHub takes. */
+  most?: number;
+  /** Told of the descriptions read so far. */
+  onRead?: (counts: { done: number; total: number }) => void;
+}
+
 /** What to answer. */
 export interface GenerateCall extends CallOptions {
   /** The input text. */
@@ -127,6 +140,8 @@ export interface Restored {
 
 const DEFAULT_STALL_SECONDS = 15;
 const DEFAULT_MAX_NEW_TOKENS = 64;
+const DEFAULT_FOUND = 24;
+const DEFAULT_SUGGESTED = 20;
 /** Hex digits of a file's SHA-256 by which a link names it. */
 const SHORT_HASH_DIGITS = 12;
 
@@ -214,7 +229,36 @@ export class LoraLoom {
     return this.#call({ kind: "verify" });
   }
 
-  /** The ids of the library's modules that were trained for the loaded base. */
+  /**
+   * Finds modules of the library by words of their texts, by tags and by rank, best first. Of a library
+   * in pages this fetches the few files that the answer takes.
+   */
+  search(query: Partial<ModuleQuery> = {}): Promise<FoundModules> {
+    const defaults = { text: "", tags: [], rank: null, offset: 0, limit: DEFAULT_FOUND };
+    const base = this.base?.id ?? null;
+    return this.#call({ kind: "search", query: { ...defaults, base, ...query } });
+  }
+
+  /** The library's entries of modules; ids that it has not are left out. */
+  entries(ids: string[]): Promise<RegistryModule[]> {
+    return this.#call({ kind: "entries", ids });
+  }
+
+  /**
+   * Finds the modules whose descriptions are nearest to some examples, with the loaded base's own
+   * encoder, so that only those need to be fetched. Aborted, it rejects with the signal's reason.
+   */
+  suggest(call: SuggestCall): Promise<Suggestion[]> {
+    const { examples, most = DEFAULT_SUGGESTED, onRead } = call;
+    return this.#call({ kind: "suggest", examples, most }, call, (event) => {
+      if (event.kind === "tested") onRead?.(event);
+    });
+  }
+
+  /**
+   * The ids of the library's modules that were trained for the loaded base; none of a library whose
+   * modules are in pages, where {@link search} and {@link suggest} find them.
+   */
   fittingModules(): string[] {
     const base = this.base?.id;
     return this.registry.modules.filter((module) => module.base === base).map(({ id }) => id);
@@ -343,8 +387,9 @@ export class LoraLoom {
         next: "Load the model and learn first.",
       });
     }
+    const entries = await this.entries(call.composition.modules.map(({ id }) => id));
     const modules = call.composition.modules.map(({ id, weight }) => {
-      const module = this.registry.modules.find((one) => one.id === id);
+      const module = entries.find((one) => one.id === id);
       const hash = this.#loaded.get(id)?.sha256 ?? module?.files.weights.sha256;
       if (!module || !hash || this.#local.has(id)) {
         throw new LoraLoomError({
@@ -379,8 +424,9 @@ export class LoraLoom {
    */
   async restore(fragment: string, options: CallOptions = {}): Promise<Restored> {
     const recipe = await this.decode(fragment);
+    const entries = await this.entries(recipe.modules.map(({ id }) => id));
     const hashOf = (module: RegistryModule) => module.files.weights.sha256;
-    this.#check(recipe, (base) => base.files.weights.sha256, hashOf);
+    this.#check(recipe, entries, (base) => base.files.weights.sha256, hashOf);
     if (this.base?.id !== recipe.base.id || this.base.precision !== recipe.precision) {
       await this.load({ ...options, baseId: recipe.base.id, precision: recipe.precision });
     }
@@ -390,7 +436,7 @@ export class LoraLoom {
     );
     // What the library gives no hash of has one now.
     const loaded = ({ id }: RegistryModule) => this.#loaded.get(id)?.sha256 ?? "";
-    this.#check(recipe, () => this.base?.sha256 ?? "", loaded);
+    this.#check(recipe, entries, () => this.base?.sha256 ?? "", loaded);
     const modules = recipe.modules.map(({ id, weight }) => ({ id, weight }));
     return { recipe, composition: { modules, merge: recipe.merge } };
   }
@@ -415,6 +461,7 @@ export class LoraLoom {
    */
   #check(
     recipe: Recipe,
+    entries: RegistryModule[],
     baseHash: (base: RegistryBase) => string,
     moduleHash: (module: RegistryModule) => string,
   ): void {
@@ -431,7 +478,7 @@ export class LoraLoom {
       throw foreign(`It was made with another version of the base "${recipe.base.id}".`);
     }
     for (const { id, hash } of recipe.modules) {
-      const module = this.registry.modules.find((one) => one.id === id);
+      const module = entries.find((one) => one.id === id);
       if (!module) throw foreign(`It uses the module "${id}", which is not here.`);
       if (other(moduleHash(module), hash)) {
         throw foreign(`It was made with another version of the module "${id}".`);

@@ -14,6 +14,7 @@ export {
   type OpenOptions,
   type Restored,
   type ShareCall,
+  type SuggestCall,
   type TestCall,
 } from "./client.js";
 export { LoraLoomError } from "./errors.js";

@@ -5,15 +5,18 @@ import type {
   ErrorReport,
   Event,
   Example,
+  FoundModules,
   Generated,
   Inspected,
   LearnResult,
   ModuleInfo,
   ModuleLoss,
   Recipe,
+  RegistryModule,
   Request,
   Score,
   Storage,
+  Suggestion,
   TestResult,
   Verified,
 } from "./generated/protocol.js";
@@ -26,6 +29,9 @@ export type Answers = {
   inspect: Inspected;
   open: BaseInfo;
   verify: Verified | null;
+  search: FoundModules;
+  entries: RegistryModule[];
+  suggest: Suggestion[];
   loadModules: ModuleInfo[];
   addModule: ModuleInfo;
   storage: Storage;

@@ -9,7 +9,7 @@ import { filesSource } from "../src/sources.js";
 import { startWorker } from "../src/worker/serve.js";
 import { Session } from "../src/worker/session.js";
 import { openStore } from "../src/worker/store.js";
-import { FakeEngine, fakeModule, registry } from "./fake-engine.js";
+import { FakeEngine, fakeModule, registry, sha256 } from "./fake-engine.js";
 import { MemoryFolder } from "./file-system.js";
 import { ORIGIN, serveLibrary } from "./server.js";
 
@@ -123,6 +123,53 @@ describe("LoraLoom", () => {
   test("tells what is published of the base and what it answers", async () => {
     const loom = await open();
     expect(await loom.verify()).toMatchObject({ model: "small", found: "-2.0000", agrees: false });
+  });
+
+  test("finds modules of a registry in pages, and loads, shares and restores them", async () => {
+    const page = new TextEncoder().encode(JSON.stringify(registry.modules));
+    const sha = sha256(page);
+    const entry = { path: "pages/0.json", bytes: page.length, sha256: sha };
+    const index = { modules: 2, page_modules: 2, pages: [entry], terms: [], tags: [], ranks: [] };
+    const paged = JSON.stringify({ ...registry, modules: [], index });
+    const asked = serveLibrary((path) =>
+      path === "registry.json"
+        ? new Response(paged)
+        : path === entry.path
+          ? new Response(page)
+          : null,
+    );
+    const loom = await open();
+    expect(loom.fittingModules()).toEqual([]);
+    const { total, modules } = await loom.search({ text: "tw" });
+    expect([total, modules[0]?.id]).toEqual([1, "two"]);
+    expect(await loom.entries(["none", "one"])).toEqual(registry.modules.slice(0, 1));
+    await loom.loadModules(["two"]);
+    const composition = { modules: [{ id: "two", weight: 0.25 }], merge: "delta" as const };
+    const fragment = await loom.share({ composition, title: "Title" });
+    expect((await loom.restore(fragment)).composition).toEqual(composition);
+    expect(asked.filter((path) => path === entry.path)).toHaveLength(1);
+
+    serveLibrary((path) => (path === "registry.json" ? new Response(paged) : null));
+    kept.files.clear();
+    const broken = await open();
+    await expect(broken.search()).rejects.toMatchObject({ why: expect.stringContaining("404") });
+  });
+
+  test("suggests modules, reads descriptions once, and stops when asked", async () => {
+    const loom = await open();
+    const counts: number[] = [];
+    const call = { examples, most: 1, onRead: ({ done }: { done: number }) => counts.push(done) };
+    const [first, ...others] = await loom.suggest(call);
+    expect(first).toMatchObject({ module: { id: "one" }, similarity: 0.5, words: ["a"] });
+    expect([others, counts]).toEqual([[], [1, 2]]);
+    const again = await open();
+    counts.length = 0;
+    await again.suggest(call);
+    expect(counts).toEqual([2]);
+    const controller = new AbortController();
+    const aborted = loom.suggest({ examples, signal: controller.signal });
+    controller.abort();
+    await expect(aborted).rejects.toMatchObject({ name: "AbortError" });
   });
 
   test("measures the loss without each module", async () => {

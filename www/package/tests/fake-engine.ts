@@ -1,8 +1,8 @@
 // A stand-in for the wasm engine, in unit tests only: it counts and answers, and computes nothing.
 
 import { createHash } from "node:crypto";
-import type { LearnOptions, Registry } from "../src/generated/protocol.js";
-import type { BaseLoad, Engine, EngineModule } from "../src/worker/engine.js";
+import type { Candidate, LearnOptions, ModuleQuery, Registry } from "../src/generated/protocol.js";
+import type { BaseLoad, Engine, EngineModule, Finder } from "../src/worker/engine.js";
 
 export const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 
@@ -196,6 +196,24 @@ export class FakeEngine implements Engine {
       history: [],
     };
   }
+  #candidates: Candidate[] = [];
+  /** Whether descriptions were read before. */
+  #read = false;
+  startRetrieval(_examples: unknown, candidates: Candidate[], most: number) {
+    this.#candidates = candidates.slice(0, most);
+    this.#at = this.#read ? 1 : 0;
+  }
+  retrievalStep() {
+    const finished = this.#at++ > 0;
+    const result = this.#candidates.map((one) => ({ ...one, similarity: 0.5 }));
+    return { done: this.#at, total: 2, result: finished ? result : null };
+  }
+  embeddings() {
+    return bytesOf("read");
+  }
+  addEmbeddings(bytes: Uint8Array) {
+    this.#read = new TextDecoder().decode(bytes) === "read";
+  }
   startGeneration() {
     this.#at = 0;
     this.#stopped = false;
@@ -238,12 +256,44 @@ export class FakeEngine implements Engine {
   }
 }
 
+/** Finds modules by their ids; of a registry with an index, in the one page that it names. */
+class FakeFinder implements Finder {
+  #modules: Registry["modules"];
+  readonly #page: { path: string; bytes: number; sha256: string } | undefined;
+
+  constructor(registry: Registry) {
+    this.#modules = registry.modules;
+    this.#page = registry.index?.pages[0];
+  }
+  #answer<T>(found: T) {
+    return this.#page && !this.#modules.length ? { missing: [this.#page] } : { found };
+  }
+  isWhole() {
+    return !this.#page;
+  }
+  take(_path: string, bytes: Uint8Array) {
+    this.#modules = JSON.parse(new TextDecoder().decode(bytes));
+  }
+  search({ text, limit }: ModuleQuery) {
+    const modules = this.#modules.filter(({ id }) => id.includes(text));
+    const shown = modules.slice(0, limit);
+    return this.#answer({ total: modules.length, modules: shown, tags: [], ranks: [] });
+  }
+  ofIds(ids: string[]) {
+    return this.#answer(this.#modules.filter(({ id }) => ids.includes(id)));
+  }
+  candidates() {
+    return this.#answer(this.#modules.map((module) => ({ module, words: ["a"] })));
+  }
+}
+
 /** The glue of a wasm build, with the engine above. */
 export const fakeModule: EngineModule = {
   default: async () => ({ memory: new WebAssembly.Memory({ initial: 1 }) }),
   Engine: FakeEngine,
   BaseLoad: FakeLoad,
   packedKey: (sources, precision) => `packed-1-${sha256(bytesOf([precision, ...sources].join()))}`,
+  Finder: FakeFinder,
   shardNames: (index) => [
     ...new Set<string>(
       Object.values(JSON.parse(new TextDecoder().decode(index)).weight_map as object),

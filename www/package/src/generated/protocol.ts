@@ -74,6 +74,19 @@ sha256: string, };
 export type Build = "threads" | "relaxed" | "simd128";
 
 /**
+ * A module that may suit some examples.
+ */
+export type Candidate = { 
+/**
+ * The module.
+ */
+module: RegistryModule, 
+/**
+ * Words that it shares with the examples, rarest first.
+ */
+words: Array<string>, };
+
+/**
  * Modules with their coefficients, and how they become one update of the base.
  */
 export type Composition = { 
@@ -248,6 +261,27 @@ tokens: number, };
  * How a text of examples is written.
  */
 export type ExamplesFormat = "auto" | "jsonl" | "csv" | "tsv";
+
+/**
+ * What was found.
+ */
+export type FoundModules = { 
+/**
+ * Modules that match.
+ */
+total: number, 
+/**
+ * Those asked for, best first.
+ */
+modules: Array<RegistryModule>, 
+/**
+ * The library's most frequent tags, most frequent first.
+ */
+tags: Array<TagCount>, 
+/**
+ * The library's ranks, ascending.
+ */
+ranks: Array<RankCount>, };
 
 /**
  * An answer.
@@ -473,6 +507,36 @@ id: string,
 loss: number, };
 
 /**
+ * What to look for.
+ */
+export type ModuleQuery = { 
+/**
+ * Words of the title, the task, the example, the tags or the id; each has to be there, or a
+ * longer word that starts with it.
+ */
+text: string, 
+/**
+ * Tags; each has to be there.
+ */
+tags: Array<string>, 
+/**
+ * The rank; any where null.
+ */
+rank: number | null, 
+/**
+ * Id of the base; any where null.
+ */
+base: string | null, 
+/**
+ * Modules to pass over, best first.
+ */
+offset: number, 
+/**
+ * Modules to answer with.
+ */
+limit: number, };
+
+/**
  * What a module scores on the task that it was trained for.
  */
 export type ModuleResult = { 
@@ -505,6 +569,19 @@ export type Phase = "select" | "search";
  * What the base model's products are computed in.
  */
 export type Precision = "f32" | "int8";
+
+/**
+ * How many modules have a rank.
+ */
+export type RankCount = { 
+/**
+ * The rank.
+ */
+rank: number, 
+/**
+ * Modules that have it.
+ */
+modules: number, };
 
 /**
  * A composition with all that another machine needs to repeat it.
@@ -590,9 +667,13 @@ title: string,
  */
 bases: Array<RegistryBase>, 
 /**
- * Modules.
+ * Modules; none where they are in pages.
  */
 modules: Array<RegistryModule>, 
+/**
+ * Where the modules are that `modules` does not list.
+ */
+index?: RegistryIndex, 
 /**
  * Tasks to try.
  */
@@ -644,7 +725,40 @@ bytes: number,
  * SHA-256 of the contents, 64 lower-case hexadecimal digits; empty for a hub's file whose hash
  * the registry does not give: then that of the first download counts.
  */
-sha256: string, };
+sha256: string, 
+/**
+ * About how long it is, for people, where `bytes` does not say.
+ */
+about_bytes?: number, };
+
+/**
+ * Where the modules of a registry are that does not list them itself.
+ */
+export type RegistryIndex = { 
+/**
+ * Modules in all.
+ */
+modules: number, 
+/**
+ * Modules of each page but the last.
+ */
+page_modules: number, 
+/**
+ * JSON lists of modules.
+ */
+pages: Array<RegistryFile>, 
+/**
+ * The index of terms.
+ */
+terms: Array<TermShard>, 
+/**
+ * The most frequent tags, most frequent first.
+ */
+tags: Array<TagCount>, 
+/**
+ * All ranks, ascending.
+ */
+ranks: Array<RankCount>, };
 
 /**
  * A LoRA module.
@@ -763,7 +877,23 @@ source: Source,
 /**
  * What to compute in.
  */
-precision: Precision, } | { "kind": "verify" } | { "kind": "loadModules", 
+precision: Precision, } | { "kind": "verify" } | { "kind": "search", 
+/**
+ * What to look for.
+ */
+query: ModuleQuery, } | { "kind": "entries", 
+/**
+ * Their ids; those that the registry has not are left out of the answer.
+ */
+ids: Array<string>, } | { "kind": "suggest", 
+/**
+ * The examples.
+ */
+examples: Array<Example>, 
+/**
+ * At most so many modules.
+ */
+most: number, } | { "kind": "loadModules", 
 /**
  * Their ids.
  */
@@ -852,6 +982,23 @@ recipe: Recipe, } | { "kind": "decodeRecipe",
  * The fragment, without `#`.
  */
 fragment: string, } | { "kind": "memory" };
+
+/**
+ * What one step of a retrieval brought.
+ */
+export type RetrievalStep = { 
+/**
+ * Texts read.
+ */
+done: number, 
+/**
+ * Texts in all.
+ */
+total: number, 
+/**
+ * The nearest modules, once every text is read.
+ */
+result: Array<Suggestion> | null, };
 
 /**
  * The loss over examples.
@@ -978,9 +1125,53 @@ pinned: boolean,
 packed: boolean, };
 
 /**
+ * A module that may suit some examples, and why.
+ */
+export type Suggestion = { 
+/**
+ * The module.
+ */
+module: RegistryModule, 
+/**
+ * Mean cosine of its description with the examples, in the eyes of the model's encoder and less
+ * what all candidates share: 1 at most.
+ */
+similarity: number, 
+/**
+ * Words that it shares with the examples, rarest first.
+ */
+words: Array<string>, };
+
+/**
+ * How many modules have a tag.
+ */
+export type TagCount = { 
+/**
+ * The tag.
+ */
+tag: string, 
+/**
+ * Modules that have it.
+ */
+modules: number, };
+
+/**
  * Which list of tasks one belongs to.
  */
 export type TaskSet = "settings" | "table";
+
+/**
+ * A shard of the index of terms.
+ */
+export type TermShard = { 
+/**
+ * Its first term; the next shard's first one comes after its last.
+ */
+first: string, 
+/**
+ * Where it is.
+ */
+file: RegistryFile, };
 
 /**
  * The answer to one item of a test set.

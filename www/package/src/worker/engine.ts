@@ -3,18 +3,24 @@
 import type {
   BaseInfo,
   Build,
+  Candidate,
   Composition,
   Device,
   Example,
   ExamplesFormat,
+  FoundModules,
   GenerationStep,
   LearningStep,
   LearnOptions,
   LearnResult,
   ModuleInfo,
+  ModuleQuery,
   Precision,
   Recipe,
   Registry,
+  RegistryFile,
+  RegistryModule,
+  RetrievalStep,
   Score,
   TestResult,
   TestStep,
@@ -36,6 +42,11 @@ export interface Engine {
   startLearning(examples: Example[], modules: string[], options: LearnOptions): void;
   learningStep(): LearningStep;
   stopLearning(): LearnResult;
+  startRetrieval(examples: Example[], candidates: Candidate[], most: number): void;
+  retrievalStep(): RetrievalStep;
+  /** What the base made of texts, to be kept. */
+  embeddings(): Uint8Array;
+  addEmbeddings(bytes: Uint8Array): void;
   startGeneration(input: string, composition: Composition | null, maxNewTokens: number): void;
   generationStep(): GenerationStep;
   startTest(examples: Example[], composition: Composition | null, maxNewTokens: number): void;
@@ -63,6 +74,18 @@ export interface BaseLoad {
   free(): void;
 }
 
+/** An answer, or the registry's files to hand to `take` before asking again. */
+export type Lookup<T> = { found: T } | { missing: RegistryFile[] };
+
+/** Finds modules of a registry in what it was given of it. */
+export interface Finder {
+  isWhole(): boolean;
+  take(path: string, bytes: Uint8Array): void;
+  search(query: ModuleQuery): Lookup<FoundModules>;
+  ofIds(ids: string[]): Lookup<RegistryModule[]>;
+  candidates(examples: Example[], base: string, most: number): Lookup<Candidate[]>;
+}
+
 /** A running SHA-256. */
 export interface Hasher {
   update(bytes: Uint8Array): void;
@@ -84,6 +107,7 @@ export interface EngineModule {
   Sha256: new () => Hasher;
   /** What a packed copy of files of weights is kept under. */
   packedKey(sources: string[], precision: Precision): string;
+  Finder: new (registry: Registry) => Finder;
   /** The names of the files that an index of shards speaks of. */
   shardNames(index: Uint8Array): string[];
   parseRegistry(bytes: Uint8Array): Registry;

@@ -23,6 +23,7 @@ import type { DownloadContext, Wanted } from "./download.js";
 import type { Engine, EngineModule, LoadedEngine } from "./engine.js";
 import { chooseBuild } from "./engine.js";
 import { fetchFiles, fetchRegistry } from "./fetch.js";
+import { Finding } from "./finding.js";
 import {
   adapterFolder,
   type BasePieces,
@@ -51,7 +52,14 @@ export interface Task {
 }
 
 /** The work of which only one runs at a time. */
-const LONG = new Set<Request["kind"]>(["learn", "leaveOneOut", "generate", "test", "score"]);
+const LONG = new Set<Request["kind"]>([
+  "learn",
+  "leaveOneOut",
+  "generate",
+  "test",
+  "score",
+  "suggest",
+]);
 
 const DOING: Partial<Record<Request["kind"], string>> = {
   learn: "Learning",
@@ -59,6 +67,7 @@ const DOING: Partial<Record<Request["kind"], string>> = {
   generate: "Answering",
   test: "The test",
   score: "Scoring",
+  suggest: "The search for modules",
 };
 
 function report(what: string, why: string, next: string): ErrorReport {
@@ -71,8 +80,11 @@ export class Session {
   #module: EngineModule | null = null;
   #engine: Engine | null = null;
   #registry: Registry | null = null;
+  #finding: Finding | null = null;
   #place: RegistryPlace = { url: "", hub: "" };
   #baseId = "";
+  /** What the base's embeddings of texts are kept under. */
+  #embeddingsKey: string | null = null;
   #stallSeconds = 20;
   #store: Promise<Store> | null = null;
   #running: Request["kind"] | null = null;
@@ -108,6 +120,12 @@ export class Session {
         return this.#open(request, task);
       case "verify":
         return Promise.resolve(this.#ready().verify(this.#baseId));
+      case "search":
+        return this.#find(task, (finding, context) => finding.search(request.query, context));
+      case "entries":
+        return this.#find(task, (finding, context) => finding.entries(request.ids, context));
+      case "suggest":
+        return this.#suggest(request, task);
       case "loadModules":
         return this.#loadModules(request.ids, task);
       case "addModule":
@@ -185,6 +203,7 @@ export class Session {
     const bytes = await fetchRegistry(request.registryUrl, await this.#download(task));
     this.#registry = module.parseRegistry(bytes);
     this.#place = { url: request.registryUrl, hub: request.hub };
+    this.#finding = new Finding(new module.Finder(this.#registry), request.registryUrl);
     return {
       registry: this.#registry,
       device,
@@ -234,6 +253,7 @@ export class Session {
     this.#engine?.free();
     this.#engine = engine;
     this.#baseId = pieces.id;
+    this.#embeddingsKey = info.sha256 && `embeddings-${precision}-${info.sha256}`;
     this.#infos.clear();
     return info;
   }
@@ -241,8 +261,9 @@ export class Session {
   async #loadModules(ids: string[], task: Task): Promise<ModuleInfo[]> {
     const engine = this.#ready();
     const missing = ids.filter((id) => !this.#infos.has(id));
+    const entries = await this.#find(task, (finding, context) => finding.entries(missing, context));
     const modules = missing.map((id) => {
-      const module = this.#library().modules.find((one) => one.id === id);
+      const module = entries.find((one) => one.id === id);
       if (!module) {
         throw report(
           `The module "${id}" was not found.`,
@@ -291,6 +312,27 @@ export class Session {
     const info = engine.addModule(id, config as Uint8Array, weights as Uint8Array);
     this.#infos.set(id, info);
     return info;
+  }
+
+  async #find<T>(
+    task: Task,
+    ask: (finding: Finding, context: DownloadContext) => Promise<T>,
+  ): Promise<T> {
+    this.#wasm();
+    return ask(this.#finding as Finding, await this.#download(task));
+  }
+
+  #suggest({ examples, most }: Extract<Request, { kind: "suggest" }>, task: Task) {
+    const engine = this.#ready();
+    return this.#find(task, (finding, context) =>
+      finding.suggest(examples, most, {
+        ...context,
+        engine,
+        base: this.#baseId,
+        embeddingsKey: this.#embeddingsKey,
+        nextTurn,
+      }),
+    );
   }
 
   async #storage(): Promise<Storage> {

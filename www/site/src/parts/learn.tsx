@@ -21,11 +21,13 @@ import {
   wholeLoss,
   withoutModule,
 } from "../state/learn.js";
-import { busy, libraryModules, loom, progress } from "../state/session.js";
+import { finding, titleOf as title } from "../state/library.js";
+import { busy, loom, progress, registryBase } from "../state/session.js";
 import { learnAndKeep, restored } from "../state/story.js";
 import { Bar, Part, Problem, Term } from "./common.js";
 
-const title = (id: string) => libraryModules.value.find((one) => one.id === id)?.title ?? id;
+/** Parameters from which on learning takes minutes. */
+const LARGE_MODEL = 1e8;
 
 /** What a screen reader is told: every tenth evaluation and the end, not every one. */
 const spoken = computed(() => {
@@ -94,6 +96,9 @@ function statusText() {
   const last = evaluations.value.at(-1);
   const result = learned.value;
   const running = progress.value;
+  if (finding.value) {
+    return `Looking for modules: ${finding.value.done} of ${finding.value.total} descriptions read`;
+  }
   if (running) return `Loading: ${bytes(running.overallLoaded)} of ${bytes(running.overallTotal)}`;
   if (learning.value) {
     return last
@@ -105,7 +110,9 @@ function statusText() {
     return `${end} ${seconds(result.seconds)}: loss ${loss(result.lossStart)} → ${loss(result.loss)}, ${count(result.evaluations, "evaluation")}`;
   }
   if (restored.value) return "Restored from a link: nothing was learned here.";
-  return "Waits for you: a few seconds on most machines.";
+  return (registryBase.value?.parameters ?? 0) > LARGE_MODEL
+    ? "Waits for you: with a model of this size it takes minutes."
+    : "Waits for you: a few seconds on most machines.";
 }
 
 function LeaveOneOut() {

@@ -3,13 +3,14 @@
 import { describeSource, type Verified } from "loraloom";
 import { bytes, count } from "../format.js";
 import { forgetLoaded, learning } from "../state/learn.js";
+import { baseBytes, bytesOf, found, isLarge, moduleCount, wanted } from "../state/library.js";
 import {
   applyEngineSettings,
   base,
   busy,
   chosenBase,
   engineSettings,
-  libraryModules,
+  hubUrl,
   loom,
   memory,
   progress,
@@ -90,7 +91,11 @@ function Loading() {
         ) : base.value ? (
           "Model and modules are loaded."
         ) : loom.value ? (
-          "No choices to make: it takes the task below."
+          isLarge.value && !chosenBase.value ? (
+            `First fetches the model, about ${bytes(baseBytes.value)}, and the modules that suit.`
+          ) : (
+            "No choices to make: it takes the task below."
+          )
         ) : (
           ""
         )}
@@ -117,18 +122,17 @@ const { deviceMemory } = navigator as Navigator & { deviceMemory?: number };
 
 function Facts() {
   const model = registryBase.value;
-  const modules = libraryModules.value;
+  const modules = wanted.value;
   const device = loom.value?.device;
-  const moduleBytes = modules.reduce(
-    (sum, { files }) => sum + files.config.bytes + files.weights.bytes,
-    0,
-  );
-  const modelBytes = model
-    ? model.files.config.bytes + model.files.tokenizer.bytes + model.files.weights.bytes
-    : 0;
+  const moduleBytes = bytesOf(modules);
+  const modelBytes = baseBytes.value;
+  const onHub = model?.files.weights.path.startsWith("hub:");
+  const host = new URL(onHub ? hubUrl : registryUrl, document.baseURI).host;
   // A registry may leave lengths to the hub, which tells them as it is asked for the files.
-  const onHub = model?.files.weights.bytes === 0;
-  const host = new URL(registryUrl, document.baseURI).host;
+  const about = model?.files.weights.bytes === 0 ? "about " : "";
+  // Bytes of a parameter, with the scales of the 8 bits and the engine's own memory.
+  const packed = engineSettings.value.precision === "int8" ? 1.5 : 4.5;
+  const typical = bytesOf(found.value?.modules.slice(0, 1) ?? []);
   const licences = [...new Set([model?.licence, ...modules.map(({ licence }) => licence)])].filter(
     Boolean,
   );
@@ -140,14 +144,17 @@ function Facts() {
           {model ? (
             <>
               <strong>
+                {about}
                 {bytes(modelBytes + moduleBytes)}
-                {onHub && " and what the hub has"}
               </strong>{" "}
               from {host === location.host ? "this site" : host}, once: the{" "}
               <Term of="base model">base model</Term> {model.title} ({bytes(modelBytes)},{" "}
               {(model.parameters / 1e6).toFixed(1)} million parameters) and{" "}
-              {count(modules.length, "module")} ({bytes(moduleBytes)}). Licence:{" "}
-              {licences.join(", ")}.
+              {isLarge.value && !modules.length
+                ? `those of the ${count(moduleCount.value, "module")} that suit the examples`
+                : `${count(modules.length, "module")} (${bytes(moduleBytes)})`}
+              {isLarge.value && !modules.length && typical > 0 && `, about ${bytes(typical)} each`}.
+              Licence: {licences.join(", ")}.
             </>
           ) : chosenBase.value ? (
             <>
@@ -180,7 +187,8 @@ function Facts() {
               {deviceMemory && `Memory: ${deviceMemory} GB or more. `}
               {memory.value > 0
                 ? `The engine holds ${bytes(memory.value)} now.`
-                : model && `The engine will need about ${bytes(2 * modelBytes + 2 * moduleBytes)}.`}
+                : model &&
+                  `The engine will need about ${bytes(packed * model.parameters + 2 * moduleBytes)}.`}
               <EngineOptions />
             </>
           ) : (

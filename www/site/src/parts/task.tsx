@@ -30,6 +30,8 @@ export function TaskPart() {
       <label class="field">
         <span>Task</span>
         <select
+          // Made anew once there are tasks: one that had no option for its value shows none.
+          key={registry.value ? "read" : "waiting"}
           value={taskId.value ?? OWN}
           onChange={({ currentTarget }) => chooseTask(currentTarget.value)}
         >

@@ -13,13 +13,13 @@ import {
   parseSource,
   type Source,
 } from "loraloom";
+import { entryOf, needsShortlist, suggestModules, wanted } from "./library.js";
 import {
   asReport,
   downloads,
   ensureBase,
   hubUrl,
   keep,
-  libraryModules,
   loading,
   loom,
   readMemory,
@@ -79,10 +79,7 @@ let stopping = new AbortController();
 
 /** The modules that the next run may choose from. */
 export function candidates(): string[] {
-  const all = [
-    ...libraryModules.value.map(({ id }) => id),
-    ...localModules.value.map(({ id }) => id),
-  ];
+  const all = [...wanted.value.map(({ id }) => id), ...localModules.value.map(({ id }) => id)];
   return options.value?.selection === "by-hand"
     ? all.filter((id) => ticked.value.includes(id))
     : all;
@@ -102,6 +99,8 @@ export async function learn(): Promise<boolean> {
   }
   learnError.value = null;
   if (!(await ensureBase())) return false;
+  const most = options.value?.modules ?? 0;
+  if (needsShortlist(examples) && !(await suggestModules(examples, most))) return false;
   const ids = candidates();
   if (!ids.length) {
     learnError.value = {
@@ -111,7 +110,7 @@ export async function learn(): Promise<boolean> {
     };
     return false;
   }
-  const inLibrary = ids.filter((id) => libraryModules.value.some((one) => one.id === id));
+  const inLibrary = ids.filter((id) => !localModules.value.some((one) => one.id === id));
   const loaded = await loading("Loading the modules", async () =>
     loom.value?.loadModules(inLibrary, downloads()),
   );
@@ -208,9 +207,9 @@ export async function addNamedModule(text: string): Promise<void> {
 async function addModule(name: string, source: Source): Promise<void> {
   moduleError.value = null;
   if (!(await ensureBase())) return;
-  const taken = new Set([...libraryModules.value, ...localModules.value].map(({ id }) => id));
+  const taken = new Set(localModules.value.map(({ id }) => id));
   let id = name;
-  while (taken.has(id)) id = `${id}-local`;
+  while (taken.has(id) || entryOf(id)) id = `${id}-local`;
   const info = await loading(
     `Loading ${id}`,
     async () => loom.value?.addModule(id, source, downloads()),

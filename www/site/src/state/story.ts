@@ -4,6 +4,7 @@ import { effect, signal } from "@preact/signals";
 import type { ErrorReport, Recipe } from "loraloom";
 import { anotherInput, answer, forgetAnswers, input } from "./answer.js";
 import { composition, evaluations, learn, learned, selected, withoutModule } from "./learn.js";
+import { meetIds } from "./library.js";
 import {
   asReport,
   base,
@@ -80,6 +81,7 @@ export async function restoreFromAddress(): Promise<void> {
   restored.value = recipe;
   instruction.value = recipe.instruction ?? "";
   composition.value = result.composition;
+  void meetIds(recipe.modules.map(({ id }) => id));
   const known = loom.value.registry.tasks.find((one) => one.title === recipe.title);
   taskId.value = known && !recipe.examples.length ? known.id : OWN;
   if (recipe.examples.length) examples.value = recipe.examples;

@@ -46,11 +46,16 @@ export function chooseTask(id: string): void {
   taskError.value = null;
 }
 
-/** Takes the library's first task where nothing was chosen or typed before. */
+/**
+ * Takes the library's first task where nothing was chosen or typed before. Examples of another
+ * library's task are kept as one's own.
+ */
 export function chooseDefaultTask(): void {
   const known = taskId.value === OWN || task.value;
+  if (known) return;
   const first = registry.value?.tasks[0];
-  if (!known) chooseTask(first?.id ?? OWN);
+  if (!first && examples.value.some(({ input }) => input.trim())) taskId.value = OWN;
+  else chooseTask(first?.id ?? OWN);
 }
 
 /** Changes one cell; the examples are one's own from then on. */

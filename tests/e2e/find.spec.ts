@@ -1,0 +1,130 @@
+// Finding modules in libraries too large to fetch: by words, tags and rank, and by the examples; only
+// what was chosen is fetched, and of a library in pages only what the search takes.
+
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Page } from "@playwright/test";
+import { type Hub, startHub } from "./hub.js";
+import { largeLibrary } from "./large-library.js";
+import { expect, learn, learnButton, openSite, setBudget, test } from "./support.js";
+
+// A hub without a list of files answers 404 to the question for it.
+test.use({ expectErrors: /404|ERR_/ });
+
+const golden = () => join(test.info().project.testDir, "..", "golden", "models", "narrow-tied");
+const adapter = (name: string) => join(golden(), "adapters", name);
+
+const EXAMPLES = [
+  ["the laws of set77x", "laws in German"],
+  ["the laws of set78x", "laws in German"],
+];
+
+async function typeExamples(page: Page): Promise<void> {
+  for (const [row, [input, output]] of EXAMPLES.entries()) {
+    await page.getByRole("textbox", { name: `Input ${row + 1}` }).fill(input as string);
+    await page.getByRole("textbox", { name: `Output ${row + 1}` }).fill(output as string);
+  }
+}
+
+const shortlist = (page: Page) => page.locator("[data-chosen]");
+
+/** The bytes of a library's index and pages that were asked for, each once. */
+function fetchedBytes(hub: Hub, files: Record<string, Uint8Array>): number {
+  const asked = new Set(
+    hub.requests.map(
+      (line) => line.match(/^GET \/many\/library\/resolve\/main\/((?!base\/)\S+)/)?.[1],
+    ),
+  );
+  return [...asked].reduce((sum, path) => sum + (files[path ?? ""]?.length ?? 0), 0);
+}
+
+test("of 10,000 modules a search fetches a few pages, and learning the modules chosen", async ({
+  page,
+}) => {
+  const files = await largeLibrary(10_000, golden());
+  const hub = await startHub({
+    "many/library": files,
+    "golden/first": adapter("first"),
+    "golden/second": adapter("third"),
+  });
+  const whole = Object.values(files).reduce((sum, { length }) => sum + length, 0);
+  const registry = `${hub.url}/many/library/resolve/main/registry.json`;
+  const address = `./?${new URLSearchParams({ registry, hub: hub.url })}`;
+  await page.goto(address);
+  await expect(page.getByTestId("fetch-facts")).toContainText("10,000 modules");
+  await expect(page.getByTestId("found")).toHaveText("10,000 modules found");
+
+  const search = page.getByRole("searchbox", { name: "Find a module" });
+  await search.fill("poems german");
+  await expect(page.getByTestId("found")).toHaveText("210 modules found");
+  await page.getByLabel("Rank").selectOption("4");
+  await page.getByLabel("Tag").selectOption("extract");
+  await expect(page.getByTestId("found")).toHaveText("6 modules found");
+  await search.fill("poems nowhere");
+  await expect(page.getByText("No module has all of these.")).toBeVisible();
+  expect(fetchedBytes(hub, files) / whole).toBeLessThan(0.1);
+
+  await search.fill("owner/answer-laws-5085");
+  await page.getByLabel("Rank").selectOption("");
+  await page.getByLabel("Tag").selectOption("");
+  await page.getByRole("button", { name: "Add answer laws" }).click();
+  await expect(page.getByTestId("to-fetch")).toContainText("1 module to fetch, 18.9 MB");
+  await expect(shortlist(page)).toContainText("added by you");
+
+  await typeExamples(page);
+  await page.getByRole("button", { name: "Find the nearest" }).click();
+  await expect(page.getByTestId("to-fetch")).toContainText("20 modules to fetch, 378.0 MB");
+  await expect(shortlist(page).first()).toContainText("similarity");
+  await expect(page.locator(".shortlist")).toContainText("shares “set77x”");
+  await shortlist(page).first().getByRole("button").click();
+  await expect(shortlist(page)).toHaveCount(19);
+  expect(hub.requests.filter((line) => line.includes("/golden/"))).toEqual([]);
+
+  await setBudget(page, 5);
+  await learn(page);
+  expect(hub.requests.filter((line) => line.includes("/golden/first/")).length).toBeGreaterThan(0);
+  expect(fetchedBytes(hub, files) / whole).toBeLessThan(0.2);
+  await expect(page.locator("#learn .weights, #learn figure").last()).toContainText("laws");
+
+  // The link names modules of pages that a new visitor has not fetched.
+  await expect(page.locator("#link")).toHaveValue(/#/);
+  await page.reload();
+  await expect(page.locator(".opening")).toContainText("Restored from the link");
+  await expect(page.locator("#learn")).toContainText("laws");
+  await hub.close();
+});
+
+test("LoraHub's published modules are offered, and only those that suit are fetched", async ({
+  page,
+}) => {
+  const path = join(test.info().project.testDir, "../../www/site/public/lorahub/registry.json");
+  const { modules } = JSON.parse(readFileSync(path, "utf8")) as { modules: { id: string }[] };
+  const repos = modules.map(({ id }) => [id, adapter("first")]);
+  const hub = await startHub({
+    ...Object.fromEntries(repos),
+    "google/flan-t5-large": golden(),
+  });
+  await openSite(page, `./?hub=${encodeURIComponent(hub.url)}`);
+  await typeExamples(page);
+  await page.getByTestId("library-choice").locator("summary").click();
+  await expect(page.getByTestId("library-choice")).toContainText("3.1 GB");
+  await page.getByRole("link", { name: "LoraHub’s published modules" }).click();
+
+  await expect(page.getByTestId("fetch-facts")).toContainText("about 3.1 GB");
+  await expect(page.getByTestId("fetch-facts")).toContainText("196 modules");
+  await expect(page.getByTestId("chosen")).toContainText("nearest to your examples");
+  await expect(page.getByRole("textbox", { name: "Input 1" })).toHaveValue("the laws of set77x");
+  await page.getByRole("searchbox", { name: "Find a module" }).fill("qasc separated");
+  await expect(page.locator(".card[data-module]").first()).toContainText("qasc");
+  expect(hub.requests).toEqual([]);
+
+  await setBudget(page, 5);
+  await learnButton(page).click();
+  await expect(page.getByTestId("learn-status")).toContainText("Learned in");
+  await expect(shortlist(page)).toHaveCount(20);
+  const asked = new Set(
+    hub.requests.map((line) => line.match(/(lorahub\/\S+?)\/(tree|resolve)/)?.[1]).filter(Boolean),
+  );
+  expect(asked.size).toBe(20);
+  await hub.close();
+});
