@@ -255,6 +255,22 @@ describe("what is kept", () => {
     expect(folder.files.size).toBe(0);
   });
 
+  test("is done without when the browser's file system never answers", async () => {
+    const store = await openStore({ getDirectory: folder.getDirectory }, 0.05);
+    const key = sha256(SMALL);
+    // Seen in Chromium: the file never opens, with no error, when everything else is there.
+    folder.stuck.writing.add(key);
+    expect(same(await fetchOne(wanted("small.bin"), { store }), SMALL)).toBe(true);
+    expect(stages()).toEqual([expect.stringContaining("does not keep the files")]);
+    folder.stuck.writing.clear();
+    await fetchOne(wanted("small.bin"), { store });
+    folder.stuck.reading.add(key);
+    expect(same(await fetchOne(wanted("small.bin"), { store }), SMALL)).toBe(true);
+    folder.stuck.reading.clear();
+    folder.stuck.writing.add(`${key}.json`);
+    expect(same(await fetchOne(wanted("small.bin"), { store }), SMALL)).toBe(true);
+  });
+
   test("is left alone while another tab writes it", async () => {
     const { store } = await context();
     const writer = await store.append(sha256(SMALL), 0);

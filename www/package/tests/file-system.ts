@@ -5,6 +5,8 @@
 export class MemoryFolder {
   readonly files = new Map<string, Uint8Array<ArrayBuffer>>();
   readonly #open = new Set<string>();
+  /** Names of files that never open for writing, and of those that never open for reading. */
+  readonly stuck = { writing: new Set<string>(), reading: new Set<string>() };
   /** Bytes that all files together may take. */
   room = Number.POSITIVE_INFINITY;
 
@@ -27,6 +29,7 @@ export class MemoryFolder {
     }
     return {
       getFile: async () => {
+        if (this.stuck.reading.has(name)) await new Promise(() => undefined);
         // As it is now, whatever is written afterwards.
         const bytes = (this.files.get(name) as Uint8Array<ArrayBuffer>).slice();
         return {
@@ -36,6 +39,7 @@ export class MemoryFolder {
         };
       },
       createSyncAccessHandle: async () => {
+        if (this.stuck.writing.has(name)) await new Promise(() => undefined);
         if (this.#open.has(name)) {
           throw new DOMException("another one writes", "NoModificationAllowedError");
         }

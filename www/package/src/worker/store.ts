@@ -76,13 +76,38 @@ interface SyncHandle {
 type Directory = FileSystemDirectoryHandle & { keys(): AsyncIterable<string> };
 type SyncFile = FileSystemFileHandle & { createSyncAccessHandle(): Promise<SyncHandle> };
 
+/** Seconds in which the private file system opens a file; Chromium now and then never does. */
+const PATIENCE_SECONDS = 5;
+
+/** Waits for what the file system answers, but not for ever; `late` takes what comes after that. */
+async function patiently<T>(
+  answer: Promise<T>,
+  seconds: number,
+  late: (answer: T) => void = () => undefined,
+): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const limit = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      answer.then(late, () => undefined);
+      reject(new DOMException("The browser's file system does not answer.", "TimeoutError"));
+    }, seconds * 1000);
+  });
+  try {
+    return await Promise.race([answer, limit]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** Files in the origin's private file system. */
 class FileSystemStore implements Store {
   readonly kind = "file-system";
   readonly #directory: Directory;
+  readonly #patience: number;
 
-  constructor(directory: Directory) {
+  constructor(directory: Directory, patience: number) {
     this.#directory = directory;
+    this.#patience = patience;
   }
 
   async list(): Promise<Kept[]> {
@@ -97,7 +122,11 @@ class FileSystemStore implements Store {
     try {
       const about = await this.#file(key + ABOUT);
       const { size } = await this.#file(key);
-      return { ...(JSON.parse(await about.text()) as About), key, bytes: size };
+      return {
+        ...(JSON.parse(await patiently(about.text(), this.#patience)) as About),
+        key,
+        bytes: size,
+      };
     } catch {
       // Not kept, or its description was cut off: then it is fetched again.
       return null;
@@ -113,8 +142,8 @@ class FileSystemStore implements Store {
     try {
       handle = await this.#open(key);
     } catch (error) {
-      if (isQuotaError(error)) throw error;
-      return null;
+      if (error instanceof DOMException && error.name === "NoModificationAllowedError") return null;
+      throw error;
     }
     handle.truncate(offset);
     let at = offset;
@@ -144,7 +173,8 @@ class FileSystemStore implements Store {
 
   async remove(key: string): Promise<void> {
     for (const name of [key + ABOUT, key]) {
-      await this.#directory.removeEntry(name).catch(() => undefined);
+      const removed = this.#directory.removeEntry(name);
+      await patiently(removed, this.#patience).catch(() => undefined);
     }
   }
 
@@ -160,12 +190,15 @@ class FileSystemStore implements Store {
   }
 
   async #file(name: string): Promise<File> {
-    return (await this.#directory.getFileHandle(name)).getFile();
+    const file = this.#directory.getFileHandle(name).then((handle) => handle.getFile());
+    return patiently(file, this.#patience);
   }
 
   async #open(name: string): Promise<SyncHandle> {
-    const file = await this.#directory.getFileHandle(name, { create: true });
-    return (file as SyncFile).createSyncAccessHandle();
+    const handle = this.#directory
+      .getFileHandle(name, { create: true })
+      .then((file) => (file as SyncFile).createSyncAccessHandle());
+    return patiently(handle, this.#patience, (handle) => handle.close());
   }
 }
 
@@ -271,13 +304,16 @@ function browserOffers(): StoreOffers {
   };
 }
 
-/** Opens the best place that the browser offers. */
-export async function openStore(offers: StoreOffers = browserOffers()): Promise<Store> {
+/** Opens the best place that the browser offers; `patience` is in seconds. */
+export async function openStore(
+  offers: StoreOffers = browserOffers(),
+  patience = PATIENCE_SECONDS,
+): Promise<Store> {
   try {
     if (offers.getDirectory) {
       const root = await offers.getDirectory();
       const directory = await root.getDirectoryHandle(FOLDER, { create: true });
-      return new FileSystemStore(directory as Directory);
+      return new FileSystemStore(directory as Directory, patience);
     }
   } catch {
     // Private windows of some browsers have the interface and refuse its use.

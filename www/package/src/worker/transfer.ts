@@ -314,6 +314,9 @@ class Stretch {
       );
     return retrying(
       async () => {
+        // A body that broke behind its last byte has nothing more to ask for.
+        const known = this.#end ?? this.served.total;
+        if (this.position > 0 && known !== null && this.position >= known) return;
         const response = await request(this.#url, this.#init(), this.#context, stalled);
         const wholeFile = response.status !== 206;
         let left = this.#check(response);
