@@ -147,8 +147,8 @@ class FileSystemStore implements Store {
     }
     handle.truncate(offset);
     let at = offset;
-    // Without `flush`, which holds up the worker until the disk has everything: minutes on a busy one.
-    // What a crash leaves out is found by the hash when the copy is read.
+    // Without `flush`, which would hold up the worker until the disk has everything: what a crash leaves
+    // out is found by the hash when the copy is read.
     const close = async () => handle.close();
     return {
       write: (chunk) => {
