@@ -82,6 +82,21 @@ pub struct Device {
     pub memory_bytes: f64,
 }
 
+/// Whether the graphics card is used, and why not.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct GpuStatus {
+    /// Whether it is used.
+    pub active: bool,
+    /// Its name, where the browser tells it.
+    pub name: String,
+    /// Bytes of the weights on it.
+    pub memory_bytes: f64,
+    /// Why the CPU took over, or how often a lost device was opened again; empty if neither.
+    pub reason: String,
+}
+
 /// A base model that is loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
@@ -224,6 +239,8 @@ pub struct LearningStep {
 pub struct GenerationStep {
     /// The text so far.
     pub text: String,
+    /// Its tokens.
+    pub tokens: u32,
     /// The answer, once it is whole.
     pub result: Option<Generated>,
 }

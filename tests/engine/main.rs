@@ -1,6 +1,8 @@
 //! The engine on the demo library that ships, as a page drives it: load, learn, answer, test, stop,
 //! and everything that it refuses.
 
+#[cfg(feature = "gpu")]
+mod gpu;
 mod precision;
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,9 @@
 //! The engine against Hugging Face transformers and PEFT, on the random models that
 //! `make_models.py` made.
 
+#[cfg(feature = "gpu")]
+mod gpu;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -2,7 +2,7 @@
 
 use super::report::report;
 use super::{Engine, Work, input_report, ready};
-use crate::formats::Example;
+use crate::formats::{Example, Tokenizer};
 use crate::protocol::{
     Composition, ErrorReport, Generated, GenerationStep, TestAnswer, TestResult, TestStep,
 };
@@ -11,8 +11,8 @@ use crate::t5::{Control, GreedyDecoder, SidePaths};
 /// Inputs of a test set that are decoded together.
 const TEST_BATCH: usize = 32;
 
-const GENERATE: &str = "The input was not answered.";
-const TEST: &str = "The test did not run.";
+pub(super) const GENERATE: &str = "The input was not answered.";
+pub(super) const TEST: &str = "The test did not run.";
 
 /// An input that is being answered.
 pub(super) struct Generation {
@@ -26,16 +26,49 @@ pub(super) struct Generation {
 pub(super) struct Test {
     side: Option<SidePaths>,
     examples: Vec<Example>,
-    max_new_tokens: usize,
+    pub(super) max_new_tokens: usize,
     /// The batch in progress: its decoder and the tokens of each of its items.
     batch: Option<(GreedyDecoder, Vec<Vec<u32>>)>,
     answers: Vec<TestAnswer>,
     started: f64,
 }
 
+/// The report of a test that nobody started.
+pub(super) fn no_test() -> ErrorReport {
+    report(TEST, "no test was started".into(), "Start it again.")
+}
+
 impl Test {
     fn correct(&self) -> u32 {
         self.answers.iter().filter(|answer| answer.correct).count() as u32
+    }
+
+    /// The inputs of the next batch as tokens; none when all items are answered.
+    pub(super) fn next_inputs(&self, tokenizer: &Tokenizer) -> Result<Vec<Vec<u32>>, ErrorReport> {
+        let first = self.answers.len();
+        let items = &self.examples[first..self.examples.len().min(first + TEST_BATCH)];
+        (items.iter().enumerate())
+            .map(|(index, item)| {
+                tokenizer.encode(&item.input).map_err(|error| {
+                    let why = format!("The input of item {}: {error}.", first + index + 1);
+                    report(TEST, why, "Shorten or correct that item.")
+                })
+            })
+            .collect()
+    }
+
+    /// Takes the answers of the batch that [`Test::next_inputs`] gave.
+    pub(super) fn take_answers(&mut self, tokenizer: &Tokenizer, answers: &[Vec<u32>]) {
+        let first = self.answers.len();
+        for (item, tokens) in self.examples[first..].iter().zip(answers) {
+            let answer = tokenizer.decode(tokens);
+            self.answers.push(TestAnswer {
+                correct: item.is_matched_by(&answer),
+                input: item.input.clone(),
+                expected: item.output.clone(),
+                answer,
+            });
+        }
     }
 
     fn result(&self, now: f64) -> TestResult {
@@ -89,16 +122,17 @@ impl Engine {
             .map_err(|error| input_report(GENERATE, &error))?;
         tokens.extend(decoded.into_iter().map(|(_, token)| token));
         let text = base.tokenizer.decode(tokens);
+        let count = tokens.len() as u32;
         let result = decoder.is_finished().then(|| Generated {
             text: text.clone(),
-            tokens: tokens.len() as u32,
+            tokens: count,
             seconds: (self.clock)() - *started,
             complete: true,
         });
         if result.is_some() {
             self.work = Work::Idle;
         }
-        Ok(GenerationStep { text, result })
+        Ok(GenerationStep { text, tokens: count, result })
     }
 
     /// Starts to answer a test set. Work that went on before is ended.
@@ -133,20 +167,9 @@ impl Engine {
     /// A report if no test was started, or naming an item that the model refuses.
     pub fn test_step(&mut self) -> Result<TestStep, ErrorReport> {
         let base = ready(&self.base)?;
-        let Work::Test(test) = &mut self.work else {
-            return Err(report(TEST, "no test was started".into(), "Start it again."));
-        };
-        let first = test.answers.len();
-        if test.batch.is_none() && first < test.examples.len() {
-            let items = &test.examples[first..test.examples.len().min(first + TEST_BATCH)];
-            let inputs = (items.iter().enumerate())
-                .map(|(index, item)| {
-                    base.tokenizer.encode(&item.input).map_err(|error| {
-                        let why = format!("The input of item {}: {error}.", first + index + 1);
-                        report(TEST, why, "Shorten or correct that item.")
-                    })
-                })
-                .collect::<Result<Vec<_>, _>>()?;
+        let Work::Test(test) = &mut self.work else { return Err(no_test()) };
+        if test.batch.is_none() && test.answers.len() < test.examples.len() {
+            let inputs = test.next_inputs(&base.tokenizer)?;
             let rows: Vec<&[u32]> = inputs.iter().map(Vec::as_slice).collect();
             let decoder = (base.model)
                 .greedy(&rows, test.side.as_ref(), test.max_new_tokens, &Control::none())
@@ -160,29 +183,36 @@ impl Engine {
                 tokens[row].push(token);
             }
             if decoder.is_finished() {
-                for (item, tokens) in test.examples[first..].iter().zip(tokens) {
-                    let answer = base.tokenizer.decode(tokens);
-                    test.answers.push(TestAnswer {
-                        correct: item.is_matched_by(&answer),
-                        input: item.input.clone(),
-                        expected: item.output.clone(),
-                        answer,
-                    });
-                }
+                let answers = std::mem::take(tokens);
                 test.batch = None;
+                test.take_answers(&base.tokenizer, &answers);
             }
         }
+        self.test_progress()
+    }
+
+    /// How far the test is; its end if every item is answered.
+    pub(super) fn test_progress(&mut self) -> Result<TestStep, ErrorReport> {
+        let now = (self.clock)();
+        let test = self.running_test()?;
         let finished = test.answers.len() == test.examples.len();
         let step = TestStep {
             done: test.answers.len() as u32,
             total: test.examples.len() as u32,
             correct: test.correct(),
-            result: finished.then(|| test.result((self.clock)())),
+            result: finished.then(|| test.result(now)),
         };
         if finished {
             self.work = Work::Idle;
         }
         Ok(step)
+    }
+
+    fn running_test(&mut self) -> Result<&mut Test, ErrorReport> {
+        match &mut self.work {
+            Work::Test(test) => Ok(test),
+            _ => Err(no_test()),
+        }
     }
 
     /// Ends the test with the items that are answered.
@@ -192,7 +222,7 @@ impl Engine {
     pub fn stop_test(&mut self) -> Result<TestResult, ErrorReport> {
         match std::mem::replace(&mut self.work, Work::Idle) {
             Work::Test(test) => Ok(test.result((self.clock)())),
-            _ => Err(report(TEST, "no test was started".into(), "Start it again.")),
+            _ => Err(no_test()),
         }
     }
 }

@@ -5,21 +5,27 @@ use std::sync::Arc;
 use super::report::{lora_report, report};
 use super::{Engine, Work, input_report, ready};
 use crate::formats::{Example, PeftAdapter};
-use crate::learn::{Evaluation, LearnError, LearnOptions, LearnResult, LearningRun, Step};
+use crate::learn::{LearnError, LearnOptions, LearnResult, LearningRun, Step};
 use crate::lora;
 use crate::protocol::{ErrorReport, LearningStep, ModuleLoss};
-use crate::t5::{Control, TokenizedExample};
+use crate::t5::{Control, ExampleLoss, TokenizedExample};
 
-const WHAT: &str = "Learning did not start.";
+pub(super) const WHAT: &str = "Learning did not start.";
 
 /// A learning run with what it evaluates.
 pub(super) struct Learning {
-    run: LearningRun,
-    batch: Vec<TokenizedExample>,
+    pub(super) run: LearningRun,
+    pub(super) batch: Vec<TokenizedExample>,
     /// The composition of the last evaluation, kept while the same modules are evaluated.
     composition: Option<(Vec<String>, lora::Composition<Arc<PeftAdapter>>)>,
     /// Whether the modules chosen were reported, or were never chosen by their losses.
     told_selected: bool,
+}
+
+/// What an evaluation gave.
+pub(super) struct Evaluated {
+    pub(super) losses: Vec<ExampleLoss>,
+    pub(super) seconds: f64,
 }
 
 fn learn_report(error: &LearnError) -> ErrorReport {
@@ -59,13 +65,34 @@ impl Engine {
     /// # Errors
     /// A report if no learning was started, or an example is refused by the model.
     pub fn learning_step(&mut self) -> Result<LearningStep, ErrorReport> {
-        let Work::Learning(mut learning) = std::mem::replace(&mut self.work, Work::Idle) else {
-            return Err(learn_report(&LearnError::NothingToReport));
-        };
-        let evaluation = match learning.run.next() {
+        let mut learning = self.take_learning()?;
+        let evaluated = match learning.run.next() {
             None => None,
             Some(step) => Some(self.evaluate(&mut learning, &step)?),
         };
+        self.conclude(learning, evaluated)
+    }
+
+    /// The learning that goes on, which [`Engine::conclude`] puts back.
+    pub(super) fn take_learning(&mut self) -> Result<Box<Learning>, ErrorReport> {
+        match std::mem::replace(&mut self.work, Work::Idle) {
+            Work::Learning(learning) => Ok(learning),
+            _ => Err(learn_report(&LearnError::NothingToReport)),
+        }
+    }
+
+    /// Reports an evaluation, if there was one, and says what came of it.
+    pub(super) fn conclude(
+        &mut self,
+        mut learning: Box<Learning>,
+        evaluated: Option<Evaluated>,
+    ) -> Result<LearningStep, ErrorReport> {
+        let evaluation = evaluated.map(|Evaluated { losses, seconds }| {
+            let pairs = losses.iter().map(|example| (example.loss, example.tokens));
+            let cross_entropy = learning.run.options().objective.cross_entropy(pairs);
+            learning.run.report(cross_entropy, seconds).cloned().map_err(|e| learn_report(&e))
+        });
+        let evaluation = evaluation.transpose()?;
         // Asking for the next point chooses the modules, once each was evaluated alone.
         let finished = learning.run.next().is_none();
         let selected = if learning.told_selected { None } else { learning.run.selected() };
@@ -92,7 +119,12 @@ impl Engine {
         }
     }
 
-    fn evaluate(&self, learning: &mut Learning, step: &Step) -> Result<Evaluation, ErrorReport> {
+    /// Evaluates a step on the CPU.
+    pub(super) fn evaluate(
+        &self,
+        learning: &mut Learning,
+        step: &Step,
+    ) -> Result<Evaluated, ErrorReport> {
         let base = ready(&self.base)?;
         let started = (self.clock)();
         let merge = learning.run.options().merge;
@@ -119,9 +151,6 @@ impl Engine {
         let losses = (base.model)
             .losses(&learning.batch, side, &Control::none())
             .map_err(|error| input_report(WHAT, &error))?;
-        let pairs = losses.iter().map(|example| (example.loss, example.tokens));
-        let cross_entropy = learning.run.options().objective.cross_entropy(pairs);
-        let seconds = (self.clock)() - started;
-        learning.run.report(cross_entropy, seconds).cloned().map_err(|e| learn_report(&e))
+        Ok(Evaluated { losses, seconds: (self.clock)() - started })
     }
 }

@@ -5,6 +5,8 @@
 
 mod answers;
 mod base;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod learning;
 mod report;
 mod retrieval;
@@ -20,6 +22,9 @@ use crate::t5::{
     Control, KNOWN_ANSWERS, KnownAnswer, ModelError, Precision, SidePaths, T5Model,
     TokenizedExample, Verified,
 };
+
+#[cfg(feature = "gpu")]
+pub use gpu::GpuEngine;
 
 use answers::{Generation, Test};
 pub use base::{BaseLoad, packed_key};

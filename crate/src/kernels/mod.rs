@@ -10,6 +10,8 @@
 //! memory between passes.
 
 pub mod cpu;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 pub mod parallel;
 pub mod quantize;
 pub mod scratch;

@@ -116,8 +116,8 @@ impl LoraError {
 /// is a reference or a shared pointer to an adapter.
 #[derive(Debug, Clone)]
 pub struct Composition<A> {
-    adapters: Vec<A>,
-    merge: Merge,
+    pub(super) adapters: Vec<A>,
+    pub(super) merge: Merge,
     /// Layers that any of the modules changes.
     layers: Vec<LinearId>,
     /// Which modules the side paths are made of.

@@ -3,6 +3,8 @@
 
 mod composition;
 mod export;
+#[cfg(feature = "gpu")]
+mod gpu;
 
 pub use composition::{Composition, LoraError, Merge};
 pub use export::{PeftFiles, export};

@@ -15,23 +15,23 @@ const INT8_GAIN: usize = 4;
 /// One attention sub-layer with its norm.
 #[derive(Debug, Clone)]
 pub(super) struct Attention {
-    norm: Vec<f32>,
-    q: Linear,
-    k: Linear,
-    v: Linear,
-    o: Linear,
-    ids: [LinearId; 4],
+    pub(super) norm: Vec<f32>,
+    pub(super) q: Linear,
+    pub(super) k: Linear,
+    pub(super) v: Linear,
+    pub(super) o: Linear,
+    pub(super) ids: [LinearId; 4],
 }
 
 /// The feed-forward sub-layer with its norm.
 #[derive(Debug, Clone)]
 pub(super) struct FeedForwardLayer {
-    norm: Vec<f32>,
+    pub(super) norm: Vec<f32>,
     /// `wi`, or `wi_0` whose result goes through the activation.
-    wi: Linear,
+    pub(super) wi: Linear,
     /// `wi_1`, the other factor of a gated layer.
-    gate: Option<Linear>,
-    wo: Linear,
+    pub(super) gate: Option<Linear>,
+    pub(super) wo: Linear,
     stack: Stack,
     block: usize,
 }

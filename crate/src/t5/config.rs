@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::ModelError;
+use super::{MAX_TOKENS, ModelError};
 use crate::formats::{LinearId, LinearKind, Stack, Tokenizer};
 
 /// The feed-forward layer's kind, `feed_forward_proj` in `config.json`.
@@ -252,6 +252,30 @@ impl T5Config {
         match stack {
             Stack::Encoder => self.num_layers,
             Stack::Decoder => self.num_decoder_layers,
+        }
+    }
+
+    /// Whether the model can take these tokens, of example `example`.
+    pub(super) fn check_tokens(
+        &self,
+        what: &'static str,
+        example: usize,
+        tokens: &[u32],
+    ) -> Result<(), ModelError> {
+        let vocab_size = self.vocab_size;
+        if tokens.is_empty() {
+            return Err(ModelError::Empty { what, example });
+        }
+        if tokens.len() > MAX_TOKENS {
+            let (tokens, limit) = (tokens.len(), MAX_TOKENS);
+            return Err(ModelError::TooLong { what, example, tokens, limit });
+        }
+        match tokens.iter().position(|&token| token as usize >= vocab_size) {
+            None => Ok(()),
+            Some(position) => {
+                let token = tokens[position];
+                Err(ModelError::TokenOutOfRange { what, example, position, token, vocab_size })
+            }
         }
     }
 

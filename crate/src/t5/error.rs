@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::formats::FormatError;
+#[cfg(feature = "gpu")]
+use crate::kernels::gpu::GpuError;
 
 /// What went wrong while a model was loaded or run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -79,6 +81,10 @@ pub enum ModelError {
         /// Most tokens allowed.
         limit: usize,
     },
+    /// The graphics card cannot be used, or not any more.
+    #[cfg(feature = "gpu")]
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
     /// The caller asked to stop.
     #[error("stopped")]
     Cancelled,

@@ -74,6 +74,14 @@ impl Linear {
         }
     }
 
+    #[cfg(feature = "gpu")]
+    pub(super) fn d_in(&self) -> usize {
+        match self {
+            Linear::F32(packed) => packed.depth(),
+            Linear::Int8(packed) => packed.depth(),
+        }
+    }
+
     pub(super) fn d_out(&self) -> usize {
         match self {
             Linear::F32(packed) => packed.columns(),

@@ -7,6 +7,8 @@ mod blocks;
 mod builder;
 mod config;
 mod error;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod greedy;
 mod known_answers;
 mod linear;
@@ -19,6 +21,8 @@ mod position;
 pub use builder::ModelBuilder;
 pub use config::{FeedForward, T5Config};
 pub use error::{Control, ModelError};
+#[cfg(feature = "gpu")]
+pub use gpu::{GpuDecoder, GpuEvaluation, GpuModel, GpuModules, ModuleLayers};
 pub use greedy::GreedyDecoder;
 pub use known_answers::{KNOWN_ANSWERS, Known, KnownAnswer, Verified};
 pub use linear::{SidePath, SidePaths};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::blocks::{Attention, Block, Cache, Sight, attend_to, finish};
 use super::linear::{Activations, Context, Embedding, Linear};
 use super::position::PositionBias;
-use super::{Control, GreedyDecoder, MAX_TOKENS, ModelBuilder, ModelError, SidePaths, T5Config};
+use super::{Control, GreedyDecoder, ModelBuilder, ModelError, SidePaths, T5Config};
 use crate::formats::{Stack, TensorSource, take_all};
 use crate::kernels::cpu::{Isa, Store, exponentials, largest, ln, rms_norm};
 use crate::kernels::parallel::{Grid, for_each_tile};
@@ -75,7 +75,7 @@ pub struct T5Model {
     pub(super) config: T5Config,
     precision: Precision,
     isa: Isa,
-    embedding: Embedding,
+    pub(super) embedding: Embedding,
     pub(super) encoder: StackWeights,
     pub(super) decoder: StackWeights,
     pub(super) lm_head: Linear,
@@ -134,29 +134,6 @@ impl T5Model {
         Context::new(self.isa, self.precision, self.config.d_model, side)
     }
 
-    pub(super) fn check_tokens(
-        &self,
-        what: &'static str,
-        example: usize,
-        tokens: &[u32],
-    ) -> Result<(), ModelError> {
-        let vocab_size = self.config.vocab_size;
-        if tokens.is_empty() {
-            return Err(ModelError::Empty { what, example });
-        }
-        if tokens.len() > MAX_TOKENS {
-            let (tokens, limit) = (tokens.len(), MAX_TOKENS);
-            return Err(ModelError::TooLong { what, example, tokens, limit });
-        }
-        match tokens.iter().position(|&token| token as usize >= vocab_size) {
-            None => Ok(()),
-            Some(position) => {
-                let token = tokens[position];
-                Err(ModelError::TokenOutOfRange { what, example, position, token, vocab_size })
-            }
-        }
-    }
-
     /// The embeddings of tokens that were checked, `[tokens, d_model]`.
     pub(super) fn embed(&self, tokens: impl Iterator<Item = u32>) -> Vec<f32> {
         let mut rows = Vec::new();
@@ -180,7 +157,7 @@ impl T5Model {
         control: &Control,
     ) -> Result<Encoded, ModelError> {
         for (example, input) in inputs.iter().enumerate() {
-            self.check_tokens("the input", example, input)?;
+            self.config.check_tokens("the input", example, input)?;
         }
         let (context, config) = (self.context(side), &self.config);
         let lengths = || inputs.iter().map(|input| input.len());
@@ -215,7 +192,7 @@ impl T5Model {
         control: &Control,
     ) -> Result<Vec<ExampleLoss>, ModelError> {
         for (example, tokens) in batch.iter().enumerate() {
-            self.check_tokens("the output", example, &tokens.labels)?;
+            self.config.check_tokens("the output", example, &tokens.labels)?;
         }
         let inputs: Vec<&[u32]> = batch.iter().map(|example| &*example.input).collect();
         let encoded = self.encode(&inputs, side, control)?;

@@ -224,6 +224,7 @@ export class FakeEngine implements Engine {
     const text = "x".repeat(this.#at);
     return {
       text,
+      tokens: this.#at,
       result:
         this.#at >= FakeEngine.steps
           ? { text, tokens: this.#at, seconds: 0, complete: true }

@@ -171,6 +171,22 @@ impl PackedInt8 {
             out.iter_mut().zip(values).for_each(|(out, q)| *out = scales[lane] * f32::from(q));
         }
     }
+
+    /// The matrix as it was before it was packed.
+    #[cfg(feature = "gpu")]
+    pub fn unpacked(&self) -> QuantizedMatrix {
+        let (d_out, d_in) = (self.columns, self.depth);
+        let (groups, blocks) = (d_in.div_ceil(GROUP), d_in.div_ceil(BLOCK));
+        let mut values = Vec::with_capacity(d_out * d_in);
+        let mut scales = Vec::with_capacity(d_out * blocks);
+        for column in 0..d_out {
+            let (panel, lane) = (column / PANEL, column % PANEL);
+            let row = self.groups[panel * groups..].iter().flat_map(|group| group.0[lane]);
+            values.extend(row.take(d_in));
+            scales.extend(self.scales[panel * blocks..][..blocks].iter().map(|s| s[lane]));
+        }
+        QuantizedMatrix { d_out, d_in, values, scales }
+    }
 }
 
 /// One summand of a product: activations times a weight matrix of their depth.

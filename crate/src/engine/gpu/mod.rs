@@ -1,0 +1,582 @@
+//! The engine on the graphics card: the same pieces of work as [`Engine`]'s, awaited. The CPU's engine
+//! stays beside it: it holds the weights and the state of every piece of work, checks the device
+//! before it is trusted, and goes on where the device leaves off.
+
+mod check;
+
+use std::sync::Arc;
+
+use super::learning::{self, Evaluated, Learning};
+use super::{Engine, answers, input_report, ready, sentence};
+use crate::formats::Example;
+use crate::kernels::gpu::{Gpu, GpuError};
+use crate::learn::{LearnOptions, LearnResult, Step};
+use crate::lora::{self, Merge};
+use crate::protocol::{
+    Composition, ErrorReport, ExampleScore, Generated, GenerationStep, GpuStatus, LearningStep,
+    ModuleInfo, Score, TestResult, TestStep,
+};
+use crate::t5::{
+    Control, ExampleLoss, GpuDecoder, GpuEvaluation, GpuModel, GpuModules, ModelError,
+    TokenizedExample,
+};
+
+use super::report::lora_report;
+
+/// Times that a lost device is opened again before the CPU takes over for good.
+const MOST_REOPENINGS: u32 = 2;
+
+/// Modules on the device, kept while they serve.
+struct Loaded {
+    ids: Vec<String>,
+    merge: Merge,
+    modules: GpuModules,
+}
+
+impl Loaded {
+    /// Whether these modules, in this order, give the bits that they give alone: sums can leave out
+    /// others, and matrices side by side cannot (see [`lora::Composition::upload`]).
+    fn serves(&self, ids: &[&str], merge: Merge) -> bool {
+        let mut known = self.ids.iter();
+        let in_order = ids.iter().all(|id| known.any(|known| known == id));
+        self.merge == merge && in_order && (merge == Merge::Lorahub || ids.len() == self.ids.len())
+    }
+}
+
+/// An input that is being answered on the device, with what starts it again on the CPU.
+struct Generation {
+    input: String,
+    composition: Option<Composition>,
+    max_new_tokens: usize,
+    decoder: GpuDecoder,
+    tokens: Vec<u32>,
+    started: f64,
+}
+
+enum Work {
+    Idle,
+    Learning(Box<GpuEvaluation>),
+    Generation(Box<Generation>),
+    /// The batch of the test in progress: its decoder and the tokens of each item.
+    Test(Box<(GpuDecoder, Vec<Vec<u32>>)>),
+}
+
+/// An engine that uses the graphics card while it can.
+pub struct GpuEngine {
+    engine: Engine,
+    model: Option<GpuModel>,
+    loaded: Option<Loaded>,
+    work: Work,
+    /// Candidates of the learning that goes on.
+    candidates: Vec<String>,
+    /// Composition of the test that goes on.
+    test_composition: Option<Composition>,
+    reopenings: u32,
+    reason: String,
+}
+
+impl GpuEngine {
+    /// An engine that runs on the CPU until [`GpuEngine::open`].
+    pub fn new(engine: Engine) -> Self {
+        Self {
+            engine,
+            model: None,
+            loaded: None,
+            work: Work::Idle,
+            candidates: Vec::new(),
+            test_composition: None,
+            reopenings: 0,
+            reason: String::new(),
+        }
+    }
+
+    /// The engine of the CPU, for what is not computed.
+    pub fn cpu(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
+    /// Copies the base that is loaded to the graphics card, and compares losses and tokens there with
+    /// the CPU's. Where that fails the CPU is used, and the status says why.
+    ///
+    /// # Errors
+    /// A report if no base is loaded.
+    pub async fn open(&mut self) -> Result<GpuStatus, ErrorReport> {
+        self.model = None;
+        self.loaded = None;
+        self.work = Work::Idle;
+        self.reopenings = 0;
+        self.reason.clear();
+        ready(&self.engine.base)?;
+        if let Err(error) = self.load().await {
+            self.reason = sentence(&error.to_string());
+        }
+        Ok(self.status())
+    }
+
+    async fn load(&mut self) -> Result<(), ModelError> {
+        let Some(base) = &self.engine.base else { return Ok(()) };
+        let model = GpuModel::load(Arc::new(Gpu::open().await?), &base.model).await?;
+        check::check(&base.model, &model).await?;
+        self.model = Some(model);
+        Ok(())
+    }
+
+    /// Whether the graphics card is used.
+    pub fn status(&self) -> GpuStatus {
+        GpuStatus {
+            active: self.model.is_some(),
+            name: self.model.as_ref().map_or(String::new(), |model| model.gpu().name().to_owned()),
+            memory_bytes: self.model.as_ref().map_or(0.0, |model| model.bytes() as f64),
+            reason: self.reason.clone(),
+        }
+    }
+
+    /// Gives the graphics card up, as a system does that takes it away.
+    pub fn lose(&self) {
+        if let Some(model) = &self.model {
+            model.gpu().destroy();
+        }
+    }
+
+    /// After a fault: opens a lost device again or leaves the work to the CPU.
+    async fn recover(&mut self, fault: &ModelError) {
+        self.model = None;
+        self.loaded = None;
+        self.work = Work::Idle;
+        self.reason = sentence(&fault.to_string());
+        if !matches!(fault, ModelError::Gpu(GpuError::Lost { .. }))
+            || self.reopenings >= MOST_REOPENINGS
+        {
+            return;
+        }
+        self.reopenings += 1;
+        match self.load().await {
+            Ok(()) => {
+                let times = self.reopenings;
+                self.reason = format!("The graphics card was lost and opened again ({times}).");
+            }
+            Err(error) => self.reason = sentence(&error.to_string()),
+        }
+    }
+
+    /// Drops the modules on the device, and what waits for other coefficients of them.
+    fn forget_modules(&mut self) {
+        self.loaded = None;
+        if matches!(self.work, Work::Learning(_)) {
+            self.work = Work::Idle;
+        }
+    }
+
+    /// Makes sure that modules of these ids are on the device.
+    fn load_modules(&mut self, what: &str, ids: &[&str], merge: Merge) -> Result<(), Failure> {
+        if self.loaded.as_ref().is_some_and(|loaded| loaded.serves(ids, merge)) {
+            return Ok(());
+        }
+        let base = ready(&self.engine.base)?;
+        let adapters = self.engine.adapters(what, ids.iter().copied())?;
+        let composition = lora::Composition::new(base.model.config(), &adapters, merge)
+            .map_err(|error| lora_report(what, &error, ids))?;
+        self.forget_modules();
+        let Some(model) = &self.model else { return Ok(()) };
+        let modules = composition.upload(model).map_err(ModelError::Gpu)?;
+        let ids = ids.iter().map(|id| (*id).to_owned()).collect();
+        self.loaded = Some(Loaded { ids, merge, modules });
+        Ok(())
+    }
+
+    /// The coefficients of a composition for the modules on the device, loading them if needed; none
+    /// for the base alone.
+    fn compose(
+        &mut self,
+        what: &str,
+        composition: Option<&Composition>,
+    ) -> Result<Option<Vec<f32>>, Failure> {
+        let Some(Composition { modules, merge }) = composition else { return Ok(None) };
+        let used: Vec<_> = modules.iter().filter(|module| module.weight != 0.0).collect();
+        if used.is_empty() {
+            return Ok(None);
+        }
+        let ids: Vec<&str> = used.iter().map(|module| &*module.id).collect();
+        if let Some(module) = used.iter().position(|module| !module.weight.is_finite()) {
+            let found = used[module].weight.to_string();
+            return Err(lora_report(what, &lora::LoraError::Weight { module, found }, &ids).into());
+        }
+        self.load_modules(what, &ids, *merge)?;
+        Ok(self.loaded.as_ref().map(|loaded| {
+            coefficients(&loaded.ids, used.iter().map(|module| (&*module.id, module.weight)))
+        }))
+    }
+
+    /// Reads a module; see [`Engine::add_module`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn add_module(
+        &mut self,
+        id: &str,
+        config: &[u8],
+        weights: Vec<u8>,
+    ) -> Result<ModuleInfo, ErrorReport> {
+        // The id may have meant another module.
+        self.forget_modules();
+        self.engine.add_module(id, config, weights)
+    }
+
+    /// Starts learning; see [`Engine::start_learning`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_learning(
+        &mut self,
+        examples: &[Example],
+        modules: &[String],
+        options: LearnOptions,
+    ) -> Result<(), ErrorReport> {
+        self.work = Work::Idle;
+        self.candidates = modules.to_vec();
+        self.engine.start_learning(examples, modules, options)
+    }
+
+    /// Makes the next evaluation; see [`Engine::learning_step`]. If the device fails, the evaluation
+    /// is made again.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn learning_step(&mut self) -> Result<LearningStep, ErrorReport> {
+        let mut learning = self.engine.take_learning()?;
+        let Some(step) = learning.run.next() else { return self.engine.conclude(learning, None) };
+        let evaluated = loop {
+            if self.model.is_none() {
+                break self.engine.evaluate(&mut learning, &step)?;
+            }
+            match self.evaluate(&learning, &step).await {
+                Ok(evaluated) => break evaluated,
+                Err(Failure::Device(fault)) => self.recover(&fault).await,
+                Err(Failure::Report(report)) => return Err(report),
+            }
+        };
+        self.engine.conclude(learning, Some(evaluated))
+    }
+
+    async fn evaluate(&mut self, learning: &Learning, step: &Step) -> Result<Evaluated, Failure> {
+        let started = (self.engine.clock)();
+        let merge = learning.run.options().merge;
+        let candidates = self.candidates.clone();
+        let mut ids: Vec<&str> = candidates.iter().map(String::as_str).collect();
+        let weight = |id: &str| step.weights.iter().find(|module| module.id == id);
+        let used = |id: &str| weight(id).is_some_and(|module| module.weight != 0.0);
+        if merge == Merge::Delta && ids.iter().any(|id| used(id)) {
+            ids.retain(|id| used(id));
+        }
+        self.load_modules(learning::WHAT, &ids, merge)?;
+        let (Some(model), Some(loaded)) = (&self.model, &self.loaded) else {
+            return Err(lost());
+        };
+        if !matches!(self.work, Work::Learning(_)) {
+            let evaluation = model.prepare(&learning.batch, Some(&loaded.modules), 1);
+            self.work = Work::Learning(Box::new(evaluation.map_err(refuse(learning::WHAT))?));
+        }
+        let Work::Learning(evaluation) = &self.work else { return Err(lost()) };
+        let weights = step.weights.iter().map(|module| (&*module.id, module.weight));
+        let vector = coefficients(&loaded.ids, weights);
+        let losses = first_member(model, evaluation, &vector).await?;
+        Ok(Evaluated { losses, seconds: (self.engine.clock)() - started })
+    }
+
+    /// Ends learning with the best point seen.
+    ///
+    /// # Errors
+    /// A report if no learning was started.
+    pub fn stop_learning(&mut self) -> Result<LearnResult, ErrorReport> {
+        self.work = Work::Idle;
+        self.engine.stop_learning()
+    }
+
+    /// Each example's loss, and their mean; see [`Engine::score`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn score(
+        &mut self,
+        examples: &[Example],
+        composition: Option<&Composition>,
+    ) -> Result<Score, ErrorReport> {
+        const WHAT: &str = "The examples could not be scored.";
+        let batch = ready(&self.engine.base)?.tokenize(WHAT, examples)?;
+        loop {
+            if self.model.is_none() {
+                return self.engine.score(examples, composition);
+            }
+            match self.batch_losses(WHAT, &batch, composition).await {
+                Ok(losses) => {
+                    let sum: f64 = losses.iter().map(|example| f64::from(example.loss)).sum();
+                    let examples = losses
+                        .iter()
+                        .map(|e| ExampleScore { loss: e.loss, tokens: e.tokens as u32 });
+                    let loss = sum / losses.len() as f64;
+                    return Ok(Score { loss, examples: examples.collect() });
+                }
+                Err(Failure::Device(fault)) => self.recover(&fault).await,
+                Err(Failure::Report(report)) => return Err(report),
+            }
+        }
+    }
+
+    async fn batch_losses(
+        &mut self,
+        what: &str,
+        batch: &[TokenizedExample],
+        composition: Option<&Composition>,
+    ) -> Result<Vec<ExampleLoss>, Failure> {
+        let vector = self.compose(what, composition)?;
+        let Some(model) = &self.model else { return Err(lost()) };
+        let modules = vector.as_ref().and(self.loaded.as_ref()).map(|loaded| &loaded.modules);
+        let evaluation = model.prepare(batch, modules, 1).map_err(refuse(what))?;
+        first_member(model, &evaluation, &vector.unwrap_or_default()).await
+    }
+
+    /// Starts to answer an input; see [`Engine::start_generation`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn start_generation(
+        &mut self,
+        input: &str,
+        composition: Option<&Composition>,
+        max_new_tokens: usize,
+    ) -> Result<(), ErrorReport> {
+        self.engine.stop();
+        loop {
+            if self.model.is_none() {
+                self.work = Work::Idle;
+                return self.engine.start_generation(input, composition, max_new_tokens);
+            }
+            match self.begin(input, composition, max_new_tokens) {
+                Ok(generation) => {
+                    self.work = Work::Generation(Box::new(generation));
+                    return Ok(());
+                }
+                Err(Failure::Device(fault)) => self.recover(&fault).await,
+                Err(Failure::Report(report)) => return Err(report),
+            }
+        }
+    }
+
+    fn begin(
+        &mut self,
+        input: &str,
+        composition: Option<&Composition>,
+        max_new_tokens: usize,
+    ) -> Result<Generation, Failure> {
+        let started = (self.engine.clock)();
+        let tokens = ready(&self.engine.base)?.tokenizer.encode(input);
+        let tokens = tokens.map_err(|error| {
+            super::report::report(answers::GENERATE, error.to_string(), "Shorten or correct it.")
+        })?;
+        let decoder = self.decoder(answers::GENERATE, &[&tokens], composition, max_new_tokens)?;
+        Ok(Generation {
+            input: input.to_owned(),
+            composition: composition.cloned(),
+            max_new_tokens,
+            decoder,
+            tokens: Vec::new(),
+            started,
+        })
+    }
+
+    fn decoder(
+        &mut self,
+        what: &str,
+        inputs: &[&[u32]],
+        composition: Option<&Composition>,
+        max_new_tokens: usize,
+    ) -> Result<GpuDecoder, Failure> {
+        let vector = self.compose(what, composition)?;
+        let Some(model) = &self.model else { return Err(lost()) };
+        let modules = match (&vector, &self.loaded) {
+            (Some(vector), Some(loaded)) => Some((&loaded.modules, vector.as_slice())),
+            _ => None,
+        };
+        model.greedy(inputs, modules, max_new_tokens).map_err(refuse(what))
+    }
+
+    /// Decodes the next tokens; see [`Engine::generation_step`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn generation_step(&mut self) -> Result<GenerationStep, ErrorReport> {
+        let Work::Generation(mut generation) = std::mem::replace(&mut self.work, Work::Idle) else {
+            return self.engine.generation_step();
+        };
+        let Some(model) = &self.model else { return self.generate_again(*generation) };
+        let decoded = match model.decode(&mut generation.decoder, &Control::none()).await {
+            Ok(decoded) => decoded,
+            Err(fault) => {
+                self.recover(&fault).await;
+                return self.generate_again(*generation);
+            }
+        };
+        generation.tokens.extend(decoded.into_iter().map(|(_, token)| token));
+        let text = ready(&self.engine.base)?.tokenizer.decode(&generation.tokens);
+        let tokens = generation.tokens.len() as u32;
+        let result = generation.decoder.is_finished().then(|| Generated {
+            text: text.clone(),
+            tokens,
+            seconds: (self.engine.clock)() - generation.started,
+            complete: true,
+        });
+        if result.is_none() {
+            self.work = Work::Generation(generation);
+        }
+        Ok(GenerationStep { text, tokens, result })
+    }
+
+    /// Answers on the CPU, up to where the device had come.
+    fn generate_again(&mut self, generation: Generation) -> Result<GenerationStep, ErrorReport> {
+        let Generation { input, composition, max_new_tokens, tokens, .. } = generation;
+        self.engine.start_generation(&input, composition.as_ref(), max_new_tokens)?;
+        for _ in 0..tokens.len() {
+            let step = self.engine.generation_step()?;
+            if step.result.is_some() {
+                return Ok(step);
+            }
+        }
+        self.engine.generation_step()
+    }
+
+    /// Starts to answer a test set; see [`Engine::start_test`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_test(
+        &mut self,
+        examples: &[Example],
+        composition: Option<&Composition>,
+        max_new_tokens: usize,
+    ) -> Result<(), ErrorReport> {
+        self.work = Work::Idle;
+        self.test_composition = composition.cloned();
+        self.engine.start_test(examples, composition, max_new_tokens)
+    }
+
+    /// Decodes the next tokens of the items in progress; see [`Engine::test_step`]. If the device
+    /// fails, the batch in progress is begun again.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn test_step(&mut self) -> Result<TestStep, ErrorReport> {
+        loop {
+            if self.model.is_none() {
+                return self.engine.test_step();
+            }
+            match self.test_batch().await {
+                Ok(()) => return self.engine.test_progress(),
+                Err(Failure::Device(fault)) => self.recover(&fault).await,
+                Err(Failure::Report(report)) => return Err(report),
+            }
+        }
+    }
+
+    async fn test_batch(&mut self) -> Result<(), Failure> {
+        if !matches!(self.work, Work::Test(_)) {
+            let (max_new_tokens, inputs) = {
+                let Engine { base, work, .. } = &mut self.engine;
+                let tokenizer = &ready(base)?.tokenizer;
+                let super::Work::Test(test) = work else {
+                    return Err(Failure::Report(answers::no_test()));
+                };
+                (test.max_new_tokens, test.next_inputs(tokenizer)?)
+            };
+            let rows: Vec<&[u32]> = inputs.iter().map(Vec::as_slice).collect();
+            let composition = self.test_composition.clone();
+            let decoder =
+                self.decoder(answers::TEST, &rows, composition.as_ref(), max_new_tokens)?;
+            self.work = Work::Test(Box::new((decoder, vec![Vec::new(); rows.len()])));
+        }
+        let (Some(model), Work::Test(batch)) = (&self.model, &mut self.work) else {
+            return Err(lost());
+        };
+        let (decoder, tokens) = &mut **batch;
+        let decoded = model.decode(decoder, &Control::none()).await.map_err(Failure::Device)?;
+        for (row, token) in decoded {
+            tokens[row].push(token);
+        }
+        if decoder.is_finished() {
+            let answered = std::mem::take(tokens);
+            self.work = Work::Idle;
+            let Engine { base, work, .. } = &mut self.engine;
+            if let super::Work::Test(test) = work {
+                test.take_answers(&ready(base)?.tokenizer, &answered);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the test with the items that are answered.
+    ///
+    /// # Errors
+    /// A report if no test was started.
+    pub fn stop_test(&mut self) -> Result<TestResult, ErrorReport> {
+        self.work = Work::Idle;
+        self.engine.stop_test()
+    }
+
+    /// Ends the work that goes on, if any, and forgets what it found.
+    pub fn stop(&mut self) {
+        self.work = Work::Idle;
+        self.engine.stop();
+    }
+}
+
+/// Why a piece of work did not go on.
+enum Failure {
+    /// The device: the CPU can take over.
+    Device(ModelError),
+    /// What was asked for.
+    Report(ErrorReport),
+}
+
+impl From<ErrorReport> for Failure {
+    fn from(report: ErrorReport) -> Self {
+        Failure::Report(report)
+    }
+}
+
+impl From<ModelError> for Failure {
+    fn from(error: ModelError) -> Self {
+        Failure::Device(error)
+    }
+}
+
+fn lost() -> Failure {
+    Failure::Device(ModelError::Gpu(GpuError::Lost { reason: "it was given up".into() }))
+}
+
+/// Tells the device's faults from inputs that no model takes.
+fn refuse(what: &str) -> impl FnOnce(ModelError) -> Failure {
+    move |error| match error {
+        ModelError::Gpu(_) => Failure::Device(error),
+        other => Failure::Report(input_report(what, &other)),
+    }
+}
+
+/// The losses of a batch for one vector of coefficients.
+async fn first_member(
+    model: &GpuModel,
+    evaluation: &GpuEvaluation,
+    vector: &[f32],
+) -> Result<Vec<ExampleLoss>, Failure> {
+    let mut losses = model.losses(evaluation, &[vector], &Control::none()).await?;
+    losses.pop().ok_or_else(lost)
+}
+
+/// One coefficient for each module on the device, 0 for those that are not named.
+fn coefficients<'m>(ids: &[String], weights: impl Iterator<Item = (&'m str, f32)>) -> Vec<f32> {
+    let mut vector = vec![0.0; ids.len()];
+    for (id, weight) in weights {
+        if let Some(index) = ids.iter().position(|known| known == id) {
+            vector[index] = weight;
+        }
+    }
+    vector
+}

@@ -1,0 +1,253 @@
+//! The open device: its limits, buffers, faults, and reading back.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::GpuError;
+use super::pipelines::{Pipeline, PipelineKey};
+
+/// A buffer on the device.
+pub type Buffer = wgpu::Buffer;
+
+/// An open graphics card.
+#[derive(Debug)]
+pub struct Gpu {
+    pub(super) device: wgpu::Device,
+    queue: wgpu::Queue,
+    limits: wgpu::Limits,
+    name: String,
+    packed_dot: bool,
+    fault: Arc<Mutex<Option<GpuError>>>,
+    pub(super) pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
+}
+
+impl Gpu {
+    /// Opens the fastest graphics card that the system or the browser offers.
+    ///
+    /// # Errors
+    /// [`GpuError::NoAdapter`] where there is none, or none with the limits of every WebGPU device.
+    pub async fn open() -> Result<Self, GpuError> {
+        let no_adapter = |reason: String| GpuError::NoAdapter { reason };
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+        let adapter = instance
+            .request_adapter(&wgpu::RequestAdapterOptions {
+                power_preference: wgpu::PowerPreference::HighPerformance,
+                ..Default::default()
+            })
+            .await
+            .map_err(|error| no_adapter(error.to_string()))?;
+        let offered = adapter.limits();
+        // Large buffers are all that is asked for beyond what every device has.
+        let limits = wgpu::Limits {
+            max_buffer_size: offered.max_buffer_size,
+            max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
+            ..wgpu::Limits::default()
+        };
+        if !limits.check_limits(&offered) {
+            return Err(no_adapter("its limits are below those of a WebGPU device".into()));
+        }
+        let (device, queue) = adapter
+            .request_device(&wgpu::DeviceDescriptor {
+                label: Some("loraloom"),
+                required_limits: limits.clone(),
+                ..Default::default()
+            })
+            .await
+            .map_err(|error| no_adapter(error.to_string()))?;
+
+        let fault = Arc::new(Mutex::new(None));
+        let keep = |fault: &Mutex<Option<GpuError>>, error| {
+            let mut fault = fault.lock().unwrap_or_else(PoisonError::into_inner);
+            // The first fault is the cause of the others, but commands to a lost device may be
+            // refused before the loss is told.
+            if fault.is_none() || matches!(error, GpuError::Lost { .. }) {
+                *fault = Some(error);
+            }
+        };
+        let kept = Arc::clone(&fault);
+        device.on_uncaptured_error(Arc::new(move |error| {
+            let error = match error {
+                wgpu::Error::OutOfMemory { .. } => GpuError::OutOfMemory,
+                other => GpuError::Refused { message: other.to_string() },
+            };
+            keep(&kept, error);
+        }));
+        let kept = Arc::clone(&fault);
+        device.set_device_lost_callback(move |_, reason| keep(&kept, GpuError::Lost { reason }));
+        let packed_dot = instance
+            .wgsl_language_features()
+            .contains(wgpu::WgslLanguageFeatures::Packed4x8IntegerDotProduct);
+        Ok(Self {
+            device,
+            queue,
+            limits,
+            name: adapter.get_info().name,
+            packed_dot,
+            fault,
+            pipelines: Mutex::default(),
+        })
+    }
+
+    /// Multiplies bytes by unpacking them even where the device has a packed product; for comparing
+    /// the two.
+    pub fn without_packed_dot(mut self) -> Self {
+        self.packed_dot = false;
+        self
+    }
+
+    /// The device's name; empty in browsers that do not tell it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether four bytes are multiplied by one instruction of the shading language.
+    pub fn packed_dot(&self) -> bool {
+        self.packed_dot
+    }
+
+    /// Bytes of the largest buffer that a kernel can be given.
+    pub fn largest_binding(&self) -> u64 {
+        self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)
+    }
+
+    /// The first fault since the device was opened.
+    ///
+    /// # Errors
+    /// The fault. A device that had one is not to be used again.
+    pub fn check(&self) -> Result<(), GpuError> {
+        // Natively a loss is told only to those who ask. A browser tells it by itself.
+        #[cfg(not(target_arch = "wasm32"))]
+        let _ = self.device.poll(wgpu::PollType::Poll);
+        match &*self.fault.lock().unwrap_or_else(PoisonError::into_inner) {
+            None => Ok(()),
+            Some(error) => Err(error.clone()),
+        }
+    }
+
+    /// Gives the device up, as a system does that takes it away.
+    pub fn destroy(&self) {
+        self.device.destroy();
+    }
+
+    /// # Errors
+    /// [`GpuError::TooLarge`] if a kernel could not be given a buffer of this size.
+    pub fn check_size(&self, what: &str, bytes: u64) -> Result<(), GpuError> {
+        let limit = self.largest_binding();
+        if bytes <= limit {
+            return Ok(());
+        }
+        Err(GpuError::TooLarge { what: what.to_owned(), needed: bytes, limit })
+    }
+
+    /// A buffer of `words` 32-bit values, all 0.
+    ///
+    /// # Errors
+    /// [`GpuError::TooLarge`].
+    pub fn zeros(&self, what: &str, words: usize) -> Result<Buffer, GpuError> {
+        let size = (words.max(4) as u64) * 4;
+        self.check_size(what, size)?;
+        Ok(self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(what),
+            size,
+            usage: wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::COPY_DST
+                | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: false,
+        }))
+    }
+
+    /// A buffer that holds `values`.
+    ///
+    /// # Errors
+    /// [`GpuError::TooLarge`].
+    pub fn upload<T: bytemuck::Pod>(&self, what: &str, values: &[T]) -> Result<Buffer, GpuError> {
+        let bytes: &[u8] = bytemuck::cast_slice(values);
+        let buffer = self.zeros(what, bytes.len() / 4)?;
+        self.write(&buffer, values);
+        Ok(buffer)
+    }
+
+    /// Parameters of dispatches, as uniform buffers need them.
+    pub(super) fn upload_parameters(&self, bytes: &[u8]) -> Result<Buffer, GpuError> {
+        let size = bytes.len().max(256) as u64;
+        let limit = self.limits.max_buffer_size;
+        if size > limit {
+            let what = "a program's parameters".to_owned();
+            return Err(GpuError::TooLarge { what, needed: size, limit });
+        }
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("parameters"),
+            size,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        self.write(&buffer, bytes);
+        Ok(buffer)
+    }
+
+    /// Replaces the start of a buffer before the next submission.
+    pub fn write<T: bytemuck::Pod>(&self, buffer: &Buffer, values: &[T]) {
+        if !values.is_empty() {
+            self.queue.write_buffer(buffer, 0, bytemuck::cast_slice(values));
+        }
+    }
+
+    /// Waits until the device has taken all that was uploaded.
+    ///
+    /// # Errors
+    /// The device's fault, if it has one by then.
+    pub async fn settle(&self) -> Result<(), GpuError> {
+        let probe = self.zeros("a probe", 1)?;
+        self.submit(|_| (), &probe, 0, 1).await.map(drop)
+    }
+
+    /// Runs what `record` records in one submission, and reads `words` 32-bit values of `result`,
+    /// from value `first` on.
+    ///
+    /// # Errors
+    /// The device's fault, if it has one by then.
+    pub async fn submit(
+        &self,
+        record: impl FnOnce(&mut wgpu::CommandEncoder),
+        result: &Buffer,
+        first: usize,
+        words: usize,
+    ) -> Result<Vec<u32>, GpuError> {
+        self.check()?;
+        let size = words as u64 * 4;
+        let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("readback"),
+            size,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        record(&mut encoder);
+        encoder.copy_buffer_to_buffer(result, first as u64 * 4, &staging, 0, size);
+        self.queue.submit([encoder.finish()]);
+        let (sender, receiver) = futures_channel::oneshot::channel();
+        staging.slice(..).map_async(wgpu::MapMode::Read, move |mapped| {
+            // Nobody waits any more where the evaluation was dropped.
+            let _ = sender.send(mapped);
+        });
+        // A browser calls back by itself and cannot be waited for.
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Err(error) = self.device.poll(wgpu::PollType::wait_indefinitely()) {
+            self.check()?;
+            return Err(GpuError::Lost { reason: error.to_string() });
+        }
+        let mapped = receiver.await;
+        self.check()?;
+        let lost = |reason: String| GpuError::Lost { reason };
+        match mapped {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(lost(error.to_string())),
+            Err(_) => return Err(lost("its answer never came".into())),
+        }
+        let view = staging.slice(..).get_mapped_range().map_err(|error| lost(error.to_string()))?;
+        let values = view.as_chunks().0.iter().map(|&word| u32::from_le_bytes(word)).collect();
+        drop(view);
+        staging.unmap();
+        Ok(values)
+    }
+}

@@ -1,0 +1,184 @@
+//! The kernels' programs: their sources, what is fixed when they are compiled, and their bindings.
+
+use std::fmt::Write;
+use std::sync::{Arc, PoisonError};
+
+use super::Gpu;
+
+/// What a binding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Parameters,
+    Read,
+    Write,
+}
+
+/// A kernel, by the file that holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Kernel {
+    Embed,
+    Rows,
+    Add,
+    ProductInt8,
+    VectorInt8,
+    ProductF32,
+    VectorF32,
+    Attention,
+    Append,
+    Logits,
+    Advance,
+    Merge,
+    Factors,
+    Quantize,
+}
+
+impl Kernel {
+    fn name(self) -> &'static str {
+        match self {
+            Kernel::Embed => "embed",
+            Kernel::Rows => "rows",
+            Kernel::Add => "add",
+            Kernel::ProductInt8 => "product_int8",
+            Kernel::VectorInt8 => "vector_int8",
+            Kernel::ProductF32 => "product_f32",
+            Kernel::VectorF32 => "vector_f32",
+            Kernel::Attention => "attention",
+            Kernel::Append => "append",
+            Kernel::Logits => "logits",
+            Kernel::Advance => "advance",
+            Kernel::Merge => "merge",
+            Kernel::Factors => "factors",
+            Kernel::Quantize => "quantize",
+        }
+    }
+
+    fn sources(self, packed_dot: bool) -> [&'static str; 4] {
+        let dot = if packed_dot {
+            include_str!("shaders/packed_dot.wgsl")
+        } else {
+            include_str!("shaders/unpacked_dot.wgsl")
+        };
+        let float = include_str!("shaders/float_params.wgsl");
+        let int8 = include_str!("shaders/int8_params.wgsl");
+        let exact = include_str!("shaders/exact.wgsl");
+        let of = |kernel: &'static str| ["", "", "", kernel];
+        let exact_of = |kernel: &'static str| ["", "", exact, kernel];
+        match self {
+            Kernel::Embed => of(include_str!("shaders/embed.wgsl")),
+            Kernel::Rows => exact_of(include_str!("shaders/rows.wgsl")),
+            Kernel::Add => of(include_str!("shaders/add.wgsl")),
+            Kernel::ProductInt8 => [dot, exact, int8, include_str!("shaders/product_int8.wgsl")],
+            Kernel::VectorInt8 => [dot, exact, int8, include_str!("shaders/vector_int8.wgsl")],
+            Kernel::ProductF32 => ["", "", float, include_str!("shaders/product_f32.wgsl")],
+            Kernel::VectorF32 => ["", "", float, include_str!("shaders/vector_f32.wgsl")],
+            Kernel::Attention => exact_of(include_str!("shaders/attention.wgsl")),
+            Kernel::Append => of(include_str!("shaders/append.wgsl")),
+            Kernel::Logits => exact_of(include_str!("shaders/logits.wgsl")),
+            Kernel::Advance => of(include_str!("shaders/advance.wgsl")),
+            Kernel::Merge => exact_of(include_str!("shaders/merge.wgsl")),
+            Kernel::Factors => of(include_str!("shaders/factors.wgsl")),
+            Kernel::Quantize => exact_of(include_str!("shaders/quantize.wgsl")),
+        }
+    }
+
+    /// Bindings that the kernel reads and, after them, writes; binding 0 are its parameters.
+    fn reads_and_writes(self) -> (usize, usize) {
+        match self {
+            Kernel::Embed => (2, 1),
+            Kernel::Rows => (2, 5),
+            Kernel::Add => (1, 1),
+            Kernel::ProductInt8 | Kernel::VectorInt8 => (7, 1),
+            Kernel::ProductF32 | Kernel::VectorF32 => (3, 1),
+            Kernel::Attention => (5, 1),
+            Kernel::Append | Kernel::Logits => (2, 1),
+            Kernel::Advance => (1, 3),
+            Kernel::Merge | Kernel::Factors => (2, 1),
+            Kernel::Quantize => (2, 2),
+        }
+    }
+}
+
+/// A kernel with the constants that it is compiled for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct PipelineKey {
+    pub(super) kernel: Kernel,
+    pub(super) constants: Vec<(&'static str, Constant)>,
+}
+
+/// A constant of a kernel's source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Constant {
+    Number(u32),
+    Flag(bool),
+}
+
+/// A compiled kernel.
+#[derive(Debug)]
+pub(super) struct Pipeline {
+    pub(super) pipeline: wgpu::ComputePipeline,
+    pub(super) layout: wgpu::BindGroupLayout,
+}
+
+impl Gpu {
+    /// The kernel's program, compiled the first time it is asked for.
+    pub(super) fn pipeline(&self, key: PipelineKey) -> Arc<Pipeline> {
+        let mut known = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry(key.clone()).or_insert_with(|| Arc::new(self.compile(&key))))
+    }
+
+    fn compile(&self, key: &PipelineKey) -> Pipeline {
+        let label = Some(key.kernel.name());
+        let mut source = String::new();
+        for (name, constant) in &key.constants {
+            match constant {
+                Constant::Number(value) => writeln!(source, "const {name}: u32 = {value}u;"),
+                Constant::Flag(value) => writeln!(source, "const {name}: bool = {value};"),
+            }
+            .expect("a string takes all that is written");
+        }
+        key.kernel.sources(self.packed_dot()).iter().for_each(|part| source.push_str(part));
+        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label,
+            source: wgpu::ShaderSource::Wgsl(source.into()),
+        });
+        let (reads, writes) = key.kernel.reads_and_writes();
+        let accesses = std::iter::once(Access::Parameters)
+            .chain(std::iter::repeat_n(Access::Read, reads))
+            .chain(std::iter::repeat_n(Access::Write, writes));
+        let entries: Vec<wgpu::BindGroupLayoutEntry> = (0..)
+            .zip(accesses)
+            .map(|(binding, access)| wgpu::BindGroupLayoutEntry {
+                binding,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer {
+                    ty: match access {
+                        Access::Parameters => wgpu::BufferBindingType::Uniform,
+                        Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
+                        Access::Write => wgpu::BufferBindingType::Storage { read_only: false },
+                    },
+                    has_dynamic_offset: false,
+                    min_binding_size: None,
+                },
+                count: None,
+            })
+            .collect();
+        let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label,
+            entries: &entries,
+        });
+        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label,
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label,
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: Default::default(),
+            cache: None,
+        });
+        Pipeline { pipeline, layout }
+    }
+}

@@ -1,0 +1,82 @@
+// The operands of a product in 8 bits, and how its blocks are summed up. A member of a population
+// may have its own weights and its own factors of the result's columns.
+//
+// Before it stands exact.wgsl.
+
+struct Params {
+    // Rows of each member of a population.
+    rows: u32,
+    columns: u32,
+    // Of the columns the first that take what 7 bits leave of the activations, too.
+    fine: u32,
+    // Words of a row, a multiple of 8.
+    words: u32,
+    // Scales of a row.
+    blocks: u32,
+    // Where the weights start, in vectors of 16 bytes, and the distance between two members'.
+    w_offset: u32,
+    w_member: u32,
+    scale_offset: u32,
+    scale_member: u32,
+    out_stride: u32,
+    out_offset: u32,
+    // Whether column `c` of member `m` is multiplied by `factors[factor_offset + m·factor_member + c]`.
+    scaled: u32,
+    factor_offset: u32,
+    factor_member: u32,
+    // What becomes of the result, one of the constants below.
+    store: u32,
+    zero: u32,
+}
+
+const REPLACE: u32 = 0u;
+const ADD: u32 = 1u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> x_scales: array<f32>;
+@group(0) @binding(3) var<storage, read> rest: array<vec4<u32>>;
+@group(0) @binding(4) var<storage, read> rest_scales: array<f32>;
+@group(0) @binding(5) var<storage, read> weights: array<vec4<u32>>;
+@group(0) @binding(6) var<storage, read> scales: array<f32>;
+@group(0) @binding(7) var<storage, read> factors: array<f32>;
+@group(0) @binding(8) var<storage, read_write> out: array<f32>;
+
+fn place(member: u32, row: u32, column: u32) -> u32 {
+    return (member * params.rows + row) * params.out_stride + params.out_offset + column;
+}
+
+// The sum with one more block: integers of the activations, and of what 7 bits leave of them.
+fn with_block(
+    sum: f32,
+    member: u32,
+    row: u32,
+    column: u32,
+    block: u32,
+    integers: f32,
+    rest_integers: f32,
+) -> f32 {
+    let x_at = (member * params.rows + row) * params.blocks + block;
+    var part = rounded(integers * x_scales[x_at]);
+    if column < params.fine {
+        part = rounded(part + rounded(rest_integers * rest_scales[x_at]));
+    }
+    let w_at = params.scale_offset + member * params.scale_member + column * params.blocks + block;
+    return rounded(sum + rounded(part * scales[w_at]));
+}
+
+fn store(member: u32, row: u32, column: u32, sum: f32) {
+    if row >= params.rows || column >= params.columns {
+        return;
+    }
+    let at = place(member, row, column);
+    var value = sum;
+    if params.scaled != 0u {
+        value *= factors[params.factor_offset + member * params.factor_member + column];
+    }
+    if params.store == ADD {
+        out[at] += value;
+    } else {
+        out[at] = value;
+    }
+}

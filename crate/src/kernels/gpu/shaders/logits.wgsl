@@ -1,0 +1,103 @@
+// What is kept of a row of logits: the largest and its index, the logit of the row's label, and the
+// sum of exponentials, in the order of the CPU.
+//
+// Before it stand whether it is `SUMMED` and exact.wgsl.
+
+const THREADS: u32 = 256u;
+// Sums that are added up beside each other.
+const LANES: u32 = 8u;
+const LOWEST: f32 = -3.0e38;
+
+struct Params {
+    rows: u32,
+    columns: u32,
+    // The first of these rows among all, whose labels are given for `period` rows and repeat.
+    first: u32,
+    period: u32,
+    zero: u32,
+}
+
+struct State {
+    largest: f32,
+    sum: f32,
+    label: f32,
+    token: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> logits: array<f32>;
+@group(0) @binding(2) var<storage, read> labels: array<u32>;
+@group(0) @binding(3) var<storage, read_write> states: array<State>;
+
+var<workgroup> partial: array<f32, THREADS>;
+var<workgroup> tokens: array<u32, THREADS>;
+
+@compute @workgroup_size(THREADS)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let row = group.x + group.y * groups.x;
+    if row >= params.rows {
+        return;
+    }
+    let start = row * params.columns;
+    var best = LOWEST;
+    var best_token = thread;
+    for (var column = thread; column < params.columns; column += THREADS) {
+        let value = logits[start + column];
+        if value > best {
+            best = value;
+            best_token = column;
+        }
+    }
+    partial[thread] = best;
+    tokens[thread] = best_token;
+    workgroupBarrier();
+    for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
+        if thread < half {
+            let other = partial[thread + half];
+            let other_token = tokens[thread + half];
+            let same = other == partial[thread];
+            // Of equals the lowest token.
+            if other > partial[thread] || (same && other_token < tokens[thread]) {
+                partial[thread] = other;
+                tokens[thread] = other_token;
+            }
+        }
+        workgroupBarrier();
+    }
+    var state = State(partial[0], 0.0, 0.0, tokens[0]);
+    workgroupBarrier();
+    if SUMMED {
+        var sum = 0.0;
+        for (var first = 0u; first < params.columns; first += THREADS) {
+            var value = 0.0;
+            if first + thread < params.columns {
+                value = exponential(rounded(logits[start + first + thread] - state.largest));
+            }
+            partial[thread] = value;
+            workgroupBarrier();
+            if thread < LANES {
+                for (var i = thread; i < THREADS; i += LANES) {
+                    sum = rounded(sum + partial[i]);
+                }
+            }
+            workgroupBarrier();
+        }
+        if thread < LANES {
+            partial[thread] = sum;
+        }
+        workgroupBarrier();
+        state.sum = sum_lanes(
+            vec4<f32>(partial[0], partial[1], partial[2], partial[3]),
+            vec4<f32>(partial[4], partial[5], partial[6], partial[7]),
+        );
+        let label = labels[(params.first + row) % params.period];
+        state.label = logits[start + min(label, params.columns - 1u)];
+    }
+    if thread == 0u {
+        states[params.first + row] = state;
+    }
+}

@@ -1,0 +1,54 @@
+// The side paths' matrices for each member of a population: Σ coefficient · module, over matrices
+// that lie one after another.
+//
+// Before it stands exact.wgsl.
+
+// Members whose sums are held at once.
+const MEMBERS: u32 = 8u;
+
+struct Params {
+    members: u32,
+    modules: u32,
+    values: u32,
+    zero: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+// `[members, modules]`
+@group(0) @binding(1) var<storage, read> coefficients: array<f32>;
+// `[modules, values]`
+@group(0) @binding(2) var<storage, read> sources: array<f32>;
+// `[members, values]`
+@group(0) @binding(3) var<storage, read_write> merged: array<f32>;
+
+@compute @workgroup_size(128)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let value = (group.x + group.y * groups.x) * 128u + thread;
+    if value >= params.values {
+        return;
+    }
+    for (var first = 0u; first < params.members; first += MEMBERS) {
+        var sums: array<f32, MEMBERS>;
+        for (var i = 0u; i < MEMBERS; i++) {
+            sums[i] = 0.0;
+        }
+        for (var adapter = 0u; adapter < params.modules; adapter++) {
+            let source = sources[adapter * params.values + value];
+            for (var i = 0u; i < MEMBERS; i++) {
+                if first + i < params.members {
+                    let coefficient = coefficients[(first + i) * params.modules + adapter];
+                    sums[i] = rounded(sums[i] + rounded(coefficient * source));
+                }
+            }
+        }
+        for (var i = 0u; i < MEMBERS; i++) {
+            if first + i < params.members {
+                merged[(first + i) * params.values + value] = sums[i];
+            }
+        }
+    }
+}

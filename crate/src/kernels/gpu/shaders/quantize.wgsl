@@ -1,0 +1,85 @@
+// Quantises rows of weights, of different lengths: signed bytes, and a scale for each block of 128.
+// Every member of a population has the same layout.
+//
+// Before it stands exact.wgsl.
+
+// Each takes four values of a block.
+const THREADS: u32 = 32u;
+const LARGEST_WEIGHT: f32 = 127.0;
+const SMALLEST: f32 = 1e-30;
+
+struct Params {
+    rows: u32,
+    // Values of a member in `source`, its words in `packed` and its scales.
+    values: u32,
+    words: u32,
+    scales: u32,
+    zero: u32,
+}
+
+struct Row {
+    // First value in a member's `source`, number of values, first word in its `packed`, first scale.
+    source: u32,
+    width: u32,
+    word: u32,
+    scale: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> rows: array<Row>;
+@group(0) @binding(2) var<storage, read> source: array<f32>;
+@group(0) @binding(3) var<storage, read_write> packed: array<u32>;
+@group(0) @binding(4) var<storage, read_write> scales: array<f32>;
+
+var<workgroup> partial: array<f32, THREADS>;
+
+@compute @workgroup_size(THREADS)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let index = group.x + group.y * groups.x;
+    if index >= params.rows {
+        return;
+    }
+    let member = group.z;
+    let row = rows[index];
+    let start = member * params.values + row.source;
+    for (var block = 0u; block * THREADS * 4u < row.width; block++) {
+        let word = block * THREADS + thread;
+        var values = vec4<f32>();
+        for (var i = 0u; i < 4u; i++) {
+            if word * 4u + i < row.width {
+                values[i] = source[start + word * 4u + i];
+            }
+        }
+        let sizes = abs(values);
+        partial[thread] = max(max(sizes.x, sizes.y), max(sizes.z, sizes.w));
+        workgroupBarrier();
+        for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
+            if thread < half {
+                partial[thread] = max(partial[thread], partial[thread + half]);
+            }
+            workgroupBarrier();
+        }
+        let largest = partial[0];
+        workgroupBarrier();
+        var factor = 0.0;
+        var unit = 0.0;
+        if largest >= SMALLEST {
+            factor = quotient(LARGEST_WEIGHT, largest);
+            unit = quotient(largest, LARGEST_WEIGHT);
+        }
+        if word * 4u < row.width {
+            // Ties go to the even neighbour.
+            let integers = vec4<i32>(round(rounded_each(values * factor)));
+            let bytes = vec4<u32>(integers) & vec4<u32>(0xffu);
+            packed[member * params.words + row.word + word] =
+                bytes.x | (bytes.y << 8u) | (bytes.z << 16u) | (bytes.w << 24u);
+        }
+        if thread == 0u {
+            scales[member * params.scales + row.scale + block] = unit;
+        }
+    }
+}

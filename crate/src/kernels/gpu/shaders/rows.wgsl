@@ -1,0 +1,189 @@
+// What is done to each row of activations before a product: T5's norm, the feed-forward layer's
+// activation, or nothing; and then its quantisation, in blocks of 128 with a scale each, and that of
+// what 7 bits leave.
+//
+// Before it stand `MODE`, one of the constants below, `QUANTIZE`, whether it is `FINE`, and
+// exact.wgsl.
+
+const PLAIN: u32 = 0u;
+const NORM: u32 = 1u;
+const GATED_GELU: u32 = 2u;
+const RELU: u32 = 3u;
+
+const THREADS: u32 = 128u;
+// Threads, of four values each, that share a block of the quantisation.
+const BLOCK_THREADS: u32 = 32u;
+// Sums of squares that are added up beside each other.
+const LANES: u32 = 8u;
+const LARGEST_ACTIVATION: f32 = 63.0;
+const SMALLEST: f32 = 1e-30;
+
+struct Params {
+    rows: u32,
+    width: u32,
+    // Distance between two rows of `x`; a gated row holds the gate and then the other factor.
+    x_stride: u32,
+    x_offset: u32,
+    // Words of a quantised row, its end filled up with zeros.
+    words: u32,
+    // Scales of a quantised row.
+    blocks: u32,
+    epsilon: f32,
+    factor: f32,
+    zero: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> weight: array<f32>;
+@group(0) @binding(3) var<storage, read_write> out: array<f32>;
+@group(0) @binding(4) var<storage, read_write> packed: array<u32>;
+@group(0) @binding(5) var<storage, read_write> scales: array<f32>;
+@group(0) @binding(6) var<storage, read_write> rest_packed: array<u32>;
+@group(0) @binding(7) var<storage, read_write> rest_scales: array<f32>;
+
+var<workgroup> partial: array<f32, THREADS>;
+
+fn gelu(value: f32) -> f32 {
+    // (1 + tanh u)/2 = 1/(1 + e^(−2u))
+    let cube = rounded(rounded(value * value) * value);
+    let twice_u = rounded(1.595769 * rounded(value + rounded(0.044715 * cube)));
+    return quotient(value, rounded(1.0 + exponential(-twice_u)));
+}
+
+fn value_at(start: u32, column: u32, inverse: f32) -> f32 {
+    let value = x[start + column];
+    if MODE == NORM {
+        return rounded(rounded(value * inverse) * weight[column]);
+    }
+    if MODE == GATED_GELU {
+        return rounded(gelu(value) * x[start + params.width + column]);
+    }
+    if MODE == RELU {
+        return max(value, 0.0);
+    }
+    return value;
+}
+
+// Σ x² of a row, in the order of the CPU.
+fn sum_of_squares(start: u32, thread: u32) -> f32 {
+    var sum = 0.0;
+    for (var first = 0u; first < params.width; first += THREADS) {
+        var square = 0.0;
+        if first + thread < params.width {
+            let value = x[start + first + thread];
+            square = rounded(value * value);
+        }
+        partial[thread] = square;
+        workgroupBarrier();
+        if thread < LANES {
+            for (var i = thread; i < THREADS; i += LANES) {
+                sum = rounded(sum + partial[i]);
+            }
+        }
+        workgroupBarrier();
+    }
+    if thread < LANES {
+        partial[thread] = sum;
+    }
+    workgroupBarrier();
+    let all = sum_lanes(
+        vec4<f32>(partial[0], partial[1], partial[2], partial[3]),
+        vec4<f32>(partial[4], partial[5], partial[6], partial[7]),
+    );
+    workgroupBarrier();
+    return all;
+}
+
+// Largest size among the values of all threads of a block.
+fn block_largest(values: vec4<f32>, thread: u32) -> f32 {
+    let sizes = abs(values);
+    partial[thread] = max(max(sizes.x, sizes.y), max(sizes.z, sizes.w));
+    workgroupBarrier();
+    let lane = thread % BLOCK_THREADS;
+    for (var half = BLOCK_THREADS / 2u; half > 0u; half >>= 1u) {
+        if lane < half {
+            partial[thread] = max(partial[thread], partial[thread + half]);
+        }
+        workgroupBarrier();
+    }
+    let largest = partial[thread - lane];
+    workgroupBarrier();
+    return largest;
+}
+
+// The nearest integers to values of a block, ties to the even neighbour.
+fn nearest(values: vec4<f32>, largest: f32) -> vec4<i32> {
+    var factor = 0.0;
+    if largest >= SMALLEST {
+        factor = quotient(LARGEST_ACTIVATION, largest);
+    }
+    return vec4<i32>(round(rounded_each(values * factor)));
+}
+
+fn unit_of(largest: f32) -> f32 {
+    if largest >= SMALLEST {
+        return quotient(largest, LARGEST_ACTIVATION);
+    }
+    return 0.0;
+}
+
+fn pack(integers: vec4<i32>) -> u32 {
+    let bytes = vec4<u32>(integers) & vec4<u32>(0xffu);
+    return bytes.x | (bytes.y << 8u) | (bytes.z << 16u) | (bytes.w << 24u);
+}
+
+@compute @workgroup_size(THREADS)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let row = group.x + group.y * groups.x;
+    if row >= params.rows {
+        return;
+    }
+    let start = row * params.x_stride + params.x_offset;
+    var inverse = 1.0;
+    if MODE == NORM {
+        let mean = quotient(sum_of_squares(start, thread), f32(params.width));
+        inverse = quotient(params.factor, root(rounded(mean + params.epsilon)));
+    }
+
+    for (var first = 0u; first < params.words; first += THREADS) {
+        let word = first + thread;
+        var values = vec4<f32>();
+        for (var i = 0u; i < 4u; i++) {
+            let column = word * 4u + i;
+            if column < params.width {
+                values[i] = value_at(start, column, inverse);
+                out[row * params.width + column] = values[i];
+            }
+        }
+        if QUANTIZE {
+            let at = row * params.words + word;
+            let block = word / BLOCK_THREADS;
+            let scale_at = row * params.blocks + block;
+            let first_lane = thread % BLOCK_THREADS == 0u;
+            let largest = block_largest(values, thread);
+            let integers = nearest(values, largest);
+            let unit = unit_of(largest);
+            if word < params.words {
+                packed[at] = pack(integers);
+                if first_lane && block < params.blocks {
+                    scales[scale_at] = unit;
+                }
+            }
+            if FINE {
+                let rest = rounded_each(values - rounded_each(unit * vec4<f32>(integers)));
+                let rest_largest = block_largest(rest, thread);
+                if word < params.words {
+                    rest_packed[at] = pack(nearest(rest, rest_largest));
+                    if first_lane && block < params.blocks {
+                        rest_scales[scale_at] = unit_of(rest_largest);
+                    }
+                }
+            }
+        }
+    }
+}
