@@ -16,8 +16,7 @@ pub(super) const WHAT: &str = "Learning did not start.";
 pub(super) struct Learning {
     pub(super) run: LearningRun,
     pub(super) batch: Vec<TokenizedExample>,
-    /// The composition of the last evaluation, kept while the same modules are evaluated.
-    composition: Option<(Vec<String>, lora::Composition<Arc<PeftAdapter>>)>,
+    composition: lora::LastComposition<Arc<PeftAdapter>>,
     /// Whether the modules chosen were reported, or were never chosen by their losses.
     told_selected: bool,
 }
@@ -54,7 +53,7 @@ impl Engine {
         self.work = Work::Learning(Box::new(Learning {
             run,
             batch,
-            composition: None,
+            composition: lora::LastComposition::new(merge),
             told_selected: false,
         }));
         Ok(())
@@ -127,27 +126,14 @@ impl Engine {
     ) -> Result<Evaluated, ErrorReport> {
         let base = ready(&self.base)?;
         let started = (self.clock)();
-        let merge = learning.run.options().merge;
         let ids: Vec<&str> = step.weights.iter().map(|module| &*module.id).collect();
-        let weights: Vec<f32> = step.weights.iter().map(|module| module.weight).collect();
-        let side = if weights.iter().all(|&weight| weight == 0.0) {
-            None
-        } else {
-            let known = learning.composition.take().filter(|(known, _)| *known == ids);
-            let composition = match known {
-                Some((_, composition)) => composition,
-                None => {
-                    let adapters = self.adapters(WHAT, ids.iter().copied())?;
-                    lora::Composition::new(base.model.config(), &adapters, merge)
-                        .map_err(|error| lora_report(WHAT, &error, &ids))?
-                }
-            };
-            let ids = ids.iter().map(|id| (*id).to_owned()).collect();
-            let (_, composition) = learning.composition.insert((ids, composition));
-            let side = composition.side_paths(&weights);
-            let ids: Vec<&str> = step.weights.iter().map(|module| &*module.id).collect();
-            Some(side.map_err(|error| lora_report(WHAT, &error, &ids))?)
-        };
+        let adapters = self.adapters(WHAT, ids.iter().copied())?;
+        let modules: Vec<_> = (step.weights.iter().zip(adapters))
+            .map(|(module, adapter)| (&*module.id, adapter, module.weight))
+            .collect();
+        let side = (learning.composition)
+            .side_paths(base.model.config(), &modules)
+            .map_err(|error| lora_report(WHAT, &error, &ids))?;
         let losses = (base.model)
             .losses(&learning.batch, side, &Control::none())
             .map_err(|error| input_report(WHAT, &error))?;

@@ -201,6 +201,48 @@ impl<A: Borrow<PeftAdapter> + Clone> Composition<A> {
     }
 }
 
+/// The composition of the modules last asked for, kept while the same ones are: a search evaluates
+/// the same modules with other weights most of the time.
+#[derive(Debug, Clone)]
+pub struct LastComposition<A> {
+    merge: Merge,
+    last: Option<(Vec<String>, Composition<A>)>,
+}
+
+impl<A: Borrow<PeftAdapter> + Clone> LastComposition<A> {
+    /// No composition yet.
+    pub fn new(merge: Merge) -> Self {
+        Self { merge, last: None }
+    }
+
+    /// The side paths of modules, each with its id, adapter and weight; none where all weigh 0.
+    ///
+    /// # Errors
+    /// A [`LoraError`], whose module is an index into `modules`.
+    pub fn side_paths(
+        &mut self,
+        config: &T5Config,
+        modules: &[(&str, A, f32)],
+    ) -> Result<Option<&SidePaths>, LoraError> {
+        if modules.iter().all(|&(.., weight)| weight == 0.0) {
+            return Ok(None);
+        }
+        let same = |known: &[String]| known.iter().eq(modules.iter().map(|(id, ..)| id));
+        let (ids, mut composition) = match self.last.take().filter(|(known, _)| same(known)) {
+            Some(last) => last,
+            None => {
+                let adapters: Vec<A> = modules.iter().map(|(_, a, _)| a.clone()).collect();
+                let ids = modules.iter().map(|&(id, ..)| id.to_owned()).collect();
+                (ids, Composition::new(config, &adapters, self.merge)?)
+            }
+        };
+        let weights: Vec<f32> = modules.iter().map(|&(.., weight)| weight).collect();
+        composition.side_paths(&weights)?;
+        let (_, composition) = self.last.insert((ids, composition));
+        Ok(Some(&composition.side))
+    }
+}
+
 fn check_shape(
     config: &T5Config,
     module: usize,

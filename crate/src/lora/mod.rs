@@ -6,5 +6,5 @@ mod export;
 #[cfg(feature = "gpu")]
 mod gpu;
 
-pub use composition::{Composition, LoraError, Merge};
+pub use composition::{Composition, LastComposition, LoraError, Merge};
 pub use export::{PeftFiles, export};

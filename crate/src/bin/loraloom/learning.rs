@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use loraloom::formats::PeftAdapter;
 use loraloom::learn::{Evaluation, LearnOptions, LearnResult, LearningRun, Phase, WeightedModule};
-use loraloom::lora::{Composition, Merge};
+use loraloom::lora::{LastComposition, Merge};
 use loraloom::t5::{ExampleLoss, TokenizedExample};
 
 use crate::error::CliError;
@@ -17,9 +17,7 @@ pub struct FewShotLosses<'a> {
     loaded: &'a LoadedModel,
     examples: Vec<TokenizedExample>,
     modules: BTreeMap<&'a str, &'a Module>,
-    merge: Merge,
-    /// The modules of the last evaluation, composed; the next one is often of the same.
-    composed: Option<(Vec<&'a str>, Composition<&'a PeftAdapter>)>,
+    composition: LastComposition<&'a PeftAdapter>,
 }
 
 impl<'a> FewShotLosses<'a> {
@@ -30,32 +28,20 @@ impl<'a> FewShotLosses<'a> {
         merge: Merge,
     ) -> Self {
         let modules = modules.iter().map(|module| (&*module.id, module)).collect();
-        Self { loaded, examples, modules, merge, composed: None }
+        Self { loaded, examples, modules, composition: LastComposition::new(merge) }
     }
 
-    /// The examples' losses with these weights. Modules at 0 are left out, which changes nothing.
+    /// The examples' losses with these weights.
     pub fn of(&mut self, weights: &[WeightedModule]) -> Result<Vec<ExampleLoss>, CliError> {
-        let used = || weights.iter().filter(|module| module.weight != 0.0);
-        let modules: Vec<&'a Module> =
-            used().filter_map(|module| self.modules.get(&*module.id).copied()).collect();
-        if modules.is_empty() {
-            return self.loaded.losses(&self.examples, None);
-        }
-        let ids: Vec<&'a str> = modules.iter().map(|module| &*module.id).collect();
-        let mut composition = match self.composed.take() {
-            Some((composed, composition)) if composed == ids => composition,
-            _ => {
-                let adapters: Vec<_> = modules.iter().map(|module| &module.adapter).collect();
-                Composition::new(self.loaded.model.config(), &adapters, self.merge)
-                    .map_err(|error| CliError::modules(error, &ids))?
-            }
-        };
-        let values: Vec<f32> = used().map(|module| module.weight).collect();
-        let side = composition.side_paths(&values);
+        let modules: Vec<(&str, &'a PeftAdapter, f32)> = (weights.iter())
+            .filter_map(|WeightedModule { id, weight }| {
+                Some((&**id, &self.modules.get(&**id)?.adapter, *weight))
+            })
+            .collect();
+        let side = self.composition.side_paths(self.loaded.model.config(), &modules);
+        let ids: Vec<&str> = modules.iter().map(|&(id, ..)| id).collect();
         let side = side.map_err(|error| CliError::modules(error, &ids))?;
-        let losses = self.loaded.losses(&self.examples, Some(side))?;
-        self.composed = Some((ids, composition));
-        Ok(losses)
+        self.loaded.losses(&self.examples, side)
     }
 }
 
