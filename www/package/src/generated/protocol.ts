@@ -313,6 +313,10 @@ export type GenerationStep = {
  */
 text: string, 
 /**
+ * Its tokens.
+ */
+tokens: number, 
+/**
  * The answer, once it is whole.
  */
 result: Generated | null, };
