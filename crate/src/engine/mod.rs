@@ -19,7 +19,7 @@ use crate::lora;
 use crate::protocol::{BaseInfo, Composition, ErrorReport, ExampleScore, ModuleInfo, Score};
 use crate::registry::sha256_hex;
 use crate::t5::{
-    Control, KNOWN_ANSWERS, KnownAnswer, ModelError, Precision, SidePaths, T5Model,
+    Control, ExampleLoss, KNOWN_ANSWERS, KnownAnswer, ModelError, Precision, SidePaths, T5Model,
     TokenizedExample, Verified,
 };
 
@@ -138,14 +138,11 @@ impl Engine {
             adapter.layers.keys().map(|layer| layer.kind.target().to_owned()).collect();
         targets.sort_unstable();
         targets.dedup();
-        let bytes: usize = (adapter.layers.values())
-            .map(|layer| size_of_val(&*layer.lora_a) + size_of_val(&*layer.lora_b))
-            .sum();
         let info = ModuleInfo {
             id: id.to_owned(),
             rank: adapter.layers.values().map(|layer| layer.rank).max().unwrap_or(0) as u32,
             targets,
-            bytes: bytes as f64,
+            bytes: adapter.bytes() as f64,
             sha256,
         };
         self.modules.insert(id.to_owned(), adapter);
@@ -164,9 +161,8 @@ impl Engine {
 
     /// Bytes that the base and the modules take.
     pub fn bytes(&self) -> usize {
-        let layers = self.modules.values().flat_map(|module| module.layers.values());
         self.base.as_ref().map_or(0, |base| base.model.bytes())
-            + layers.map(|l| size_of_val(&*l.lora_a) + size_of_val(&*l.lora_b)).sum::<usize>()
+            + self.modules.values().map(|module| module.bytes()).sum::<usize>()
     }
 
     /// Each example's loss, and the mean of them.
@@ -185,13 +181,7 @@ impl Engine {
         let losses = (base.model)
             .losses(&batch, side.as_ref(), &Control::none())
             .map_err(|error| input_report(what, &error))?;
-        let sum: f64 = losses.iter().map(|example| f64::from(example.loss)).sum();
-        Ok(Score {
-            loss: sum / losses.len() as f64,
-            examples: (losses.iter())
-                .map(|e| ExampleScore { loss: e.loss, tokens: e.tokens as u32 })
-                .collect(),
-        })
+        Ok(score_of(&losses))
     }
 
     /// Asks the loaded base, of this id, what is published of it. A base of another id is held against
@@ -292,6 +282,13 @@ fn ready(base: &Option<Base>) -> Result<&Base, ErrorReport> {
             "Load the model first.",
         )
     })
+}
+
+/// Losses as they are told, and the mean of them.
+fn score_of(losses: &[ExampleLoss]) -> Score {
+    let sum: f64 = losses.iter().map(|example| f64::from(example.loss)).sum();
+    let examples = losses.iter().map(|e| ExampleScore { loss: e.loss, tokens: e.tokens as u32 });
+    Score { loss: sum / losses.len() as f64, examples: examples.collect() }
 }
 
 /// The report of a model that refuses an input or example.

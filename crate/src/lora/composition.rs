@@ -179,10 +179,7 @@ impl<A: Borrow<PeftAdapter> + Clone> Composition<A> {
                 Merge::Delta => stacked_path,
             };
             let mut paths: Vec<Option<SidePath>> = vec![None; self.layers.len()];
-            let parameters: usize = (adapters.iter())
-                .flat_map(|adapter| adapter.layers.values())
-                .map(|layer| layer.lora_a.len() + layer.lora_b.len())
-                .sum();
+            let parameters: usize = adapters.iter().map(|adapter| adapter.parameters()).sum();
             let items = paths.iter_mut().zip(&self.layers).collect();
             for_each_item(items, parameters / self.layers.len().max(1), |(path, &layer)| {
                 let modules = modules(layer);

@@ -7,14 +7,14 @@ mod check;
 use std::sync::Arc;
 
 use super::learning::{self, Evaluated, Learning};
-use super::{Engine, answers, input_report, ready, sentence};
+use super::{Engine, answers, input_report, ready, score_of, sentence};
 use crate::formats::Example;
 use crate::kernels::gpu::{Gpu, GpuError};
 use crate::learn::{LearnOptions, LearnResult, Step};
 use crate::lora::{self, Merge};
 use crate::protocol::{
-    Composition, ErrorReport, ExampleScore, Generated, GenerationStep, GpuStatus, LearningStep,
-    ModuleInfo, Score, TestResult, TestStep,
+    Composition, ErrorReport, Generated, GenerationStep, GpuStatus, LearningStep, ModuleInfo,
+    Score, TestResult, TestStep,
 };
 use crate::t5::{
     Control, ExampleLoss, GpuDecoder, GpuEvaluation, GpuModel, GpuModules, ModelError,
@@ -308,14 +308,7 @@ impl GpuEngine {
                 return self.engine.score(examples, composition);
             }
             match self.batch_losses(WHAT, &batch, composition).await {
-                Ok(losses) => {
-                    let sum: f64 = losses.iter().map(|example| f64::from(example.loss)).sum();
-                    let examples = losses
-                        .iter()
-                        .map(|e| ExampleScore { loss: e.loss, tokens: e.tokens as u32 });
-                    let loss = sum / losses.len() as f64;
-                    return Ok(Score { loss, examples: examples.collect() });
-                }
+                Ok(losses) => return Ok(score_of(&losses)),
                 Err(Failure::Device(fault)) => self.recover(&fault).await,
                 Err(Failure::Report(report)) => return Err(report),
             }

@@ -57,6 +57,16 @@ enum Half {
 }
 
 impl PeftAdapter {
+    /// Numbers in the matrices of all layers.
+    pub fn parameters(&self) -> usize {
+        self.layers.values().map(|layer| layer.lora_a.len() + layer.lora_b.len()).sum()
+    }
+
+    /// Bytes that the matrices take.
+    pub fn bytes(&self) -> usize {
+        self.parameters() * size_of::<f32>()
+    }
+
     /// Reads a PEFT folder from its two files. `weights` is `adapter_model.safetensors` or
     /// `adapter_model.bin`, told apart by content.
     ///

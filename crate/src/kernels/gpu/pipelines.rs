@@ -63,9 +63,11 @@ impl Kernel {
         let exact = include_str!("shaders/exact.wgsl");
         let of = |kernel: &'static str| ["", "", "", kernel];
         let exact_of = |kernel: &'static str| ["", "", exact, kernel];
+        let summing =
+            |kernel: &'static str| ["", exact, include_str!("shaders/lanes.wgsl"), kernel];
         match self {
             Kernel::Embed => of(include_str!("shaders/embed.wgsl")),
-            Kernel::Rows => exact_of(include_str!("shaders/rows.wgsl")),
+            Kernel::Rows => summing(include_str!("shaders/rows.wgsl")),
             Kernel::Add => of(include_str!("shaders/add.wgsl")),
             Kernel::ProductInt8 => [dot, exact, int8, include_str!("shaders/product_int8.wgsl")],
             Kernel::VectorInt8 => [dot, exact, int8, include_str!("shaders/vector_int8.wgsl")],
@@ -73,7 +75,7 @@ impl Kernel {
             Kernel::VectorF32 => ["", "", float, include_str!("shaders/vector_f32.wgsl")],
             Kernel::Attention => exact_of(include_str!("shaders/attention.wgsl")),
             Kernel::Append => of(include_str!("shaders/append.wgsl")),
-            Kernel::Logits => exact_of(include_str!("shaders/logits.wgsl")),
+            Kernel::Logits => summing(include_str!("shaders/logits.wgsl")),
             Kernel::Advance => of(include_str!("shaders/advance.wgsl")),
             Kernel::Merge => exact_of(include_str!("shaders/merge.wgsl")),
             Kernel::Factors => of(include_str!("shaders/factors.wgsl")),

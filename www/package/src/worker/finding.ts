@@ -14,6 +14,7 @@ import type {
 import type { DownloadContext } from "./download.js";
 import type { Engine, Finder, Lookup } from "./engine.js";
 import { fetchFiles } from "./fetch.js";
+import { nextTurn } from "./turn.js";
 
 /** Modules whose descriptions the encoder reads, where all are here. */
 const MOST_CANDIDATES = 256;
@@ -27,8 +28,6 @@ export interface SuggestContext extends DownloadContext {
   base: string;
   /** What the base's embeddings are kept under; null where its weights have no name. */
   embeddingsKey: string | null;
-  /** Lets messages in. */
-  nextTurn(): Promise<void>;
 }
 
 /** The modules of one registry. */
@@ -53,7 +52,7 @@ export class Finding {
 
   /** The modules nearest to some examples, of those that share words with them. */
   async suggest(examples: Example[], most: number, context: SuggestContext): Promise<Suggestion[]> {
-    const { engine, base, signal, onEvent, nextTurn } = context;
+    const { engine, base, signal, onEvent } = context;
     const limit = this.#finder.isWhole() ? MOST_CANDIDATES : MOST_PAGED_CANDIDATES;
     onEvent({ kind: "stage", text: "Reading the descriptions of modules" });
     const candidates: Candidate[] = await this.#answer(

@@ -330,7 +330,6 @@ export class Session {
         engine,
         base: this.#baseId,
         embeddingsKey: this.#embeddingsKey,
-        nextTurn,
       }),
     );
   }

@@ -286,12 +286,20 @@ unsafe fn write_rows<D: Dot, const ROWS: usize, const PARTS: usize>(
     }
 }
 
-/// A tile of terms without a rest, `MANY` rows at a time, then `SOME`, then each.
+/// A tile `MANY` rows at a time, then `SOME`, then each; with as many parts of them as
+/// [`panel_product`] takes.
 ///
 /// # Safety
 /// As [`Dot::block`].
 #[inline(always)]
-unsafe fn coarse_tile<D: Dot, const MANY: usize, const SOME: usize>(
+unsafe fn tile_body<
+    D: Dot,
+    const MANY: usize,
+    const PARTS_OF_MANY: usize,
+    const SOME: usize,
+    const PARTS_OF_SOME: usize,
+    const PARTS_OF_ONE: usize,
+>(
     terms: &[Term<'_>],
     how: Store,
     tile: &mut Tile<'_>,
@@ -300,41 +308,17 @@ unsafe fn coarse_tile<D: Dot, const MANY: usize, const SOME: usize>(
         let mut row = tile.rows.start;
         while row + MANY <= tile.rows.end {
             // SAFETY: the caller's.
-            unsafe { write_rows::<D, MANY, MANY>(terms, row, panel, how, tile) };
+            unsafe { write_rows::<D, MANY, PARTS_OF_MANY>(terms, row, panel, how, tile) };
             row += MANY;
         }
         while row + SOME <= tile.rows.end {
             // SAFETY: the caller's.
-            unsafe { write_rows::<D, SOME, SOME>(terms, row, panel, how, tile) };
+            unsafe { write_rows::<D, SOME, PARTS_OF_SOME>(terms, row, panel, how, tile) };
             row += SOME;
         }
         for row in row..tile.rows.end {
             // SAFETY: the caller's.
-            unsafe { write_rows::<D, 1, 1>(terms, row, panel, how, tile) };
-        }
-    }
-}
-
-/// A tile of terms with a rest, `MANY` rows at a time, then each; `PARTS` is twice as many.
-///
-/// # Safety
-/// As [`Dot::block`].
-#[inline(always)]
-unsafe fn fine_tile<D: Dot, const MANY: usize, const PARTS: usize>(
-    terms: &[Term<'_>],
-    how: Store,
-    tile: &mut Tile<'_>,
-) {
-    for panel in tile.columns.start / PANEL..tile.columns.end.div_ceil(PANEL) {
-        let mut row = tile.rows.start;
-        while row + MANY <= tile.rows.end {
-            // SAFETY: the caller's.
-            unsafe { write_rows::<D, MANY, PARTS>(terms, row, panel, how, tile) };
-            row += MANY;
-        }
-        for row in row..tile.rows.end {
-            // SAFETY: the caller's.
-            unsafe { write_rows::<D, 1, 2>(terms, row, panel, how, tile) };
+            unsafe { write_rows::<D, 1, PARTS_OF_ONE>(terms, row, panel, how, tile) };
         }
     }
 }
@@ -349,8 +333,8 @@ fn tile_product(isa: Isa, terms: &[Term<'_>], how: Store, tile: &mut Tile<'_>) {
             // SAFETY: this function has the instruction set.
             unsafe {
                 match fine {
-                    false => coarse_tile::<avx2::Avx2, 4, 2>(terms, how, tile),
-                    true => fine_tile::<avx2::Avx2, 2, 4>(terms, how, tile),
+                    false => tile_body::<avx2::Avx2, 4, 4, 2, 2, 1>(terms, how, tile),
+                    true => tile_body::<avx2::Avx2, 2, 4, 1, 2, 2>(terms, how, tile),
                 }
             }
         }
@@ -359,8 +343,8 @@ fn tile_product(isa: Isa, terms: &[Term<'_>], how: Store, tile: &mut Tile<'_>) {
             // SAFETY: as above.
             unsafe {
                 match fine {
-                    false => coarse_tile::<avx512::Avx512, 12, 4>(terms, how, tile),
-                    true => fine_tile::<avx512::Avx512, 6, 12>(terms, how, tile),
+                    false => tile_body::<avx512::Avx512, 12, 12, 4, 4, 1>(terms, how, tile),
+                    true => tile_body::<avx512::Avx512, 6, 12, 2, 4, 2>(terms, how, tile),
                 }
             }
         }
@@ -376,8 +360,8 @@ fn tile_product(isa: Isa, terms: &[Term<'_>], how: Store, tile: &mut Tile<'_>) {
     // SAFETY: what every machine of this target has.
     unsafe {
         match fine {
-            false => coarse_tile::<Native, 2, 2>(terms, how, tile),
-            true => fine_tile::<Native, 1, 2>(terms, how, tile),
+            false => tile_body::<Native, 2, 2, 1, 1, 1>(terms, how, tile),
+            true => tile_body::<Native, 1, 2, 1, 2, 2>(terms, how, tile),
         }
     }
 }

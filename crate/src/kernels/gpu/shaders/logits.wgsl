@@ -1,11 +1,9 @@
 // What is kept of a row of logits: the largest and its index, the logit of the row's label, and the
 // sum of exponentials, in the order of the CPU.
 //
-// Before it stand whether it is `SUMMED` and exact.wgsl.
+// Before it stand whether it is `SUMMED`, exact.wgsl and lanes.wgsl.
 
 const THREADS: u32 = 256u;
-// Sums that are added up beside each other.
-const LANES: u32 = 8u;
 const LOWEST: f32 = -3.0e38;
 
 struct Params {
@@ -77,23 +75,9 @@ fn main(
             if first + thread < params.columns {
                 value = exponential(rounded(logits[start + first + thread] - state.largest));
             }
-            partial[thread] = value;
-            workgroupBarrier();
-            if thread < LANES {
-                for (var i = thread; i < THREADS; i += LANES) {
-                    sum = rounded(sum + partial[i]);
-                }
-            }
-            workgroupBarrier();
+            sum = add_to_lanes(sum, value, thread);
         }
-        if thread < LANES {
-            partial[thread] = sum;
-        }
-        workgroupBarrier();
-        state.sum = sum_lanes(
-            vec4<f32>(partial[0], partial[1], partial[2], partial[3]),
-            vec4<f32>(partial[4], partial[5], partial[6], partial[7]),
-        );
+        state.sum = total_of_lanes(sum, thread);
         let label = labels[(params.first + row) % params.period];
         state.label = logits[start + min(label, params.columns - 1u)];
     }

@@ -2,8 +2,8 @@
 // activation, or nothing; and then its quantisation, in blocks of 128 with a scale each, and that of
 // what 7 bits leave.
 //
-// Before it stand `MODE`, one of the constants below, `QUANTIZE`, whether it is `FINE`, and
-// exact.wgsl.
+// Before it stand `MODE`, one of the constants below, `QUANTIZE`, whether it is `FINE`,
+// exact.wgsl and lanes.wgsl.
 
 const PLAIN: u32 = 0u;
 const NORM: u32 = 1u;
@@ -13,8 +13,6 @@ const RELU: u32 = 3u;
 const THREADS: u32 = 128u;
 // Threads, of four values each, that share a block of the quantisation.
 const BLOCK_THREADS: u32 = 32u;
-// Sums of squares that are added up beside each other.
-const LANES: u32 = 8u;
 const LARGEST_ACTIVATION: f32 = 63.0;
 const SMALLEST: f32 = 1e-30;
 
@@ -74,23 +72,9 @@ fn sum_of_squares(start: u32, thread: u32) -> f32 {
             let value = x[start + first + thread];
             square = rounded(value * value);
         }
-        partial[thread] = square;
-        workgroupBarrier();
-        if thread < LANES {
-            for (var i = thread; i < THREADS; i += LANES) {
-                sum = rounded(sum + partial[i]);
-            }
-        }
-        workgroupBarrier();
+        sum = add_to_lanes(sum, square, thread);
     }
-    if thread < LANES {
-        partial[thread] = sum;
-    }
-    workgroupBarrier();
-    let all = sum_lanes(
-        vec4<f32>(partial[0], partial[1], partial[2], partial[3]),
-        vec4<f32>(partial[4], partial[5], partial[6], partial[7]),
-    );
+    let all = total_of_lanes(sum, thread);
     workgroupBarrier();
     return all;
 }

@@ -1,0 +1,30 @@
+// Sums over a workgroup in the order of the CPU: eight lanes, each of every eighth value, and then the
+// lanes. The kernel declares THREADS and `partial`, an array of as many numbers.
+
+const LANES: u32 = 8u;
+
+// Adds the value of every thread to its lane; thread i holds lane i, and gets it back.
+fn add_to_lanes(lane: f32, value: f32, thread: u32) -> f32 {
+    partial[thread] = value;
+    workgroupBarrier();
+    var sum = lane;
+    if thread < LANES {
+        for (var i = thread; i < THREADS; i += LANES) {
+            sum = rounded(sum + partial[i]);
+        }
+    }
+    workgroupBarrier();
+    return sum;
+}
+
+// The sum of all lanes.
+fn total_of_lanes(lane: f32, thread: u32) -> f32 {
+    if thread < LANES {
+        partial[thread] = lane;
+    }
+    workgroupBarrier();
+    return sum_lanes(
+        vec4<f32>(partial[0], partial[1], partial[2], partial[3]),
+        vec4<f32>(partial[4], partial[5], partial[6], partial[7]),
+    );
+}
