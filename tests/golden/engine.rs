@@ -229,6 +229,25 @@ fn an_example_has_the_same_bits_alone_and_in_a_batch() {
 }
 
 #[test]
+fn a_prepared_batch_serves_one_composition_after_another() {
+    for golden in Golden::all() {
+        for precision in [Precision::F32, Precision::Int8] {
+            let model = golden.model(precision);
+            let cases = &golden.expected.cases;
+            let batch = cases[0].batch();
+            let prepared = model.prepare(&batch).unwrap();
+            for case in cases.iter().chain(cases.iter().rev()) {
+                let side = golden.side_paths(case);
+                let found = model.prepared_losses(&prepared, side.as_ref(), &Control::none());
+                let found: Vec<f32> = found.unwrap().iter().map(|example| example.loss).collect();
+                let expected = losses(&model, &batch, side.as_ref());
+                assert_eq!(bits(&found), bits(&expected), "{}", golden.name(case));
+            }
+        }
+    }
+}
+
+#[test]
 fn every_instruction_set_gives_the_same_bits() {
     for golden in Golden::all() {
         for precision in [Precision::F32, Precision::Int8] {

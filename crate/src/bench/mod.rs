@@ -220,9 +220,10 @@ impl Bench {
                 let mut composition = Composition::new(model.config(), &adapters, *merge)?;
                 let mut noise = Noise::new(u64::from(self.samples));
                 let weights = noise.normal(adapters.len(), 0.5);
+                let batch = model.prepare(examples)?;
                 let start = clock();
                 let side = composition.side_paths(&weights)?;
-                let losses = model.losses(examples, Some(side), &control)?;
+                let losses = model.prepared_losses(&batch, Some(side), &control)?;
                 let seconds = clock() - start;
                 check_finite(&losses)?;
                 Ok((seconds, 0))
@@ -372,13 +373,14 @@ fn learn(
     let mut composition = Composition::new(model.config(), adapters, options.merge)?;
     let objective = options.objective;
     let mut run = LearningRun::new(options, names.to_vec())?;
+    let batch = model.prepare(examples)?;
     while let Some(step) = run.next() {
         let weight = |name: &String| {
             step.weights.iter().find(|module| module.id == *name).map_or(0.0, |m| m.weight)
         };
         let weights: Vec<f32> = names.iter().map(weight).collect();
         let side = composition.side_paths(&weights)?;
-        let losses = model.losses(examples, Some(side), &Control::none())?;
+        let losses = model.prepared_losses(&batch, Some(side), &Control::none())?;
         let losses = losses.iter().map(|example| (example.loss, example.tokens));
         run.report(objective.cross_entropy(losses), 0.0)?;
     }

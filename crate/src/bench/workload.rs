@@ -32,7 +32,8 @@ pub enum Workload {
         #[serde(flatten)]
         batch: Batch,
     },
-    /// One evaluation of the objective: merge the modules with new weights, then the losses.
+    /// One evaluation of the objective, of those that a learning run makes: merge the modules with new
+    /// weights, then the losses. What a run computes once is left out, of the count too.
     Loss {
         /// The model and the batch.
         #[serde(flatten)]

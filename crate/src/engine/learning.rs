@@ -8,7 +8,7 @@ use crate::formats::{Example, PeftAdapter};
 use crate::learn::{LearnError, LearnOptions, LearnResult, LearningRun, Step};
 use crate::lora;
 use crate::protocol::{ErrorReport, LearningStep, ModuleLoss};
-use crate::t5::{Control, ExampleLoss, TokenizedExample};
+use crate::t5::{Control, ExampleLoss, PreparedBatch, TokenizedExample};
 
 pub(super) const WHAT: &str = "Learning did not start.";
 
@@ -16,6 +16,8 @@ pub(super) const WHAT: &str = "Learning did not start.";
 pub(super) struct Learning {
     pub(super) run: LearningRun,
     pub(super) batch: Vec<TokenizedExample>,
+    /// The batch, once an evaluation was made on the CPU.
+    prepared: Option<PreparedBatch>,
     composition: lora::LastComposition<Arc<PeftAdapter>>,
     /// Whether the modules chosen were reported, or were never chosen by their losses.
     told_selected: bool,
@@ -53,6 +55,7 @@ impl Engine {
         self.work = Work::Learning(Box::new(Learning {
             run,
             batch,
+            prepared: None,
             composition: lora::LastComposition::new(merge),
             told_selected: false,
         }));
@@ -134,9 +137,13 @@ impl Engine {
         let side = (learning.composition)
             .side_paths(base.model.config(), &modules)
             .map_err(|error| lora_report(WHAT, &error, &ids))?;
-        let losses = (base.model)
-            .losses(&learning.batch, side, &Control::none())
-            .map_err(|error| input_report(WHAT, &error))?;
+        let refused = |error| input_report(WHAT, &error);
+        let prepared = match &mut learning.prepared {
+            Some(prepared) => prepared,
+            none => none.insert(base.model.prepare(&learning.batch).map_err(refused)?),
+        };
+        let losses = base.model.prepared_losses(prepared, side, &Control::none());
+        let losses = losses.map_err(refused)?;
         Ok(Evaluated { losses, seconds: (self.clock)() - started })
     }
 }

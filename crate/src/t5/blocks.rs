@@ -165,6 +165,58 @@ fn project<const N: usize>(
     results
 }
 
+/// What layers of one width make of the same rows without their side paths: to be made once where
+/// only the side paths change.
+#[derive(Debug)]
+pub(super) struct Projected<const N: usize> {
+    /// Rows of each of the inputs.
+    run: usize,
+    width: usize,
+    inputs: Vec<Activations>,
+    results: [Scratch<f32>; N],
+}
+
+impl<const N: usize> Projected<N> {
+    fn new(
+        context: Context<'_>,
+        config: &T5Config,
+        x: &[f32],
+        norm: &[f32],
+        layers: [(LinearId, &Linear); N],
+    ) -> Self {
+        let run = run_of_rows(x.len() / config.d_model);
+        let fine = layers.iter().any(|&(id, _)| context.is_fine(id));
+        let normed =
+            |x| Activations::normed(context, config.layer_norm_epsilon, norm, 1.0, x, fine);
+        Self {
+            run,
+            width: config.d_attention(),
+            inputs: x.chunks(run * config.d_model).map(normed).collect(),
+            results: project(context.of_base(), config, x, Some(norm), layers),
+        }
+    }
+
+    /// The results with the layers' side paths, `[rows, width]` each: the bits of [`project`].
+    fn with_side(&self, context: Context<'_>, ids: [LinearId; N]) -> [Scratch<f32>; N] {
+        let mut results = self.results.each_ref().map(|base| Scratch::new(base.len()));
+        let mut bases = self.results.each_ref().map(|base| base.chunks(self.run * self.width));
+        let mut places = results.each_mut().map(|result| result.chunks_mut(self.run * self.width));
+        let runs = (self.inputs.iter())
+            .map(|input| {
+                let base = bases.each_mut().map(|bases| bases.next().unwrap_or_default());
+                (input, base, places.each_mut().map(|places| places.next().unwrap_or_default()))
+            })
+            .collect();
+        for_each_item(runs, self.run * self.width * N * 16, |(input, base, places)| {
+            for ((id, base), out) in ids.into_iter().zip(base).zip(places) {
+                out.copy_from_slice(base);
+                context.add_side(id, input, out.len() / self.width, out);
+            }
+        });
+        results
+    }
+}
+
 /// Who sees whom in an attention.
 #[derive(Clone, Copy)]
 pub(super) struct Sight<'a> {
@@ -189,6 +241,28 @@ impl Attention {
         let [q, k, v, _] = self.ids;
         let layers = [(q, &self.q), (k, &self.k), (v, &self.v)];
         project(context, config, x, Some(&self.norm), layers)
+    }
+
+    /// What [`Attention::own`] computes of `x` without side paths.
+    pub(super) fn own_of_base(
+        &self,
+        context: Context<'_>,
+        config: &T5Config,
+        x: &[f32],
+    ) -> Projected<3> {
+        let [q, k, v, _] = self.ids;
+        let layers = [(q, &self.q), (k, &self.k), (v, &self.v)];
+        Projected::new(context, config, x, &self.norm, layers)
+    }
+
+    /// The result of [`Attention::own`] for rows whose part of the base is known.
+    pub(super) fn own_with_side(
+        &self,
+        context: Context<'_>,
+        of_base: &Projected<3>,
+    ) -> [Scratch<f32>; 3] {
+        let [q, k, v, _] = self.ids;
+        of_base.with_side(context, [q, k, v])
     }
 
     /// Queries of the attention of `x` over something else.

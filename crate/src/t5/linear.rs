@@ -324,6 +324,11 @@ impl<'a> Context<'a> {
             }
     }
 
+    /// Without side paths.
+    pub(super) fn of_base(self) -> Self {
+        Self { side: None, ..self }
+    }
+
     /// Applies a layer and its side path to `x`, into `out`, `[rows, d_out]`.
     pub(super) fn apply(
         &self,
@@ -334,9 +339,34 @@ impl<'a> Context<'a> {
         out: &mut [f32],
     ) {
         let (rows, fine) = (out.len() / linear.d_out(), self.is_fine(id));
+        self.reduce(id, x, rows, |side| match side {
+            None => product(self.isa, &[(x, linear)], fine, rows, how, out),
+            Some(side) => product(self.isa, &[(x, linear), side], fine, rows, how, out),
+        });
+    }
+
+    /// Adds a layer's side path to the result of its base, `[rows, d_out]`: together they have the
+    /// bits of [`Context::apply`].
+    pub(super) fn add_side(&self, id: LinearId, x: &Activations, rows: usize, out: &mut [f32]) {
+        self.reduce(id, x, rows, |side| {
+            if let Some(side) = side {
+                product(self.isa, &[side], self.is_fine(id), rows, Store::Add, out);
+            }
+        });
+    }
+
+    /// Calls `with` with the second product of a layer's side path, if it has one: what A and the
+    /// scales make of `x`, and B.
+    fn reduce(
+        &self,
+        id: LinearId,
+        x: &Activations,
+        rows: usize,
+        with: impl FnOnce(Option<(&Activations, &Linear)>),
+    ) {
         let path = self.side.and_then(|side| side.layers.get(&id));
         let Some(path) = path.filter(|path| path.scales.iter().any(|&scale| scale != 0.0)) else {
-            return product(self.isa, &[(x, linear)], fine, rows, how, out);
+            return with(None);
         };
         let repacked;
         let [lora_a, lora_b] = match path.packed.get() {
@@ -347,12 +377,12 @@ impl<'a> Context<'a> {
                 &repacked
             }
         };
-        let rank = path.scales.len();
+        let (rank, fine) = (path.scales.len(), self.is_fine(id));
         let mut reduced = Scratch::new(rows * rank);
         product(self.isa, &[(x, lora_a)], fine, rows, Store::Replace, &mut reduced);
         scale_columns(self.isa, &mut reduced, &path.scales);
         let reduced = Activations::new(*self, &reduced, rank, fine);
-        product(self.isa, &[(x, linear), (&reduced, lora_b)], fine, rows, how, out);
+        with(Some((&reduced, lora_b)));
     }
 
     /// Applies a layer that has no side path, with all bits that its activations have.

@@ -12,6 +12,7 @@ mod gpu;
 mod greedy;
 mod known_answers;
 mod linear;
+mod losses;
 #[cfg(feature = "bench")]
 pub mod measured;
 mod model;
@@ -26,6 +27,7 @@ pub use gpu::{GpuDecoder, GpuEvaluation, GpuModel, GpuModules, ModuleLayers};
 pub use greedy::GreedyDecoder;
 pub use known_answers::{KNOWN_ANSWERS, Known, KnownAnswer, Verified};
 pub use linear::{SidePath, SidePaths};
+pub use losses::PreparedBatch;
 pub use model::{Encoded, ExampleLoss, Precision, T5Model, TokenizedExample};
 pub use packed::{PACKED_LAYOUT, PackedCopy, PackedReader, PackedSource};
 

@@ -1,15 +1,12 @@
-//! Weights of a model, encoding, and the teacher-forced loss.
+//! Weights of a model, and what it is asked for.
 
 use serde::{Deserialize, Serialize};
 
-use super::blocks::{Attention, Block, Cache, Sight, attend_to, finish};
+use super::blocks::{Attention, Block, Cache};
 use super::linear::{Activations, Context, Embedding, Linear};
-use super::position::PositionBias;
 use super::{Control, GreedyDecoder, ModelBuilder, ModelError, SidePaths, T5Config};
-use crate::formats::{Stack, TensorSource, take_all};
-use crate::kernels::cpu::{Isa, Store, exponentials, largest, ln, rms_norm};
-use crate::kernels::parallel::{Grid, for_each_tile};
-use crate::kernels::scratch::Scratch;
+use crate::formats::{TensorSource, take_all};
+use crate::kernels::cpu::Isa;
 
 /// What the base model's products are computed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -156,87 +153,7 @@ impl T5Model {
         side: Option<&SidePaths>,
         control: &Control,
     ) -> Result<Encoded, ModelError> {
-        for (example, input) in inputs.iter().enumerate() {
-            self.config.check_tokens("the input", example, input)?;
-        }
-        let (context, config) = (self.context(side), &self.config);
-        let lengths = || inputs.iter().map(|input| input.len());
-        let bounds = bounds(lengths());
-        let longest = lengths().max().unwrap_or(0);
-        let weights = &self.encoder.relative_attention_bias;
-        let bias = PositionBias::new(config, weights, Stack::Encoder, longest);
-        let sight = Sight { bounds: &bounds, first: 0, bias: Some(&bias), causal: false };
-        let mut x = self.embed(inputs.iter().flat_map(|input| input.iter().copied()));
-        for block in &self.encoder.blocks {
-            control.check()?;
-            let [q, k, v] = block.attention.own(context, config, &x);
-            let attended = attend_to(context, config, &q, [&k, &v], &bounds, sight);
-            let feed_forward = Some(&block.feed_forward);
-            finish(context, config, &block.attention, &attended, feed_forward, &mut x);
-        }
-        control.check()?;
-        let mut states = vec![0.0; x.len()];
-        let epsilon = config.layer_norm_epsilon;
-        rms_norm(context.isa, &x, &self.encoder.final_norm, epsilon, 1.0, &mut states);
-        Ok(Encoded { states, bounds })
-    }
-
-    /// Each example's mean cross-entropy of its labels, teacher-forced.
-    ///
-    /// # Errors
-    /// As [`T5Model::encode`], for labels too.
-    pub fn losses(
-        &self,
-        batch: &[TokenizedExample],
-        side: Option<&SidePaths>,
-        control: &Control,
-    ) -> Result<Vec<ExampleLoss>, ModelError> {
-        for (example, tokens) in batch.iter().enumerate() {
-            self.config.check_tokens("the output", example, &tokens.labels)?;
-        }
-        let inputs: Vec<&[u32]> = batch.iter().map(|example| &*example.input).collect();
-        let encoded = self.encode(&inputs, side, control)?;
-        let (context, config) = (self.context(side), &self.config);
-
-        let lengths = || batch.iter().map(|example| example.labels.len());
-        let bounds = bounds(lengths());
-        let start = config.decoder_start_token_id;
-        let mut x = self.embed(batch.iter().flat_map(|example| {
-            let shifted = &example.labels[..example.labels.len() - 1];
-            std::iter::once(start).chain(shifted.iter().copied())
-        }));
-        let longest = lengths().max().unwrap_or(0);
-        let weights = &self.decoder.relative_attention_bias;
-        let bias = PositionBias::new(config, weights, Stack::Decoder, longest);
-        let own_sight = Sight { bounds: &bounds, first: 0, bias: Some(&bias), causal: true };
-        let cross_sight = Sight { bias: None, causal: false, ..own_sight };
-        for block in &self.decoder.blocks {
-            control.check()?;
-            let [q, k, v] = block.attention.own(context, config, &x);
-            let mut attended = attend_to(context, config, &q, [&k, &v], &bounds, own_sight);
-            let mut last = &block.attention;
-            if let Some(cross) = &block.cross {
-                finish(context, config, last, &attended, None, &mut x);
-                let [k, v] = cross.memory(context, config, &encoded.states);
-                let q = cross.queries(context, config, &x);
-                let key_bounds = &encoded.bounds;
-                attended = attend_to(context, config, &q, [&k, &v], key_bounds, cross_sight);
-                last = cross;
-            }
-            finish(context, config, last, &attended, Some(&block.feed_forward), &mut x);
-        }
-        control.check()?;
-        let labels: Vec<u32> =
-            batch.iter().flat_map(|example| example.labels.iter().copied()).collect();
-        let token_losses = self.token_losses(context, &x, &labels);
-        Ok(bounds
-            .windows(2)
-            .map(|pair| {
-                let tokens = pair[1] - pair[0];
-                let sum: f64 = token_losses[pair[0]..pair[1]].iter().sum();
-                ExampleLoss { loss: (sum / tokens as f64) as f32, tokens }
-            })
-            .collect())
+        self.encode_prepared(&self.prepare_inputs(inputs)?, self.context(side), control)
     }
 
     /// Keys and values of the encoder's output.
@@ -260,35 +177,6 @@ impl T5Model {
             if config.tie_word_embeddings { 1.0 / (config.d_model as f32).sqrt() } else { 1.0 };
         let weight = &self.decoder.final_norm;
         Activations::normed(context, config.layer_norm_epsilon, weight, factor, x, true)
-    }
-
-    /// −log softmax(lm_head(x))[label] of every row, in f64.
-    fn token_losses(&self, context: Context<'_>, x: &[f32], labels: &[u32]) -> Vec<f64> {
-        /// Rows whose logits are held at once.
-        const ROWS: usize = 32;
-        let vocab_size = self.config.vocab_size;
-        let mut losses = Vec::with_capacity(labels.len());
-        for (x, labels) in x.chunks(ROWS * self.config.d_model).zip(labels.chunks(ROWS)) {
-            let input = self.lm_head_input(context, x);
-            let mut logits = Scratch::new(labels.len() * vocab_size);
-            context.apply_base(&self.lm_head, &input, Store::Replace, &mut logits);
-            let picked: Vec<f32> = (logits.chunks_exact(vocab_size).zip(labels))
-                .map(|(row, &label)| row[label as usize])
-                .collect();
-            // Each row's largest logit and sum of exponentials replace its first two logits.
-            let grid = Grid::even(labels.len(), vocab_size, 1, vocab_size);
-            for_each_tile(&mut logits, &grid, vocab_size * 16, |mut tile| {
-                let row = tile.row(tile.rows.start);
-                let (mut shift, mut sum) = (0.0, 0.0);
-                largest(context.isa, row, &mut shift);
-                exponentials(context.isa, row, shift, &mut sum);
-                row[..2].copy_from_slice(&[shift, sum]);
-            });
-            losses.extend(logits.chunks_exact(vocab_size).zip(picked).map(|(row, label)| {
-                ln(f64::from(row[1])) + (f64::from(row[0]) - f64::from(label))
-            }));
-        }
-        losses
     }
 
     /// Starts greedy decoding of a batch.
