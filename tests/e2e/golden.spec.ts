@@ -1,6 +1,6 @@
 // The engine in the browser, through the package as a page without a bundler uses it: in f32 against
-// Hugging Face transformers and PEFT, whose numbers golden/make_texts.py makes; in 8 bits against the
-// bits of the native command line, which golden/make_bits.mjs keeps.
+// Hugging Face transformers and PEFT, whose numbers golden/make_texts.py makes; and, on everything that a
+// page can run on, against the bits of the native command line, which golden/make_bits.mjs keeps.
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,6 +14,9 @@ interface Case {
   weights: number[];
   examples: { input: string; output: string; loss: number; tokens: number; text: string }[];
 }
+
+const PRECISIONS = ["int8", "f32"] as const;
+type Precision = (typeof PRECISIONS)[number];
 
 interface Golden {
   max_new_tokens: number;
@@ -69,37 +72,57 @@ for (const model of ["narrow-tied", "deep-untied", "wide-bfloat", "relu-tied"]) 
   });
 }
 
-test("losses in 8 bits have the bits of the native engine", async ({ page }) => {
-  const { testDir } = test.info().project;
-  const read = (name: string) => JSON.parse(readFileSync(join(testDir, "golden", name), "utf8"));
-  const { models } = read("texts.json") as Golden;
-  const bits: Record<string, number[][]> = read("bits.json");
-  await page.goto("/library/none");
-  const found = await page.evaluate(async (models) => {
-    const { LoraLoom } = (await import(
-      /* @vite-ignore */ new URL("/package/index.js", location.href).href
-    )) as typeof import("../../www/package/src/index.js");
-    const losses: Record<string, number[][]> = {};
-    for (const [model, cases] of Object.entries(models)) {
-      const loom = await LoraLoom.open({ registryUrl: "/golden/registry.json", baseId: model });
-      await loom.loadModules(loom.fittingModules());
-      const ofModel: number[][] = [];
-      for (const { merge, adapters, weights, examples } of cases) {
-        const modules = adapters.map((adapter, index) => ({
-          id: `${model}-${adapter}`,
-          weight: weights[index] as number,
-        }));
-        const scored = await loom.score(examples, merge && { modules, merge });
-        ofModel.push(scored.examples.map(({ loss }) => loss));
+/** What a page may run on, and how it is told to. */
+const WAYS = {
+  "as the page chooses": {},
+  "three threads where there may be some": { threads: 3 },
+  "one thread": { threads: 1 },
+  "plain SIMD": { threads: 1, wasmUrl: "/plain_simd/" },
+};
+
+for (const [way, options] of Object.entries(WAYS)) {
+  test(`losses have the bits of the native engine: ${way}`, async ({ page }) => {
+    const { testDir } = test.info().project;
+    const read = (name: string) => JSON.parse(readFileSync(join(testDir, "golden", name), "utf8"));
+    const { models } = read("texts.json") as Golden;
+    const bits: Record<string, Record<Precision, number[][]>> = read("bits.json");
+    await page.goto("/library/none");
+    const found = await page.evaluate(
+      async ([models, precisions, options]) => {
+        const { LoraLoom } = (await import(
+          /* @vite-ignore */ new URL("/package/index.js", location.href).href
+        )) as typeof import("../../www/package/src/index.js");
+        const losses: Record<string, Record<string, number[][]>> = {};
+        for (const [baseId, cases] of Object.entries(models)) {
+          const ofModel: Record<string, number[][]> = {};
+          for (const precision of precisions) {
+            const registryUrl = "/golden/registry.json";
+            const loom = await LoraLoom.open({ registryUrl, baseId, precision, ...options });
+            await loom.loadModules(loom.fittingModules());
+            const ofPrecision: number[][] = [];
+            for (const { merge, adapters, weights, examples } of cases) {
+              const modules = adapters.map((adapter, index) => ({
+                id: `${baseId}-${adapter}`,
+                weight: weights[index] as number,
+              }));
+              const scored = await loom.score(examples, merge && { modules, merge });
+              ofPrecision.push(scored.examples.map(({ loss }) => loss));
+            }
+            ofModel[precision] = ofPrecision;
+            loom.dispose();
+          }
+          losses[baseId] = ofModel;
+        }
+        return losses;
+      },
+      [models, PRECISIONS, options] as const,
+    );
+    expect(Object.keys(found).sort()).toEqual(Object.keys(bits).sort());
+    for (const [model, precisions] of Object.entries(bits)) {
+      for (const [precision, cases] of Object.entries(precisions)) {
+        const rounded = cases.map((losses) => losses.map(Math.fround));
+        expect(found[model]?.[precision], `${model} in ${precision}`).toEqual(rounded);
       }
-      losses[model] = ofModel;
-      loom.dispose();
     }
-    return losses;
-  }, models);
-  expect(Object.keys(found).sort()).toEqual(Object.keys(bits).sort());
-  for (const [model, cases] of Object.entries(bits)) {
-    const rounded = cases.map((losses) => losses.map(Math.fround));
-    expect(found[model], model).toEqual(rounded);
-  }
-});
+  });
+}

@@ -5,6 +5,8 @@
 //   http://localhost:PORT/faults/KIND/library/registry.json  the library with that fault
 //   http://localhost:PORT/package/index.js                   the package, without a bundler
 //   http://localhost:PORT/golden/registry.json               tests/golden/models as a library
+//   http://localhost:PORT/plain_simd/                        the wasm builds of a browser without
+//                                                            relaxed SIMD, whichever is asked for
 //
 // LIBRARY names another folder for the library; without it the one in the site is served.
 
@@ -117,7 +119,13 @@ async function goldenRegistry() {
 const FOLDERS = {
   package: here("../../www/package/dist/"),
   golden: here("../golden/"),
+  plain_simd: here("../../www/package/dist/wasm/"),
 };
+
+/** A path in one of these folders as it lies there. */
+function inFolderAs(folder, path) {
+  return folder === "plain_simd" ? path.replace(/^[a-z0-9]+/, "simd128") : path;
+}
 
 function send(response, status, headers, body) {
   response.writeHead(status, {
@@ -142,7 +150,7 @@ createServer(async (request, response) => {
   const file = inLibrary
     ? join(library, normalize(`/${inLibrary}`))
     : FOLDERS[folder]
-      ? join(FOLDERS[folder], inFolder)
+      ? join(FOLDERS[folder], inFolderAs(folder, inFolder))
       : join(dist, path);
   let bytes = await readFile(file).catch(() => null);
   if (path === "/golden/registry.json") bytes = await goldenRegistry();

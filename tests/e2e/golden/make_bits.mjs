@@ -1,9 +1,9 @@
-// Makes bits.json: the losses that the native command line gives for the texts of texts.json in 8 bits,
-// which the browser has to repeat bit for bit.
+// Makes bits.json: the losses that the native command line gives for the texts of texts.json, which the
+// browser has to repeat bit for bit.
 //
 //   node tests/e2e/golden/make_bits.mjs PATH_TO_LORALOOM
 //
-//   {MODEL: [[loss of each example] of each case]}
+//   {MODEL: {PRECISION: [[loss of each example] of each case]}}
 
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -18,17 +18,28 @@ const folder = mkdtempSync(join(tmpdir(), "loraloom-bits-"));
 const made = {};
 for (const [model, cases] of Object.entries(models)) {
   const root = join(here, "../../golden/models", model);
-  made[model] = cases.map(({ merge, adapters, weights, examples }) => {
+  const losses = (precision, { merge, adapters, weights, examples }) => {
     const file = join(folder, "examples.jsonl");
     writeFileSync(file, examples.map((example) => JSON.stringify(example)).join("\n"));
-    const options = ["--json", "score", "--model", root, "--examples", file, "--precision", "int8"];
+    const options = [
+      "--json",
+      "score",
+      "--model",
+      root,
+      "--examples",
+      file,
+      "--precision",
+      precision,
+    ];
     if (merge) options.push("--merge", merge);
     for (const [index, adapter] of adapters.entries()) {
       options.push("--adapter", `${join(root, "adapters", adapter)}=${weights[index]}`);
     }
     const { examples: scores } = JSON.parse(execFileSync(program, options, { encoding: "utf8" }));
     return scores.map(({ loss }) => loss);
-  });
+  };
+  const ofCases = (precision) => cases.map((example) => losses(precision, example));
+  made[model] = { int8: ofCases("int8"), f32: ofCases("f32") };
 }
 rmSync(folder, { recursive: true });
 writeFileSync(join(here, "bits.json"), `${JSON.stringify(made, null, 1)}\n`);
