@@ -145,13 +145,16 @@ pub(super) fn panel_product<const R: usize>(rows: [&[f32]; R], panel: &[f32]) ->
 /// Writes a panel's sums, or as many as `out` takes.
 #[inline(always)]
 pub(super) fn store(out: &mut [f32], sums: &[f32; PANEL], how: Store) {
-    match how {
-        Store::Add => out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum),
-        // Whole panels by themselves: a copy of a length that only the run knows is a call.
-        Store::Replace => match out.as_mut_array::<PANEL>() {
-            Some(out) => *out = *sums,
-            None => out.copy_from_slice(&sums[..out.len()]),
-        },
+    // Whole panels by themselves: a length that only the run knows is a loop, or a call that copies.
+    match (out.as_mut_array::<PANEL>(), how) {
+        (Some(out), Store::Replace) => *out = *sums,
+        (Some(out), Store::Add) => {
+            for c in 0..PANEL {
+                out[c] += sums[c];
+            }
+        }
+        (None, Store::Replace) => out.copy_from_slice(&sums[..out.len()]),
+        (None, Store::Add) => out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum),
     }
 }
 

@@ -215,34 +215,48 @@ trait Dot {
 
 /// `ROWS` rows of a term times one panel, scaled; `PARTS` is twice as many where there is a rest.
 ///
+/// In WebAssembly a function by itself: within a larger one its variables do not stay in registers,
+/// which costs as much as half a block.
+///
 /// # Safety
 /// As [`Dot::block`].
-#[inline(always)]
+#[cfg_attr(target_arch = "wasm32", inline(never))]
+#[cfg_attr(not(target_arch = "wasm32"), inline(always))]
 unsafe fn panel_product<D: Dot, const ROWS: usize, const PARTS: usize>(
     term: &Term<'_>,
     row: usize,
     panel: usize,
 ) -> [[f32; PANEL]; ROWS] {
-    let parts: [(&[u8], &[f32]); PARTS] = std::array::from_fn(|part| match term.rest {
-        Some(rest) if part >= ROWS => rest.row(row + part - ROWS),
-        _ => term.x.row(row + part),
-    });
     let weights = term.weights;
-    let (groups, blocks) = (weights.depth.div_ceil(GROUP), weights.depth.div_ceil(BLOCK));
-    let mut sums = [[0.0f32; PANEL]; ROWS];
-    let groups = weights.groups[panel * groups..(panel + 1) * groups].chunks(BLOCK_GROUPS);
+    let (depth, blocks) = (weights.depth.div_ceil(GROUP), weights.depth.div_ceil(BLOCK));
+    let groups = &weights.groups[panel * depth..(panel + 1) * depth];
     let starts = &weights.starts[panel * blocks..(panel + 1) * blocks];
     let scales = &weights.scales[panel * blocks..(panel + 1) * blocks];
-    for (block, ((groups, start), scales)) in groups.zip(starts).zip(scales).enumerate() {
-        let first = block * BLOCK;
-        let bytes = parts.map(|(values, _)| values[first..first + groups.len() * GROUP].as_ptr());
-        // SAFETY: the rows were just cut to the length of the groups; the rest is the caller's.
-        let integers = unsafe { D::block(bytes, groups, start) };
+    // Not by `array::from_fn`, which stays a call in WebAssembly.
+    let mut values = [std::ptr::null(); PARTS];
+    let mut steps = [std::ptr::null(); PARTS];
+    for part in 0..PARTS {
+        let (row_values, row_scales) = match term.rest {
+            Some(rest) if part >= ROWS => rest.row(row + part - ROWS),
+            _ => term.x.row(row + part),
+        };
+        assert!(row_values.len() == depth * GROUP && row_scales.len() == blocks);
+        (values[part], steps[part]) = (row_values.as_ptr(), row_scales.as_ptr());
+    }
+    let mut sums = [[0.0f32; PANEL]; ROWS];
+    let groups = groups.chunks(BLOCK_GROUPS).zip(starts).zip(scales);
+    for (block, ((groups, start), scales)) in groups.enumerate() {
+        // SAFETY: a row is four times as long as all groups together; the rest is the caller's.
+        let integers = unsafe {
+            D::block(values.map(|values| values.wrapping_add(block * BLOCK)), groups, start)
+        };
+        // SAFETY: there is a scale for each block.
+        let step = |part: usize| unsafe { *steps[part].add(block) };
         for r in 0..ROWS {
-            let scale = parts[r].1[block];
+            let scale = step(r);
             let mut sum = integers[r].map(|integer| integer as f32 * scale);
             if PARTS > ROWS {
-                let scale = parts[r + ROWS].1[block];
+                let scale = step(r + ROWS);
                 for c in 0..PANEL {
                     sum[c] += integers[r + ROWS][c] as f32 * scale;
                 }
