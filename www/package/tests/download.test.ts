@@ -246,6 +246,26 @@ describe("what is kept", () => {
     damaged[7] = (damaged[7] as number) ^ 1;
     expect(same(await fetchOne(wanted("small.bin")), SMALL)).toBe(true);
     expect(requestsFor("small.bin")).toHaveLength(2);
+    expect(stages()).toEqual([
+      "The copy of main/small.bin that was kept is damaged: fetching it again",
+    ]);
+  });
+
+  test("is fetched anew when the browser stops giving it back, and says so", async () => {
+    const said = "The browser does not give back main/small.bin, which it kept: fetching it again";
+    const { caches, stuck, kept } = memoryCaches();
+    const stores = [await openStore({ getDirectory: folder.getDirectory }, 0.05)];
+    stores.push(await openStore({ caches }, 0.05));
+    for (const store of stores) {
+      await fetchOne(wanted("small.bin"), { store });
+      folder.stuck.middle.add(sha256(SMALL));
+      for (const address of kept.keys()) if (!address.endsWith(".json")) stuck.add(address);
+      events.length = 0;
+      hub.requests.length = 0;
+      expect(same(await fetchOne(wanted("small.bin"), { store }), SMALL)).toBe(true);
+      expect(requestsFor("small.bin")).toHaveLength(1);
+      expect(stages()).toEqual([said]);
+    }
   });
 
   test("gives way when the disk is full, and the file is used all the same", async () => {
@@ -261,7 +281,9 @@ describe("what is kept", () => {
     // Seen in Chromium: the file never opens, with no error, when everything else is there.
     folder.stuck.writing.add(key);
     expect(same(await fetchOne(wanted("small.bin"), { store }), SMALL)).toBe(true);
-    expect(stages()).toEqual([expect.stringContaining("does not keep the files")]);
+    expect(stages()).toEqual([
+      "The browser cannot keep main/small.bin: it will be fetched again next time",
+    ]);
     folder.stuck.writing.clear();
     await fetchOne(wanted("small.bin"), { store });
     folder.stuck.reading.add(key);

@@ -1,12 +1,18 @@
 // The browser's private file system in memory, as far as the store uses it: with a size that can be
 // full, and files that only one may write at a time.
 
+import { stalledBody } from "./server.js";
+
 /** A folder of files. */
 export class MemoryFolder {
   readonly files = new Map<string, Uint8Array<ArrayBuffer>>();
   readonly #open = new Set<string>();
-  /** Names of files that never open for writing, and of those that never open for reading. */
-  readonly stuck = { writing: new Set<string>(), reading: new Set<string>() };
+  /** Names of files that never open for writing or reading, or stop in the middle of being read. */
+  readonly stuck = {
+    writing: new Set<string>(),
+    reading: new Set<string>(),
+    middle: new Set<string>(),
+  };
   /** Bytes that all files together may take. */
   room = Number.POSITIVE_INFINITY;
 
@@ -35,7 +41,10 @@ export class MemoryFolder {
         return {
           size: bytes.length,
           text: async () => new TextDecoder().decode(bytes),
-          stream: () => new Response(bytes).body,
+          stream: () =>
+            this.stuck.middle.has(name)
+              ? stalledBody(bytes.subarray(0, bytes.length / 2))
+              : new Response(bytes).body,
         };
       },
       createSyncAccessHandle: async () => {

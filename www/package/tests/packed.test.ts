@@ -62,6 +62,8 @@ async function load(
 
 const copies = () => [...folder.files.keys()].filter((name) => /^packed-.*[0-9a-f]$/.test(name));
 
+const stages = () => events.flatMap((event) => (event.kind === "stage" ? [event.text] : []));
+
 /** Whether the last load read the weights' file, from wherever it is kept. */
 const weightsRead = () =>
   events.some((event) => event.kind === "progress" && event.total === files.get(WEIGHTS)?.length);
@@ -101,7 +103,19 @@ describe("a packed copy", () => {
     events.length = 0;
     expect(await load()).toEqual(first);
     expect(weightsRead()).toBe(true);
+    expect(stages()[0]).toContain("The packed weights that were kept are damaged");
     expect(folder.files.get(name)).toEqual(good);
+  });
+
+  test("that the browser stops giving back gives way to the file", async () => {
+    const store = await openStore({ getDirectory: folder.getDirectory }, 0.05);
+    const first = await load(pieces(), "int8", { store });
+    const [name] = copies() as [string];
+    folder.stuck.middle.add(name);
+    events.length = 0;
+    expect(await load(pieces(), "int8", { store })).toEqual(first);
+    expect(weightsRead()).toBe(true);
+    expect(stages()[0]).toContain("The browser does not give back the packed weights");
   });
 
   test("of a file that is another one now is not used", async () => {
@@ -145,8 +159,7 @@ describe("a packed copy", () => {
     folder.room = 60;
     await load();
     expect(copies()).toEqual([]);
-    const said = events.flatMap((event) => (event.kind === "stage" ? [event.text] : []));
-    expect(said.at(-1)).toContain("no room");
+    expect(stages().at(-1)).toContain("no room to keep the packed weights");
   });
 
   test("of which only a part was written is not there", async () => {

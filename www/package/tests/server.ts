@@ -31,19 +31,22 @@ export function stalledBody(bytes: Uint8Array): ReadableStream<Uint8Array> {
   return new ReadableStream({ start: (controller) => controller.enqueue(bytes) });
 }
 
-/** A browser's caches in memory. */
+/** A browser's caches in memory; those of `stuck` stop in the middle of being read. */
 export function memoryCaches() {
   const kept = new Map<string, Uint8Array<ArrayBuffer>>();
+  const stuck = new Set<string>();
   const cache = {
     keys: async () => [...kept.keys()].map((url) => ({ url })),
     match: async (key: string) => {
       const bytes = kept.get(key);
-      return bytes ? new Response(bytes) : undefined;
+      if (!bytes) return undefined;
+      const half = () => stalledBody(bytes.subarray(0, bytes.length / 2));
+      return new Response(stuck.has(key) ? half() : bytes);
     },
     put: async (key: string, response: Response) => {
       kept.set(key, new Uint8Array(await response.arrayBuffer()));
     },
     delete: async (key: string) => kept.delete(key),
   };
-  return { kept, caches: { open: async () => cache } as unknown as CacheStorage };
+  return { kept, stuck, caches: { open: async () => cache } as unknown as CacheStorage };
 }

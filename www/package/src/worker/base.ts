@@ -42,7 +42,7 @@ export async function loadBase(
       if (start >= FRESH_STARTS) {
         throw report(
           `${pieces.title} changes again and again.`,
-          `${error.message} was another file than the one begun, ${FRESH_STARTS} times.`,
+          `${FRESH_STARTS} times the file at ${error.message} became another one before all of it had come.`,
           "Try again later, or tell whoever hosts the model.",
         );
       }

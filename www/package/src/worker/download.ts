@@ -5,7 +5,7 @@
 import type { ErrorReport, Event } from "../generated/protocol.js";
 import type { Hasher } from "./engine.js";
 import { Keeper } from "./keeper.js";
-import type { About, Kept, Store } from "./store.js";
+import { type About, isUnanswered, type Kept, type Store } from "./store.js";
 import {
   ChangedOnServer,
   report,
@@ -51,7 +51,7 @@ function hashError(url: string, expected: string, found: string): ErrorReport {
   return report(
     `${shortName(url)} is not the file that the registry names.`,
     `Expected SHA-256 ${expected.slice(0, 12)}…, found ${found.slice(0, 12)}… at ${url}: the file was changed or damaged.`,
-    "Nothing was used of it. Reload the page for a newer list of files, or tell whoever hosts it.",
+    "None of it was used. Reload the page for a newer list of files, or tell whoever hosts it.",
   );
 }
 
@@ -59,7 +59,7 @@ function sizeError(url: string, expected: number, found: number): ErrorReport {
   return report(
     `${shortName(url)} has the wrong size.`,
     `Expected ${expected} bytes, the server sent ${found < expected ? "" : "more than "}${Math.min(found, expected)}: the file was cut short or changed.`,
-    "Nothing was used of it. Try again, or tell whoever hosts the file.",
+    "None of it was used. Try again, or tell whoever hosts the file.",
   );
 }
 
@@ -126,15 +126,20 @@ class Download {
   }
 
   async #attempts(): Promise<{ sha256: string; bytes: number }> {
-    const { store, signal } = this.#context;
+    const { store, signal, onEvent } = this.#context;
+    let copyIsUsable = true;
     for (let start = 1; ; start++) {
-      const kept = await store.find(this.#key);
+      const kept = copyIsUsable ? await store.find(this.#key) : null;
       try {
         return kept?.sha256 ? await this.#fromStore(kept) : await this.#fromServer(kept);
       } catch (error) {
         signal.throwIfAborted();
         const again = error instanceof ChangedOnServer || error instanceof DamagedCopy;
         if (!again) throw error;
+        if (error instanceof DamagedCopy) {
+          copyIsUsable = false;
+          onEvent({ kind: "stage", text: `${error.message}: fetching it again` });
+        }
         await store.remove(this.#key);
         const { bytes, url } = this.#file;
         const total = error instanceof ChangedOnServer ? error.total : null;
@@ -151,7 +156,7 @@ class Download {
   #changes(): ErrorReport {
     return report(
       `${shortName(this.#file.url)} changes again and again.`,
-      `${FRESH_STARTS} times the server had another file at ${this.#file.url} than the one that was begun.`,
+      `${FRESH_STARTS} times the file at ${this.#file.url} became another one before all of it had come.`,
       "Try again later, or tell whoever hosts the file.",
     );
   }
@@ -176,14 +181,14 @@ class Download {
     let body: ReadableStreamDefaultReader<Uint8Array>;
     try {
       body = (await this.#context.store.read(this.#key)).getReader();
-    } catch {
-      throw new DamagedCopy();
+    } catch (error) {
+      throw new DamagedCopy(this.#file.url, error);
     }
     try {
       for (;;) {
         this.#context.signal.throwIfAborted();
-        const { done, value } = await body.read().catch(() => {
-          throw new DamagedCopy();
+        const { done, value } = await body.read().catch((error) => {
+          throw new DamagedCopy(this.#file.url, error);
         });
         if (done) return;
         this.#take(value, true);
@@ -196,7 +201,7 @@ class Download {
   async #fromStore(kept: Kept): Promise<{ sha256: string; bytes: number }> {
     await this.#replay(kept);
     const sha256 = this.#hasher.hex();
-    if (sha256 !== kept.sha256) throw new DamagedCopy();
+    if (sha256 !== kept.sha256) throw new DamagedCopy(this.#file.url);
     return { sha256, bytes: this.#loaded };
   }
 
@@ -206,7 +211,7 @@ class Download {
     // still has the same ones.
     const useful = partial && partial.bytes > 0 && (expected !== null || partial.etag !== null);
     if (useful) await this.#replay(partial);
-    const writer = new Keeper(this.#key, this.#context);
+    const writer = Keeper.ofFile(this.#key, shortName(url), this.#context);
     await writer.open(this.#loaded);
     try {
       await transfer(
@@ -267,7 +272,17 @@ class Download {
   }
 }
 
-class DamagedCopy extends Error {}
+/** Thrown where a kept copy is of no use; the message says so in words for people. */
+class DamagedCopy extends Error {
+  constructor(url: string, cause?: unknown) {
+    const name = shortName(url);
+    super(
+      isUnanswered(cause)
+        ? `The browser does not give back ${name}, which it kept`
+        : `The copy of ${name} that was kept is damaged`,
+    );
+  }
+}
 
 /** Hands a file's bytes to `sink` as they come. Answers with its hash. */
 export async function downloadFile(

@@ -131,7 +131,7 @@ export async function fetchListing(
     await downloadFile(wanted, context, held, () => undefined);
     return held.bytes();
   }
-  const keeper = new Keeper(key, context);
+  const keeper = Keeper.ofFile(key, shortName(url), context);
   await keeper.open(0);
   await keeper.write(bytes);
   const sha256 = hexOf(bytes, context);

@@ -9,15 +9,30 @@ export interface KeeperContext {
   onEvent(event: Event): void;
 }
 
+/** How people are told that something is not kept. */
+export interface KeeperWords {
+  /** What is not kept, as in "no room to keep …". */
+  name: string;
+  /** What happens next time, as in "it will be fetched again". */
+  nextTime: string;
+}
+
 /** Writes to the store for as long as it has room; whatever is kept goes on without it. */
 export class Keeper {
   readonly #key: string;
+  readonly #words: KeeperWords;
   readonly #context: KeeperContext;
   #writer: StoreWriter | null = null;
 
-  constructor(key: string, context: KeeperContext) {
+  constructor(key: string, words: KeeperWords, context: KeeperContext) {
     this.#key = key;
+    this.#words = words;
     this.#context = context;
+  }
+
+  /** The keeper of a file with this name. */
+  static ofFile(key: string, name: string, context: KeeperContext): Keeper {
+    return new Keeper(key, { name, nextTime: "it will be fetched again" }, context);
   }
 
   async open(offset: number): Promise<void> {
@@ -57,13 +72,10 @@ export class Keeper {
       await step();
     } catch (error) {
       await this.discard();
-      const why = isQuotaError(error)
-        ? "The browser has no room to keep the files"
-        : "The browser does not keep the files";
-      this.#context.onEvent({
-        kind: "stage",
-        text: `${why}: they will be fetched again next time`,
-      });
+      const { name, nextTime } = this.#words;
+      const why = isQuotaError(error) ? "has no room to keep" : "cannot keep";
+      const text = `The browser ${why} ${name}: ${nextTime} next time`;
+      this.#context.onEvent({ kind: "stage", text });
     }
   }
 }

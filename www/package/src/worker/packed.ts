@@ -7,7 +7,7 @@ import type { BaseLoad, EngineModule } from "./engine.js";
 import type { Piece } from "./folder.js";
 import { Keeper } from "./keeper.js";
 import type { Store } from "./store.js";
-import { isPackedKey } from "./store.js";
+import { isPackedKey, isUnanswered } from "./store.js";
 import { nextTurn } from "./turn.js";
 
 /** Bytes taken out of the engine's memory at once. */
@@ -56,10 +56,10 @@ export class PackedCopy {
 
   /**
    * Reads the copy into a load. Answers with the hash of the file that it was made from, or with null
-   * if it is of no use: then it is forgotten, and so must the load be.
+   * if it is of no use: then it is forgotten, and so must the load be. Tells of a copy that is damaged.
    */
   async read(load: BaseLoad, onProgress: (loaded: number) => void): Promise<string | null> {
-    const { store, signal } = this.#context;
+    const { store, signal, onEvent } = this.#context;
     let source: string | null = null;
     try {
       source = await this.#checked(load, onProgress);
@@ -67,6 +67,10 @@ export class PackedCopy {
       signal.throwIfAborted();
       // Only a trap says something of the engine, all else of the copy.
       if (error instanceof WebAssembly.RuntimeError) throw error;
+      const what = isUnanswered(error)
+        ? "The browser does not give back the packed weights"
+        : "The packed weights that were kept are damaged";
+      onEvent({ kind: "stage", text: `${what}: taking the model's files instead` });
     }
     if (source === null) await store.remove(this.#key);
     return source;
@@ -91,10 +95,10 @@ export class PackedCopy {
       reader.cancel().catch(() => undefined);
     }
     const source = load.endPacked();
+    if (hasher.hex() !== kept?.sha256) throw new Error("Its hash is not the one that was kept.");
     // A file whose hash nobody told may have been fetched anew, and be another one now.
     const current = this.#source.sha256 ?? (await store.find(this.#source.key))?.sha256;
-    const stale = current && current !== source;
-    return stale || hasher.hex() !== kept?.sha256 ? null : source;
+    return current && current !== source ? null : source;
   }
 
   /** Keeps a load's weights, all of which are there; `sha256` is the hash of their first file. */
@@ -102,7 +106,8 @@ export class PackedCopy {
     const { store, signal, newHasher } = this.#context;
     await forgetOtherLayouts(this.#key, store);
     const about = { key: this.#key, url: this.#source.url, etag: null, known: true };
-    const keeper = new Keeper(this.#key, this.#context);
+    const words = { name: "the packed weights", nextTime: "they will be made again" };
+    const keeper = new Keeper(this.#key, words, this.#context);
     await keeper.open(0);
     await keeper.describe({ ...about, total: null, sha256: null });
     const hasher = newHasher();

@@ -76,10 +76,18 @@ interface SyncHandle {
 type Directory = FileSystemDirectoryHandle & { keys(): AsyncIterable<string> };
 type SyncFile = FileSystemFileHandle & { createSyncAccessHandle(): Promise<SyncHandle> };
 
-/** Seconds in which the private file system opens a file; Chromium now and then never does. */
+/** Whether an error says that the browser did not answer in time. */
+export function isUnanswered(error: unknown): boolean {
+  return error instanceof Error && error.name === "TimeoutError";
+}
+
+/**
+ * Seconds in which the browser opens a file, or gives the next bytes of one; Chromium now and then
+ * never does.
+ */
 const PATIENCE_SECONDS = 5;
 
-/** Waits for what the file system answers, but not for ever; `late` takes what comes after that. */
+/** Waits for what the browser answers, but not for ever; `late` takes what comes after that. */
 async function patiently<T>(
   answer: Promise<T>,
   seconds: number,
@@ -87,16 +95,42 @@ async function patiently<T>(
 ): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const limit = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
+    const giveUp = () => {
       answer.then(late, () => undefined);
-      reject(new DOMException("The browser's file system does not answer.", "TimeoutError"));
-    }, seconds * 1000);
+      reject(new DOMException("The browser's store does not answer.", "TimeoutError"));
+    };
+    // In two halves: after a pause of the whole computer the first ends at once, and the answer still
+    // has the second to come in.
+    const half = seconds * 500;
+    timer = setTimeout(() => {
+      timer = setTimeout(giveUp, half);
+    }, half);
   });
   try {
     return await Promise.race([answer, limit]);
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** The same bytes, with an error where none come for a while. */
+function patientStream(
+  bytes: ReadableStream<Uint8Array>,
+  seconds: number,
+): ReadableStream<Uint8Array> {
+  const reader = bytes.getReader();
+  return new ReadableStream(
+    {
+      async pull(controller) {
+        const { done, value } = await patiently(reader.read(), seconds);
+        if (done) controller.close();
+        else controller.enqueue(value);
+      },
+      cancel: (reason) => reader.cancel(reason),
+    },
+    // Nothing is read ahead, so the time counts only while someone waits.
+    { highWaterMark: 0 },
+  );
 }
 
 /** Files in the origin's private file system. */
@@ -134,7 +168,7 @@ class FileSystemStore implements Store {
   }
 
   async read(key: string): Promise<ReadableStream<Uint8Array>> {
-    return (await this.#file(key)).stream();
+    return patientStream((await this.#file(key)).stream(), this.#patience);
   }
 
   async append(key: string, offset: number): Promise<StoreWriter | null> {
@@ -206,9 +240,11 @@ class FileSystemStore implements Store {
 class CacheStore implements Store {
   readonly kind = "cache";
   readonly #cache: Cache;
+  readonly #patience: number;
 
-  constructor(cache: Cache) {
+  constructor(cache: Cache, patience: number) {
     this.#cache = cache;
+    this.#patience = patience;
   }
 
   /** A key's address in the cache, which no server has. */
@@ -224,16 +260,25 @@ class CacheStore implements Store {
   }
 
   async find(key: string): Promise<Kept | null> {
-    const about = await this.#cache.match(this.#address(key + ABOUT));
-    if (!about) return null;
-    const found = (await about.json()) as About;
-    return { ...found, key, bytes: found.total ?? 0 };
+    try {
+      const about = await this.#match(key + ABOUT);
+      if (!about) return null;
+      const found = (await patiently(about.json(), this.#patience)) as About;
+      return { ...found, key, bytes: found.total ?? 0 };
+    } catch {
+      // It does not answer, or its description was cut off: then it is fetched again.
+      return null;
+    }
   }
 
   async read(key: string): Promise<ReadableStream<Uint8Array>> {
-    const body = (await this.#cache.match(this.#address(key)))?.body;
+    const body = (await this.#match(key))?.body;
     if (!body) throw new Error("The file is not in the cache any more.");
-    return body;
+    return patientStream(body, this.#patience);
+  }
+
+  #match(name: string): Promise<Response | undefined> {
+    return patiently(this.#cache.match(this.#address(name)), this.#patience);
   }
 
   async append(key: string, offset: number): Promise<StoreWriter | null> {
@@ -319,7 +364,7 @@ export async function openStore(
     // Private windows of some browsers have the interface and refuse its use.
   }
   try {
-    if (offers.caches) return new CacheStore(await offers.caches.open(FOLDER));
+    if (offers.caches) return new CacheStore(await offers.caches.open(FOLDER), patience);
   } catch {
     // As above.
   }

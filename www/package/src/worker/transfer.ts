@@ -81,12 +81,12 @@ function statusError(url: string, status: number): ErrorReport {
       return report(
         what,
         `The server has no such file (404): ${url}.`,
-        "Check the address and that all was published, or choose another.",
+        "Check the address, and that every file was published; or choose another.",
       );
     case 429:
       return report(
         what,
-        `The server gets too many requests from here (429): ${url}.`,
+        `The server had too many requests from here (429): ${url}.`,
         "Wait some minutes and try again; what was already loaded is kept.",
       );
     default:
@@ -245,7 +245,7 @@ async function retrying<T>(
       if (failures >= error.attempts) throw error.report;
       const wait = error.wait === null ? FIRST_WAIT * 2 ** (failures - 1) : error.wait * 1000;
       if (wait >= 2000) {
-        context.onWait(`The server asks for ${Math.ceil(wait / 1000)} seconds of patience`);
+        context.onWait(`Waiting ${Math.ceil(wait / 1000)} seconds, as the server asks`);
       }
       await pause(wait, context.signal);
     }
@@ -343,7 +343,7 @@ class Stretch {
             report(
               `${shortName(this.#url)} has the wrong size.`,
               `Expected ${end} bytes, the server sent ${this.position}: the file was cut short or changed.`,
-              "Nothing was used of it. Try again, or tell whoever hosts the file.",
+              "None of it was used. Try again, or tell whoever hosts the file.",
             ),
           );
         }
