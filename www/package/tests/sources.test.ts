@@ -176,7 +176,8 @@ describe("the files of a source", () => {
       why: "Expected config.json, found README.md.",
     });
     await expect(adapterFolder(inFolder("owner/nothing"), context.download)).rejects.toMatchObject({
-      why: "Expected adapter_config.json.",
+      what: expect.stringContaining("was not found, or lacks a file"),
+      why: "Expected adapter_config.json, found no such file.",
     });
   });
 

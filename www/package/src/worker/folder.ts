@@ -195,10 +195,11 @@ async function openFiles(files: LocalFile[]): Promise<Folder> {
 }
 
 function missing(folder: Folder, expected: string): unknown {
-  const found = folder.names?.slice(0, 12).join(", ");
+  // Of a place that gives no list of its files nobody knows whether it is there at all.
+  const found = folder.names ? folder.names.slice(0, 12).join(", ") || "no files" : "no such file";
   return report(
-    `${folder.name} lacks a file.`,
-    `Expected ${expected}${folder.names ? `, found ${found || "no files"}` : ""}.`,
+    `${folder.name} ${folder.names ? "lacks a file" : "was not found, or lacks a file"}.`,
+    `Expected ${expected}, found ${found}.`,
     "Check that it is a T5 or Flan-T5 model, or a PEFT adapter of one, and that all its files are there.",
   );
 }

@@ -111,6 +111,9 @@ function chosenText() {
     return `The library is too large to fetch whole. Learning first looks for the ${all.modules} of its ${count(moduleCount.value, "module")} that are nearest to your examples, and fetches those.`;
   }
   const total = wanted.value.length + localModules.value.length;
+  if (total === 0) {
+    return "No module for this model is here yet: add some below, or use another library.";
+  }
   const most = Math.min(all.modules, total);
   switch (all.selection) {
     case "single-loss":

@@ -145,7 +145,7 @@ export function StoragePanel() {
     >
       <summary>Storage</summary>
       {kept && (
-        <div class="options">
+        <div class="options one-a-row">
           <p>
             Kept {PLACES[kept.kind]}: {count(kept.files.length, "file")}, {bytes(total)}
             {kept.quota !== null && ` of ${bytes(kept.quota)} that the site may use`}.{" "}
