@@ -28,6 +28,9 @@ pub mod kernels;
 pub mod learn;
 pub mod lora;
 pub mod protocol;
+#[cfg(test)]
+#[path = "../../tests/random.rs"]
+mod random;
 pub mod recipe;
 pub mod registry;
 pub mod t5;

@@ -2,37 +2,23 @@
 //! or with something usable, and never panics. The damage is the same on every run; the fuzz targets
 //! beside this file look for more.
 
+#[path = "../random.rs"]
+mod random;
 mod readers;
 
 use std::panic::catch_unwind;
 use std::path::Path;
 
+use random::Random;
 use readers::{READERS, Reader};
 
 /// Damaged files for each reader.
 const FILES: usize = 8000;
 
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
-    }
-
-    /// A place; half of them in the first kilobyte, where headers are.
-    fn place(&mut self, length: usize) -> usize {
-        let end = if self.next() & 1 == 0 { length.min(1024) } else { length };
-        self.below(end)
-    }
+/// A place in a file; half of them in the first kilobyte, where headers are.
+fn place(random: &mut Random, length: usize) -> usize {
+    let end = if random.next() & 1 == 0 { length.min(1024) } else { length };
+    random.below(end)
 }
 
 /// Words that mean something to one of the formats, or sit at the edge of a number.
@@ -67,7 +53,7 @@ fn damage(random: &mut Random, bytes: &mut Vec<u8>) {
         bytes.push(random.next() as u8);
         return;
     }
-    let at = random.place(bytes.len());
+    let at = place(random, bytes.len());
     let span = at..bytes.len().min(at + 1 + random.below(24));
     match random.below(9) {
         0 => bytes[at] ^= 1 << random.below(8),
@@ -76,7 +62,7 @@ fn damage(random: &mut Random, bytes: &mut Vec<u8>) {
         3 => drop(bytes.drain(span)),
         4 => {
             let copy = bytes[span].to_vec();
-            let to = random.place(bytes.len());
+            let to = place(random, bytes.len());
             bytes.splice(to..to, copy);
         }
         5 => {

@@ -1,27 +1,13 @@
 //! Tests of recipes and of the links that hold them.
 
 use super::*;
+use crate::random::Random;
 
 /// A link of version 1 that was published: it must be read for ever.
 const PUBLISHED: &str = include_str!("../../../tests/formats/recipe/version_1.txt");
 const PUBLISHED_RECIPE: &str = include_str!("../../../tests/formats/recipe/version_1.json");
 
-/// SplitMix64, for recipes at random.
-struct Random(u64);
-
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
-    }
-
     fn text(&mut self, alphabet: &str, least: usize, most: usize) -> String {
         let alphabet: Vec<char> = alphabet.chars().collect();
         let length = least + self.below(most - least + 1);

@@ -1,0 +1,264 @@
+//! Tests of the tokenizer against the reference's own encodings.
+
+use std::path::Path;
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::*;
+use crate::random::Random;
+
+/// What transformers' `T5TokenizerFast` gives; made by `tests/formats/make_tokenizer.py`.
+#[derive(Deserialize)]
+struct Case {
+    text: Option<String>,
+    ids: Vec<u32>,
+    decoded: String,
+}
+
+fn read(path: &str) -> Option<Vec<u8>> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).ok()
+}
+
+fn fixture(name: &str) -> Vec<u8> {
+    read(&format!("tests/formats/tokenizer/{name}.json")).expect("the fixture is in the tree")
+}
+
+fn check(tokenizer: &Tokenizer, cases: &[u8]) {
+    let cases: Vec<Case> = serde_json::from_slice(cases).unwrap();
+    assert!(cases.len() > 100);
+    for case in cases {
+        if let Some(text) = &case.text {
+            assert_eq!(tokenizer.encode(text).unwrap(), case.ids, "{text:?}");
+        }
+        assert_eq!(tokenizer.decode(&case.ids), case.decoded, "{:?}", case.ids);
+        let mut stream = tokenizer.text_stream();
+        let streamed: String = case.ids.iter().map(|&id| stream.push(id)).collect();
+        assert_eq!(streamed, case.decoded, "{:?}", case.ids);
+    }
+}
+
+#[test]
+fn small_tokenizers_agree_with_transformers() {
+    for name in ["published", "converted", "first", "never"] {
+        let tokenizer = Tokenizer::from_json(&fixture(name)).unwrap();
+        check(&tokenizer, &fixture(&format!("{name}_cases")));
+        assert_eq!(tokenizer.end(), 1);
+    }
+}
+
+#[test]
+fn the_tokenizer_of_t5_agrees_with_transformers() {
+    let Some(file) = read("../shared/data/tokenizer/tokenizer.json") else {
+        println!("skipped: T5's own tokenizer.json is not at ../shared/data/tokenizer");
+        return;
+    };
+    let tokenizer = Tokenizer::from_json(&file).unwrap();
+    assert_eq!(tokenizer.vocabulary_size(), 32100);
+    check(&tokenizer, &fixture("t5_cases"));
+}
+
+/// What lines of mixed text are put together from; `make_mixed_text.py` says how.
+#[derive(Deserialize)]
+struct MixedText {
+    seed: u64,
+    lines: usize,
+    most_parts: usize,
+    pools: Vec<Pool>,
+}
+
+#[derive(Deserialize)]
+struct Pool {
+    weight: usize,
+    #[serde(flatten)]
+    parts: Parts,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Parts {
+    Texts { texts: Vec<String> },
+    Repeated { repeated: Vec<String>, most: usize },
+    Ranges { ranges: Vec<[u32; 2]>, most: usize },
+}
+
+impl Parts {
+    fn add(&self, random: &mut Random, line: &mut String) {
+        match self {
+            Parts::Texts { texts } => line.push_str(&texts[random.below(texts.len())]),
+            Parts::Repeated { repeated, most } => {
+                let text = &repeated[random.below(repeated.len())];
+                line.push_str(&text.repeat(1 + random.below(*most)));
+            }
+            Parts::Ranges { ranges, most } => {
+                let [low, high] = ranges[random.below(ranges.len())];
+                for _ in 0..1 + random.below(*most) {
+                    let code = low + random.below((high - low + 1) as usize) as u32;
+                    line.push(char::from_u32(code).expect("ranges leave out the surrogates"));
+                }
+            }
+        }
+    }
+}
+
+fn mixed_lines() -> Vec<String> {
+    let text = read("tests/formats/mixed_text.json").expect("the recipe is in the tree");
+    let MixedText { seed, lines, most_parts, pools } = serde_json::from_slice(&text).unwrap();
+    let pools: Vec<&Parts> =
+        pools.iter().flat_map(|pool| std::iter::repeat_n(&pool.parts, pool.weight)).collect();
+    let mut random = Random(seed);
+    let mut line = || {
+        let mut line = String::new();
+        for _ in 0..1 + random.below(most_parts) {
+            pools[random.below(pools.len())].add(&mut random, &mut line);
+        }
+        line
+    };
+    (0..lines).map(|_| line()).collect()
+}
+
+/// What transformers makes of the mixed lines, in one digest for every 100 of them.
+#[derive(Deserialize)]
+struct MixedDigests {
+    lines: Vec<String>,
+    tokenizers: BTreeMap<String, Vec<String>>,
+}
+
+impl MixedDigests {
+    const LINES: usize = 100;
+
+    fn read() -> Self {
+        serde_json::from_slice(&fixture("mixed_text")).unwrap()
+    }
+
+    /// Fails with the first lines that are not encoded and decoded as transformers does.
+    fn check(&self, name: &str, tokenizer: &Tokenizer, lines: &[String]) {
+        let expected = &self.tokenizers[name];
+        assert_eq!(expected.len() * Self::LINES, lines.len());
+        for (index, (block, expected)) in lines.chunks(Self::LINES).zip(expected).enumerate() {
+            let found = digest(block.iter().map(|line| {
+                let ids = tokenizer.encode(line).unwrap();
+                let numbers: Vec<String> = ids.iter().map(u32::to_string).collect();
+                numbers.join(" ") + "\t" + &tokenizer.decode(&ids)
+            }));
+            let first = index * Self::LINES;
+            assert_eq!(found, *expected, "{name}, lines {first} to {}", first + Self::LINES - 1);
+        }
+    }
+}
+
+/// The first 16 digits of the SHA-256 of lines, each followed by a line break.
+fn digest(lines: impl IntoIterator<Item = String>) -> String {
+    let hash = lines.into_iter().fold(Sha256::new(), |hash, line| hash.chain_update(line + "\n"));
+    hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn tokenizers_of_the_tree_agree_with_transformers_on_10000_mixed_lines() {
+    let (digests, lines) = (MixedDigests::read(), mixed_lines());
+    let of_lines: Vec<String> =
+        lines.chunks(MixedDigests::LINES).map(|block| digest(block.iter().cloned())).collect();
+    assert_eq!(of_lines, digests.lines, "the lines are not those that were given to transformers");
+    for (name, path) in [
+        ("demo", "www/site/public/library/base/tokenizer.json"),
+        ("narrow-tied", "tests/golden/models/narrow-tied/tokenizer.json"),
+        ("published", "tests/formats/tokenizer/published.json"),
+        ("converted", "tests/formats/tokenizer/converted.json"),
+        ("first", "tests/formats/tokenizer/first.json"),
+        ("never", "tests/formats/tokenizer/never.json"),
+        ("spiece", "tests/formats/tokenizer/spiece.model"),
+    ] {
+        let tokenizer = Tokenizer::parse(&read(path).expect("it is in the tree")).unwrap();
+        digests.check(name, &tokenizer, &lines);
+    }
+}
+
+#[test]
+fn both_files_of_t5_agree_with_transformers_on_10000_mixed_lines() {
+    const FOLDER: &str = "../shared/data/tokenizer";
+    let [Some(json), Some(spiece)] =
+        ["tokenizer.json", "spiece.model"].map(|name| read(&format!("{FOLDER}/{name}")))
+    else {
+        println!("skipped: T5's own tokenizer.json and spiece.model are not at {FOLDER}");
+        return;
+    };
+    let mut file: Value = serde_json::from_slice(&json).unwrap();
+    let (json, spiece) = (Tokenizer::parse(&json).unwrap(), Tokenizer::parse(&spiece).unwrap());
+    assert_eq!(spiece.vocabulary_size(), json.vocabulary_size());
+    assert_eq!(spiece.end(), json.end());
+    let (digests, lines) = (MixedDigests::read(), mixed_lines());
+    digests.check("t5", &json, &lines);
+    digests.check("t5", &spiece, &lines);
+
+    // The other forms in which T5's tokenizer.json is published.
+    let charsmap = file["normalizer"]["normalizers"][0].clone();
+    let mark = json!({"type": "Metaspace", "replacement": "▁", "add_prefix_space": true});
+    let collapse = json!({"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "});
+    let split = json!({"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, mark]});
+    let collapsed = json!({"type": "Sequence", "normalizers": [charsmap, collapse]});
+    file["decoder"] = mark.clone();
+    for (name, normalizer, pre_tokenizer) in
+        [("t5-split", charsmap.clone(), split), ("t5-collapsed", collapsed, mark)]
+    {
+        file["normalizer"] = normalizer;
+        file["pre_tokenizer"] = pre_tokenizer;
+        let tokenizer = Tokenizer::parse(&serde_json::to_vec(&file).unwrap()).unwrap();
+        digests.check(name, &tokenizer, &lines);
+    }
+}
+
+#[test]
+fn a_small_spiece_model_agrees_with_transformers() {
+    let bytes = read("tests/formats/tokenizer/spiece.model").expect("the fixture is in the tree");
+    let tokenizer = Tokenizer::parse(&bytes).unwrap();
+    check(&tokenizer, &fixture("spiece_cases"));
+    for length in 0..bytes.len() {
+        // A cut between two fields leaves a valid message; no cut may panic.
+        let _ = Tokenizer::from_sentencepiece(&bytes[..length]);
+    }
+    assert!(Tokenizer::from_sentencepiece(&bytes[..bytes.len() / 2]).is_err());
+    assert!(Tokenizer::from_sentencepiece(b"\xff\xff\xff").is_err());
+}
+
+/// The smallest fixture with one value replaced.
+fn changed(pointer: &str, value: Value) -> Result<Tokenizer, FormatError> {
+    let mut file: Value = serde_json::from_slice(&fixture("converted")).unwrap();
+    *file.pointer_mut(pointer).expect(pointer) = value;
+    Tokenizer::from_json(&serde_json::to_vec(&file).unwrap())
+}
+
+#[test]
+fn what_t5_does_not_use_is_refused_by_name() {
+    let long = "a".repeat(257);
+    for (pointer, value, part) in [
+        ("/model/type", json!("BPE"), "model \"BPE\""),
+        ("/model/unk_id", json!(100_000), "unk_id"),
+        ("/model/unk_id", json!(null), "unk_id"),
+        ("/model/byte_fallback", json!(true), "byte_fallback"),
+        ("/model/vocab", json!({}), "JSON"),
+        ("/model/vocab/3", json!(["", 0.0]), "token 3"),
+        ("/model/vocab/3", json!([long, 0.0]), "token 3"),
+        ("/model/vocab/3", json!(["a", "b"]), "JSON"),
+        ("/normalizer", json!({"type": "NFKC"}), "normalizer"),
+        ("/normalizer/normalizers/0/precompiled_charsmap", json!("AAAA"), "charsmap"),
+        ("/normalizer/normalizers/2/pattern", json!({"Regex": "(a+)+$"}), "normalizer"),
+        ("/pre_tokenizer", json!({"type": "ByteLevel"}), "pre_tokenizer"),
+        ("/pre_tokenizer/replacement", json!("ab"), "replacement"),
+        ("/decoder", json!(null), "decoder"),
+        ("/post_processor", json!(null), "post_processor"),
+        ("/post_processor/single/1/SpecialToken/id", json!("<pad>"), "post_processor"),
+        ("/added_tokens/0/id", json!(7), "added token"),
+        ("/added_tokens/0/single_word", json!(true), "single_word"),
+        ("/added_tokens/0/id", json!(-1), "JSON"),
+    ] {
+        let error = changed(pointer, value).unwrap_err().to_string();
+        assert!(error.contains(part), "{pointer}: {error}");
+    }
+}
+
+#[test]
+fn a_text_that_is_too_long_is_refused() {
+    let tokenizer = Tokenizer::from_json(&fixture("converted")).unwrap();
+    assert!(tokenizer.encode(&" ".repeat(MAX_TEXT_BYTES)).is_ok());
+    assert!(tokenizer.encode(&" ".repeat(MAX_TEXT_BYTES + 1)).is_err());
+}
