@@ -141,6 +141,54 @@ fn losses_are_hugging_faces() {
     }
 }
 
+/// Adapters that versions of PEFT made, and the losses that each version gives: `make_peft_versions.py`.
+#[test]
+fn adapters_of_every_version_of_peft_have_its_losses() {
+    #[derive(Deserialize)]
+    struct Expected {
+        examples: Vec<Example>,
+    }
+    #[derive(Deserialize)]
+    struct Example {
+        input: Vec<u32>,
+        labels: Vec<u32>,
+        loss: f32,
+    }
+    let all = Golden::all();
+    let golden = all.iter().find(|golden| golden.folder.ends_with("narrow-tied")).unwrap();
+    let model = golden.model(Precision::F32);
+    let versions = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/peft");
+    let (mut pickled, mut safe) = (0, 0);
+    for folder in versions.read_dir().unwrap().map(|entry| entry.unwrap().path()) {
+        let expected: Expected =
+            serde_json::from_slice(&read(&folder.join("expected.json"))).unwrap();
+        let batch: Vec<_> = (expected.examples.iter())
+            .map(|e| TokenizedExample { input: e.input.clone(), labels: e.labels.clone() })
+            .collect();
+        for (file, count) in
+            [("adapter_model.bin", &mut pickled), ("adapter_model.safetensors", &mut safe)]
+        {
+            let weights = folder.join(file);
+            if !weights.exists() {
+                continue;
+            }
+            *count += 1;
+            let config = read(&folder.join("adapter_config.json"));
+            let adapter = PeftAdapter::parse(&config, read(&weights))
+                .unwrap_or_else(|error| panic!("{}: {error}", weights.display()));
+            let mut composition =
+                Composition::new(&golden.config, &[&adapter], Merge::Delta).unwrap();
+            let side = composition.side_paths(&[1.0]).unwrap();
+            let found = losses(&model, &batch, Some(side));
+            for (found, Example { loss, .. }) in found.iter().zip(&expected.examples) {
+                let weights = weights.display();
+                assert!((found / loss - 1.0).abs() < 1e-5, "{weights}: {found} for {loss}");
+            }
+        }
+    }
+    assert_eq!((pickled, safe), (7, 6));
+}
+
 #[test]
 fn greedy_tokens_are_hugging_faces() {
     for golden in Golden::all() {

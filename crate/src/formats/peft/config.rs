@@ -1,4 +1,4 @@
-//! `adapter_config.json`: what it decides, and what is refused. Meanings are taken from PEFT 0.17
+//! `adapter_config.json`: what it decides, and what is refused. Meanings are taken from PEFT 0.21
 //! (`tuners/tuners_utils.py`, `tuners/lora/model.py`).
 
 use std::collections::BTreeMap;
@@ -50,6 +50,9 @@ enum Targets {
     AllLinear,
     /// A list of names: a layer's whole path, or the end of it after a dot.
     Names(Vec<String>),
+    /// A list of ends of paths, wherever they start, as PEFT's first versions took it: `o` names `wo`
+    /// too. Only configurations without `rank_pattern`, which came later, are read so.
+    Ends(Vec<String>),
     /// One regular expression over a layer's whole path.
     Expression(Regex),
 }
@@ -112,6 +115,7 @@ impl Targets {
         match self {
             Targets::AllLinear => true,
             Targets::Names(names) => names.iter().any(|name| ends_with_name(path, name)),
+            Targets::Ends(ends) => ends.iter().any(|end| path.ends_with(end.as_str())),
             Targets::Expression(expression) => expression.is_match(path),
         }
     }
@@ -161,6 +165,10 @@ impl AdapterConfig {
                 field("target_modules"),
             ));
         }
+        let targets = match targets {
+            Targets::Names(names) if !fields.contains_key("rank_pattern") => Targets::Ends(names),
+            targets => targets,
+        };
         Ok(Self {
             rank: positive("r", field("r"))?,
             alpha: number("lora_alpha", field("lora_alpha"))?,
@@ -283,6 +291,10 @@ fn refuse_what_changes_the_result<'a>(
         ("layer_replication", "it changes the base's layers; train it without"),
         ("megatron_config", "Megatron's parallel layers are not T5's; train it without"),
         ("alora_invocation_tokens", "activated LoRA switches on in mid-sequence; train plain LoRA"),
+        ("arrow_config", "it routes each token to another adapter; use the adapters themselves"),
+        ("kasa_config", "KaSA changes the base's own weights; train the adapter with plain LoRA"),
+        ("monteclora_config", "MonteCLoRA samples around A and B; train plain LoRA"),
+        ("use_bdlora", "BD-LoRA's matrices are blocks of A and B; train plain LoRA"),
     ] {
         if set(name) {
             return unsupported(name, reason);
@@ -488,7 +500,10 @@ mod tests {
         assert_eq!(of(""), [true, true, false], "PEFT's default for T5 is q and v");
         assert_eq!(of(r#","target_modules":["wi_0"]"#), [false, false, true]);
         assert_eq!(of(r#","target_modules":["EncDecAttention.v"]"#), [false, true, false]);
-        assert_eq!(of(r#","target_modules":["i_0"]"#), [false; 3], "a name starts after a dot");
+        let of_now = |fields: &str| of(&format!(r#","rank_pattern":{{}}{fields}"#));
+        assert_eq!(of_now(r#","target_modules":["wi_0"]"#), [false, false, true]);
+        assert_eq!(of_now(r#","target_modules":["i_0"]"#), [false; 3], "it starts after a dot");
+        assert_eq!(of(r#","target_modules":["i_0"]"#), [false, false, true], "in old versions");
         assert_eq!(of(r#","target_modules":"all-linear""#), [true; 3]);
         assert_eq!(of(r#","target_modules":"decoder.*(v|wi_0)""#), [false, true, true]);
         assert_eq!(of(r#","target_modules":"decoder""#), [false; 3], "the whole path must match");
@@ -524,6 +539,10 @@ mod tests {
             (r#","bias":"lora_only""#, "bias"),
             (r#","modules_to_save":["lm_head"]"#, "modules_to_save"),
             (r#","lora_bias":true"#, "lora_bias"),
+            (r#","arrow_config":{"top_k":2}"#, "arrow_config"),
+            (r#","kasa_config":{"beta":1e-4}"#, "kasa_config"),
+            (r#","monteclora_config":{"num_samples":8}"#, "monteclora_config"),
+            (r#","use_bdlora":{"nblocks":2}"#, "use_bdlora"),
             (r#","trainable_token_indices":[1]"#, "trainable_token_indices"),
             (r#","init_lora_weights":"pissa_niter_4""#, "init_lora_weights"),
             (r#","target_modules":"(?=q)""#, "target_modules"),
