@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use loraloom::formats::{
-    AdapterConfig, FormatError, GgufFile, LinearId, LinearKind, SafetensorsFile, Stack,
-    TensorSource, TorchFile,
+    AdapterConfig, FormatError, GgufFile, GgufWriter, LinearId, LinearKind, NamedTensor,
+    SafetensorsFile, Stack, TensorSource, TorchFile, llama_name,
 };
 use loraloom::t5::{Control, Precision, T5Config, T5Model, TokenizedExample};
 use serde::Deserialize;
@@ -110,25 +110,91 @@ struct GgufModel {
     examples: Vec<GgufExample>,
 }
 
-/// Made by `tests/formats/make_gguf_models.py`.
-#[test]
-fn each_kind_of_gguf_gives_the_losses_that_transformers_gives() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/formats/gguf");
-    let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
-    let models: BTreeMap<String, GgufModel> =
-        serde_json::from_slice(&read("expected.json")).unwrap();
-    assert_eq!(models.len(), 7);
-    for (file, GgufModel { examples }) in models {
-        let config = T5Config::parse(&read("config.json")).unwrap();
-        let source = GgufFile::parse(read(&format!("{file}.gguf"))).unwrap();
-        let model = T5Model::load(config, &source, Precision::F32).unwrap();
-        let batch: Vec<_> = (examples.iter())
+/// The model that `tests/formats/make_gguf_models.py` made as safetensors and in each kind of GGUF.
+struct GgufModels(BTreeMap<String, GgufModel>);
+
+impl GgufModels {
+    fn read(name: &str) -> Vec<u8> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/formats/gguf");
+        std::fs::read(folder.join(name)).unwrap()
+    }
+
+    fn expected() -> Self {
+        Self(serde_json::from_slice(&Self::read("expected.json")).unwrap())
+    }
+
+    fn source(file: &str) -> Box<dyn TensorSource> {
+        match file {
+            "safetensors" => {
+                Box::new(SafetensorsFile::parse(Self::read("model.safetensors")).unwrap())
+            }
+            _ => Box::new(GgufFile::parse(Self::read(&format!("{file}.gguf"))).unwrap()),
+        }
+    }
+
+    fn losses(&self, source: &dyn TensorSource, precision: Precision) -> Vec<f32> {
+        let config = T5Config::parse(&Self::read("config.json")).unwrap();
+        let model = T5Model::load(config, source, precision).unwrap();
+        let batch: Vec<_> = (self.0["safetensors"].examples.iter())
             .map(|e| TokenizedExample { input: e.input.clone(), labels: e.labels.clone() })
             .collect();
         let losses = model.losses(&batch, None, &Control::none()).unwrap();
-        for (found, expected) in losses.iter().zip(&examples) {
-            let difference = (found.loss / expected.loss - 1.0).abs();
-            assert!(difference < 2e-5, "{file}: {} against {}", found.loss, expected.loss);
+        losses.iter().map(|example| example.loss).collect()
+    }
+}
+
+fn close(found: &[f32], expected: &[f32], tolerance: f32, what: &str) {
+    assert_eq!(found.len(), expected.len());
+    for (a, b) in found.iter().zip(expected) {
+        assert!((a / b - 1.0).abs() < tolerance, "{what}: {a} against {b}");
+    }
+}
+
+#[test]
+fn each_kind_of_gguf_gives_the_losses_that_transformers_gives() {
+    let models = GgufModels::expected();
+    assert_eq!(models.0.len(), 9);
+    for (file, GgufModel { examples }) in &models.0 {
+        let expected: Vec<f32> = examples.iter().map(|example| example.loss).collect();
+        let source = GgufModels::source(file);
+        close(&models.losses(&*source, Precision::F32), &expected, 2e-5, file);
+    }
+}
+
+#[test]
+fn each_kind_of_gguf_gives_the_losses_of_its_safetensors_within_its_quantisation() {
+    let models = GgufModels::expected();
+    let safetensors = GgufModels::source("safetensors");
+    let original = models.losses(&*safetensors, Precision::F32);
+    for (file, tolerance) in
+        [("f16", 0.0), ("q8_0", 1e-2), ("q6_k", 2e-2), ("q5_k", 6e-2), ("q4_k", 0.1), ("q4_0", 0.2)]
+    {
+        let source = GgufModels::source(file);
+        let found = models.losses(&*source, Precision::F32);
+        if tolerance == 0.0 {
+            assert_eq!(found, original, "{file}");
+        } else {
+            assert_ne!(found, original, "{file}");
+            close(&found, &original, tolerance, file);
         }
+        // Packed into 8 bits once more, as it is on a page.
+        let packed = models.losses(&*source, Precision::Int8);
+        close(&packed, &original, tolerance + 2e-2, &format!("{file} in 8 bits"));
+    }
+    for file in ["q8_0", "q4_k"] {
+        let [llama, candle] = [file.to_owned(), format!("{file}_hugging_face_names")]
+            .map(|file| models.losses(&*GgufModels::source(&file), Precision::F32));
+        assert_eq!(llama, candle, "{file}");
+    }
+    // F32, by the writer of this crate, in both namings.
+    for rename in [|name: &str| name.to_owned(), |name: &str| llama_name(name).unwrap()] {
+        let mut writer = GgufWriter::default();
+        for name in safetensors.names() {
+            let view = safetensors.tensor(&name).unwrap().unwrap();
+            let (shape, values) = (view.shape.clone(), view.to_f32().unwrap());
+            writer.add(&NamedTensor { name: rename(&name), shape, values }, false);
+        }
+        let source = GgufFile::parse(writer.finish()).unwrap();
+        assert_eq!(models.losses(&source, Precision::F32), original);
     }
 }
