@@ -50,6 +50,20 @@ pub enum Build {
     Relaxed,
     /// One thread and the SIMD that every current browser has.
     Simd128,
+    /// The graphics card, and beside it the CPU as in `threads`; one thread where memory cannot be
+    /// shared.
+    Gpu,
+}
+
+/// What the model is asked to run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "kebab-case")]
+pub enum DeviceKind {
+    /// The CPU.
+    Wasm,
+    /// The graphics card, and the CPU where that cannot be.
+    Webgpu,
 }
 
 /// The vector instructions of a build.
@@ -80,9 +94,11 @@ pub struct Device {
     pub reason: String,
     /// Bytes of WebAssembly memory that it starts with.
     pub memory_bytes: f64,
+    /// Whether the graphics card is used; null where it was not asked for.
+    pub gpu: Option<GpuStatus>,
 }
 
-/// Whether the graphics card is used, and why not.
+/// Whether the graphics card is used, and why not. Without a base it is not used yet.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -405,6 +421,8 @@ pub enum Request {
     Inspect {
         /// Address of `registry.json`.
         registry_url: String,
+        /// What to run on.
+        device: DeviceKind,
         /// Threads to use; one per core where null.
         threads: Option<u32>,
         /// Folder of the wasm builds; the package's own where null.
@@ -550,6 +568,11 @@ pub enum Event {
     Stage {
         /// The words.
         text: String,
+    },
+    /// The graphics card is used, or is not any more.
+    Gpu {
+        /// Whether, and why not.
+        status: GpuStatus,
     },
     /// The modules that are searched over.
     Selected {

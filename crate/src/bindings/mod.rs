@@ -6,6 +6,8 @@
 
 #[cfg(feature = "bench")]
 mod bench;
+#[cfg(feature = "gpu")]
+mod gpu;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -39,6 +41,12 @@ extern "C" {
 
 fn seconds() -> f64 {
     milliseconds() / 1000.0
+}
+
+/// Bytes of WebAssembly memory that were ever needed at once: it never shrinks.
+fn memory_bytes() -> f64 {
+    const PAGE: f64 = 65536.0;
+    core::arch::wasm32::memory_size(0) as f64 * PAGE
 }
 
 /// A value as a plain object, with `null` where there is nothing.
@@ -235,8 +243,7 @@ impl Engine {
     /// Bytes of WebAssembly memory that were ever needed at once: it never shrinks.
     #[wasm_bindgen(js_name = memoryBytes)]
     pub fn memory_bytes(&self) -> f64 {
-        const PAGE: f64 = 65536.0;
-        core::arch::wasm32::memory_size(0) as f64 * PAGE
+        memory_bytes()
     }
 }
 

@@ -161,9 +161,7 @@ impl<A: Borrow<PeftAdapter> + Clone> Composition<A> {
         if found != expected {
             return Err(LoraError::WeightCount { expected, found });
         }
-        if let Some(module) = weights.iter().position(|weight| !weight.is_finite()) {
-            return Err(LoraError::Weight { module, found: weights[module].to_string() });
-        }
+        check_weights(weights)?;
         let used: Vec<bool> = weights.iter().map(|&weight| weight != 0.0).collect();
         let adapters: Vec<&PeftAdapter> = self.adapters.iter().map(Borrow::borrow).collect();
         // Modules of weight 0 have no part in it, so that they cost nothing.
@@ -237,6 +235,15 @@ impl<A: Borrow<PeftAdapter> + Clone> LastComposition<A> {
         composition.side_paths(&weights)?;
         let (_, composition) = self.last.insert((ids, composition));
         Ok(Some(&composition.side))
+    }
+}
+
+/// # Errors
+/// [`LoraError::Weight`] with the first weight that is not a finite number.
+pub(crate) fn check_weights(weights: &[f32]) -> Result<(), LoraError> {
+    match weights.iter().position(|weight| !weight.is_finite()) {
+        None => Ok(()),
+        Some(module) => Err(LoraError::Weight { module, found: weights[module].to_string() }),
     }
 }
 

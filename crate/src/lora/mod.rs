@@ -6,5 +6,7 @@ mod export;
 #[cfg(feature = "gpu")]
 mod gpu;
 
+#[cfg(feature = "gpu")]
+pub(crate) use composition::check_weights;
 pub use composition::{Composition, LastComposition, LoraError, Merge};
 pub use export::{PeftFiles, export};

@@ -7,18 +7,19 @@ mod check;
 use std::sync::Arc;
 
 use super::learning::{self, Evaluated, Learning};
-use super::{Engine, answers, input_report, ready, score_of, sentence};
+use super::{BaseLoad, Engine, answers, input_report, ready, score_of, sentence};
 use crate::formats::Example;
 use crate::kernels::gpu::{Gpu, GpuError};
 use crate::learn::{LearnOptions, LearnResult, Step};
 use crate::lora::{self, Merge};
 use crate::protocol::{
-    Composition, ErrorReport, Generated, GenerationStep, GpuStatus, LearningStep, ModuleInfo,
-    Score, TestResult, TestStep,
+    BaseInfo, Composition, ErrorReport, Generated, GenerationStep, GpuStatus, LearningStep,
+    ModuleInfo, RetrievalStep, Score, TestResult, TestStep,
 };
+use crate::registry::Candidate;
 use crate::t5::{
-    Control, ExampleLoss, GpuDecoder, GpuEvaluation, GpuModel, GpuModules, ModelError,
-    TokenizedExample,
+    Control, ExampleLoss, GpuDecoder, GpuEvaluation, GpuModel, GpuModules, ModelError, T5Model,
+    TokenizedExample, Verified,
 };
 
 use super::report::lora_report;
@@ -68,7 +69,7 @@ pub struct GpuEngine {
     loaded: Option<Loaded>,
     work: Work,
     /// Candidates of the learning that goes on.
-    candidates: Vec<String>,
+    candidates: Arc<[String]>,
     /// Composition of the test that goes on.
     test_composition: Option<Composition>,
     reopenings: u32,
@@ -83,16 +84,31 @@ impl GpuEngine {
             model: None,
             loaded: None,
             work: Work::Idle,
-            candidates: Vec::new(),
+            candidates: Arc::default(),
             test_composition: None,
             reopenings: 0,
             reason: String::new(),
         }
     }
 
-    /// The engine of the CPU, for what is not computed.
-    pub fn cpu(&mut self) -> &mut Engine {
-        &mut self.engine
+    /// Takes over a base model; see [`Engine::finish_base`]. It runs on the CPU until
+    /// [`GpuEngine::open`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn finish_base(&mut self, load: BaseLoad, sha256: String) -> Result<BaseInfo, ErrorReport> {
+        let info = self.engine.finish_base(load, sha256)?;
+        self.close();
+        Ok(info)
+    }
+
+    /// Gives the device up with all that is on it. A browser would free the memory of what is dropped
+    /// when it likes.
+    fn close(&mut self) {
+        self.lose();
+        self.model = None;
+        self.loaded = None;
+        self.work = Work::Idle;
     }
 
     /// Copies the base that is loaded to the graphics card, and compares losses and tokens there with
@@ -101,9 +117,7 @@ impl GpuEngine {
     /// # Errors
     /// A report if no base is loaded.
     pub async fn open(&mut self) -> Result<GpuStatus, ErrorReport> {
-        self.model = None;
-        self.loaded = None;
-        self.work = Work::Idle;
+        self.close();
         self.reopenings = 0;
         self.reason.clear();
         ready(&self.engine.base)?;
@@ -115,9 +129,14 @@ impl GpuEngine {
 
     async fn load(&mut self) -> Result<(), ModelError> {
         let Some(base) = &self.engine.base else { return Ok(()) };
-        let model = GpuModel::load(Arc::new(Gpu::open().await?), &base.model).await?;
-        check::check(&base.model, &model).await?;
-        self.model = Some(model);
+        let gpu = Arc::new(Gpu::open().await?);
+        match checked(Arc::clone(&gpu), &base.model).await {
+            Ok(model) => self.model = Some(model),
+            Err(error) => {
+                gpu.destroy();
+                return Err(error);
+            }
+        }
         Ok(())
     }
 
@@ -140,9 +159,7 @@ impl GpuEngine {
 
     /// After a fault: opens a lost device again or leaves the work to the CPU.
     async fn recover(&mut self, fault: &ModelError) {
-        self.model = None;
-        self.loaded = None;
-        self.work = Work::Idle;
+        self.close();
         self.reason = sentence(&fault.to_string());
         if !matches!(fault, ModelError::Gpu(GpuError::Lost { .. }))
             || self.reopenings >= MOST_REOPENINGS
@@ -197,10 +214,8 @@ impl GpuEngine {
             return Ok(None);
         }
         let ids: Vec<&str> = used.iter().map(|module| &*module.id).collect();
-        if let Some(module) = used.iter().position(|module| !module.weight.is_finite()) {
-            let found = used[module].weight.to_string();
-            return Err(lora_report(what, &lora::LoraError::Weight { module, found }, &ids).into());
-        }
+        let weights: Vec<f32> = used.iter().map(|module| module.weight).collect();
+        lora::check_weights(&weights).map_err(|error| lora_report(what, &error, &ids))?;
         self.load_modules(what, &ids, *merge)?;
         Ok(self.loaded.as_ref().map(|loaded| {
             coefficients(&loaded.ids, used.iter().map(|module| (&*module.id, module.weight)))
@@ -222,6 +237,56 @@ impl GpuEngine {
         self.engine.add_module(id, config, weights)
     }
 
+    /// Whether a module of that id is loaded.
+    pub fn has_module(&self, id: &str) -> bool {
+        self.engine.has_module(id)
+    }
+
+    /// Bytes that the base and the modules take beside those on the device.
+    pub fn bytes(&self) -> usize {
+        self.engine.bytes()
+    }
+
+    /// Asks the base, on the CPU, what is published of it; see [`Engine::verify`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn verify(&self, id: &str) -> Result<Option<Verified>, ErrorReport> {
+        self.engine.verify(id)
+    }
+
+    /// Starts to look for modules, on the CPU; see [`Engine::start_retrieval`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_retrieval(
+        &mut self,
+        examples: &[Example],
+        candidates: Vec<Candidate>,
+        most: usize,
+    ) -> Result<(), ErrorReport> {
+        self.work = Work::Idle;
+        self.engine.start_retrieval(examples, candidates, most)
+    }
+
+    /// Encodes the next texts; see [`Engine::retrieval_step`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn retrieval_step(&mut self) -> Result<RetrievalStep, ErrorReport> {
+        self.engine.retrieval_step()
+    }
+
+    /// The embeddings that the base made; see [`Engine::embeddings`].
+    pub fn embeddings(&self) -> Vec<u8> {
+        self.engine.embeddings()
+    }
+
+    /// Takes embeddings that were kept; see [`Engine::add_embeddings`].
+    pub fn add_embeddings(&mut self, bytes: &[u8]) {
+        self.engine.add_embeddings(bytes);
+    }
+
     /// Starts learning; see [`Engine::start_learning`].
     ///
     /// # Errors
@@ -233,7 +298,7 @@ impl GpuEngine {
         options: LearnOptions,
     ) -> Result<(), ErrorReport> {
         self.work = Work::Idle;
-        self.candidates = modules.to_vec();
+        self.candidates = modules.into();
         self.engine.start_learning(examples, modules, options)
     }
 
@@ -261,7 +326,7 @@ impl GpuEngine {
     async fn evaluate(&mut self, learning: &Learning, step: &Step) -> Result<Evaluated, Failure> {
         let started = (self.engine.clock)();
         let merge = learning.run.options().merge;
-        let candidates = self.candidates.clone();
+        let candidates = Arc::clone(&self.candidates);
         let mut ids: Vec<&str> = candidates.iter().map(String::as_str).collect();
         let weight = |id: &str| step.weights.iter().find(|module| module.id == id);
         let used = |id: &str| weight(id).is_some_and(|module| module.weight != 0.0);
@@ -519,6 +584,19 @@ impl GpuEngine {
         self.work = Work::Idle;
         self.engine.stop();
     }
+}
+
+impl Drop for GpuEngine {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// The model on the device, compared with the CPU's.
+async fn checked(gpu: Arc<Gpu>, cpu: &T5Model) -> Result<GpuModel, ModelError> {
+    let model = GpuModel::load(gpu, cpu).await?;
+    check::check(cpu, &model).await?;
+    Ok(model)
 }
 
 /// Why a piece of work did not go on.
