@@ -108,10 +108,13 @@ wasm_cargo() {
 # One line for each build that the page chooses from: name, target features, cargo features, and
 # what wasm-opt has to be told. Kept here because `build` and `test` both walk it.
 
-wasm_builds=(threads relaxed simd128)
+# `gpu` is `threads` with the graphics card: where a page is not isolated its memory is shared with
+# nobody, and it runs on one thread.
+
+wasm_builds=(threads relaxed simd128 gpu)
 wasm_target_features() {
   case $1 in
-    threads) say +atomics,+bulk-memory,+mutable-globals,+simd128,+relaxed-simd ;;
+    threads | gpu) say +atomics,+bulk-memory,+mutable-globals,+simd128,+relaxed-simd ;;
     relaxed) say +bulk-memory,+mutable-globals,+simd128,+relaxed-simd ;;
     simd128) say +bulk-memory,+mutable-globals,+simd128 ;;
   esac
@@ -119,13 +122,14 @@ wasm_target_features() {
 wasm_cargo_features() {
   case $1 in
     threads) say threads ;;
+    gpu) say threads,gpu ;;
     *) say "" ;;
   esac
 }
 wasm_rustflags() {
   local flags="-C target-feature=$(wasm_target_features "$1")"
   case $1 in
-    threads)
+    threads | gpu)
       # Linear memory is shared between the workers, so it is made by JavaScript and imported; the
       # exports let each thread set up its own stack and thread-local storage.
       flags+=" -C link-arg=--shared-memory -C link-arg=--import-memory -C link-arg=--max-memory=4294967296"
@@ -139,7 +143,7 @@ wasm_rustflags() {
 wasm_opt_flags() {
   local flags="--enable-bulk-memory --enable-mutable-globals --enable-simd --enable-sign-ext --enable-nontrapping-float-to-int --enable-reference-types --enable-multivalue"
   case $1 in
-    threads) say "$flags --enable-threads --enable-relaxed-simd" ;;
+    threads | gpu) say "$flags --enable-threads --enable-relaxed-simd" ;;
     relaxed) say "$flags --enable-relaxed-simd" ;;
     simd128) say "$flags" ;;
   esac
