@@ -6,7 +6,6 @@ import type {
   Composition,
   Device,
   ErrorReport,
-  Evaluation,
   Event,
   Example,
   ExamplesFormat,
@@ -30,113 +29,20 @@ import type {
   TestResult,
   Verified,
 } from "./generated/protocol.js";
-import { type CallOptions, createWorker, Link, type WorkerLike } from "./link.js";
+import { type CallOptions, createWorker, Link } from "./link.js";
 import type { Answers } from "./messages.js";
+import type {
+  GenerateCall,
+  InspectOptions,
+  LearnCall,
+  LoadOptions,
+  OpenOptions,
+  Restored,
+  ShareCall,
+  SuggestCall,
+  TestCall,
+} from "./options.js";
 import { DEFAULT_HUB, parseSource } from "./sources.js";
-
-/** Where the library is and how to run the engine. */
-export interface InspectOptions extends CallOptions {
-  /** The address of `registry.json`, relative to the page. */
-  registryUrl: string | URL;
-  /** Threads to use; one per core (at most 8) where left out. One thread needs no isolated page. */
-  threads?: number;
-  /** The folder that holds the wasm builds, for bundlers that do not copy the package's files. */
-  wasmUrl?: string | URL;
-  /** The hub that ids without an address belong to; the default is {@link DEFAULT_HUB}. */
-  hub?: string;
-  /** Makes the worker, for bundlers that do not understand `new URL(…, import.meta.url)`. */
-  createWorker?: () => WorkerLike;
-  /** Seconds without a byte after which a server counts as stalled. Default 15. */
-  stallSeconds?: number;
-  /** Told when the engine crashed and a new one is being started with what was loaded. */
-  onRestart?: (report: ErrorReport) => void;
-}
-
-/** Which base to load. */
-export interface LoadOptions extends CallOptions {
-  /** The base's id in the registry; the first one where left out. */
-  baseId?: string;
-  /**
-   * Where the base is, if not in the registry: a hub's id such as `google/flan-t5-small`, the address
-   * of a folder, or what {@link parseSource} and {@link filesSource} give.
-   */
-  source?: Source | string;
-  /** `int8` (default) keeps the weights in 8 bits; `f32` is exact and four times as large. */
-  precision?: Precision;
-}
-
-/** Where the library is, how to run the engine, and which base to load. */
-export type OpenOptions = InspectOptions & LoadOptions;
-
-/** What to learn from. */
-export interface LearnCall extends CallOptions {
-  /** The examples, usually five. */
-  examples: Example[];
-  /** The candidate modules; all of the library that fit the base where left out. */
-  modules?: string[];
-  /** Options that differ from `defaults`. */
-  options?: Partial<LearnOptions>;
-  /** Told of every evaluation of the loss. */
-  onEvaluation?: (evaluation: Evaluation) => void;
-  /** Told of the modules chosen, with the loss of each alone. */
-  onSelected?: (modules: ModuleLoss[]) => void;
-}
-
-/** What modules to look for, and with what. */
-export interface SuggestCall extends CallOptions {
-  /** The examples, usually five. */
-  examples: Example[];
-  /** At most so many modules. Default 20, as LoraHub takes. */
-  most?: number;
-  /** Told of the descriptions read so far. */
-  onRead?: (counts: { done: number; total: number }) => void;
-}
-
-/** What to answer. */
-export interface GenerateCall extends CallOptions {
-  /** The input text. */
-  input: string;
-  /** The modules and their weights; null or left out for the base alone. */
-  composition?: Composition | null;
-  /** At most so many tokens. Default 64. */
-  maxNewTokens?: number;
-  /** Told of the text so far after every token. */
-  onToken?: (text: string) => void;
-}
-
-/** What to test on. */
-export interface TestCall extends CallOptions {
-  /** The inputs with the outputs expected. */
-  examples: Example[];
-  /** The modules and their weights; null or left out for the base alone. */
-  composition?: Composition | null;
-  /** At most so many tokens for each answer. Default 64. */
-  maxNewTokens?: number;
-  /** Told after every answer. */
-  onTested?: (counts: { done: number; total: number; correct: number }) => void;
-}
-
-/** What a link holds. */
-export interface ShareCall {
-  /** The modules and their weights. */
-  composition: Composition;
-  /** The task's name. */
-  title: string;
-  /** A line that tells what the task is. */
-  instruction?: string | null;
-  /** Examples go into the link only when given here. */
-  examples?: Example[];
-  /** How the registry is named in the link; its address where left out. */
-  registry?: string;
-}
-
-/** What came out of a link. */
-export interface Restored {
-  /** The recipe as the link holds it. */
-  recipe: Recipe;
-  /** Its composition, with every module loaded. */
-  composition: Composition;
-}
 
 const DEFAULT_STALL_SECONDS = 15;
 const DEFAULT_MAX_NEW_TOKENS = 64;
@@ -159,8 +65,8 @@ const SHORT_HASH_DIGITS = 12;
 export class LoraLoom {
   /** The module library. */
   readonly registry: Registry;
-  /** The wasm build that runs, and why it is that one. */
-  readonly device: Device;
+  /** The wasm build that runs, why it is that one, and what of the graphics card is used now. */
+  device: Device;
   /** The options that {@link learn} uses where none are given. */
   readonly defaults: LearnOptions;
   /** The options of the published method. */
@@ -183,6 +89,10 @@ export class LoraLoom {
     this.defaults = inspected.defaults;
     this.published = inspected.published;
     link.onCrash = (report) => this.#recover(report);
+    link.onGpu = (gpu) => {
+      this.device = { ...this.device, gpu };
+      options.onGpu?.(gpu);
+    };
   }
 
   /** Starts the engine, reads the registry and loads a base model. */
@@ -540,6 +450,7 @@ function inspectRequest(options: InspectOptions): Extract<Request, { kind: "insp
   return {
     kind: "inspect",
     registryUrl: absolute(options.registryUrl),
+    device: options.device ?? "wasm",
     threads: options.threads ?? null,
     wasmUrl: options.wasmUrl ? absolute(options.wasmUrl) : null,
     hub: hubOf(options),

@@ -5,20 +5,20 @@
  * @packageDocumentation
  */
 
-export {
-  type GenerateCall,
-  type InspectOptions,
-  type LearnCall,
-  type LoadOptions,
-  LoraLoom,
-  type OpenOptions,
-  type Restored,
-  type ShareCall,
-  type SuggestCall,
-  type TestCall,
-} from "./client.js";
+export { LoraLoom } from "./client.js";
 export { LoraLoomError } from "./errors.js";
 export type * from "./generated/protocol.js";
 export type { CallOptions, WorkerLike } from "./link.js";
 export type { FromWorker, Progress, ToWorker } from "./messages.js";
+export type {
+  GenerateCall,
+  InspectOptions,
+  LearnCall,
+  LoadOptions,
+  OpenOptions,
+  Restored,
+  ShareCall,
+  SuggestCall,
+  TestCall,
+} from "./options.js";
 export { DEFAULT_HUB, describeSource, filesSource, parseSource } from "./sources.js";

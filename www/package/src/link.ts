@@ -1,7 +1,7 @@
 // The worker behind a client, and the calls that wait for it.
 
 import { LoraLoomError } from "./errors.js";
-import type { ErrorReport, Event, Request } from "./generated/protocol.js";
+import type { ErrorReport, Event, GpuStatus, Request } from "./generated/protocol.js";
 import type { Answers, FromWorker, Progress, ToWorker } from "./messages.js";
 
 /** The part of a `Worker` that the client uses. */
@@ -52,6 +52,8 @@ const HUNG: ErrorReport = {
 export class Link {
   /** Told once for each crash, after the new worker is there. */
   onCrash: (report: ErrorReport) => void = () => undefined;
+  /** Told when the graphics card is used, or is not any more. */
+  onGpu: (status: GpuStatus) => void = () => undefined;
   readonly #create: () => WorkerLike;
   readonly #pending = new Map<number, Pending>();
   #worker: WorkerLike;
@@ -97,6 +99,7 @@ export class Link {
         onEvent: (event) => {
           if (event.kind === "progress") onProgress?.(event);
           else if (event.kind === "stage") onStage?.(event.text);
+          else if (event.kind === "gpu") this.onGpu(event.status);
           else onEvent?.(event);
         },
       });

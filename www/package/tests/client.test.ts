@@ -1,15 +1,24 @@
 // The client over a real session, joined by messages as a worker would be.
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { type InspectOptions, LoraLoom } from "../src/client.js";
+import { LoraLoom } from "../src/client.js";
 import { isErrorReport, LoraLoomError } from "../src/errors.js";
+import type { GpuStatus } from "../src/generated/protocol.js";
 import type { WorkerLike } from "../src/link.js";
 import type { FromWorker } from "../src/messages.js";
+import type { InspectOptions } from "../src/options.js";
 import { filesSource } from "../src/sources.js";
 import { startWorker } from "../src/worker/serve.js";
 import { Session } from "../src/worker/session.js";
 import { openStore } from "../src/worker/store.js";
-import { FakeEngine, fakeModule, registry, sha256 } from "./fake-engine.js";
+import {
+  FakeEngine,
+  FakeGpuEngine,
+  fakeGpuModule,
+  fakeModule,
+  registry,
+  sha256,
+} from "./fake-engine.js";
 import { MemoryFolder } from "./file-system.js";
 import { ORIGIN, serveLibrary } from "./server.js";
 
@@ -27,6 +36,7 @@ beforeEach(() => {
   workers = [];
   FakeEngine.steps = 5;
   FakeEngine.trapAt = Number.POSITIVE_INFINITY;
+  FakeGpuEngine.losesAt = Number.POSITIVE_INFINITY;
   serveLibrary();
 });
 afterEach(() => vi.unstubAllGlobals());
@@ -44,8 +54,12 @@ function localWorker(): WorkerLike {
       threads: false,
       isolated: false,
       hardwareConcurrency: 1,
+      adapter: { name: "card", missing: null },
     }),
-    loadEngine: async () => ({ module: fakeModule, memoryBytes: 65536 }),
+    loadEngine: async ({ build }) => ({
+      module: build === "gpu" ? fakeGpuModule : fakeModule,
+      memoryBytes: 65536,
+    }),
     openStore: () => openStore({ getDirectory: kept.getDirectory }),
   });
   const worker: WorkerLike = {
@@ -170,6 +184,39 @@ describe("LoraLoom", () => {
     const aborted = loom.suggest({ examples, signal: controller.signal });
     controller.abort();
     await expect(aborted).rejects.toMatchObject({ name: "AbortError" });
+  });
+
+  test("tells whether the graphics card is used, and goes on when it is lost", async () => {
+    const told: GpuStatus[] = [];
+    const loom = await open({ device: "webgpu", onGpu: (status) => told.push(status) });
+    expect(loom.device).toMatchObject({ build: "gpu", gpu: { active: true, name: "card" } });
+    FakeGpuEngine.losesAt = 3;
+    const seen: number[] = [];
+    const call = { examples, onEvaluation: ({ number }: { number: number }) => seen.push(number) };
+    const learned = await loom.learn(call);
+    expect([seen, learned.complete]).toEqual([[1, 2, 3, 4, 5], true]);
+    expect(told.map(({ active, reason }) => [active, reason])).toEqual([
+      [true, ""],
+      [false, "It was lost."],
+    ]);
+    expect(loom.device.gpu).toEqual(told[1]);
+    expect((await open()).device).toMatchObject({ build: "relaxed", gpu: null });
+  });
+
+  test("a call meanwhile waits for a step on the graphics card, and a stop ends it", async () => {
+    FakeEngine.steps = 1e9;
+    const loom = await open({ device: "webgpu" });
+    const controller = new AbortController();
+    const memory: number[] = [];
+    const result = await loom.learn({
+      examples,
+      signal: controller.signal,
+      onEvaluation: async ({ number }) => {
+        if (number < 4) memory.push(await loom.memoryBytes());
+        else controller.abort();
+      },
+    });
+    expect([result.complete, memory]).toEqual([false, [100, 100, 100]]);
   });
 
   test("measures the loss without each module", async () => {

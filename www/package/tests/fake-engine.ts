@@ -162,7 +162,10 @@ export class FakeEngine implements Engine {
   startLearning() {
     this.#at = 0;
   }
-  learningStep() {
+  learningStep(): ReturnType<Engine["learningStep"]> {
+    return this.evaluate();
+  }
+  evaluate() {
     this.#at++;
     if (this.#at >= FakeEngine.trapAt) throw new WebAssembly.RuntimeError("unreachable");
     const weights = [{ id: "one", weight: this.#at / 10 }];
@@ -257,6 +260,39 @@ export class FakeEngine implements Engine {
   }
 }
 
+/** The same on a graphics card that may be lost at one of the steps; it is at one thing at a time. */
+export class FakeGpuEngine extends FakeEngine {
+  static losesAt = Number.POSITIVE_INFINITY;
+  #status = { active: false, name: "", memoryBytes: 0, reason: "" };
+  #busy = false;
+
+  async openGpu() {
+    await this.#wait();
+    this.#status = { ...this.#status, active: true, memoryBytes: 100 };
+    return this.#status;
+  }
+  gpuStatus() {
+    return { ...this.#status };
+  }
+  async #wait() {
+    this.#busy = true;
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    this.#busy = false;
+  }
+  override async learningStep() {
+    await this.#wait();
+    const step = this.evaluate();
+    if (step.evaluation.number === FakeGpuEngine.losesAt) {
+      this.#status = { active: false, name: "", memoryBytes: 0, reason: "It was lost." };
+    }
+    return step;
+  }
+  override memoryBytes() {
+    if (this.#busy) throw new Error("called while a step was awaited");
+    return super.memoryBytes();
+  }
+}
+
 /** Finds modules by their ids; of a registry with an index, in the one page that it names. */
 class FakeFinder implements Finder {
   #modules: Registry["modules"];
@@ -326,3 +362,6 @@ export const fakeModule: EngineModule = {
   defaultLearnOptions: () => options,
   publishedLearnOptions: () => ({ ...options, merge: "lorahub" }),
 };
+
+/** The glue of the build with the graphics card. */
+export const fakeGpuModule: EngineModule = { ...fakeModule, GpuEngine: FakeGpuEngine };

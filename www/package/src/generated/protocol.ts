@@ -71,7 +71,7 @@ sha256: string, };
 /**
  * A WebAssembly build of the engine.
  */
-export type Build = "threads" | "relaxed" | "simd128";
+export type Build = "threads" | "relaxed" | "simd128" | "gpu";
 
 /**
  * A module that may suit some examples.
@@ -126,7 +126,16 @@ reason: string,
 /**
  * Bytes of WebAssembly memory that it starts with.
  */
-memoryBytes: number, };
+memoryBytes: number, 
+/**
+ * Whether the graphics card is used; null where it was not asked for.
+ */
+gpu: GpuStatus | null, };
+
+/**
+ * What the model is asked to run on.
+ */
+export type DeviceKind = "wasm" | "webgpu";
 
 /**
  * A failure as people read it.
@@ -205,7 +214,11 @@ cached: boolean, } | { "kind": "stage",
 /**
  * The words.
  */
-text: string, } | { "kind": "selected", 
+text: string, } | { "kind": "gpu", 
+/**
+ * Whether, and why not.
+ */
+status: GpuStatus, } | { "kind": "selected", 
 /**
  * They, with the loss of each alone.
  */
@@ -320,6 +333,27 @@ tokens: number,
  * The answer, once it is whole.
  */
 result: Generated | null, };
+
+/**
+ * Whether the graphics card is used, and why not. Without a base it is not used yet.
+ */
+export type GpuStatus = { 
+/**
+ * Whether it is used.
+ */
+active: boolean, 
+/**
+ * Its name, where the browser tells it.
+ */
+name: string, 
+/**
+ * Bytes of the weights on it.
+ */
+memoryBytes: number, 
+/**
+ * Why the CPU took over, or how often a lost device was opened again; empty if neither.
+ */
+reason: string, };
 
 /**
  * What is known before a model is fetched.
@@ -858,6 +892,10 @@ export type Request = { "kind": "inspect",
  * Address of `registry.json`.
  */
 registryUrl: string, 
+/**
+ * What to run on.
+ */
+device: DeviceKind, 
 /**
  * Threads to use; one per core where null.
  */

@@ -2,6 +2,8 @@
 // library that it uses into it: a worker without a bundler cannot resolve an import by name.
 
 import { relaxedSimd, simd, threads } from "wasm-feature-detect";
+import type { DeviceKind } from "../generated/protocol.js";
+import { type Adapter, findAdapter } from "./graphics.js";
 
 /** What the machine and the page's headers allow. */
 export interface Capabilities {
@@ -10,10 +12,12 @@ export interface Capabilities {
   threads: boolean;
   isolated: boolean;
   hardwareConcurrency: number;
+  /** The graphics card; null where nobody asked for it. */
+  adapter: Adapter | null;
 }
 
-/** Asks the browser what it can do. */
-export async function detectCapabilities(): Promise<Capabilities> {
+/** Asks the browser what it can do, and for its graphics card if that is wanted. */
+export async function detectCapabilities(kind: DeviceKind): Promise<Capabilities> {
   const found = await Promise.all([simd(), relaxedSimd(), threads()]);
   return {
     simd: found[0],
@@ -21,5 +25,6 @@ export async function detectCapabilities(): Promise<Capabilities> {
     threads: found[2],
     isolated: globalThis.crossOriginIsolated === true,
     hardwareConcurrency: navigator.hardwareConcurrency,
+    adapter: kind === "webgpu" ? await findAdapter() : null,
   };
 }

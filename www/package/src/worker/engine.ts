@@ -6,10 +6,12 @@ import type {
   Candidate,
   Composition,
   Device,
+  DeviceKind,
   Example,
   ExamplesFormat,
   FoundModules,
   GenerationStep,
+  GpuStatus,
   LearningStep,
   LearnOptions,
   LearnResult,
@@ -27,6 +29,10 @@ import type {
   Verified,
 } from "../generated/protocol.js";
 import type { Capabilities } from "./capabilities.js";
+import { NO_WEBGPU } from "./graphics.js";
+
+/** An answer at once or, of an engine that may wait for the graphics card, a promise of it. */
+type Answer<T> = T | Promise<T>;
 
 /** One engine: a base model, the modules added to it, and at most one running piece of work. */
 export interface Engine {
@@ -34,29 +40,41 @@ export interface Engine {
    * Takes over a base whose weights, of that hash, have all been pushed; the load cannot be used any
    * more.
    */
-  finishBase(load: BaseLoad, sha256: string): BaseInfo;
-  addModule(id: string, config: Uint8Array, weights: Uint8Array): ModuleInfo;
+  finishBase(load: BaseLoad, sha256: string): Answer<BaseInfo>;
+  /** Copies the base to the graphics card and checks it there; only of an engine that can use one. */
+  openGpu?(): Promise<GpuStatus>;
+  /** Whether the graphics card is used. */
+  gpuStatus?(): Answer<GpuStatus>;
+  addModule(id: string, config: Uint8Array, weights: Uint8Array): Answer<ModuleInfo>;
   /** What is published of the base with this id, and what it answers; null if nothing is. */
-  verify(id: string): Verified | null;
-  hasModule(id: string): boolean;
-  startLearning(examples: Example[], modules: string[], options: LearnOptions): void;
-  learningStep(): LearningStep;
-  stopLearning(): LearnResult;
-  startRetrieval(examples: Example[], candidates: Candidate[], most: number): void;
-  retrievalStep(): RetrievalStep;
+  verify(id: string): Answer<Verified | null>;
+  hasModule(id: string): Answer<boolean>;
+  startLearning(examples: Example[], modules: string[], options: LearnOptions): Answer<void>;
+  learningStep(): Answer<LearningStep>;
+  stopLearning(): Answer<LearnResult>;
+  startRetrieval(examples: Example[], candidates: Candidate[], most: number): Answer<void>;
+  retrievalStep(): Answer<RetrievalStep>;
   /** What the base made of texts, to be kept. */
-  embeddings(): Uint8Array;
-  addEmbeddings(bytes: Uint8Array): void;
-  startGeneration(input: string, composition: Composition | null, maxNewTokens: number): void;
-  generationStep(): GenerationStep;
-  startTest(examples: Example[], composition: Composition | null, maxNewTokens: number): void;
-  testStep(): TestStep;
-  stopTest(): TestResult;
-  stop(): void;
-  score(examples: Example[], composition: Composition | null): Score;
-  memoryBytes(): number;
+  embeddings(): Answer<Uint8Array>;
+  addEmbeddings(bytes: Uint8Array): Answer<void>;
+  startGeneration(
+    input: string,
+    composition: Composition | null,
+    maxNewTokens: number,
+  ): Answer<void>;
+  generationStep(): Answer<GenerationStep>;
+  startTest(
+    examples: Example[],
+    composition: Composition | null,
+    maxNewTokens: number,
+  ): Answer<void>;
+  testStep(): Answer<TestStep>;
+  stopTest(): Answer<TestResult>;
+  stop(): Answer<void>;
+  score(examples: Example[], composition: Composition | null): Answer<Score>;
+  memoryBytes(): Answer<number>;
   /** Gives its memory back. */
-  free(): void;
+  free(): Answer<void>;
 }
 
 /** A base model whose weights are packed while they arrive. */
@@ -96,6 +114,8 @@ export interface Hasher {
 export interface EngineModule {
   default(options: { module_or_path: URL | string }): Promise<{ memory: WebAssembly.Memory }>;
   Engine: new () => Engine;
+  /** The build with the graphics card only. */
+  GpuEngine?: new () => Engine;
   BaseLoad: new (
     id: string,
     title: string,
@@ -116,7 +136,7 @@ export interface EngineModule {
   decodeRecipe(fragment: string): Recipe;
   defaultLearnOptions(): LearnOptions;
   publishedLearnOptions(): LearnOptions;
-  /** The threaded build only. */
+  /** The builds with threads only. */
   initThreadPool?(threads: number): Promise<unknown>;
 }
 
@@ -130,13 +150,36 @@ export interface LoadedEngine {
 /** More threads than this gain nothing on models of this size. */
 const MOST_THREADS = 8;
 
+/** A graphics card that is not used. */
+const UNUSED: GpuStatus = { active: false, name: "", memoryBytes: 0, reason: "" };
+
 /**
  * Picks the fastest build that runs here and says why it is that one.
  *
  * @param asked the number of threads asked for, or null for one per core
+ * @param kind what to run on; where there is no graphics card to use, it is the CPU, with the reason
  * @throws an error report where the browser has no WebAssembly SIMD at all
  */
-export function chooseBuild(capabilities: Capabilities, asked: number | null): Device {
+export function chooseBuild(
+  capabilities: Capabilities,
+  asked: number | null,
+  kind: DeviceKind,
+): Device {
+  const cpu = chooseCpuBuild(capabilities, asked);
+  if (kind === "wasm") return cpu;
+  const { relaxedSimd, adapter } = capabilities;
+  if (!adapter || adapter.missing) {
+    return { ...cpu, gpu: { ...UNUSED, reason: adapter?.missing ?? NO_WEBGPU } };
+  }
+  if (!relaxedSimd) {
+    const reason =
+      "The build with the graphics card needs relaxed SIMD, which this browser does not have.";
+    return { ...cpu, gpu: { ...UNUSED, reason } };
+  }
+  return { ...cpu, build: "gpu", gpu: { ...UNUSED, name: adapter.name } };
+}
+
+function chooseCpuBuild(capabilities: Capabilities, asked: number | null): Device {
   const { simd, relaxedSimd, isolated } = capabilities;
   const memoryBytes = 0;
   if (!simd) {
@@ -154,9 +197,9 @@ export function chooseBuild(capabilities: Capabilities, asked: number | null): D
       asked === null
         ? `the page is isolated and the machine has ${cores} cores`
         : `${threads} threads were asked for, the machine has ${cores} cores`;
-    return { build: "threads", threads, simd: "relaxed", isolated, reason, memoryBytes };
+    return { build: "threads", threads, simd: "relaxed", isolated, reason, memoryBytes, gpu: null };
   }
-  const one = { threads: 1, isolated, memoryBytes };
+  const one = { threads: 1, isolated, memoryBytes, gpu: null };
   const why = !isolated
     ? "one thread, because the server does not isolate the page (COOP and COEP headers)"
     : !capabilities.threads
@@ -190,13 +233,16 @@ const FILES: Record<Build, { glue: () => URL; wasm: () => URL }> = {
     glue: () => new URL("../wasm/simd128/loraloom.js", import.meta.url),
     wasm: () => new URL("../wasm/simd128/loraloom_bg.wasm", import.meta.url),
   },
+  gpu: {
+    glue: () => new URL("../wasm/gpu/loraloom.js", import.meta.url),
+    wasm: () => new URL("../wasm/gpu/loraloom_bg.wasm", import.meta.url),
+  },
 };
 
 /**
  * Loads a build and starts its threads.
  *
- * @param wasmUrl the folder that holds `threads/`, `relaxed/` and `simd128/`; null for the
- * package's own files
+ * @param wasmUrl the folder that holds a folder for each build; null for the package's own files
  */
 export async function loadEngine(device: Device, wasmUrl: string | null): Promise<LoadedEngine> {
   const files = FILES[device.build];
@@ -215,8 +261,6 @@ export async function loadEngine(device: Device, wasmUrl: string | null): Promis
       next: "Check the connection and that the site's wasm folder is served, then try again.",
     };
   }
-  if (device.build === "threads" && module.initThreadPool) {
-    await module.initThreadPool(device.threads);
-  }
+  if (device.threads > 1) await module.initThreadPool?.(device.threads);
   return { module, memoryBytes: memory.buffer.byteLength };
 }

@@ -60,12 +60,12 @@ export class Finding {
       context,
     );
     await addKeptEmbeddings(context);
-    engine.startRetrieval(examples, candidates, most);
+    await engine.startRetrieval(examples, candidates, most);
     for (let first = true; ; first = false) {
       await nextTurn();
-      if (signal.aborted) engine.stop();
+      if (signal.aborted) await engine.stop();
       signal.throwIfAborted();
-      const { done, total, result } = engine.retrievalStep();
+      const { done, total, result } = await engine.retrievalStep();
       onEvent({ kind: "tested", done, total, correct: 0 });
       if (!result) continue;
       // Where one step was enough, there was nothing or little to read.
@@ -103,7 +103,7 @@ async function addKeptEmbeddings({ engine, embeddingsKey, store }: SuggestContex
     const kept = await store.find(embeddingsKey);
     if (!kept?.sha256) return;
     const body = new Response(await store.read(embeddingsKey));
-    engine.addEmbeddings(new Uint8Array(await body.arrayBuffer()));
+    await engine.addEmbeddings(new Uint8Array(await body.arrayBuffer()));
   } catch {
     // What cannot be read is made again.
   }
@@ -112,7 +112,7 @@ async function addKeptEmbeddings({ engine, embeddingsKey, store }: SuggestContex
 async function keepEmbeddings(context: SuggestContext, registryUrl: string): Promise<void> {
   const { engine, base, embeddingsKey, store, newHasher } = context;
   if (!embeddingsKey) return;
-  const bytes = engine.embeddings();
+  const bytes = await engine.embeddings();
   const hasher = newHasher();
   hasher.update(bytes);
   try {

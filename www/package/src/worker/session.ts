@@ -4,9 +4,11 @@
 import type {
   Composition,
   Device,
+  DeviceKind,
   ErrorReport,
   Event,
   Example,
+  GpuStatus,
   Inspected,
   LearnResult,
   ModuleInfo,
@@ -35,12 +37,13 @@ import {
   registryModule,
   registryTest,
 } from "./folder.js";
+import { oneAfterAnother } from "./graphics.js";
 import { openStore, type Store, toStoredFile } from "./store.js";
 import { nextTurn } from "./turn.js";
 
 /** What a session takes from outside: replaced in unit tests. */
 export interface Surroundings {
-  detectCapabilities(): Promise<Capabilities>;
+  detectCapabilities(kind: DeviceKind): Promise<Capabilities>;
   loadEngine(device: Device, wasmUrl: string | null): Promise<LoadedEngine>;
   openStore?: () => Promise<Store>;
 }
@@ -79,6 +82,8 @@ export class Session {
   readonly #around: Surroundings;
   #module: EngineModule | null = null;
   #engine: Engine | null = null;
+  /** The graphics card as it was last told of; null where it is not asked for. */
+  #gpu: GpuStatus | null = null;
   #registry: Registry | null = null;
   #finding: Finding | null = null;
   #place: RegistryPlace = { url: "", hub: "" };
@@ -109,7 +114,22 @@ export class Session {
       return await this.#dispatch(request, task);
     } finally {
       this.#running = null;
+      await this.#tellGpu(task);
     }
+  }
+
+  /** Tells the page if the graphics card is used since, or is not any more. */
+  async #tellGpu(task: Task): Promise<void> {
+    const status = await this.#engine?.gpuStatus?.();
+    if (!status || !this.#gpu) return;
+    // WebGPU has several names for a card; the engine knows one, which is often empty.
+    status.name ||= this.#gpu.name;
+    const known = this.#gpu;
+    this.#gpu = status;
+    const same = (["active", "memoryBytes", "reason"] as const).every(
+      (field) => status[field] === known[field],
+    );
+    if (!same) task.onEvent({ kind: "gpu", status });
   }
 
   #dispatch(request: Request, task: Task): Promise<Answers[Request["kind"]]> {
@@ -119,7 +139,7 @@ export class Session {
       case "open":
         return this.#open(request, task);
       case "verify":
-        return Promise.resolve(this.#ready().verify(this.#baseId));
+        return this.#verify();
       case "search":
         return this.#find(task, (finding, context) => finding.search(request.query, context));
       case "entries":
@@ -143,7 +163,7 @@ export class Session {
       case "test":
         return this.#test(request, task);
       case "score":
-        return Promise.resolve(this.#ready().score(request.examples, request.composition));
+        return this.#score(request.examples, request.composition);
       case "fetchTest":
         return this.#fetchTest(request.taskId, task);
       case "parseExamples":
@@ -193,11 +213,13 @@ export class Session {
   }
 
   async #inspect(request: Extract<Request, { kind: "inspect" }>, task: Task): Promise<Inspected> {
-    const device = chooseBuild(await this.#around.detectCapabilities(), request.threads);
+    const capabilities = await this.#around.detectCapabilities(request.device);
+    const device = chooseBuild(capabilities, request.threads, request.device);
     task.onEvent({ kind: "stage", text: "Starting the engine" });
     const { module, memoryBytes } = await this.#around.loadEngine(device, request.wasmUrl);
     this.#module = module;
     device.memoryBytes = memoryBytes;
+    this.#gpu = device.gpu;
     this.#stallSeconds = request.stallSeconds;
     task.onEvent({ kind: "stage", text: "Reading the module library" });
     const bytes = await fetchRegistry(request.registryUrl, await this.#download(task));
@@ -248,14 +270,33 @@ export class Session {
       load.free();
       task.signal.throwIfAborted();
     }
-    const engine = new (this.#wasm().Engine)();
-    const info = engine.finishBase(load, sha256);
+    const engine = this.#newEngine();
+    const info = await engine.finishBase(load, sha256);
     this.#engine?.free();
     this.#engine = engine;
     this.#baseId = pieces.id;
     this.#embeddingsKey = info.sha256 && `embeddings-${precision}-${info.sha256}`;
     this.#infos.clear();
+    if (engine.openGpu) {
+      const text = "Copying the model to the graphics card, and checking it there";
+      task.onEvent({ kind: "stage", text });
+      await engine.openGpu();
+      await this.#tellGpu(task);
+    }
     return info;
+  }
+
+  #newEngine(): Engine {
+    const { Engine, GpuEngine } = this.#wasm();
+    return GpuEngine ? oneAfterAnother(new GpuEngine()) : new Engine();
+  }
+
+  async #verify() {
+    return this.#ready().verify(this.#baseId);
+  }
+
+  async #score(examples: Example[], composition: Composition | null) {
+    return this.#ready().score(examples, composition);
   }
 
   async #loadModules(ids: string[], task: Task): Promise<ModuleInfo[]> {
@@ -290,7 +331,7 @@ export class Session {
     for (const [index, { id }] of modules.entries()) {
       const config = files[2 * index] as Uint8Array;
       const weights = files[2 * index + 1] as Uint8Array;
-      this.#infos.set(id, engine.addModule(id, config, weights));
+      this.#infos.set(id, await engine.addModule(id, config, weights));
       await nextTurn();
       task.signal.throwIfAborted();
     }
@@ -309,7 +350,7 @@ export class Session {
     const context = await this.#download(task);
     const pieces = await adapterFolder(source, context);
     const [config, weights] = await readPieces([pieces.config, pieces.weights], context);
-    const info = engine.addModule(id, config as Uint8Array, weights as Uint8Array);
+    const info = await engine.addModule(id, config as Uint8Array, weights as Uint8Array);
     this.#infos.set(id, info);
     return info;
   }
@@ -359,11 +400,12 @@ export class Session {
     task: Task,
   ): Promise<LearnResult> {
     const engine = this.#ready();
-    engine.startLearning(examples, modules, options);
+    await engine.startLearning(examples, modules, options);
     for (;;) {
       await nextTurn();
       if (task.signal.aborted) return engine.stopLearning();
-      const { evaluation, selected, result } = engine.learningStep();
+      const { evaluation, selected, result } = await engine.learningStep();
+      await this.#tellGpu(task);
       if (selected) task.onEvent({ kind: "selected", modules: selected });
       if (evaluation) task.onEvent({ kind: "evaluation", evaluation });
       if (result) return result;
@@ -381,7 +423,8 @@ export class Session {
       await nextTurn();
       task.signal.throwIfAborted();
       const others = modules.filter((module) => module.id !== id);
-      const { loss } = engine.score(examples, others.length ? { modules: others, merge } : null);
+      const rest = others.length ? { modules: others, merge } : null;
+      const { loss } = await engine.score(examples, rest);
       losses.push({ id, loss });
       task.onEvent({ kind: "tested", done: losses.length, total: modules.length, correct: 0 });
     }
@@ -394,17 +437,18 @@ export class Session {
   ) {
     const engine = this.#ready();
     const started = performance.now();
-    engine.startGeneration(input, composition, maxNewTokens);
+    await engine.startGeneration(input, composition, maxNewTokens);
     let text = "";
-    for (let tokens = 0; ; tokens++) {
+    let tokens = 0;
+    for (;;) {
       await nextTurn();
       if (task.signal.aborted) {
-        engine.stop();
+        await engine.stop();
         const seconds = (performance.now() - started) / 1000;
         return { text, tokens, seconds, complete: false };
       }
-      const step = engine.generationStep();
-      text = step.text;
+      const step = await engine.generationStep();
+      ({ text, tokens } = step);
       task.onEvent({ kind: "token", text });
       if (step.result) return step.result;
     }
@@ -415,11 +459,12 @@ export class Session {
     task: Task,
   ) {
     const engine = this.#ready();
-    engine.startTest(examples, composition, maxNewTokens);
+    await engine.startTest(examples, composition, maxNewTokens);
     for (;;) {
       await nextTurn();
       if (task.signal.aborted) return engine.stopTest();
-      const { result, ...counts } = engine.testStep();
+      const { result, ...counts } = await engine.testStep();
+      await this.#tellGpu(task);
       task.onEvent({ kind: "tested", ...counts });
       if (result) return result;
     }
