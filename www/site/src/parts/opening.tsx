@@ -1,6 +1,6 @@
 // The first screen: what this is, one button, what will be fetched, what the machine offers.
 
-import { describeSource, type Verified } from "loraloom";
+import { describeSource, type GpuStatus, type Verified } from "loraloom";
 import { bytes, count } from "../format.js";
 import { forgetLoaded, learning } from "../state/learn.js";
 import { baseBytes, bytesOf, found, isLarge, moduleCount, wanted } from "../state/library.js";
@@ -10,6 +10,7 @@ import {
   busy,
   chosenBase,
   engineSettings,
+  gpu,
   hubUrl,
   loom,
   memory,
@@ -179,6 +180,7 @@ function Facts() {
         <dd data-testid="device">
           {device ? (
             <>
+              {gpu.value && <GraphicsCard {...gpu.value} />}
               <strong>
                 CPU, {count(device.threads, "thread")},{" "}
                 {device.simd === "relaxed" ? "relaxed SIMD" : "SIMD"}
@@ -222,6 +224,29 @@ function KnownAnswer({ model, source, input, expected, found, agrees }: Verified
   );
 }
 
+/** Whether the graphics card that was asked for is used, and why not. */
+function GraphicsCard({ active, name, memoryBytes, reason }: GpuStatus) {
+  const card = `Graphics card${name && ` (${name})`}`;
+  return (
+    <span data-testid="graphics-card">
+      {active ? (
+        <>
+          <strong>{card}</strong>: gives the CPU’s results with this model, which takes{" "}
+          {bytes(memoryBytes)} there. {reason}
+        </>
+      ) : reason ? (
+        <>
+          <strong>The graphics card was asked for and is not used.</strong> {reason}
+        </>
+      ) : (
+        <>
+          <strong>{card}</strong>: will be compared with the CPU once the model is loaded.
+        </>
+      )}{" "}
+    </span>
+  );
+}
+
 function EngineOptions() {
   const isolated = loom.value?.device.isolated ?? false;
   const cores = Math.min(navigator.hardwareConcurrency, 8);
@@ -234,6 +259,19 @@ function EngineOptions() {
     <details class="inline-options">
       <summary>Change</summary>
       <div class="options">
+        <label>
+          Runs on
+          <select
+            disabled={busy.value || learning.value}
+            value={settings.device}
+            onChange={({ currentTarget }) =>
+              change({ device: currentTarget.value as typeof settings.device })
+            }
+          >
+            <option value="wasm">Processor (CPU)</option>
+            <option value="webgpu">Graphics card (WebGPU)</option>
+          </select>
+        </label>
         <label>
           Threads
           <select

@@ -4,7 +4,9 @@ import { computed, effect, type Signal, signal } from "@preact/signals";
 import {
   type BaseInfo,
   DEFAULT_HUB,
+  type DeviceKind,
   type ErrorReport,
+  type GpuStatus,
   LoraLoom,
   LoraLoomError,
   type Precision,
@@ -20,6 +22,8 @@ export const loom = signal<LoraLoom | null>(null);
 export const base = signal<BaseInfo | null>(null);
 /** What is published of that model, and what it answers here; null where nothing is known. */
 export const verified = signal<Verified | null>(null);
+/** The graphics card's part in the engine; null where it was not asked for. */
+export const gpu = signal<GpuStatus | null>(null);
 /** Bytes of memory that the engine holds. */
 export const memory = signal(0);
 /** The error of starting or loading. */
@@ -57,17 +61,30 @@ export const registryUrl = query.get("registry") ?? "./library/registry.json";
 export const hubUrl = query.get("hub") ?? DEFAULT_HUB;
 
 interface EngineSettings {
+  device: DeviceKind;
   threads: number | null;
   precision: Precision;
 }
 
 /** How the engine is run; changing it starts a new one. */
 export const engineSettings = signal<EngineSettings>({
+  device: "wasm",
   threads: null,
   precision: "int8",
   ...recall<Partial<EngineSettings>>("engine"),
+  ...askedDevice(),
 });
 keep("engine", () => engineSettings.value);
+
+/** What `?device=` names. It is taken out of the address, which goes on as a link to others. */
+function askedDevice(): Partial<EngineSettings> {
+  const device = query.get("device");
+  if (device !== "webgpu" && device !== "wasm") return {};
+  const address = new URL(location.href);
+  address.searchParams.delete("device");
+  history.replaceState(null, "", address);
+  return { device };
+}
 
 let stopping = new AbortController();
 
@@ -149,6 +166,10 @@ export async function start(): Promise<boolean> {
     LoraLoom.inspect({
       registryUrl,
       hub: hubUrl,
+      device: engineSettings.value.device,
+      onGpu: (status) => {
+        gpu.value = status;
+      },
       ...downloads(),
       ...(engineSettings.value.threads ? { threads: engineSettings.value.threads } : {}),
       onRestart: (report) => {
@@ -156,7 +177,10 @@ export async function start(): Promise<boolean> {
       },
     }),
   );
-  if (opened) loom.value = opened;
+  if (opened) {
+    loom.value = opened;
+    gpu.value = opened.device.gpu;
+  }
   return opened !== null;
 }
 
