@@ -4,7 +4,7 @@
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "./support.js";
+import { expect, openPackage, test } from "./support.js";
 
 test.use({ expectErrors: /404/ });
 
@@ -28,14 +28,10 @@ for (const model of ["narrow-tied", "deep-untied", "wide-bfloat", "relu-tied"]) 
     const { testDir } = test.info().project;
     const golden: Golden = JSON.parse(readFileSync(join(testDir, "golden", "texts.json"), "utf8"));
     const cases = golden.models[model] as Case[];
-    // Any page of the same origin: it only lends its address and its headers.
-    await page.goto("/library/none");
+    await openPackage(page);
     const answered = await page.evaluate(
       async ([model, cases, maxNewTokens]) => {
-        const { LoraLoom } = (await import(
-          /* @vite-ignore */ new URL("/package/index.js", location.href).href
-        )) as typeof import("../../www/package/src/index.js");
-        const loom = await LoraLoom.open({
+        const loom = await window.loraloom.LoraLoom.open({
           registryUrl: "/golden/registry.json",
           baseId: model,
           precision: "f32",
@@ -86,12 +82,10 @@ for (const [way, options] of Object.entries(WAYS)) {
     const read = (name: string) => JSON.parse(readFileSync(join(testDir, "golden", name), "utf8"));
     const { models } = read("texts.json") as Golden;
     const bits: Record<string, Record<Precision, number[][]>> = read("bits.json");
-    await page.goto("/library/none");
+    await openPackage(page);
     const found = await page.evaluate(
       async ([models, precisions, options]) => {
-        const { LoraLoom } = (await import(
-          /* @vite-ignore */ new URL("/package/index.js", location.href).href
-        )) as typeof import("../../www/package/src/index.js");
+        const { LoraLoom } = window.loraloom;
         const losses: Record<string, Record<string, number[][]>> = {};
         for (const [baseId, cases] of Object.entries(models)) {
           const ofModel: Record<string, number[][]> = {};

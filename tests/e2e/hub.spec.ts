@@ -6,7 +6,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { zipSync } from "../../www/node_modules/fflate/esm/index.mjs";
 import { type Hub, startHub } from "./hub.js";
-import { expect, openSite, test } from "./support.js";
+import { expect, openPackage, openSite, test } from "./support.js";
 
 // The page asks an older hub for its list of files, a folder for names that it may have.
 test.use({ expectErrors: /404|ERR_/ });
@@ -40,14 +40,13 @@ test("a hub's model and adapters give Hugging Face's losses, cut 20 times, then 
   page,
 }) => {
   const hub = await goldenHub();
-  await page.goto("/library/none");
+  await openPackage(page);
   const run = () =>
     page.evaluate(
       async ([host, repo, cases]) => {
-        const { LoraLoom } = (await import(
-          /* @vite-ignore */ new URL("/package/index.js", location.href).href
-        )) as typeof import("../../www/package/src/index.js");
-        const loom = await LoraLoom.inspect({ registryUrl: "/golden/registry.json" });
+        const loom = await window.loraloom.LoraLoom.inspect({
+          registryUrl: "/golden/registry.json",
+        });
         let cachedBytes = 0;
         let fetchedBytes = 0;
         const onProgress = ({ cached, loaded }: { cached: boolean; loaded: number }) => {
@@ -98,14 +97,13 @@ test("packed weights are kept, load without the file and the hub, and are never 
   page,
 }) => {
   const hub = await goldenHub();
-  await page.goto("/library/none");
+  await openPackage(page);
   const run = () =>
     page.evaluate(
       async ([host, repo, cases]) => {
-        const { LoraLoom } = (await import(
-          /* @vite-ignore */ new URL("/package/index.js", location.href).href
-        )) as typeof import("../../www/package/src/index.js");
-        const loom = await LoraLoom.inspect({ registryUrl: "/golden/registry.json" });
+        const loom = await window.loraloom.LoraLoom.inspect({
+          registryUrl: "/golden/registry.json",
+        });
         const source = { kind: "hub", host, repo, revision: "main", file: null } as const;
         const stages: string[] = [];
         const base = await loom.load({ source, onStage: (text) => stages.push(text) });

@@ -1,5 +1,5 @@
 // The end-to-end tests in real Chromium: every story once on an isolated page (threads) and once on
-// one that is not. Build the site first.
+// one that is not, and those of the graphics card on one in software. Build the site first.
 
 import { defineConfig } from "@playwright/test";
 
@@ -8,8 +8,20 @@ const launchOptions = {
   args: ["--no-sandbox", "--disable-background-networking"],
 };
 
-const ISOLATED = 4471;
-const PLAIN = 4472;
+/** WebGPU in software: as exact as a card, and slow. */
+const SOFTWARE_CARD = [
+  "--enable-unsafe-webgpu",
+  "--use-webgpu-adapter=swiftshader",
+  "--enable-features=Vulkan",
+  "--use-vulkan=swiftshader",
+  "--use-angle=swiftshader",
+  "--enable-unsafe-swiftshader",
+  "--ignore-gpu-blocklist",
+];
+
+const ISOLATED = Number(process.env.E2E_PORT ?? 4471);
+const PLAIN = ISOLATED + 1;
+const ON_CARD = /gpu.spec.ts/;
 
 export default defineConfig({
   testDir: ".",
@@ -22,8 +34,20 @@ export default defineConfig({
   reporter: "list",
   use: { launchOptions, channel: "chromium", trace: "retain-on-failure" },
   projects: [
-    { name: "isolated", use: { baseURL: `http://localhost:${ISOLATED}/` } },
-    { name: "plain", use: { baseURL: `http://localhost:${PLAIN}/` } },
+    {
+      name: "isolated",
+      testIgnore: ON_CARD,
+      use: { baseURL: `http://localhost:${ISOLATED}/` },
+    },
+    { name: "plain", testIgnore: ON_CARD, use: { baseURL: `http://localhost:${PLAIN}/` } },
+    {
+      name: "gpu",
+      testMatch: ON_CARD,
+      use: {
+        baseURL: `http://localhost:${ISOLATED}/`,
+        launchOptions: { ...launchOptions, args: [...launchOptions.args, ...SOFTWARE_CARD] },
+      },
+    },
   ],
   webServer: [
     { command: `node server.mjs ${ISOLATED} --isolated`, port: ISOLATED },

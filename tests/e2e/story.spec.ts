@@ -25,6 +25,25 @@ test("says which build runs and why", async ({ page }, { project }) => {
   }
 });
 
+test("says why a graphics card that was asked for is not used, and learns on the CPU", async ({
+  page,
+}) => {
+  await openSite(page, "./?device=webgpu");
+  const card = page.getByTestId("graphics-card");
+  await expect(card).toContainText("asked for and is not used");
+  await expect(card).toContainText("found no graphics card that pages may use");
+  await learn(page);
+  await page.reload();
+  // The choice is kept for the visit, until another is made.
+  await expect(card).toContainText("is not used");
+  await page.locator("summary", { hasText: "Change" }).first().click();
+  await page.getByRole("combobox", { name: "Runs on" }).selectOption("wasm");
+  await expect(card).toHaveCount(0);
+  await page.reload();
+  await expect(page.getByTestId("device")).toContainText("thread");
+  await expect(card).toHaveCount(0);
+});
+
 test("one button loads in bytes, learns, and answers a new input on both sides", async ({
   page,
 }) => {

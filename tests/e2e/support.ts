@@ -27,6 +27,23 @@ export function watchErrors(page: Page, errors: string[]): void {
 
 export { expect };
 
+declare global {
+  interface Window {
+    /** The package, where {@link openPackage} loaded it. */
+    loraloom: typeof import("../../www/package/src/index.js");
+  }
+}
+
+/** Opens an empty page of the site's origin with the package in `window.loraloom`. */
+export async function openPackage(page: Page): Promise<void> {
+  // A file that is not there lends its address and its headers.
+  await page.goto("/library/none");
+  await page.evaluate(async () => {
+    const address = new URL("/package/index.js", location.href).href;
+    window.loraloom = await import(/* @vite-ignore */ address);
+  });
+}
+
 /** Opens the site and waits until it knows the machine and the library. */
 export async function openSite(page: Page, path = "./"): Promise<void> {
   await page.goto(path);

@@ -1,0 +1,209 @@
+// The engine on WebGPU, in Chromium's software card: Hugging Face's losses and answers in f32, the
+// CPU's bits in 8 bits, the page's story, and cards that are lost or refuse something.
+
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Page } from "@playwright/test";
+import type { GpuStatus, LearnResult } from "../../www/package/src/index.js";
+import {
+  answers,
+  copyLink,
+  expect,
+  learn,
+  openPackage,
+  openSite,
+  setBudget,
+  test,
+} from "./support.js";
+
+// Chromium warns of faults that the tests make, and that its card is one in software.
+test.use({ expectErrors: /404|WebGPU|GPU|Vulkan|adapter|createBuffer|Device/i });
+
+interface Case {
+  merge: "lorahub" | "delta" | null;
+  adapters: string[];
+  weights: number[];
+  examples: { input: string; output: string; loss: number; tokens: number; text: string }[];
+}
+
+interface Golden {
+  max_new_tokens: number;
+  models: Record<string, Case[]>;
+}
+
+const golden = <T>(name: string): T =>
+  JSON.parse(readFileSync(join(test.info().project.testDir, "golden", name), "utf8"));
+
+for (const precision of ["f32", "int8"] as const) {
+  test(`losses and answers in ${precision} are those of the CPU's tests`, async ({ page }) => {
+    const { models, max_new_tokens } = golden<Golden>("texts.json");
+    const bits = golden<Record<string, number[][]>>("bits.json");
+    await openPackage(page);
+    for (const [model, cases] of Object.entries(models)) {
+      const found = await page.evaluate(
+        async ([model, precision, cases, maxNewTokens]) => {
+          const loom = await window.loraloom.LoraLoom.open({
+            registryUrl: "/golden/registry.json",
+            baseId: model,
+            precision,
+            device: "webgpu",
+          });
+          await loom.loadModules(loom.fittingModules());
+          const scored = [];
+          const answered = [];
+          for (const { merge, adapters, weights, examples } of cases) {
+            const modules = adapters.map((adapter, index) => ({
+              id: `${model}-${adapter}`,
+              weight: weights[index] as number,
+            }));
+            const composition = merge && { modules, merge };
+            const { examples: scores } = await loom.score(examples, composition);
+            scored.push(scores.map(({ loss }) => loss));
+            const input = examples[0]?.input ?? "";
+            const { text, tokens } = await loom.generate({ input, composition, maxNewTokens });
+            answered.push({ text, tokens });
+          }
+          const { gpu } = loom.device;
+          loom.dispose();
+          return { scored, answered, gpu };
+        },
+        [model, precision, cases, max_new_tokens] as const,
+      );
+      // It was the card that answered, from the first to the last.
+      expect(found.gpu, model).toMatchObject({ active: true, reason: "" });
+      expect(found.gpu?.name).not.toBe("");
+      if (precision === "int8") {
+        const expected = bits[model]?.map((losses) => losses.map(Math.fround));
+        expect(found.scored, model).toEqual(expected);
+        continue;
+      }
+      for (const [number, { examples, merge }] of cases.entries()) {
+        const where = `${model}, ${merge ?? "base"} ${number}`;
+        for (const [index, { loss }] of examples.entries()) {
+          const ratio = (found.scored[number]?.[index] as number) / loss;
+          expect(Math.abs(ratio - 1), `${where}, example ${index}`).toBeLessThan(1e-4);
+        }
+        const { text, tokens } = examples[0] as Case["examples"][number];
+        expect(found.answered[number], where).toEqual({ text, tokens });
+      }
+    }
+  });
+}
+
+test("the story with the graphics card chosen", async ({ page, context }) => {
+  await openSite(page, "./?device=webgpu");
+  const card = page.getByTestId("graphics-card");
+  await expect(card).toContainText("will be compared with the CPU");
+  expect(new URL(page.url()).search).toBe("");
+  await setBudget(page, 6);
+  await learn(page);
+  await expect(card).toContainText("gives the CPU’s results");
+  await expect(card).toContainText("MB");
+  expect(await page.locator(".chart circle").count()).toBeGreaterThan(6);
+
+  await page.getByRole("button", { name: "Another from the test set" }).click();
+  await expect(page.getByTestId("input")).not.toBeEmpty();
+  const input = await page.getByTestId("input").inputValue();
+  const onCard = await answers(page, input);
+  await page.getByRole("button", { name: /^Run the test/ }).click();
+  const score = /^\d+(\.\d)? % \(\d+ of \d{2,}\)$/;
+  await expect(page.getByTestId("score-composed")).toHaveText(score);
+  await expect(page.getByTestId("score-base")).toHaveText(score);
+  const scores = await page.locator("[data-testid^=score-]").allTextContents();
+  await expect(card).toContainText("gives the CPU’s results");
+  const link = await copyLink(page, context);
+
+  // The link does not choose a device for others; the CPU gives the same answers with it.
+  expect(new URL(link).search).toBe("");
+  await page.locator("summary", { hasText: "Change" }).first().click();
+  await page.getByRole("combobox", { name: "Runs on" }).selectOption("wasm");
+  await expect(card).toHaveCount(0);
+  await page.goto("about:blank");
+  await page.goto(link);
+  await expect(page.getByTestId("learn-status")).toContainText("nothing was learned here");
+  await expect(card).toHaveCount(0);
+  expect(await answers(page, input)).toEqual(onCard);
+  await page.getByRole("button", { name: /^Run the test/ }).click();
+  await expect(page.getByTestId("score-composed")).toHaveText(score);
+  await expect(page.getByTestId("score-base")).toHaveText(score);
+  expect(await page.locator("[data-testid^=score-]").allTextContents()).toEqual(scores);
+});
+
+/** What happens to the card at one evaluation of a run, by the code that does it in the worker. */
+const FAULTS = {
+  none: "",
+  lost: "devices.at(-1).destroy();",
+  "lost for good": "devices.at(-1).destroy(); GPU.prototype.requestAdapter = async () => null;",
+  "refuses a buffer": "devices.at(-1).createBuffer({ size: 16, usage: 0 });",
+} as const;
+
+/** Learns in a worker whose card has that fault at the third evaluation. */
+function learnWith(page: Page, fault: keyof typeof FAULTS, device: "webgpu" | "wasm") {
+  return page.evaluate(
+    async ([fault, device]) => {
+      const file = (text: string) =>
+        URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+      const faults = file(`
+        const devices = [];
+        const request = GPUAdapter.prototype.requestDevice;
+        GPUAdapter.prototype.requestDevice = async function (...values) {
+          devices.push(await request.apply(this, values));
+          return devices.at(-1);
+        };
+        new BroadcastChannel("faults").onmessage = () => { ${fault} };
+      `);
+      const worker = file(
+        `import "${faults}"; import "${new URL("/package/worker.js", location.href)}";`,
+      );
+      const told: GpuStatus[] = [];
+      const loom = await window.loraloom.LoraLoom.open({
+        registryUrl: "/library/registry.json",
+        device,
+        createWorker: () => new Worker(worker, { type: "module" }) as never,
+        onGpu: (status) => told.push(status),
+      });
+      const channel = new BroadcastChannel("faults");
+      const learned = await loom.learn({
+        examples: loom.registry.tasks[0]?.examples ?? [],
+        modules: loom.fittingModules().slice(0, 3),
+        options: { budget: 8, selection: "all" },
+        onEvaluation: ({ number }) => {
+          if (number === 3) channel.postMessage(null);
+        },
+      });
+      channel.close();
+      // What is answered afterwards, too.
+      const { text } = await loom.generate({ input: "input : one , two", composition: learned });
+      loom.dispose();
+      return { learned, text, told };
+    },
+    [FAULTS[fault], device] as const,
+  );
+}
+
+/** A result without the times that it took. */
+const timeless = ({ learned, text }: { learned: LearnResult; text: string }) => ({
+  ...learned,
+  text,
+  seconds: 0,
+  history: learned.history.map((one) => ({ ...one, seconds: 0 })),
+});
+
+test("a lost card is opened again and a refusing one left, and learning gives the same result", async ({
+  page,
+}) => {
+  await openPackage(page);
+  const expected = timeless(await learnWith(page, "none", "wasm"));
+  expect(expected.history).toHaveLength(8);
+  for (const [fault, last] of [
+    ["none", { active: true, reason: "" }],
+    ["lost", { active: true, reason: "The graphics card was lost and opened again (1)." }],
+    ["lost for good", { active: false, reason: expect.stringMatching(/no graphics card/i) }],
+    ["refuses a buffer", { active: false, reason: expect.stringContaining("usage") }],
+  ] as const) {
+    const found = await learnWith(page, fault, "webgpu");
+    expect(found.told[0], fault).toMatchObject({ active: true });
+    expect(found.told.at(-1), fault).toMatchObject(last);
+    expect(timeless(found), fault).toEqual(expected);
+  }
+});
