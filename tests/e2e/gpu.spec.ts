@@ -1,20 +1,11 @@
 // The engine on WebGPU, in Chromium's software card: Hugging Face's losses and answers in f32, the
-// CPU's bits in 8 bits, the page's story, and cards that are lost or refuse something.
+// CPU's bits in 8 bits, and cards that are lost or refuse something.
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "@playwright/test";
 import type { GpuStatus, LearnResult } from "../../www/package/src/index.js";
-import {
-  answers,
-  copyLink,
-  expect,
-  learn,
-  openPackage,
-  openSite,
-  setBudget,
-  test,
-} from "./support.js";
+import { expect, openPackage, test } from "./support.js";
 
 // Chromium warns of faults that the tests make, and that its card is one in software.
 test.use({ expectErrors: /404|WebGPU|GPU|Vulkan|adapter|createBuffer|Device/i });
@@ -90,45 +81,6 @@ for (const precision of ["f32", "int8"] as const) {
   });
 }
 
-test("the story with the graphics card chosen", async ({ page, context }) => {
-  await openSite(page, "./?device=webgpu");
-  const card = page.getByTestId("graphics-card");
-  await expect(card).toContainText("will be compared with the CPU");
-  expect(new URL(page.url()).search).toBe("");
-  await setBudget(page, 6);
-  await learn(page);
-  await expect(card).toContainText("gives the CPU’s results");
-  await expect(card).toContainText("MB");
-  expect(await page.locator(".chart circle").count()).toBeGreaterThan(6);
-
-  await page.getByRole("button", { name: "Another from the test set" }).click();
-  await expect(page.getByTestId("input")).not.toBeEmpty();
-  const input = await page.getByTestId("input").inputValue();
-  const onCard = await answers(page, input);
-  await page.getByRole("button", { name: /^Run the test/ }).click();
-  const score = /^\d+(\.\d)? % \(\d+ of \d{2,}\)$/;
-  await expect(page.getByTestId("score-composed")).toHaveText(score);
-  await expect(page.getByTestId("score-base")).toHaveText(score);
-  const scores = await page.locator("[data-testid^=score-]").allTextContents();
-  await expect(card).toContainText("gives the CPU’s results");
-  const link = await copyLink(page, context);
-
-  // The link does not choose a device for others; the CPU gives the same answers with it.
-  expect(new URL(link).search).toBe("");
-  await page.locator("summary", { hasText: "Change" }).first().click();
-  await page.getByRole("combobox", { name: "Runs on" }).selectOption("wasm");
-  await expect(card).toHaveCount(0);
-  await page.goto("about:blank");
-  await page.goto(link);
-  await expect(page.getByTestId("learn-status")).toContainText("nothing was learned here");
-  await expect(card).toHaveCount(0);
-  expect(await answers(page, input)).toEqual(onCard);
-  await page.getByRole("button", { name: /^Run the test/ }).click();
-  await expect(page.getByTestId("score-composed")).toHaveText(score);
-  await expect(page.getByTestId("score-base")).toHaveText(score);
-  expect(await page.locator("[data-testid^=score-]").allTextContents()).toEqual(scores);
-});
-
 /** What happens to the card at one evaluation of a run, by the code that does it in the worker. */
 const FAULTS = {
   none: "",
@@ -157,23 +109,27 @@ function learnWith(page: Page, fault: keyof typeof FAULTS, device: "webgpu" | "w
       );
       const told: GpuStatus[] = [];
       const loom = await window.loraloom.LoraLoom.open({
-        registryUrl: "/library/registry.json",
+        registryUrl: "/golden/registry.json",
+        baseId: "narrow-tied",
         device,
         createWorker: () => new Worker(worker, { type: "module" }) as never,
         onGpu: (status) => told.push(status),
       });
       const channel = new BroadcastChannel("faults");
       const learned = await loom.learn({
-        examples: loom.registry.tasks[0]?.examples ?? [],
-        modules: loom.fittingModules().slice(0, 3),
-        options: { budget: 8, selection: "all" },
+        examples: [
+          { input: "Answer the question: is the river green or cold?", output: "cold river" },
+          { input: "one", output: "two" },
+        ],
+        modules: ["narrow-tied-first", "narrow-tied-second"],
+        options: { budget: 5, selection: "all" },
         onEvaluation: ({ number }) => {
           if (number === 3) channel.postMessage(null);
         },
       });
       channel.close();
       // What is answered afterwards, too.
-      const { text } = await loom.generate({ input: "input : one , two", composition: learned });
+      const { text } = await loom.generate({ input: "one", composition: learned, maxNewTokens: 8 });
       loom.dispose();
       return { learned, text, told };
     },
@@ -194,7 +150,7 @@ test("a lost card is opened again and a refusing one left, and learning gives th
 }) => {
   await openPackage(page);
   const expected = timeless(await learnWith(page, "none", "wasm"));
-  expect(expected.history).toHaveLength(8);
+  expect(expected.history).toHaveLength(5);
   for (const [fault, last] of [
     ["none", { active: true, reason: "" }],
     ["lost", { active: true, reason: "The graphics card was lost and opened again (1)." }],
