@@ -6,7 +6,7 @@ import { ProcessRunner } from "./runners.mjs";
 
 const SCRIPTS = join(dirname(fileURLToPath(import.meta.url)), "contenders");
 
-function python(dtype) {
+function python(dtype, device = "cpu") {
   return (_browser, threads) => {
     const interpreter = join(process.env.LORALOOM_BENCH, "contenders/python/bin/python");
     const script = join(SCRIPTS, "torch_runner.py");
@@ -15,6 +15,8 @@ function python(dtype) {
       "-W",
       "ignore",
       script,
+      "--device",
+      device,
       "--dtype",
       dtype,
       "--threads",
@@ -43,6 +45,13 @@ const TABLE = {
 
 /** Names of all contenders, as the JSON has them. */
 export const CONTENDERS = Object.keys(TABLE);
+
+/** Those that use the graphics card, through CUDA. */
+const GPU_TABLE = { "pytorch-f16": python("f16", "cuda") };
+export const GPU_CONTENDERS = Object.keys(GPU_TABLE);
+
+/** Starts a contender on the graphics card. */
+export const startGpuContender = (name) => GPU_TABLE[name](undefined, 1);
 
 /** Starts a contender, once per number of threads, if it can measure any of the rows. */
 export async function openContender(name, rows, browser) {

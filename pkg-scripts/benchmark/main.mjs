@@ -3,17 +3,15 @@
 import { writeFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import { parseArgs } from "node:util";
-import { CONTENDERS, openContender } from "./contenders.mjs";
+import { CONTENDERS, GPU_CONTENDERS, openContender } from "./contenders.mjs";
+import { GPU_NAMES, measureGpu } from "./gpu.mjs";
 import { measureHub } from "./hub.mjs";
 import { jsonRow, median, printGrowth, printHead, printRow } from "./report.mjs";
 import { CEILINGS, DEFAULT_MODELS, HUB_MODELS, MODELS, NAMES, plan } from "./rows.mjs";
 import { Browser, NativeRunner } from "./runners.mjs";
+import { QUICK_TURNS, TURNS, takeTurns } from "./turns.mjs";
 
 const THREADS = [1, 2];
-
-/** Turns of a row: as many as fit into the seconds, between least and most. */
-const TURNS = { least: 5, most: 15, seconds: 8, long: 3 };
-const QUICK_TURNS = { least: 2, most: 3, seconds: 1, long: 1 };
 
 function settings() {
   // Options that take several values are read by hand: parseArgs knows none.
@@ -35,6 +33,7 @@ function settings() {
     args: rest,
     options: {
       native: { type: "boolean", default: false },
+      gpu: { type: "boolean", default: false },
       growth: { type: "boolean", default: false },
       hub: { type: "boolean", default: false },
       quick: { type: "boolean", default: false },
@@ -49,19 +48,22 @@ function settings() {
     }
     return names;
   };
-  const contenders = known(lists["--versus"], CONTENDERS, "contender");
+  const rivals = values.gpu ? GPU_CONTENDERS : CONTENDERS;
+  const contenders = known(lists["--versus"], rivals, "contender");
   return {
     ...values,
-    only: known(lists["--only"], NAMES, "measurement"),
+    only: known(lists["--only"], values.gpu ? GPU_NAMES : NAMES, "measurement"),
     models:
       lists["--model"].length > 0 ? known(lists["--model"], MODELS, "geometry") : DEFAULT_MODELS,
-    contenders: versus && contenders.length === 0 ? CONTENDERS : contenders,
+    contenders: versus && contenders.length === 0 ? rivals : contenders,
   };
 }
 
 const options = settings();
 const turns = options.quick ? QUICK_TURNS : TURNS;
-const sessions = plan({ only: options.only, models: options.models, grows: options.growth });
+const sessions = options.gpu
+  ? []
+  : plan({ only: options.only, models: options.models, grows: options.growth });
 const browser =
   (options.native && options.contenders.length === 0) || sessions.length === 0
     ? undefined
@@ -82,21 +84,6 @@ async function ceilingRunner(threads, unit) {
   return found;
 }
 
-/** Takes turns between parties until there are enough samples; each has a list `samples`. */
-async function takeTurns(parties, long) {
-  const started = performance.now();
-  for (const party of parties) party.samples = [];
-  for (let turn = 0; ; turn += 1) {
-    const spent = (performance.now() - started) / 1e3;
-    const enough = long ? turn >= turns.long : turn >= turns.least && spent > turns.seconds;
-    if (enough || turn >= turns.most) return;
-    // Every other turn goes backwards, so that nobody always follows the same one.
-    for (const party of turn % 2 === 0 ? parties : parties.toReversed()) {
-      party.samples.push(await party.runner.sample());
-    }
-  }
-}
-
 async function measureRow(row, ours, contenders) {
   const parties = [];
   for (const [threads, runner] of ours) {
@@ -115,7 +102,7 @@ async function measureRow(row, ours, contenders) {
     if (!row.long) await contender.runner.sample();
     parties.push({ contender, threads: contender.threads, runner: contender.runner, work });
   }
-  await takeTurns(parties, row.long);
+  await takeTurns(parties, turns, row.long);
 
   const seconds = (party) => party.samples.map((sample) => sample.seconds);
   return THREADS.map((threads) => {
@@ -190,6 +177,14 @@ for (const rows of sessions) {
 }
 for (const { runner } of ceilingRunners.values()) await runner.close();
 
+let card;
+if (options.gpu) {
+  card = await measureGpu({ ...options, turns }, (result) => {
+    printRow(result);
+    results.push(result);
+  });
+}
+
 if (options.hub) {
   const models = options.models.filter((model) => HUB_MODELS.includes(model));
   await measureHub(models, (result) => {
@@ -200,7 +195,7 @@ if (options.hub) {
 
 if (options.growth) printGrowth(results);
 
-const where = browser ? browser.version() : options.hub ? "Chromium" : "native";
+const where = browser ? browser.version() : options.hub ? "Chromium" : (card ?? "native");
 const machine = `${cpus()[0].model.trim()}, ${availableParallelism()} cores, ${where}`;
 await browser?.close();
 console.log(`\n   ${machine}`);

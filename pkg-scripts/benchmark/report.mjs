@@ -6,13 +6,16 @@ export function median(values) {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-const number = (value) =>
-  value >= 1000 ? value.toFixed(0) : value >= 100 ? value.toFixed(1) : value.toPrecision(3);
+function number(value) {
+  if (Number.isInteger(value)) return String(value);
+  if (value >= 1000) return value.toFixed(0);
+  return value >= 100 ? value.toFixed(1) : value.toPrecision(3);
+}
 
 export function printHead({ contenders }) {
   const times = contenders.length > 0 ? "   how many times as fast as" : "";
   console.log(
-    `\n   ${"".padEnd(15)}${"".padEnd(64)}threads${"median".padStart(20)}${"best".padStart(10)}   of ceiling${times}`,
+    `\n   ${"".padEnd(16)}${"".padEnd(64)}threads${"median".padStart(20)}${"best".padStart(10)}   of ceiling${times}`,
   );
 }
 
@@ -32,8 +35,10 @@ export function printRow({
   const times = Object.entries(versus)
     .map(([contender, ratio]) => `${contender} ${ratio.toFixed(2)}`)
     .join(", ");
+  const [middle, least] =
+    value === null ? ["not offered", ""] : [`${number(value)} ${unit}`.trim(), number(best)];
   console.log(
-    `   ${name.padEnd(15)}${shape.padEnd(64)}${String(threads).padStart(7)}${`${number(value)} ${unit}`.padStart(20)}${number(best).padStart(10)}   ${share.padEnd(15)}${times}`.trimEnd(),
+    `   ${name.padEnd(16)}${shape.padEnd(64)}${String(threads ?? "card").padStart(7)}${middle.padStart(20)}${least.padStart(10)}   ${share.padEnd(15)}${times}`.trimEnd(),
   );
 }
 
@@ -57,7 +62,8 @@ export function printGrowth(results) {
   }
 }
 
-/** A row as the JSON has it; other programs read these names. */
+/** A row as the JSON has it; other programs read these names. Of the graphics card there are no
+ *  threads, and no value of what it does not offer. */
 export function jsonRow({ name, shape, threads, value, unit, ceilingShare, versus }) {
   return { name, shape, threads, value, unit, ceiling_share: ceilingShare, versus };
 }

@@ -21,7 +21,7 @@ export const NAMES = [
 ];
 
 /** Sizes of the published geometries, for the products' shapes. */
-const GEOMETRIES = {
+export const GEOMETRIES = {
   "flan-t5-small": { dModel: 512, dAttention: 384, dFf: 1024, vocabulary: 32128 },
   "flan-t5-base": { dModel: 768, dAttention: 768, dFf: 2048, vocabulary: 32128 },
   // For tests of the benchmark itself.

@@ -76,6 +76,17 @@ export class NativeRunner extends ProcessRunner {
   }
 }
 
+/** The graphics card, through the library's native build. */
+export class GpuRunner extends ProcessRunner {
+  constructor() {
+    super(process.env.LORALOOM_BENCH_BINARY, ["--gpu"]);
+  }
+
+  card() {
+    return this.ask("card");
+  }
+}
+
 /** A Chromium with the benchmark's page, which starts a worker for each runner. */
 export class Browser {
   static async open() {

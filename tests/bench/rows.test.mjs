@@ -1,5 +1,6 @@
 // The benchmark on a tiny model, natively: what it writes has the form that other programs read, and
-// every measurement gives a number. How large the numbers are is no matter here.
+// every measurement gives a number. How large the numbers are is no matter here. The graphics card is
+// measured where there is one, be it Mesa's in software.
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -13,28 +14,26 @@ const folder = mkdtempSync(join(tmpdir(), "loraloom-bench-"));
 after(() => rmSync(folder, { recursive: true }));
 const env = { ...process.env, LORALOOM_BENCH: folder };
 
-function measured(...options) {
+function measured(on, ...options) {
   const json = join(folder, "rows.json");
-  const command = [MAIN, "--native", "--quick", "--model", "tiny", ...options, "--json", json];
-  execFileSync(process.execPath, command, { env, stdio: ["ignore", "ignore", "inherit"] });
-  return JSON.parse(readFileSync(json, "utf8"));
+  const command = [MAIN, on, "--quick", "--model", "tiny", ...options, "--json", json];
+  const stdout = execFileSync(process.execPath, command, {
+    env,
+    stdio: ["ignore", "pipe", "inherit"],
+    encoding: "utf8",
+  });
+  return { stdout, ...JSON.parse(readFileSync(json, "utf8")) };
 }
+
+const COLUMNS = ["name", "shape", "threads", "value", "unit", "ceiling_share", "versus"];
 
 test("every measurement of a model writes a row for one thread and one for two", () => {
   const names = ["product", "encoder", "loss", "seq2seq", "decode", "load", "memory"];
-  const { machine, rows } = measured("--only", ...names);
+  const { machine, rows } = measured("--native", "--only", ...names);
   assert.match(machine, /\d+ cores, native$/);
   assert.deepEqual(new Set(rows.map(({ name }) => name)), new Set(names));
   for (const row of rows) {
-    assert.deepEqual(Object.keys(row), [
-      "name",
-      "shape",
-      "threads",
-      "value",
-      "unit",
-      "ceiling_share",
-      "versus",
-    ]);
+    assert.deepEqual(Object.keys(row), COLUMNS);
     assert.ok(row.value > 0, `${row.name} ${row.shape}: ${row.value}`);
     assert.ok(row.ceiling_share === null || row.ceiling_share > 0, `${row.name} ${row.shape}`);
     assert.deepEqual(row.versus, {});
@@ -50,6 +49,41 @@ test("every measurement of a model writes a row for one thread and one for two",
     new Set(shared.map(({ name }) => name)),
     new Set(["product", "encoder", "loss", "seq2seq", "decode"]),
   );
+});
+
+/** Why the card cannot be measured here, if so. */
+function withoutCard() {
+  const binary = process.env.LORALOOM_BENCH_BINARY;
+  const { stdout } = spawnSync(binary, ["--gpu"], { input: '"card"\n', encoding: "utf8" });
+  return JSON.parse(stdout).error ?? false;
+}
+
+test("the graphics card's rows have its rates, its costs and where its time goes", {
+  skip: withoutCard(),
+}, () => {
+  const { machine, rows, stdout } = measured("--gpu", "--versus");
+  assert.match(stdout, /card: .+\n +driver: .+/);
+  assert.match(stdout, /losses: the bits of the CPU/);
+  // Where there is CUDA, PyTorch is asked and knows no tiny model.
+  assert.match(stdout, /pytorch-f16: skipped, ./);
+  assert.match(machine, /cores, .+/);
+  const costs = ["dispatches", "submissions", "readback", "memory", "time"];
+  const names = ["product", "loss", "population", "decode", ...costs].map((name) => `gpu/${name}`);
+  assert.deepEqual(new Set(rows.map(({ name }) => name)), new Set(names));
+  for (const row of rows) {
+    assert.deepEqual(Object.keys(row), COLUMNS);
+    assert.equal(row.threads, null);
+    const offered = row.name !== "gpu/time" || !stdout.includes("not offered");
+    assert.ok(offered ? row.value > 0 : row.value === null, `${row.name} ${row.shape}`);
+    const shared = ["gpu/loss", "gpu/population"].includes(row.name);
+    assert.equal(row.ceiling_share > 0, shared, row.name);
+  }
+  const cost = (name, many) =>
+    rows.find((row) => row.name === `gpu/${name}` && row.shape.includes("population") === many);
+  assert.equal(cost("submissions", true).value, 1);
+  assert.equal(cost("readback", true).value, 32 * cost("readback", false).value);
+  // A member of a population costs no dispatch of its own.
+  assert.equal(cost("dispatches", true).value, cost("dispatches", false).value);
 });
 
 test("a name that is not known is refused with those that are", () => {

@@ -9,6 +9,8 @@
 mod ceilings;
 mod count;
 mod files;
+#[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
+mod gpu;
 mod library;
 mod synthetic;
 mod workload;
@@ -17,6 +19,8 @@ use std::collections::BTreeMap;
 
 pub use ceilings::Ceiling;
 pub use files::{FileKind, gguf_file, write_model};
+#[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
+pub use gpu::{Card, GpuBench, GpuWork, GpuWorkload};
 pub use synthetic::config_json;
 pub use workload::{Batch, Modules, PrecisionName, Work, Workload};
 
@@ -308,9 +312,7 @@ impl Bench {
         let config = synthetic::config(&batch.model)?;
         if self.model.as_ref().is_none_or(|(loaded, _)| *loaded != name) {
             self.model = None;
-            let file = GgufFile::parse(gguf_file(&batch.model)?)?;
-            let model = T5Model::load(config.clone(), &file, batch.precision.into())?;
-            self.model = Some((name, model));
+            self.model = Some((name, random_model(&batch.model, batch.precision.into())?));
         }
         Ok(config)
     }
@@ -342,6 +344,12 @@ impl Bench {
         self.model = Some(("library".to_owned(), model));
         Ok(examples)
     }
+}
+
+/// A model of a published geometry with random weights.
+fn random_model(model: &str, precision: Precision) -> Result<T5Model, BenchError> {
+    let file = GgufFile::parse(gguf_file(model)?)?;
+    Ok(T5Model::load(synthetic::config(model)?, &file, precision)?)
 }
 
 /// What a loaded model is remembered by.

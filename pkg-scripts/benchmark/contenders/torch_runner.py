@@ -3,7 +3,7 @@
 Reads a request in JSON from each line of standard input and writes an answer on a line of standard
 output: `{"prepare": WORKLOAD}` and `"sample"`, as LoraLoom's own runner does. Weights are random.
 
-    torch_runner.py --dtype f32|bf16|int8 --threads N
+    torch_runner.py [--device cpu|cuda] --dtype f32|bf16|f16|int8 --threads N
 """
 
 import argparse
@@ -48,9 +48,11 @@ def with_module(model, rank):
 
 
 def in_dtype(model, dtype):
-    """The model in bf16, or with its base's linear layers in dynamic int8; f32 stays."""
+    """The model in bf16 or f16, or with its base's linear layers in dynamic int8; f32 stays."""
     if dtype == "bf16":
         return model.to(torch.bfloat16)
+    if dtype == "f16":
+        return model.to(torch.float16)
     if dtype == "int8":
         # LoRA's own matrices stay in f32: PEFT asks for their dtype.
         base = {
@@ -98,8 +100,10 @@ class LorahubLearning:
 
 
 class Runner:
-    def __init__(self, dtype):
-        self.dtype = dtype
+    def __init__(self, dtype, device):
+        if device == "cuda" and not torch.cuda.is_available():
+            raise RuntimeError(f"PyTorch {torch.__version__} finds no CUDA here")
+        self.dtype, self.device = dtype, device
         self.models = {}
         self.work = None
 
@@ -109,21 +113,23 @@ class Runner:
             model = random_model(name)
             if rank is not None:
                 model = with_module(model, rank)
-            self.models = {(name, rank): in_dtype(model, self.dtype)}
+            self.models = {(name, rank): in_dtype(model, self.dtype).to(self.device)}
         return self.models[(name, rank)]
 
     def prepare(self, workload):
         measure = workload["measure"]
         shape = (workload["examples"], workload["tokens"])
-        inputs = torch.randint(2, 32128, shape)
+        inputs = torch.randint(2, 32128, shape, device=self.device)
         if measure == "encoder":
             encoder = self.model(workload["model"]).encoder
             self.work = lambda: encoder(input_ids=inputs)
         elif measure in ("loss", "learn"):
-            labels = torch.randint(2, 32128, (workload["examples"], workload["targets"]))
+            labels = torch.randint(
+                2, 32128, (workload["examples"], workload["targets"]), device=self.device
+            )
             batch = {"input_ids": inputs, "labels": labels}
             if measure == "learn":
-                model = in_dtype(random_model(workload["model"]), self.dtype)
+                model = in_dtype(random_model(workload["model"]), self.dtype).to(self.device)
                 learning = LorahubLearning(
                     model, batch, workload["modules"], workload["rank"], workload["budget"]
                 )
@@ -152,19 +158,24 @@ class Runner:
         start = time.perf_counter()
         with torch.inference_mode():
             self.work()
+        # What a card was given may still be running.
+        if self.device == "cuda":
+            torch.cuda.synchronize()
         return {"seconds": time.perf_counter() - start, "tokens": 0}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--dtype", choices=["f32", "bf16", "int8"], required=True)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--dtype", choices=["f32", "bf16", "f16", "int8"], required=True)
     parser.add_argument("--threads", type=int, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    runner = Runner(arguments.dtype)
+    runner = None
     for line in sys.stdin:
         request = json.loads(line)
         try:
+            runner = runner or Runner(arguments.dtype, arguments.device)
             answer = runner.sample() if request == "sample" else runner.prepare(request["prepare"])
         except Exception as error:  # whatever went wrong is told to who asked
             answer = {"error": f"{type(error).__name__}: {error}"}

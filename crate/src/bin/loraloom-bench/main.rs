@@ -10,6 +10,9 @@
 //! | `{"prepare": WORKLOAD}` | what one sample computes |
 //! | `"sample"` | `{"seconds", "tokens"}` |
 //! | `"memory"` | `{"peak", "model"}` in bytes |
+//!
+//! Called with `--gpu`, where it was built with the feature `gpu`, it measures the graphics card:
+//! `prepare` and `sample` take workloads of the card, and `"card"` answers with what it is.
 
 use std::fs::File;
 use std::io::{BufRead, BufWriter, Read, Seek, SeekFrom, Write};
@@ -17,6 +20,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use loraloom::bench::{Bench, FileKind, Workload, adapter_files, config_json, write_model};
+#[cfg(feature = "gpu")]
+use loraloom::bench::{GpuBench, GpuWorkload};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -80,6 +85,29 @@ fn answer(bench: &mut Bench, line: &str) -> Result<Value, Box<dyn std::error::Er
     })
 }
 
+/// A request about the graphics card.
+#[cfg(feature = "gpu")]
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum GpuRequest {
+    Card,
+    Prepare(GpuWorkload),
+    Sample,
+}
+
+#[cfg(feature = "gpu")]
+fn gpu_answer(bench: &mut GpuBench, line: &str) -> Result<Value, Box<dyn std::error::Error>> {
+    Ok(match serde_json::from_str(line)? {
+        GpuRequest::Card => serde_json::to_value(bench.card())?,
+        GpuRequest::Prepare(workload) => serde_json::to_value(bench.prepare(&workload)?)?,
+        GpuRequest::Sample => {
+            let start = Instant::now();
+            let (seconds, tokens) = bench.sample(&|| start.elapsed().as_secs_f64())?;
+            json!({ "seconds": seconds, "tokens": tokens })
+        }
+    })
+}
+
 /// A piece of a file, or none after its end.
 fn read_piece(path: &Path, index: usize) -> std::io::Result<Option<Vec<u8>>> {
     const PIECE_BYTES: usize = 1 << 20;
@@ -101,14 +129,28 @@ fn peak_bytes() -> std::io::Result<Option<u64>> {
     Ok(kilobytes.map(|kilobytes: u64| kilobytes * 1024))
 }
 
-fn main() -> std::io::Result<()> {
-    let mut bench = Bench::default();
+/// Answers every line of standard input.
+fn serve(
+    mut answer: impl FnMut(&str) -> Result<Value, Box<dyn std::error::Error>>,
+) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
-        let answer = answer(&mut bench, &line?)
-            .unwrap_or_else(|error| json!({ "error": error.to_string() }));
+        let answer = answer(&line?).unwrap_or_else(|error| json!({ "error": error.to_string() }));
         writeln!(out, "{answer}")?;
         out.flush()?;
     }
     Ok(())
+}
+
+fn main() -> std::io::Result<()> {
+    #[cfg(feature = "gpu")]
+    if std::env::args().any(|argument| argument == "--gpu") {
+        let mut bench = GpuBench::open();
+        return serve(|line| match &mut bench {
+            Ok(bench) => gpu_answer(bench, line),
+            Err(error) => Err(error.to_string().into()),
+        });
+    }
+    let mut bench = Bench::default();
+    serve(|line| answer(&mut bench, line))
 }

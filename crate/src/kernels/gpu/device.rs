@@ -16,7 +16,10 @@ pub struct Gpu {
     queue: wgpu::Queue,
     limits: wgpu::Limits,
     name: String,
-    packed_dot: bool,
+    driver: String,
+    timestamps: bool,
+    pub(super) packed_dot: bool,
+    pub(super) dot_seconds: Option<[f64; 2]>,
     fault: Arc<Mutex<Option<GpuError>>>,
     pub(super) pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
 }
@@ -25,7 +28,8 @@ impl Gpu {
     /// Opens the fastest graphics card that the system or the browser offers.
     ///
     /// # Errors
-    /// [`GpuError::NoAdapter`] where there is none, or none with the limits of every WebGPU device.
+    /// [`GpuError::NoAdapter`] where there is none, or none with the limits of every WebGPU device; the
+    /// device's fault, if it has one while its variants are timed.
     pub async fn open() -> Result<Self, GpuError> {
         let no_adapter = |reason: String| GpuError::NoAdapter { reason };
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
@@ -46,9 +50,11 @@ impl Gpu {
         if !limits.check_limits(&offered) {
             return Err(no_adapter("its limits are below those of a WebGPU device".into()));
         }
+        let timestamps = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("loraloom"),
+                required_features: timestamps,
                 required_limits: limits.clone(),
                 ..Default::default()
             })
@@ -77,15 +83,21 @@ impl Gpu {
         let packed_dot = instance
             .wgsl_language_features()
             .contains(wgpu::WgslLanguageFeatures::Packed4x8IntegerDotProduct);
-        Ok(Self {
+        let info = adapter.get_info();
+        let mut gpu = Self {
             device,
             queue,
             limits,
-            name: adapter.get_info().name,
+            driver: format!("{} {} ({})", info.driver, info.driver_info, info.backend),
+            name: info.name,
+            timestamps: !timestamps.is_empty(),
             packed_dot,
+            dot_seconds: None,
             fault,
             pipelines: Mutex::default(),
-        })
+        };
+        gpu.choose_dot().await?;
+        Ok(gpu)
     }
 
     /// Multiplies bytes by unpacking them even where the device has a packed product; for comparing
@@ -100,9 +112,36 @@ impl Gpu {
         &self.name
     }
 
+    /// The driver with its version, and the interface to it.
+    pub fn driver(&self) -> &str {
+        &self.driver
+    }
+
     /// Whether four bytes are multiplied by one instruction of the shading language.
     pub fn packed_dot(&self) -> bool {
         self.packed_dot
+    }
+
+    /// Seconds of the same product with bytes packed and unpacked, of which the faster was kept; none
+    /// where there was nothing to choose.
+    pub fn dot_seconds(&self) -> Option<[f64; 2]> {
+        self.dot_seconds
+    }
+
+    /// Whether the device tells the time.
+    pub fn has_timestamps(&self) -> bool {
+        self.timestamps
+    }
+
+    pub(super) fn seconds_per_tick(&self) -> f64 {
+        f64::from(self.queue.get_timestamp_period()) * 1e-9
+    }
+
+    /// Bytes of the device's memory that are in use; none where the driver's memory is not managed
+    /// here, as in browsers.
+    #[cfg(feature = "bench")]
+    pub fn bytes_in_use(&self) -> Option<u64> {
+        Some(self.device.generate_allocator_report()?.total_allocated_bytes)
     }
 
     /// Bytes of the largest buffer that a kernel can be given.

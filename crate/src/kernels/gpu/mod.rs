@@ -6,6 +6,9 @@
 //! more of that. Products in f32 sum in the order that suits the device, and differ in their last
 //! bits.
 //!
+//! Half precision is not used: its sums would leave the CPU's bits, which are worth more here than the
+//! rate of a product.
+//!
 //! Work is recorded once, into a [`Program`], and submitted as often as wanted; nothing here waits
 //! for the device but [`Gpu::submit`], which is awaited.
 //!
@@ -14,6 +17,8 @@
 //! | `device` | opening the device, buffers, faults, submission and reading back |
 //! | `pipelines` | the kernels' programs, compiled when first used |
 //! | `program` | the list of dispatches and their parameters |
+//! | `timing` | where the device's time goes, by its own timestamps |
+//! | `variants` | the variants that are timed when the device is opened |
 //! | `operations` | one function for each kernel, which chooses its variant |
 //! | `shaders/` | the kernels, in WGSL |
 
@@ -24,6 +29,8 @@ mod pipelines;
 mod program;
 #[cfg(test)]
 mod tests;
+mod timing;
+mod variants;
 
 pub use device::{Buffer, Gpu};
 pub use error::GpuError;
@@ -32,3 +39,4 @@ pub use operations::{
     RankFactor, Rows, RowsMode, Store, WeightRow, attention_queries, packed_words,
 };
 pub use program::{Program, Recorder};
+pub use timing::TimeSplit;

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::sync::{Arc, PoisonError};
 
 use super::Gpu;
+use super::timing::Share;
 
 /// What a binding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +50,17 @@ impl Kernel {
             Kernel::Merge => "merge",
             Kernel::Factors => "factors",
             Kernel::Quantize => "quantize",
+        }
+    }
+
+    /// What its time is counted as.
+    pub(super) fn share(self) -> Share {
+        match self {
+            Kernel::ProductInt8 | Kernel::VectorInt8 | Kernel::ProductF32 | Kernel::VectorF32 => {
+                Share::Products
+            }
+            Kernel::Attention => Share::Attention,
+            _ => Share::Rest,
         }
     }
 

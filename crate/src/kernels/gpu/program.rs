@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::pipelines::{Constant, Kernel, Pipeline, PipelineKey};
+use super::timing::Share;
 use super::{Buffer, Gpu};
 
 /// Bytes from one dispatch's parameters to the next: the alignment that every device grants.
@@ -12,6 +13,7 @@ const MOST_WORKGROUPS: u32 = 65_535;
 
 #[derive(Debug)]
 struct Pending {
+    share: Share,
     pipeline: Arc<Pipeline>,
     parameters: Vec<u8>,
     buffers: Vec<Buffer>,
@@ -27,6 +29,7 @@ pub struct Recorder<'a> {
 
 #[derive(Debug)]
 struct Dispatch {
+    share: Share,
     pipeline: Arc<Pipeline>,
     bindings: wgpu::BindGroup,
     workgroups: [u32; 3],
@@ -66,6 +69,7 @@ impl<'a> Recorder<'a> {
             return;
         }
         self.pending.push(Pending {
+            share: kernel.share(),
             pipeline: self.gpu.pipeline(PipelineKey { kernel, constants }),
             parameters: bytemuck::bytes_of(parameters).to_vec(),
             buffers: buffers.iter().map(|&buffer| buffer.clone()).collect(),
@@ -101,6 +105,7 @@ impl<'a> Recorder<'a> {
                     layout: &pending.pipeline.layout,
                     entries: &entries,
                 }),
+                share: pending.share,
                 pipeline: pending.pipeline,
                 workgroups: pending.workgroups,
             }
@@ -112,8 +117,39 @@ impl<'a> Recorder<'a> {
 impl Program {
     /// Records the program's dispatches for a submission.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder) {
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        for dispatch in &self.dispatches {
+        Self::record_pass(&self.dispatches, encoder, None);
+    }
+
+    /// Records the dispatches in passes of one share each, so that each can be timed: `timestamps`
+    /// says where the times of the pass with that index are written.
+    pub(super) fn record_shares<'t>(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        timestamps: impl Fn(usize) -> wgpu::ComputePassTimestampWrites<'t>,
+    ) {
+        for (index, run) in self.runs().enumerate() {
+            Self::record_pass(run, encoder, Some(timestamps(index)));
+        }
+    }
+
+    /// The shares of the passes of [`Program::record_shares`].
+    pub(super) fn shares(&self) -> Vec<Share> {
+        self.runs().map(|run| run[0].share).collect()
+    }
+
+    /// Dispatches of the same share that follow one another.
+    fn runs(&self) -> impl Iterator<Item = &[Dispatch]> {
+        self.dispatches.chunk_by(|one, next| one.share == next.share)
+    }
+
+    fn record_pass(
+        dispatches: &[Dispatch],
+        encoder: &mut wgpu::CommandEncoder,
+        timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
+    ) {
+        let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
+        let mut pass = encoder.begin_compute_pass(&descriptor);
+        for dispatch in dispatches {
             pass.set_pipeline(&dispatch.pipeline.pipeline);
             pass.set_bind_group(0, &dispatch.bindings, &[]);
             let [x, y, z] = dispatch.workgroups;

@@ -5,6 +5,8 @@ use super::workspace::{MemoryPlan, Shape, Workspace};
 use super::{GpuModel, GpuModules};
 use crate::formats::Stack;
 use crate::kernels::cpu::ln;
+#[cfg(feature = "bench")]
+use crate::kernels::gpu::TimeSplit;
 use crate::kernels::gpu::{GpuError, Program};
 use crate::t5::{Control, ExampleLoss, ModelError, TokenizedExample};
 
@@ -166,6 +168,21 @@ impl GpuModel {
             }
         }
         Ok(losses)
+    }
+}
+
+#[cfg(feature = "bench")]
+impl GpuModel {
+    /// Runs a batch once more with the coefficients of its last losses, and tells where the device's
+    /// time goes; none where it has no timestamps.
+    ///
+    /// # Errors
+    /// The device's faults.
+    pub async fn time_split(
+        &self,
+        evaluation: &GpuEvaluation,
+    ) -> Result<Option<TimeSplit>, GpuError> {
+        self.gpu.time(&evaluation.program).await
     }
 }
 
