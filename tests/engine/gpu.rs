@@ -2,7 +2,8 @@
 //! card, not even one in software, these tests say so and pass.
 
 use loraloom::engine::GpuEngine;
-use loraloom::learn::LearnOptions;
+use loraloom::learn::{LearnOptions, Optimizer};
+use loraloom::lora::Merge;
 use loraloom::protocol::{Composition, LearningStep};
 use pollster::block_on;
 
@@ -26,9 +27,20 @@ fn options() -> LearnOptions {
     LearnOptions { budget: 6, ..LearnOptions::default() }
 }
 
+/// A search whose points come several at a time, over more modules than are learned with.
+fn batched(merge: Merge) -> LearnOptions {
+    let optimizer = Optimizer::RidgeTrustRegion;
+    LearnOptions { budget: 15, optimizer, merge, modules: 3, ..LearnOptions::default() }
+}
+
 /// Steps of a run; `lose` says after which one the device is lost.
-fn learn(engine: &mut GpuEngine, ids: &[String], lose: Option<usize>) -> Vec<LearningStep> {
-    engine.start_learning(&registry().tasks[0].examples, ids, options()).unwrap();
+fn learn(
+    engine: &mut GpuEngine,
+    ids: &[String],
+    options: LearnOptions,
+    lose: Option<usize>,
+) -> Vec<LearningStep> {
+    engine.start_learning(&registry().tasks[0].examples, ids, options).unwrap();
     let mut steps = Vec::new();
     loop {
         if lose == Some(steps.len()) {
@@ -56,11 +68,35 @@ fn learning_on_the_device_follows_the_cpus_and_survives_its_loss() {
     }
 
     for lose in [None, Some(2)] {
-        let found = losses(&learn(&mut engine, &ids, lose));
+        let found = losses(&learn(&mut engine, &ids, options(), lose));
         assert_eq!(found, expected);
     }
     let status = engine.status();
     assert!(status.active && status.reason.contains("opened again"), "{status:?}");
+}
+
+#[test]
+fn populations_of_a_batched_search_have_the_losses_of_the_cpu_one_at_a_time() {
+    let Some((mut engine, ids)) = on_device(4) else { return };
+    let (mut cpu, _) = loaded(&registry(), 4);
+    for merge in [Merge::Lorahub, Merge::Delta] {
+        cpu.start_learning(&registry().tasks[0].examples, &ids, batched(merge)).unwrap();
+        let expected = loop {
+            if let Some(result) = cpu.learning_step().unwrap().result {
+                break result;
+            }
+        };
+        for lose in [None, Some(7)] {
+            let steps = learn(&mut engine, &ids, batched(merge), lose);
+            let found = steps.last().and_then(|step| step.result.as_ref()).unwrap();
+            assert_eq!(
+                losses(&steps),
+                expected.history.iter().map(|one| one.loss).collect::<Vec<_>>()
+            );
+            assert_eq!(found.modules, expected.modules);
+            assert_eq!(found.optimizer, Optimizer::RidgeTrustRegion);
+        }
+    }
 }
 
 #[test]

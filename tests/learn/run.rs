@@ -1,5 +1,7 @@
 //! The run: selection, budget, record, cancellation, losses that are not finite.
 
+use std::collections::BTreeMap;
+
 use loraloom::learn::{
     LearnError, LearnOptions, LearnResult, LearningRun, Optimizer, Phase, Selection, Step,
 };
@@ -45,10 +47,13 @@ fn learn(options: LearnOptions, candidates: usize) -> LearnResult {
 
 #[test]
 fn every_optimizer_keeps_the_budget_lowers_the_loss_and_answers_with_the_best_point() {
-    for optimizer in [Optimizer::Cobyla, Optimizer::CmaEs, Optimizer::Greedy] {
+    for optimizer in
+        [Optimizer::Cobyla, Optimizer::CmaEs, Optimizer::Greedy, Optimizer::RidgeTrustRegion]
+    {
         let options = LearnOptions { optimizer, ..options(Selection::All, 20, 40) };
         let result = learn(options, 6);
         assert!(result.complete && result.evaluations <= 40, "{optimizer:?}");
+        assert_eq!(result.optimizer, optimizer);
         assert_eq!(result.select_evaluations, 0);
         assert_eq!(result.evaluations as usize, result.history.len());
         assert!(result.loss < 0.75 * result.loss_start, "{optimizer:?}: {}", result.loss);
@@ -65,6 +70,34 @@ fn every_optimizer_keeps_the_budget_lowers_the_loss_and_answers_with_the_best_po
         }
         assert!((result.seconds - 0.5 * f64::from(result.evaluations)).abs() < 1e-9);
     }
+}
+
+#[test]
+fn steps_told_ahead_are_those_that_come_whatever_the_losses_are() {
+    let mut largest = BTreeMap::new();
+    for optimizer in
+        [Optimizer::Cobyla, Optimizer::CmaEs, Optimizer::Greedy, Optimizer::RidgeTrustRegion]
+    {
+        let options = LearnOptions { optimizer, ..options(Selection::SingleLoss, 5, 23) };
+        let mut run = LearningRun::new(options, names(7)).expect("valid");
+        let mut ahead: Vec<Step> = Vec::new();
+        while let Some(step) = run.next() {
+            if ahead.is_empty() {
+                ahead = run.upcoming();
+                let most = largest.entry((format!("{optimizer:?}"), step.phase == Phase::Select));
+                let most = most.or_insert(0);
+                *most = ahead.len().max(*most);
+            }
+            assert_eq!(ahead.remove(0), step, "{optimizer:?}");
+            run.report(cross_entropy(&step), 0.0).expect("asked for");
+        }
+        assert!(ahead.is_empty(), "nothing is told ahead that the budget has no room for");
+        assert_eq!(run.upcoming(), []);
+    }
+    let largest = |optimizer: Optimizer, select| largest[&(format!("{optimizer:?}"), select)];
+    assert_eq!(largest(Optimizer::Cobyla, false), 1);
+    assert_eq!(largest(Optimizer::Cobyla, true), 7);
+    assert_eq!(largest(Optimizer::RidgeTrustRegion, false), 8);
 }
 
 #[test]
@@ -181,7 +214,9 @@ fn random_selection_draws_distinct_candidates() {
 
 #[test]
 fn a_loss_that_is_not_finite_counts_as_the_worst_and_the_run_goes_on() {
-    for optimizer in [Optimizer::Cobyla, Optimizer::CmaEs, Optimizer::Greedy] {
+    for optimizer in
+        [Optimizer::Cobyla, Optimizer::CmaEs, Optimizer::Greedy, Optimizer::RidgeTrustRegion]
+    {
         let options = LearnOptions { optimizer, ..options(Selection::SingleLoss, 4, 40) };
         let mut run = LearningRun::new(options, names(8)).expect("valid");
         let result = drive(&mut run, 1000, |step| match step.number % 5 {

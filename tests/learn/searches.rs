@@ -1,10 +1,11 @@
-//! The three searches on the recorded objectives.
+//! The searches on the recorded objectives.
 
 use loraloom::learn::{Optimizer, search};
 
 use crate::objectives::{lowest, minimize, searches};
 
-const OPTIMIZERS: [Optimizer; 3] = [Optimizer::Cobyla, Optimizer::CmaEs, Optimizer::Greedy];
+const OPTIMIZERS: [Optimizer; 4] =
+    [Optimizer::Cobyla, Optimizer::CmaEs, Optimizer::Greedy, Optimizer::RidgeTrustRegion];
 
 #[test]
 fn every_search_starts_at_zero_stays_within_the_bounds_and_repeats_an_unanswered_batch() {
@@ -50,7 +51,7 @@ fn cobyla_goes_on_from_its_best_point_after_it_has_converged() {
 fn model_based_searches_improve_on_the_recorded_objectives() {
     let fixture = searches();
     for case in fixture.cases.iter().filter(|case| case.budget == 40 && case.dimensions == 7) {
-        for optimizer in [Optimizer::Cobyla, Optimizer::CmaEs] {
+        for optimizer in [Optimizer::Cobyla, Optimizer::CmaEs, Optimizer::RidgeTrustRegion] {
             let mut search = search(optimizer, case.dimensions, fixture.bound, 5);
             let evaluations = minimize(search.as_mut(), 80, |w| case.parameters.loss(w));
             let start = evaluations[0].loss;

@@ -3,7 +3,7 @@
 //! | part | owns |
 //! |---|---|
 //! | [`LearnOptions`] | every setting, and the one place for its default |
-//! | [`Search`] | ask for points, tell their losses: [`Cobyla`], [`CmaEs`], [`Greedy`] |
+//! | [`Search`] | ask for points, tell their losses: [`Cobyla`], [`CmaEs`], [`Greedy`], [`RidgeTrustRegion`] |
 //! | [`LearningRun`] | which modules are searched over, the record of every evaluation, the best point |
 //!
 //! Nothing here knows a model: a caller evaluates the weights that a [`LearningRun`] names, by
@@ -23,12 +23,14 @@ mod greedy;
 mod matrix;
 mod options;
 mod random;
+mod ridge;
 mod run;
 
 pub use cma_es::CmaEs;
 pub use cobyla::Cobyla;
 pub use greedy::Greedy;
 pub use options::{LearnError, LearnOptions, Objective, Optimizer, Selection};
+pub use ridge::RidgeTrustRegion;
 pub use run::{Evaluation, LearnResult, LearningRun, Phase, Step, WeightedModule};
 
 /// A gradient-free minimiser that is asked for points and told their losses.
@@ -57,6 +59,9 @@ pub fn search(
         Optimizer::Cobyla => Box::new(Cobyla::new(dimensions, bound)),
         Optimizer::CmaEs => Box::new(CmaEs::new(dimensions, bound, u64::from(seed))),
         Optimizer::Greedy => Box::new(Greedy::new(dimensions, bound)),
+        Optimizer::RidgeTrustRegion => {
+            Box::new(RidgeTrustRegion::new(dimensions, bound, u64::from(seed)))
+        }
     }
 }
 

@@ -15,6 +15,8 @@ pub enum Optimizer {
     CmaEs,
     /// Greedy forward selection with refinement.
     Greedy,
+    /// A linear trust region from probes of each module, eight points at a time.
+    RidgeTrustRegion,
 }
 
 /// How the modules that are searched over are chosen from the candidates.

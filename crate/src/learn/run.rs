@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::random::Random;
-use super::{LearnError, LearnOptions, Search, Selection, search};
+use super::{LearnError, LearnOptions, Optimizer, Search, Selection, search};
 use crate::lora::Merge;
 
 /// What a search is told in place of the first loss if that is not finite; later ones count as the
@@ -77,6 +77,8 @@ pub struct LearnResult {
     pub modules: Vec<WeightedModule>,
     /// How the modules become one side path.
     pub merge: Merge,
+    /// Which search found it.
+    pub optimizer: Optimizer,
     /// The objective of the base model alone; infinite if it was not evaluated.
     pub loss_start: f64,
     /// The objective at the best point.
@@ -201,11 +203,39 @@ impl LearningRun {
             self.finished = self.pending.is_none();
         }
         let (phase, point) = self.pending.as_ref()?;
-        Some(Step {
-            number: self.history.len() as u32 + 1,
-            phase: *phase,
-            weights: self.named(point),
-        })
+        Some(self.step(0, *phase, point))
+    }
+
+    fn step(&self, ahead: usize, phase: Phase, point: &[(usize, f64)]) -> Step {
+        let number = (self.history.len() + ahead) as u32 + 1;
+        Step { number, phase, weights: self.named(point) }
+    }
+
+    /// The step that [`LearningRun::next`] named and those that it will name after it, whatever their
+    /// losses are: what can be evaluated at once. The losses are reported one after another as ever.
+    pub fn upcoming(&self) -> Vec<Step> {
+        let Some((phase, point)) = &self.pending else { return Vec::new() };
+        let mut points = vec![point.clone()];
+        match phase {
+            Phase::Select => {
+                let first = point.first().map_or(0, |(candidate, _)| candidate + 1);
+                points.extend((first..self.candidates.len()).map(|c| self.alone_point(c)));
+            }
+            Phase::Search => {
+                let chosen = self.chosen.iter().flatten();
+                let mut seen = BTreeSet::from([point_key(point)]);
+                for weights in self.batch.iter().skip(self.batch_losses.len() + 1) {
+                    let point: Vec<(usize, f64)> =
+                        chosen.clone().copied().zip(weights.iter().copied()).collect();
+                    let key = point_key(&point);
+                    if !self.known.contains_key(&key) && seen.insert(key) {
+                        points.push(point);
+                    }
+                }
+                points.truncate(self.options.budget as usize - self.search_evaluations());
+            }
+        }
+        points.iter().enumerate().map(|(ahead, point)| self.step(ahead, *phase, point)).collect()
     }
 
     /// Takes the cross-entropy ([`super::Objective::cross_entropy`]) of the weights that
@@ -258,6 +288,7 @@ impl LearningRun {
         LearnResult {
             modules: self.over_chosen(modules),
             merge: self.options.merge,
+            optimizer: self.options.optimizer,
             loss_start: self.loss_start,
             loss,
             evaluations: self.history.len() as u32,
@@ -310,12 +341,16 @@ impl LearningRun {
             if let Some(candidate) =
                 (0..self.candidates.len()).find(|c| !self.alone.contains_key(c))
             {
-                let weight = self.options.bound.min(1.0);
-                return Some((Phase::Select, vec![(candidate, weight)]));
+                return Some((Phase::Select, self.alone_point(candidate)));
             }
             self.choose();
         }
         self.next_search_point().map(|point| (Phase::Search, point))
+    }
+
+    /// The point of a candidate alone.
+    fn alone_point(&self, candidate: usize) -> Vec<(usize, f64)> {
+        vec![(candidate, self.options.bound.min(1.0))]
     }
 
     /// Chooses the modules with the lowest losses alone.

@@ -190,6 +190,7 @@ export class FakeEngine implements Engine {
     return {
       modules: [{ id: "one", weight: this.#at / 10 }],
       merge: "delta" as const,
+      optimizer: "cobyla" as const,
       lossStart: 1,
       loss: 1 / Math.max(1, this.#at),
       evaluations: this.#at,

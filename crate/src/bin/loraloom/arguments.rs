@@ -22,6 +22,9 @@ where
         .try_map(|name| serde_json::from_value::<T>(name.into()))
 }
 
+/// Names of the searches.
+pub const OPTIMIZERS: [&str; 4] = ["cobyla", "cma-es", "greedy", "ridge-trust-region"];
+
 /// The name that a value has in JSON, for an option's default.
 pub fn name_of(value: impl Serialize) -> String {
     let value = serde_json::to_value(value).unwrap_or_default();

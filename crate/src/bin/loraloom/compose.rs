@@ -9,7 +9,9 @@ use loraloom::learn::{
 use loraloom::recipe::{Recipe, RecipeBase, RecipeModule, encode};
 use serde::Serialize;
 
-use crate::arguments::{MergeArgument, ModelArguments, by_name, name_of, read_examples};
+use crate::arguments::{
+    MergeArgument, ModelArguments, OPTIMIZERS, by_name, name_of, read_examples,
+};
 use crate::error::{CliError, write};
 use crate::learning::{FewShotLosses, Known, learn};
 use crate::library::{self, Library, Module};
@@ -57,7 +59,7 @@ struct SearchArguments {
     #[arg(long, value_name = "N", default_value_t = LearnOptions::default().budget)]
     budget: u32,
     /// Which search finds the weights.
-    #[arg(long, value_parser = by_name::<Optimizer>(&["cobyla", "cma-es", "greedy"]),
+    #[arg(long, value_parser = by_name::<Optimizer>(&OPTIMIZERS),
           default_value = name_of(LearnOptions::default().optimizer))]
     optimizer: Optimizer,
     /// Which modules are searched over: all, some at random, or those with the lowest loss alone.
@@ -79,6 +81,7 @@ struct SearchArguments {
 #[derive(Serialize)]
 struct Composed {
     weights: Vec<WeightedModule>,
+    optimizer: Optimizer,
     loss_start: f64,
     loss: f64,
     evaluations: u32,
@@ -155,6 +158,7 @@ impl Compose {
         }
         let composed = Composed {
             weights: result.modules,
+            optimizer: result.optimizer,
             loss_start: result.loss_start,
             loss: result.loss,
             evaluations: result.evaluations,

@@ -8,13 +8,13 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use loraloom::formats::Example;
-use loraloom::learn::{LearnOptions, Objective, WeightedModule};
+use loraloom::learn::{LearnOptions, Objective, Optimizer, WeightedModule};
 use loraloom::lora::Merge;
 use loraloom::registry::{RegistryTask, TaskSet};
 use loraloom::t5::{Precision, SidePaths};
 use serde::Serialize;
 
-use crate::arguments::{by_name, name_of};
+use crate::arguments::{OPTIMIZERS, by_name, name_of};
 use crate::error::{CliError, write};
 use crate::learning::{FewShotLosses, Known, learn};
 use crate::library::{self, Library, Module, side_paths};
@@ -44,6 +44,10 @@ pub struct Evaluate {
     /// Methods to compare; all of them if left out.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     methods: Vec<Method>,
+    /// The search of the methods default and lorahub.
+    #[arg(long, value_parser = by_name::<Optimizer>(&OPTIMIZERS),
+          default_value = name_of(LearnOptions::default().optimizer))]
+    optimizer: Optimizer,
     /// Draws of the few-shot examples: the first is the task's own examples, each further one takes
     /// as many of the test set, which then are not tested on.
     #[arg(long, value_name = "N", default_value_t = 5)]
@@ -129,7 +133,7 @@ impl Evaluate {
             let mut of_task: Vec<Row> =
                 methods.iter().map(|&method| Row::new(task, method)).collect();
             for draw in draws {
-                let mut run = Run::new(&loaded, &modules, draw, self.max_new_tokens)?;
+                let mut run = Run::new(&loaded, &modules, draw, &self)?;
                 for row in &mut of_task {
                     run.add_to(row)?;
                 }
@@ -207,6 +211,7 @@ struct Run<'a> {
     loaded: &'a LoadedModel,
     modules: &'a [Module],
     draw: &'a Draw,
+    optimizer: Optimizer,
     max_new_tokens: usize,
     /// Cross-entropy and seconds of each module alone, once they are known.
     alone: Option<Known<'a>>,
@@ -217,12 +222,13 @@ impl<'a> Run<'a> {
         loaded: &'a LoadedModel,
         modules: &'a [Module],
         draw: &'a Draw,
-        max_new_tokens: usize,
+        arguments: &Evaluate,
     ) -> Result<Self, CliError> {
         if modules.is_empty() {
             return Err(CliError::Argument("the registry has no module for that base".into()));
         }
-        Ok(Self { loaded, modules, draw, max_new_tokens, alone: None })
+        let Evaluate { optimizer, max_new_tokens, .. } = *arguments;
+        Ok(Self { loaded, modules, draw, optimizer, max_new_tokens, alone: None })
     }
 
     /// Runs a row's method and adds what it found.
@@ -278,7 +284,8 @@ impl<'a> Run<'a> {
             Method::Default => self.alone()?.clone(),
             _ => Known::new(),
         };
-        let options = LearnOptions { seed: self.draw.seed, ..options };
+        let optimizer = self.optimizer;
+        let options = LearnOptions { seed: self.draw.seed, optimizer, ..options };
         let mut losses = self.losses(options.merge)?;
         let candidates = self.modules.iter().map(|module| module.id.clone()).collect();
         let result = learn(&mut losses, options, candidates, &known, &mut |_| ())?;

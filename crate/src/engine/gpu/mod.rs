@@ -3,6 +3,7 @@
 //! before it is trusted, and goes on where the device leaves off.
 
 mod check;
+mod population;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use crate::t5::{
 };
 
 use super::report::lora_report;
+use population::{MOST_MEMBERS, Population};
 
 /// Times that a lost device is opened again before the CPU takes over for good.
 const MOST_REOPENINGS: u32 = 2;
@@ -56,7 +58,7 @@ struct Generation {
 
 enum Work {
     Idle,
-    Learning(Box<GpuEvaluation>),
+    Learning(Box<Population>),
     Generation(Box<Generation>),
     /// The batch of the test in progress: its decoder and the tokens of each item.
     Test(Box<(GpuDecoder, Vec<Vec<u32>>)>),
@@ -324,28 +326,32 @@ impl GpuEngine {
     }
 
     async fn evaluate(&mut self, learning: &Learning, step: &Step) -> Result<Evaluated, Failure> {
-        let started = (self.engine.clock)();
+        if let Work::Learning(population) = &mut self.work
+            && let Some(evaluated) = population.take(step)
+        {
+            return Ok(evaluated);
+        }
         let merge = learning.run.options().merge;
         let candidates = Arc::clone(&self.candidates);
-        let mut ids: Vec<&str> = candidates.iter().map(String::as_str).collect();
-        let weight = |id: &str| step.weights.iter().find(|module| module.id == id);
-        let used = |id: &str| weight(id).is_some_and(|module| module.weight != 0.0);
-        if merge == Merge::Delta && ids.iter().any(|id| used(id)) {
-            ids.retain(|id| used(id));
-        }
+        let ids = served(&candidates, step, merge);
+        let mut steps = learning.run.upcoming();
+        let together = steps.iter().take(MOST_MEMBERS);
+        let together =
+            together.take_while(|other| served(&candidates, other, merge) == ids).count();
+        steps.truncate(together);
         self.load_modules(learning::WHAT, &ids, merge)?;
         let (Some(model), Some(loaded)) = (&self.model, &self.loaded) else {
             return Err(lost());
         };
-        if !matches!(self.work, Work::Learning(_)) {
-            let evaluation = model.prepare(&learning.batch, Some(&loaded.modules), 1);
-            self.work = Work::Learning(Box::new(evaluation.map_err(refuse(learning::WHAT))?));
+        let ready = matches!(&self.work, Work::Learning(known) if known.members() == together);
+        if !ready {
+            let (batch, modules) = (&learning.batch, &loaded.modules);
+            let population = Population::new(model, batch, modules, together, learning::WHAT)?;
+            self.work = Work::Learning(Box::new(population));
         }
-        let Work::Learning(evaluation) = &self.work else { return Err(lost()) };
-        let weights = step.weights.iter().map(|module| (&*module.id, module.weight));
-        let vector = coefficients(&loaded.ids, weights);
-        let losses = first_member(model, evaluation, &vector).await?;
-        Ok(Evaluated { losses, seconds: (self.engine.clock)() - started })
+        let Work::Learning(population) = &mut self.work else { return Err(lost()) };
+        population.evaluate(model, &loaded.ids, steps, self.engine.clock).await?;
+        population.take(step).ok_or_else(lost)
     }
 
     /// Ends learning with the best point seen.
@@ -629,6 +635,17 @@ fn refuse(what: &str) -> impl FnOnce(ModelError) -> Failure {
         ModelError::Gpu(_) => Failure::Device(error),
         other => Failure::Report(input_report(what, &other)),
     }
+}
+
+/// The modules that have to be on the device for a step.
+fn served<'m>(candidates: &'m [String], step: &Step, merge: Merge) -> Vec<&'m str> {
+    let weight = |id: &str| step.weights.iter().find(|module| module.id == id);
+    let used = |id: &str| weight(id).is_some_and(|module| module.weight != 0.0);
+    let mut ids: Vec<&str> = candidates.iter().map(String::as_str).collect();
+    if merge == Merge::Delta && ids.iter().any(|id| used(id)) {
+        ids.retain(|id| used(id));
+    }
+    ids
 }
 
 /// The losses of a batch for one vector of coefficients.

@@ -430,6 +430,10 @@ modules: Array<WeightedModule>,
  */
 merge: Merge, 
 /**
+ * Which search found it.
+ */
+optimizer: Optimizer, 
+/**
  * The objective of the base model alone; infinite if it was not evaluated.
  */
 lossStart: number, 
@@ -596,7 +600,7 @@ export type Objective = "paper" | "reference";
 /**
  * Which search finds the coefficients.
  */
-export type Optimizer = "cobyla" | "cma-es" | "greedy";
+export type Optimizer = "cobyla" | "cma-es" | "greedy" | "ridge-trust-region";
 
 /**
  * What an evaluation belongs to.
