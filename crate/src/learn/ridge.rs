@@ -18,12 +18,12 @@ const RADIUS: f64 = 1.0;
 const SHRINK: f64 = 0.5;
 /// Weight of the ridge; the rows that are fitted have length 1 or, far from the centre, less.
 const RIDGE: f64 = 0.02;
-/// The steps of a batch, as shares of the radius: against the model's gradient, and against it with as
-/// much noise where the model knows little; and the numbers of its largest coefficients that a step of
-/// the whole radius takes alone.
+/// The steps of a batch, as shares of the radius: against the model's gradient; against it with as much
+/// noise where the model knows little; and, of the whole radius, so many modules alone, those with the
+/// steepest slope and first those at 0: few tasks need more than three modules.
 const LINE_STEPS: [f64; 2] = [0.5, 1.0];
-const NOISY_STEPS: [f64; 3] = [0.5; 3];
-const SPARSE_STEPS: [usize; 3] = [1, 2, 4];
+const NOISY_STEPS: [f64; 2] = [0.5; 2];
+const SINGLE_STEPS: usize = 4;
 
 /// A point that was evaluated.
 struct Known {
@@ -121,14 +121,17 @@ impl RidgeTrustRegion {
             steps.push((noisy, length));
         }
         // Last: a device takes the points of the same modules together.
-        let mut order: Vec<usize> = (0..gradient.len()).collect();
-        order.sort_by(|&i, &j| gradient[j].abs().total_cmp(&gradient[i].abs()));
-        for count in SPARSE_STEPS {
-            let mut sparse = vec![0.0; gradient.len()];
-            order.iter().take(count).for_each(|&i| sparse[i] = gradient[i]);
-            steps.push((sparse, 1.0));
-        }
         let centre = &self.known[self.best].weights;
+        let mut order: Vec<usize> = (0..gradient.len()).collect();
+        order.sort_by(|&i, &j| {
+            let used = |module: usize| centre[module] != 0.0;
+            used(i).cmp(&used(j)).then(gradient[j].abs().total_cmp(&gradient[i].abs()))
+        });
+        for &module in order.iter().take(SINGLE_STEPS) {
+            let mut single = vec![0.0; gradient.len()];
+            single[module] = gradient[module];
+            steps.push((single, 1.0));
+        }
         let point = |(direction, length): &(Vec<f64>, f64)| {
             let mut point = centre.clone();
             add_scaled(&mut point, -length * self.radius, &unit(direction));

@@ -10,6 +10,8 @@ const SHAPE: [usize; 3] = [256, 512, 512];
 /// Seconds that a timing should last, as browsers round timestamps to 0.1 ms.
 const SECONDS: f64 = 2e-3;
 const MOST_REPEATS: usize = 64;
+/// Seconds from which a single run is enough: opening a slow device is not to take much longer.
+const LONGEST_RUN: f64 = 0.05;
 /// Timings of which the shortest counts: others may use the device, too.
 const TIMINGS: usize = 3;
 
@@ -55,6 +57,9 @@ impl Gpu {
         // The first run is the driver's, which may still compile.
         self.seconds(&once).await?;
         let first = self.seconds(&once).await?;
+        if first > LONGEST_RUN {
+            return Ok(first);
+        }
         let repeats = (SECONDS / first.max(SECONDS / MOST_REPEATS as f64)).ceil() as usize;
         let repeated = program(repeats)?;
         let mut shortest = f64::INFINITY;
