@@ -2,9 +2,12 @@
 //! once: each module is probed alone, then every batch tries steps of several lengths and directions
 //! along a linear model, fitted with a ridge to all losses known.
 //!
-//! Of 40 evaluations it takes 5 rounds after modules were chosen by their loss alone, where a search of
-//! one point at a time takes 40; a point is worth less than COBYLA's, which learns from each before it
-//! asks for the next.
+//! After modules were chosen by their loss alone, 40 evaluations are 6 rounds, where a search of one point
+//! at a time takes 40. A point is worth less than COBYLA's, which learns from each before it asks for
+//! the next. On eleven unseen tasks of the demo library, one draw of five examples each, 20 modules, 40
+//! evaluations, the mean loss found was 0.76 by COBYLA, 1.34 here and 1.99 by CMA-ES; here it was lower
+//! than COBYLA's on two tasks, and than CMA-ES's on seven. So few runs rank the three and say no more.
+//! `loraloom evaluate --methods default --optimizer` compares their answers.
 
 use super::Search;
 use super::matrix::{dot, norm, symmetric_eigen};
