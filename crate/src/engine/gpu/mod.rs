@@ -11,7 +11,7 @@ use super::learning::{self, Evaluated, Learning};
 use super::{BaseLoad, Engine, answers, input_report, ready, score_of, sentence};
 use crate::formats::Example;
 use crate::kernels::gpu::{Gpu, GpuError};
-use crate::learn::{LearnOptions, LearnResult, Step};
+use crate::learn::{LearnOptions, LearnResult, Phase, Step};
 use crate::lora::{self, Merge};
 use crate::protocol::{
     BaseInfo, Composition, ErrorReport, Generated, GenerationStep, GpuStatus, LearningStep,
@@ -637,15 +637,17 @@ fn refuse(what: &str) -> impl FnOnce(ModelError) -> Failure {
     }
 }
 
-/// The modules that have to be on the device for a step.
-fn served<'m>(candidates: &'m [String], step: &Step, merge: Merge) -> Vec<&'m str> {
-    let weight = |id: &str| step.weights.iter().find(|module| module.id == id);
-    let used = |id: &str| weight(id).is_some_and(|module| module.weight != 0.0);
-    let mut ids: Vec<&str> = candidates.iter().map(String::as_str).collect();
-    if merge == Merge::Delta && ids.iter().any(|id| used(id)) {
-        ids.retain(|id| used(id));
-    }
-    ids
+/// The modules that have to be on the device for a step, in the order in which the CPU adds them up.
+fn served<'m>(candidates: &'m [String], step: &'m Step, merge: Merge) -> Vec<&'m str> {
+    let named = || step.weights.iter().map(|module| (&*module.id, module.weight));
+    let ids: Vec<&str> = match (merge, step.phase) {
+        (Merge::Delta, _) => {
+            named().filter(|(_, weight)| *weight != 0.0).map(|(id, _)| id).collect()
+        }
+        (Merge::Lorahub, Phase::Search) => named().map(|(id, _)| id).collect(),
+        (Merge::Lorahub, Phase::Select) => Vec::new(),
+    };
+    if ids.is_empty() { candidates.iter().map(String::as_str).collect() } else { ids }
 }
 
 /// The losses of a batch for one vector of coefficients.
