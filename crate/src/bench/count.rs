@@ -56,20 +56,28 @@ pub(super) fn before_decoding(config: &T5Config, batch: &Batch) -> u64 {
     encoder(config, batch).multiply_adds + tokens * memory_weights(config)
 }
 
-/// Weights of the projections that see the embeddings, whose products a learning run computes once.
-fn first_projections(config: &T5Config, stack: Stack) -> u64 {
+/// Multiply-adds of a loss that a learning run on the CPU makes once: the base's projections of the
+/// embeddings.
+fn prepared(config: &T5Config, batch: &Batch) -> u64 {
     use LinearKind::{SelfK, SelfQ, SelfV};
     let first = |id: &LinearId| id.block == 0 && matches!(id.kind, SelfQ | SelfK | SelfV);
-    sum(config, layers(config, stack).into_iter().filter(first))
+    let weights = |stack| sum(config, layers(config, stack).into_iter().filter(first));
+    let of_one = batch.tokens as u64 * weights(Stack::Encoder)
+        + batch.targets as u64 * weights(Stack::Decoder);
+    batch.examples as u64 * of_one
 }
 
-/// One loss of the whole batch in a learning run, with the merge of the modules and their side path.
+/// What is left of [`evaluation`] for each evaluation of a learning run on the CPU.
+pub(super) fn prepared_evaluation(config: &T5Config, batch: &Batch, modules: &Modules) -> Work {
+    let whole = evaluation(config, batch, modules);
+    Work { multiply_adds: whole.multiply_adds - prepared(config, batch), ..whole }
+}
+
+/// One loss of the whole batch, with the merge of the modules and their side path.
 pub(super) fn evaluation(config: &T5Config, batch: &Batch, modules: &Modules) -> Work {
     let (tokens, targets) = (batch.tokens as u64, batch.targets as u64);
-    let before = tokens * first_projections(config, Stack::Encoder)
-        + targets * first_projections(config, Stack::Decoder);
-    let base = before_decoding(config, batch)
-        + batch.examples as u64 * (decode(config, tokens, targets) - before);
+    let base =
+        before_decoding(config, batch) + batch.examples as u64 * decode(config, tokens, targets);
     // The lorahub merge makes one path of the modules' rank, the delta merge stacks them.
     let (rank, merged) = match modules.merge {
         crate::lora::Merge::Lorahub => (modules.rank, modules.modules),
@@ -140,10 +148,9 @@ mod tests {
         assert_eq!(path, 20 * 16 * (512 + 384) * 2 * (8 + 8 + 8));
         // A token of one input reads every weight of the decoder once.
         let alone = Batch { examples: 1, ..batch };
-        let one_loss = evaluation(&config, &alone, &none).multiply_adds;
-        let all = encode(&config, 128) + 128 * memory_weights(&config) + decode(&config, 128, 8);
-        let side = 16 * (512 + 384) * 2 * (128 * (8 + 4) + 8 * (8 + 4));
-        assert_eq!(one_loss + 3 * 512 * 384 * (128 + 8), all + side);
+        let whole = evaluation(&config, &alone, &none).multiply_adds;
+        let prepared = prepared_evaluation(&config, &alone, &none).multiply_adds;
+        assert_eq!(whole - prepared, 3 * 512 * 384 * (128 + 8));
         let decoder = 8 * (6 * 512 * 384 + 3 * 512 * 1024) + 32128 * 512;
         let keys_and_values = 8 * 2 * 384 * 4 * (128 + 1);
         assert_eq!(decoding(&config, &alone, 1).bytes, decoder + keys_and_values);

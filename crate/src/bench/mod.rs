@@ -149,14 +149,14 @@ impl Bench {
                 let config = self.load_model(batch)?;
                 self.make_modules(&batch.model, &config, modules);
                 let examples = synthetic::examples(&config, batch);
-                let work = count::evaluation(&config, batch, modules);
+                let work = count::prepared_evaluation(&config, batch, modules);
                 Ok((Prepared::Loss(examples, modules.merge), work))
             }
             Workload::Learn { batch, modules, budget } => {
                 let config = self.load_model(batch)?;
                 self.make_modules(&batch.model, &config, modules);
                 let examples = synthetic::examples(&config, batch);
-                let mut work = count::evaluation(&config, batch, modules);
+                let mut work = count::prepared_evaluation(&config, batch, modules);
                 work.multiply_adds *= u64::from(*budget);
                 Ok((Prepared::Learn(examples, modules.merge, *budget), work))
             }
