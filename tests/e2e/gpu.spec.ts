@@ -5,7 +5,16 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "@playwright/test";
 import type { GpuStatus, LearnResult } from "../../www/package/src/index.js";
-import { expect, openPackage, test } from "./support.js";
+import {
+  answers,
+  copyLink,
+  expect,
+  learn,
+  openPackage,
+  openSite,
+  setBudget,
+  test,
+} from "./support.js";
 
 // Chromium warns of faults that the tests make, and that its card is one in software.
 test.use({ expectErrors: /404|WebGPU|GPU|Vulkan|adapter|createBuffer|Device/i });
@@ -163,5 +172,45 @@ test("a lost card is opened again and a refusing one left, and learning gives th
     expect(found.told[0], fault).toMatchObject({ active: true });
     expect(found.told.at(-1), fault).toMatchObject(last);
     expect(timeless(found), fault).toEqual(expected);
+  }
+});
+
+test("the story with the card chosen: learning, answers, a test set, and a link for a CPU", async ({
+  page,
+  context,
+  browser,
+}) => {
+  await openSite(page, "./?device=webgpu");
+  // A card in software takes seconds for what one in hardware does in milliseconds.
+  await page.getByRole("combobox", { name: "Search over" }).selectOption("random");
+  await setBudget(page, 3);
+  await page.getByLabel("Modules at most").fill("3");
+  await page.getByLabel("Modules at most").blur();
+  await learn(page);
+  const card = page.getByTestId("graphics-card");
+  await expect(card).toContainText("gives the CPU’s results with this model");
+  await page.getByRole("button", { name: "Another from the test set" }).click();
+  await expect(page.getByTestId("input")).not.toBeEmpty();
+  const input = await page.getByTestId("input").inputValue();
+  const first = await answers(page, input);
+  await page.getByRole("button", { name: /^Run the test/ }).click();
+  const score = /^\d+(\.\d)? % \(\d+ of \d{2,}\)$/;
+  await expect(page.getByTestId("score-composed")).toHaveText(score);
+  await expect(page.getByTestId("score-base")).toHaveText(score);
+  const scores = await page.getByTestId("score-composed").textContent();
+  await expect(card).toContainText("gives the CPU’s results with this model");
+
+  const link = await copyLink(page, context);
+  const fresh = await browser.newContext();
+  try {
+    const other = await fresh.newPage();
+    await other.goto(link);
+    await expect(other.getByTestId("learn-status")).toContainText("nothing was learned here");
+    await expect(other.getByTestId("graphics-card")).toHaveCount(0);
+    expect(await answers(other, input)).toEqual(first);
+    await other.getByRole("button", { name: /^Run the test/ }).click();
+    await expect(other.getByTestId("score-composed")).toHaveText(scores ?? "");
+  } finally {
+    await fresh.close();
   }
 });

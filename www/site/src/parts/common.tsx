@@ -47,7 +47,7 @@ const MEANINGS = {
   evaluation: "One look at the loss for one choice of weights: a forward pass over the examples.",
   budget: "How many choices of weights the search may try.",
   optimizer:
-    "What proposes the weights to try. COBYLA is what the published method uses; CMA-ES tries many around the best; greedy adds one module after the other.",
+    "What proposes the weights to try. COBYLA is what the published method uses; CMA-ES tries many around the best; greedy adds one module after the other; ridge asks for eight at a time, which a graphics card evaluates at once.",
   merge:
     "How modules become one. “delta” adds up their updates, so ranks may differ; “lorahub”, as published, adds up their A and their B matrices apart, and needs equal ranks.",
 } as const;

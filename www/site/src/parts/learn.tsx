@@ -269,6 +269,7 @@ function Options() {
             <option value="cobyla">COBYLA</option>
             <option value="cma-es">CMA-ES</option>
             <option value="greedy">greedy</option>
+            <option value="ridge-trust-region">ridge, eight at a time</option>
           </select>
         </div>
         <label>
