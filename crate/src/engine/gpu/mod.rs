@@ -131,6 +131,7 @@ impl GpuEngine {
 
     async fn load(&mut self) -> Result<(), ModelError> {
         let Some(base) = &self.engine.base else { return Ok(()) };
+        #[allow(clippy::arc_with_non_send_sync, reason = "natively it may go to another thread")]
         let gpu = Arc::new(Gpu::open().await?);
         match checked(Arc::clone(&gpu), &base.model).await {
             Ok(model) => self.model = Some(model),

@@ -135,6 +135,7 @@ pub(super) struct Pipeline {
 
 impl Gpu {
     /// The kernel's program, compiled the first time it is asked for.
+    #[allow(clippy::arc_with_non_send_sync, reason = "natively it may go to another thread")]
     pub(super) fn pipeline(&self, key: PipelineKey) -> Arc<Pipeline> {
         let mut known = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(known.entry(key.clone()).or_insert_with(|| Arc::new(self.compile(&key))))
