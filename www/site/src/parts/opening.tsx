@@ -268,8 +268,8 @@ function EngineOptions() {
               change({ device: currentTarget.value as typeof settings.device })
             }
           >
-            <option value="wasm">Processor (CPU)</option>
-            <option value="webgpu">Graphics card (WebGPU)</option>
+            <option value="wasm">Processor</option>
+            <option value="webgpu">Graphics card</option>
           </select>
         </label>
         <label>
