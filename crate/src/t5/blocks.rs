@@ -184,37 +184,53 @@ impl<const N: usize> Projected<N> {
         norm: &[f32],
         layers: [(LinearId, &Linear); N],
     ) -> Self {
-        let run = run_of_rows(x.len() / config.d_model);
+        let (d_model, width) = (config.d_model, config.d_attention());
+        let (rows, context) = (x.len() / d_model, context.of_base());
+        let run = run_of_rows(rows);
         let fine = layers.iter().any(|&(id, _)| context.is_fine(id));
         let normed =
             |x| Activations::normed(context, config.layer_norm_epsilon, norm, 1.0, x, fine);
-        Self {
-            run,
-            width: config.d_attention(),
-            inputs: x.chunks(run * config.d_model).map(normed).collect(),
-            results: project(context.of_base(), config, x, Some(norm), layers),
-        }
+        let inputs: Vec<Activations> = x.chunks(run * d_model).map(normed).collect();
+        let cost = run * width * d_model * N / INT8_GAIN;
+        let results = over_runs(&inputs, [rows, run, width], cost, |_, input, places| {
+            for ((id, linear), out) in layers.into_iter().zip(places) {
+                context.apply(id, linear, input, Store::Replace, out);
+            }
+        });
+        Self { run, width, inputs, results }
     }
 
     /// The results with the layers' side paths, `[rows, width]` each: the bits of [`project`].
     fn with_side(&self, context: Context<'_>, ids: [LinearId; N]) -> [Scratch<f32>; N] {
-        let mut results = self.results.each_ref().map(|base| Scratch::new(base.len()));
-        let mut bases = self.results.each_ref().map(|base| base.chunks(self.run * self.width));
-        let mut places = results.each_mut().map(|result| result.chunks_mut(self.run * self.width));
-        let runs = (self.inputs.iter())
-            .map(|input| {
-                let base = bases.each_mut().map(|bases| bases.next().unwrap_or_default());
-                (input, base, places.each_mut().map(|places| places.next().unwrap_or_default()))
-            })
-            .collect();
-        for_each_item(runs, self.run * self.width * N * 16, |(input, base, places)| {
-            for ((id, base), out) in ids.into_iter().zip(base).zip(places) {
-                out.copy_from_slice(base);
-                context.add_side(id, input, out.len() / self.width, out);
+        let (run, width) = (self.run, self.width);
+        let rows = self.results.first().map_or(0, |base| base.len() / width);
+        over_runs(&self.inputs, [rows, run, width], run * width * N * 16, |first, input, places| {
+            for ((id, base), out) in ids.into_iter().zip(&self.results).zip(places) {
+                out.copy_from_slice(&base[first..first + out.len()]);
+                context.add_side(id, input, out.len() / width, out);
             }
-        });
-        results
+        })
     }
+}
+
+/// Results `[rows, width]` that `work` writes `run` rows at a time, given where the run begins in them and
+/// its input; `cost` is the multiply-adds of a run.
+fn over_runs<const N: usize>(
+    inputs: &[Activations],
+    [rows, run, width]: [usize; 3],
+    cost: usize,
+    work: impl Fn(usize, &Activations, [&mut [f32]; N]) + Sync + Send,
+) -> [Scratch<f32>; N] {
+    let mut results = [(); N].map(|()| Scratch::new(rows * width));
+    let mut places = results.each_mut().map(|result| result.chunks_mut(run * width));
+    let runs = (inputs.iter().enumerate())
+        .map(|(index, input)| {
+            let places = places.each_mut().map(|places| places.next().unwrap_or_default());
+            (index * run * width, input, places)
+        })
+        .collect();
+    for_each_item(runs, cost, |(first, input, places)| work(first, input, places));
+    results
 }
 
 /// Who sees whom in an attention.
@@ -238,9 +254,12 @@ impl Attention {
         config: &T5Config,
         x: &[f32],
     ) -> [Scratch<f32>; 3] {
+        project(context, config, x, Some(&self.norm), self.own_layers())
+    }
+
+    fn own_layers(&self) -> [(LinearId, &Linear); 3] {
         let [q, k, v, _] = self.ids;
-        let layers = [(q, &self.q), (k, &self.k), (v, &self.v)];
-        project(context, config, x, Some(&self.norm), layers)
+        [(q, &self.q), (k, &self.k), (v, &self.v)]
     }
 
     /// What [`Attention::own`] computes of `x` without side paths.
@@ -250,9 +269,7 @@ impl Attention {
         config: &T5Config,
         x: &[f32],
     ) -> Projected<3> {
-        let [q, k, v, _] = self.ids;
-        let layers = [(q, &self.q), (k, &self.k), (v, &self.v)];
-        Projected::new(context, config, x, &self.norm, layers)
+        Projected::new(context, config, x, &self.norm, self.own_layers())
     }
 
     /// The result of [`Attention::own`] for rows whose part of the base is known.
@@ -261,8 +278,7 @@ impl Attention {
         context: Context<'_>,
         of_base: &Projected<3>,
     ) -> [Scratch<f32>; 3] {
-        let [q, k, v, _] = self.ids;
-        of_base.with_side(context, [q, k, v])
+        of_base.with_side(context, self.own_layers().map(|(id, _)| id))
     }
 
     /// Queries of the attention of `x` over something else.
