@@ -29,8 +29,8 @@ export default defineConfig({
   // One at a time: every page runs a model on all cores.
   workers: 1,
   // Only against tests that hang: a busy machine may be many times slower than a quiet one.
-  timeout: 900_000,
-  expect: { timeout: 180_000 },
+  timeout: 1_800_000,
+  expect: { timeout: 600_000 },
   reporter: "list",
   use: { launchOptions, channel: "chromium", trace: "retain-on-failure" },
   projects: [

@@ -3,6 +3,7 @@
 //   node server.mjs PORT [--isolated]
 //   http://localhost:PORT/                                  the site
 //   http://localhost:PORT/faults/KIND/library/registry.json  the library with that fault
+//   http://localhost:PORT/short/library/registry.json        the library with short test sets
 //   http://localhost:PORT/package/index.js                   the package, without a bundler
 //   http://localhost:PORT/golden/registry.json               tests/golden/models as a library
 //   http://localhost:PORT/plain_simd/                        the wasm builds of a browser without
@@ -66,6 +67,23 @@ const FAULTS = {
     path === "registry.json" ? bytes.subarray(0, bytes.length >> 1) : bytes,
   "missing-registry": async (path, bytes) => (path === "registry.json" ? null : bytes),
 };
+
+/** Items of a short test set: what a card in software answers in seconds. */
+const SHORT_TEST = 12;
+
+/** A file of the library with short test sets. */
+async function shortened(path, bytes) {
+  const firstItems = (text) =>
+    Buffer.from(text.toString().split("\n").slice(0, SHORT_TEST).join("\n"));
+  if (path.startsWith("tasks/")) return firstItems(bytes);
+  if (path !== "registry.json") return bytes;
+  const registry = JSON.parse(bytes);
+  for (const { test } of registry.tasks) {
+    const items = firstItems(await readFile(join(library, test.path)));
+    Object.assign(test, { bytes: items.length, sha256: sha256(items) });
+  }
+  return Buffer.from(JSON.stringify(registry));
+}
 
 /** The models and adapters of tests/golden as one library. */
 async function goldenRegistry() {
@@ -144,7 +162,8 @@ function send(response, status, headers, body) {
 createServer(async (request, response) => {
   const { pathname } = new URL(request.url, "http://localhost");
   const [, fault, inFault] = pathname.match(/^\/faults\/([a-z-]+)\/library\/(.+)$/) ?? [];
-  const inLibrary = inFault ?? pathname.match(/^\/library\/(.+)$/)?.[1];
+  const inShort = pathname.match(/^\/short\/library\/(.+)$/)?.[1];
+  const inLibrary = inFault ?? inShort ?? pathname.match(/^\/library\/(.+)$/)?.[1];
   const path = normalize(decodeURIComponent(pathname === "/" ? "/index.html" : pathname));
   const [, folder, inFolder] = path.match(/^\/([a-z_]+)\/(.+)$/) ?? [];
   const file = inLibrary
@@ -155,6 +174,7 @@ createServer(async (request, response) => {
   let bytes = await readFile(file).catch(() => null);
   if (path === "/golden/registry.json") bytes = await goldenRegistry();
   if (bytes && fault) bytes = await FAULTS[fault](inLibrary, bytes);
+  if (bytes && inShort) bytes = await shortened(inShort, bytes);
   if (!bytes) {
     send(response, 404, { "Content-Type": "text/plain" }, "no such file");
   } else if (bytes === "stall") {

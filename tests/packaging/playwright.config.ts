@@ -7,8 +7,8 @@ export default defineConfig({
   outputDir: "../../www/node_modules/.cache/loraloom-packaging-results",
   workers: 1,
   // Only against tests that hang: a busy machine may be many times slower than a quiet one.
-  timeout: 900_000,
-  expect: { timeout: 180_000 },
+  timeout: 1_800_000,
+  expect: { timeout: 600_000 },
   reporter: "list",
   use: {
     channel: "chromium",
