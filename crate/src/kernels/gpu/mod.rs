@@ -16,6 +16,7 @@
 //! |---|---|
 //! | `device` | opening the device, buffers, faults, submission and reading back |
 //! | `pipelines` | the kernels' programs, compiled when first used |
+//! | `source` | the kernels' texts: constants, and lines repeated in place of loops |
 //! | `program` | the list of dispatches and their parameters |
 //! | `timing` | where the device's time goes, by its own timestamps |
 //! | `variants` | the variants that are timed when the device is opened |
@@ -27,6 +28,7 @@ mod error;
 mod operations;
 mod pipelines;
 mod program;
+mod source;
 #[cfg(test)]
 mod tests;
 mod timing;

@@ -1,9 +1,9 @@
 //! The kernels' programs: their sources, what is fixed when they are compiled, and their bindings.
 
-use std::fmt::Write;
 use std::sync::{Arc, PoisonError};
 
 use super::Gpu;
+use super::source::{Constant, source};
 use super::timing::Share;
 
 /// What a binding is.
@@ -119,13 +119,6 @@ pub(super) struct PipelineKey {
     pub(super) constants: Vec<(&'static str, Constant)>,
 }
 
-/// A constant of a kernel's source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Constant {
-    Number(u32),
-    Flag(bool),
-}
-
 /// A compiled kernel.
 #[derive(Debug)]
 pub(super) struct Pipeline {
@@ -143,18 +136,10 @@ impl Gpu {
 
     fn compile(&self, key: &PipelineKey) -> Pipeline {
         let label = Some(key.kernel.name());
-        let mut source = String::new();
-        for (name, constant) in &key.constants {
-            match constant {
-                Constant::Number(value) => writeln!(source, "const {name}: u32 = {value}u;"),
-                Constant::Flag(value) => writeln!(source, "const {name}: bool = {value};"),
-            }
-            .expect("a string takes all that is written");
-        }
-        key.kernel.sources(self.packed_dot()).iter().for_each(|part| source.push_str(part));
+        let text = source(&key.constants, &key.kernel.sources(self.packed_dot()));
         let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label,
-            source: wgpu::ShaderSource::Wgsl(source.into()),
+            source: wgpu::ShaderSource::Wgsl(text.into()),
         });
         let (reads, writes) = key.kernel.reads_and_writes();
         let accesses = std::iter::once(Access::Parameters)

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::pipelines::{Constant, Kernel, Pipeline, PipelineKey};
+use super::pipelines::{Kernel, Pipeline, PipelineKey};
+use super::source::Constant;
 use super::timing::Share;
 use super::{Buffer, Gpu};
 

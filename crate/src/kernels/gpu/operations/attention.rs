@@ -51,11 +51,19 @@ pub struct Attention<'a> {
     pub out: &'a Buffer,
 }
 
+/// Threads of a workgroup.
+const THREADS: usize = 64;
+/// Queries that a thread takes together.
+const GROUP: usize = 4;
+
 /// Queries that one workgroup takes and keys that it holds at a time, for heads of this width.
 fn attention_tile(d_kv: usize, single: bool) -> (usize, usize) {
-    let values = WORKGROUP_BYTES / 4 - 128;
+    // As the kernel declares them: queries, keys, probabilities, and what threads tell each other.
     let fits = |queries: usize, keys: usize| {
-        queries * d_kv + keys * (d_kv + 1) + queries * (keys + 8) <= values
+        let (groups, quads) = (queries.div_ceil(GROUP), d_kv.div_ceil(4));
+        let vectors =
+            quads * 4 * groups + keys * (quads | 1) + keys * groups + THREADS + groups * 8;
+        vectors * 16 <= WORKGROUP_BYTES
     };
     let queries = if single { 1 } else { 16 };
     let sizes = [(queries, 64), (queries, 32), (queries, 16), (4, 8), (1, 4), (1, 1)];
@@ -99,8 +107,16 @@ impl Recorder<'_> {
             zero: 0,
         };
         let (queries, keys) = attention_tile(d_kv, attention.single);
-        let constants =
-            vec![number("D_KV", d_kv), number("QUERIES", queries), number("KEYS", keys)];
+        let (groups, quads) = (queries.div_ceil(GROUP), d_kv.div_ceil(4));
+        let constants = vec![
+            number("D_KV", d_kv),
+            number("QUADS", quads),
+            number("GROUPS", groups),
+            number("KEYS", keys),
+            number("KEYS_EACH", keys.div_ceil(THREADS / groups)),
+            number("LOADS", (keys * quads).div_ceil(THREADS)),
+            number("COLUMNS", d_kv.div_ceil(THREADS)),
+        ];
         let buffers = [q.0, kv.0, bias_buffer, attention.tasks.0, attention.decoded, attention.out];
         let [x, y] = spread(attention.tasks.1);
         self.dispatch(Kernel::Attention, constants, &params, &buffers, [x, y, word(num_heads)]);

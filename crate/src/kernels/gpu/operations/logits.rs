@@ -1,8 +1,9 @@
 //! What is kept of logits, and the end of a decoding step.
 
 use super::word;
-use crate::kernels::gpu::pipelines::{Constant, Kernel};
+use crate::kernels::gpu::pipelines::Kernel;
 use crate::kernels::gpu::program::spread;
+use crate::kernels::gpu::source::Constant;
 use crate::kernels::gpu::{Buffer, Recorder};
 
 impl Recorder<'_> {

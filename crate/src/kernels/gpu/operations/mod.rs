@@ -23,7 +23,7 @@ pub use modules::{RankFactor, WeightRow};
 pub use product::{FloatProduct, Int8Product, Output, Store};
 pub use rows::{Quantize, Rows, RowsMode, packed_words};
 
-use super::pipelines::Constant;
+use super::source::Constant;
 
 fn word(value: usize) -> u32 {
     u32::try_from(value).expect("an index that fits the words of a buffer")

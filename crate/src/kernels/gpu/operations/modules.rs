@@ -2,10 +2,13 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::word;
+use super::{number, word};
 use crate::kernels::gpu::pipelines::Kernel;
 use crate::kernels::gpu::program::spread;
 use crate::kernels::gpu::{Buffer, Recorder};
+
+/// Members whose sums a thread holds at once.
+const MOST_MEMBERS: usize = 8;
 
 /// A row of weights that is quantised on the device.
 #[repr(C)]
@@ -47,7 +50,9 @@ impl Recorder<'_> {
     ) {
         let params = [members, modules, values, 0].map(word);
         let [x, y] = spread(values.div_ceil(128));
-        self.dispatch(Kernel::Merge, vec![], &params, &[coefficients, sources, merged], [x, y, 1]);
+        let constants = vec![number("MEMBERS", members.min(MOST_MEMBERS))];
+        let buffers = [coefficients, sources, merged];
+        self.dispatch(Kernel::Merge, constants, &params, &buffers, [x, y, 1]);
     }
 
     /// The factor of each [`RankFactor`] for each member, `[members, ranks]`.

@@ -3,7 +3,8 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::{Matrix, Rows, number, packed_words, word};
-use crate::kernels::gpu::pipelines::{Constant, Kernel};
+use crate::kernels::gpu::pipelines::Kernel;
+use crate::kernels::gpu::source::Constant;
 use crate::kernels::gpu::{Buffer, Recorder};
 use crate::kernels::quantize::BLOCK;
 
@@ -180,8 +181,21 @@ impl Recorder<'_> {
             factors,
             out.buffer,
         ];
+        let fine = product.fine > 0;
         let kernels = [Kernel::VectorInt8, Kernel::ProductInt8];
-        let (kernel, constants, groups) = product_variant(kernels, rows, columns, members);
+        let Variant { kernel, mut constants, groups } =
+            product_variant(kernels, rows, columns, members);
+        constants.push(("FINE", Constant::Flag(fine)));
+        if let Kernel::ProductInt8 = kernel {
+            // Two tiles of activations leave room for half a block.
+            let quads = if fine { 4 } else { 8 };
+            let (r, c) = tile(rows, columns, members);
+            constants.extend([
+                number("QUADS", quads),
+                number("X_LOADS", (r * quads).div_ceil(TILE_SIDE)),
+                number("W_LOADS", (c * quads).div_ceil(TILE_SIDE)),
+            ]);
+        }
         self.dispatch(kernel, constants, &params, &buffers, groups);
     }
 
@@ -225,28 +239,41 @@ impl Recorder<'_> {
             add: (out.store != Store::Replace).into(),
         };
         let buffers = [product.x.0, product.weights.0, factors, out.buffer];
-        let (kernel, constants, groups) =
+        let Variant { kernel, constants, groups } =
             product_variant([Kernel::VectorF32, Kernel::ProductF32], rows, columns, members);
         self.dispatch(kernel, constants, &params, &buffers, groups);
     }
 }
 
-/// The kernel for a product of this shape, its constants and its workgroups.
+/// A kernel for a product, its constants and its workgroups.
+struct Variant {
+    kernel: Kernel,
+    constants: Vec<(&'static str, Constant)>,
+    groups: [u32; 3],
+}
+
+/// The kernel for a product of this shape, of those for a few rows and for many.
 fn product_variant(
     [vector, tiled]: [Kernel; 2],
     rows: usize,
     columns: usize,
     members: usize,
-) -> (Kernel, Vec<(&'static str, Constant)>, [u32; 3]) {
+) -> Variant {
     if rows <= VECTOR_ROWS {
         let taken = vector_rows(rows);
-        let groups = [word(columns.div_ceil(8)), word(rows.div_ceil(taken)), word(members)];
-        return (vector, vec![number("ROWS", taken)], groups);
+        return Variant {
+            kernel: vector,
+            constants: vec![number("ROWS", taken)],
+            groups: [word(columns.div_ceil(8)), word(rows.div_ceil(taken)), word(members)],
+        };
     }
     let (r, c) = tile(rows, columns, members);
-    let groups =
-        [word(columns.div_ceil(c * TILE_SIDE)), word(rows.div_ceil(r * TILE_SIDE)), word(members)];
-    (tiled, vec![number("ROWS", r), number("COLUMNS", c)], groups)
+    let [across, down] = [columns.div_ceil(c * TILE_SIDE), rows.div_ceil(r * TILE_SIDE)];
+    Variant {
+        kernel: tiled,
+        constants: vec![number("ROWS", r), number("COLUMNS", c)],
+        groups: [word(across), word(down), word(members)],
+    }
 }
 
 /// Rows and columns of a tile for each thread: the largest that leave the device enough workgroups.

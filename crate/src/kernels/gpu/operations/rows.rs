@@ -3,8 +3,9 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::{number, word};
-use crate::kernels::gpu::pipelines::{Constant, Kernel};
+use crate::kernels::gpu::pipelines::Kernel;
 use crate::kernels::gpu::program::spread;
+use crate::kernels::gpu::source::Constant;
 use crate::kernels::gpu::{Buffer, Gpu, GpuError, Recorder};
 use crate::kernels::quantize::BLOCK;
 

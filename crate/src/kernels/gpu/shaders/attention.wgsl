@@ -2,14 +2,15 @@
 // matrix of all scores: those that do not fit are computed twice, for their maximum and for their
 // exponentials. As in T5, scores are not divided by √d_kv.
 //
-// Before it stand `D_KV`, `QUERIES` (a power of 2 up to THREADS) and `KEYS` taken at a time, and
-// exact.wgsl.
+// Before it stand `D_KV` and its vectors of four, `QUADS`; `GROUPS` of four queries
+// that a thread takes together; `KEYS` taken at a time, of which each thread takes `KEYS_EACH` and
+// fetches `LOADS` vectors; the `COLUMNS` of the output for each thread; and exact.wgsl.
 
 const THREADS: u32 = 64u;
-const LANES: u32 = THREADS / QUERIES;
-// Columns of the output for each thread.
-const COLUMNS: u32 = (D_KV + THREADS - 1u) / THREADS;
-const KEY_STRIDE: u32 = D_KV + 1u;
+// Threads that share the keys of a group of queries.
+const LANES: u32 = THREADS / GROUPS;
+// An odd number, so that neighbouring keys lie in different banks.
+const KEY_STRIDE: u32 = QUADS | 1u;
 // Sums of exponentials that are added up beside each other.
 const SUMS: u32 = 8u;
 const LOWEST: f32 = -3.0e38;
@@ -47,21 +48,15 @@ struct Task {
 @group(0) @binding(5) var<storage, read> decoded: array<u32>;
 @group(0) @binding(6) var<storage, read_write> out: array<f32>;
 
-var<workgroup> query_tile: array<f32, QUERIES * D_KV>;
-var<workgroup> key_tile: array<f32, KEYS * KEY_STRIDE>;
-var<workgroup> scores: array<f32, QUERIES * KEYS>;
-var<workgroup> partial: array<f32, THREADS>;
-var<workgroup> exponentials: array<f32, QUERIES * SUMS>;
-
-fn four_sums(query: u32, first: u32) -> vec4<f32> {
-    let at = query * SUMS + first;
-    return vec4<f32>(
-        exponentials[at],
-        exponentials[at + 1u],
-        exponentials[at + 2u],
-        exponentials[at + 3u],
-    );
-}
+// A vector for each group of queries: [d, group].
+var<workgroup> query_tile: array<vec4<f32>, QUADS * 4u * GROUPS>;
+var<workgroup> key_tile: array<vec4<f32>, KEYS * KEY_STRIDE>;
+// [key, group]
+var<workgroup> probabilities: array<vec4<f32>, KEYS * GROUPS>;
+// [group, lane], and at the end [group]
+var<workgroup> partial: array<vec4<f32>, THREADS>;
+// [group, sum]
+var<workgroup> exponentials: array<vec4<f32>, GROUPS * SUMS>;
 
 // Keys that the query of this index sees.
 fn seen_by(task: Task, query: u32) -> u32 {
@@ -71,133 +66,201 @@ fn seen_by(task: Task, query: u32) -> u32 {
     return task.keys;
 }
 
-// Scores of a run of keys; those of keys that a query does not see are the lowest.
-fn score(task: Task, head: u32, first_key: u32, most: u32, thread: u32) {
-    for (var i = thread; i < KEYS * D_KV; i += THREADS) {
-        let key = i / D_KV;
-        let d = i % D_KV;
-        var value = 0.0;
-        if first_key + key < most {
-            let row = task.key_row + first_key + key;
-            value = kv[row * params.kv_stride + params.k_offset + head * D_KV + d];
-        }
-        key_tile[key * KEY_STRIDE + d] = value;
+fn exponential_each(values: vec4<f32>) -> vec4<f32> {
+    return vec4<f32>(
+        exponential(values.x),
+        exponential(values.y),
+        exponential(values.z),
+        exponential(values.w),
+    );
+}
+
+// Fetches a run of keys.
+fn fetch_keys(task: Task, head: u32, first_key: u32, most: u32, thread: u32) {
+    // All are fetched before any is waited for. Beyond the last key the last once more, and beyond a
+    // key's end what follows: the queries are zeros there.
+    #repeat l LOADS
+    let key_$l = (thread + $lu * THREADS) / QUADS;
+    let quad_$l = (thread + $lu * THREADS) % QUADS;
+    let at_$l = (task.key_row + min(first_key + key_$l, most - 1u)) * params.kv_stride
+        + params.k_offset + head * D_KV + quad_$l * 4u;
+    let four_$l = vec4<f32>(kv[at_$l], kv[at_$l + 1u], kv[at_$l + 2u], kv[at_$l + 3u]);
+    #end
+    #repeat l LOADS
+    if key_$l < KEYS {
+        key_tile[key_$l * KEY_STRIDE + quad_$l] = four_$l;
     }
+    #end
     workgroupBarrier();
-    let centre = head * params.bias_width + params.bias_width / 2u;
-    let position = task.first_position + decoded[0];
-    for (var i = thread; i < QUERIES * KEYS; i += THREADS) {
-        let query = i / KEYS;
-        let key = first_key + i % KEYS;
-        var value = LOWEST;
-        if query < task.queries && key < seen_by(task, query) {
-            value = 0.0;
-            for (var d = 0u; d < D_KV; d++) {
-                let product = query_tile[query * D_KV + d] * key_tile[(i % KEYS) * KEY_STRIDE + d];
-                value = rounded(value + rounded(product));
-            }
-            if params.biased != 0u {
-                value = rounded(value + bias[centre + key - (position + query)]);
-            }
-        }
-        scores[i] = value;
+}
+
+// Scores of a group of queries and a key, by its index in the tile; those that a query does not see are
+// the lowest.
+fn score(task: Task, head: u32, group: u32, first_key: u32, index: u32) -> vec4<f32> {
+    let key = first_key + index;
+    var values = vec4<f32>();
+    for (var quad = 0u; quad < QUADS; quad++) {
+        let k = key_tile[min(index, KEYS - 1u) * KEY_STRIDE + quad];
+        let q_at = quad * 4u * GROUPS + group;
+        #repeat d 4
+        let product_$d = rounded_each(query_tile[q_at + $du * GROUPS] * k[$d]);
+        values = rounded_each(values + product_$d);
+        #end
     }
-    workgroupBarrier();
+    let query = group * 4u;
+    if params.biased != 0u {
+        let position = task.first_position + decoded[0] + query;
+        let at = head * params.bias_width + params.bias_width / 2u + key - position;
+        values = rounded_each(
+            values + vec4<f32>(bias[at], bias[at - 1u], bias[at - 2u], bias[at - 3u]),
+        );
+    }
+    #repeat q 4
+    if query + $qu >= task.queries || index >= KEYS || key >= seen_by(task, query + $qu) {
+        values[$q] = LOWEST;
+    }
+    #end
+    return values;
 }
 
 @compute @workgroup_size(THREADS)
 fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let index = group.x + group.y * groups.x;
+    let index = workgroup.x + workgroup.y * workgroups.x;
     if index >= params.tasks {
         return;
     }
     let task = tasks[index];
-    let head = group.z;
+    let head = workgroup.z;
     let most = seen_by(task, task.queries - 1u);
+    let group = thread / LANES;
     let lane = thread % LANES;
-    let my_query = thread / LANES;
 
-    for (var i = thread; i < QUERIES * D_KV; i += THREADS) {
-        let query = i / D_KV;
-        var value = 0.0;
-        if query < task.queries {
-            value = q[(task.first_row + query) * params.q_stride + head * D_KV + i % D_KV];
+    for (var i = thread; i < QUADS * 4u * GROUPS; i += THREADS) {
+        let d = i / GROUPS;
+        let query = i % GROUPS * 4u;
+        var values = vec4<f32>();
+        if d < D_KV {
+            #repeat q 4
+            if query + $qu < task.queries {
+                values[$q] = q[(task.first_row + query + $qu) * params.q_stride + head * D_KV + d];
+            }
+            #end
         }
-        query_tile[i] = value;
+        query_tile[i] = values;
     }
-    for (var i = thread; i < QUERIES * SUMS; i += THREADS) {
-        exponentials[i] = 0.0;
+    for (var i = thread; i < GROUPS * SUMS; i += THREADS) {
+        exponentials[i] = vec4<f32>();
     }
 
-    // The lanes of a query share its scores.
-    var high = LOWEST;
+    var high = vec4<f32>(LOWEST);
+    #repeat k KEYS_EACH
+    var score_$k = vec4<f32>(LOWEST);
+    #end
     for (var first_key = 0u; first_key < most; first_key += KEYS) {
-        score(task, head, first_key, most, thread);
-        for (var key = lane; key < KEYS; key += LANES) {
-            high = max(high, scores[my_query * KEYS + key]);
-        }
+        fetch_keys(task, head, first_key, most, thread);
+        #repeat k KEYS_EACH
+        score_$k = score(task, head, group, first_key, lane + $ku * LANES);
+        high = max(high, score_$k);
+        #end
+        workgroupBarrier();
     }
     partial[thread] = high;
     workgroupBarrier();
     for (var i = 0u; i < LANES; i++) {
-        high = max(high, partial[my_query * LANES + i]);
+        high = max(high, partial[group * LANES + i]);
     }
 
-    var sums: array<f32, QUERIES * COLUMNS>;
-    for (var i = 0u; i < QUERIES * COLUMNS; i++) {
-        sums[i] = 0.0;
-    }
+    #repeat g GROUPS
+    #repeat j COLUMNS
+    var sum_$g_$j = vec4<f32>();
+    #end
+    #end
     for (var first_key = 0u; first_key < most; first_key += KEYS) {
+        // The scores of the only run of keys are still there.
         if most > KEYS {
-            workgroupBarrier();
-            score(task, head, first_key, most, thread);
+            fetch_keys(task, head, first_key, most, thread);
+            #repeat k KEYS_EACH
+            score_$k = score(task, head, group, first_key, lane + $ku * LANES);
+            #end
         }
-        for (var key = lane; key < KEYS; key += LANES) {
-            let at = my_query * KEYS + key;
-            var probability = 0.0;
-            if scores[at] > LOWEST {
-                probability = exponential(rounded(scores[at] - high));
-            }
-            scores[at] = probability;
+        #repeat k KEYS_EACH
+        if lane + $ku * LANES < KEYS {
+            let exponentials_$k = exponential_each(rounded_each(score_$k - high));
+            let seen_$k = score_$k > vec4<f32>(LOWEST);
+            probabilities[(lane + $ku * LANES) * GROUPS + group] =
+                select(vec4<f32>(), exponentials_$k, seen_$k);
         }
+        #end
         workgroupBarrier();
-        for (var i = thread; i < QUERIES * SUMS; i += THREADS) {
+        for (var i = thread; i < GROUPS * SUMS; i += THREADS) {
             var sum = exponentials[i];
             let first = (i + SUMS - first_key % SUMS) % SUMS;
             for (var key = first; key < KEYS; key += SUMS) {
-                sum = rounded(sum + scores[i / SUMS * KEYS + key]);
+                sum = rounded_each(sum + probabilities[key * GROUPS + i / SUMS]);
             }
             exponentials[i] = sum;
         }
-        for (var j = 0u; j < COLUMNS; j++) {
-            let d = thread + j * THREADS;
-            if d < D_KV {
-                for (var key = 0u; key < min(KEYS, most - first_key); key++) {
-                    let row = task.key_row + first_key + key;
-                    let value = kv[row * params.kv_stride + params.v_offset + head * D_KV + d];
-                    for (var query = 0u; query < QUERIES; query++) {
-                        let product = rounded(scores[query * KEYS + key] * value);
-                        let at = query * COLUMNS + j;
-                        sums[at] = rounded(sums[at] + product);
-                    }
-                }
+        // Beyond the last key probabilities of 0, whatever they are multiplied by.
+        let keys = min(KEYS, most - first_key);
+        #repeat j COLUMNS
+        let column_$j = min(thread + $ju * THREADS, D_KV - 1u) + params.v_offset + head * D_KV;
+        #end
+        for (var key = 0u; key < keys; key += 4u) {
+            #repeat k 4
+            let row_$k = (task.key_row + first_key + min(key + $ku, keys - 1u)) * params.kv_stride;
+            #repeat j COLUMNS
+            let value_$k_$j = kv[row_$k + column_$j];
+            #end
+            #end
+            #repeat k 4
+            if key + $ku < keys {
+                #repeat g GROUPS
+                let probability_$g = probabilities[(key + $ku) * GROUPS + $gu];
+                #repeat j COLUMNS
+                let product_$g_$j = rounded_each(probability_$g * value_$k_$j);
+                sum_$g_$j = rounded_each(sum_$g_$j + product_$g_$j);
+                #end
+                #end
             }
+            #end
         }
         workgroupBarrier();
     }
 
-    for (var query = 0u; query < task.queries; query++) {
-        let inverse = quotient(1.0, sum_lanes(four_sums(query, 0u), four_sums(query, 4u)));
-        for (var j = 0u; j < COLUMNS; j++) {
-            let d = thread + j * THREADS;
-            if d < D_KV {
-                let at = (task.first_row + query) * params.out_stride + head * D_KV + d;
-                out[at] = rounded(sums[query * COLUMNS + j] * inverse);
-            }
-        }
+    if thread < GROUPS * 4u {
+        let sums = thread / 4u * SUMS;
+        let query = thread % 4u;
+        let total = sum_lanes(
+            vec4<f32>(
+                exponentials[sums][query],
+                exponentials[sums + 1u][query],
+                exponentials[sums + 2u][query],
+                exponentials[sums + 3u][query],
+            ),
+            vec4<f32>(
+                exponentials[sums + 4u][query],
+                exponentials[sums + 5u][query],
+                exponentials[sums + 6u][query],
+                exponentials[sums + 7u][query],
+            ),
+        );
+        partial[thread / 4u][query] = quotient(1.0, total);
     }
+    workgroupBarrier();
+    #repeat g GROUPS
+    let inverse_$g = partial[$g];
+    #repeat j COLUMNS
+    #repeat q 4
+    if $gu * 4u + $qu < task.queries && thread + $ju * THREADS < D_KV {
+        let at = (task.first_row + $gu * 4u + $qu) * params.out_stride
+            + head * D_KV + thread + $ju * THREADS;
+        out[at] = rounded(sum_$g_$j[$q] * inverse_$g[$q]);
+    }
+    #end
+    #end
+    #end
 }

@@ -46,23 +46,18 @@ fn place(member: u32, row: u32, column: u32) -> u32 {
     return (member * params.rows + row) * params.out_stride + params.out_offset + column;
 }
 
-// The sum with one more block: integers of the activations, and of what 7 bits leave of them.
-fn with_block(
-    sum: f32,
-    member: u32,
-    row: u32,
-    column: u32,
-    block: u32,
-    integers: f32,
-    rest_integers: f32,
-) -> f32 {
-    let x_at = (member * params.rows + row) * params.blocks + block;
-    var part = rounded(integers * x_scales[x_at]);
-    if column < params.fine {
-        part = rounded(part + rounded(rest_integers * rest_scales[x_at]));
-    }
-    let w_at = params.scale_offset + member * params.scale_member + column * params.blocks + block;
-    return rounded(sum + rounded(part * scales[w_at]));
+// Where the scale of a block of activations is, and that of a block of weights.
+fn x_scale_at(member: u32, row: u32, block: u32) -> u32 {
+    return (member * params.rows + row) * params.blocks + block;
+}
+
+fn w_scale_at(member: u32, column: u32, block: u32) -> u32 {
+    return params.scale_offset + member * params.scale_member + column * params.blocks + block;
+}
+
+// The sum with the integers of one more block, which are scaled by that of the activations.
+fn with_block(sum: f32, scaled: f32, w_scale: f32) -> f32 {
+    return rounded(sum + rounded(scaled * w_scale));
 }
 
 fn store(member: u32, row: u32, column: u32, sum: f32) {

@@ -1,16 +1,20 @@
 // Sums over a workgroup in the order of the CPU: eight lanes, each of every eighth value, and then the
-// lanes. The kernel declares THREADS and `partial`, an array of as many numbers.
+// lanes. The kernel declares `partial`, an array of CHUNK numbers, a multiple of 64.
 
 const LANES: u32 = 8u;
 
-// Adds the value of every thread to its lane; thread i holds lane i, and gets it back.
-fn add_to_lanes(lane: f32, value: f32, thread: u32) -> f32 {
-    partial[thread] = value;
+// Adds the numbers in `partial` to their lanes; thread i holds lane i, and gets it back.
+fn add_to_lanes(lane: f32, thread: u32) -> f32 {
     workgroupBarrier();
     var sum = lane;
     if thread < LANES {
-        for (var i = thread; i < THREADS; i += LANES) {
-            sum = rounded(sum + partial[i]);
+        for (var i = thread; i < CHUNK; i += LANES * LANES) {
+            #repeat k 8
+            let value_$k = partial[i + $ku * LANES];
+            #end
+            #repeat k 8
+            sum = rounded(sum + value_$k);
+            #end
         }
     }
     workgroupBarrier();

@@ -4,6 +4,8 @@
 // Before it stand whether it is `SUMMED`, exact.wgsl and lanes.wgsl.
 
 const THREADS: u32 = 256u;
+// Numbers that are summed at a time, eight for each thread.
+const CHUNK: u32 = 2048u;
 const LOWEST: f32 = -3.0e38;
 
 struct Params {
@@ -27,7 +29,7 @@ struct State {
 @group(0) @binding(2) var<storage, read> labels: array<u32>;
 @group(0) @binding(3) var<storage, read_write> states: array<State>;
 
-var<workgroup> partial: array<f32, THREADS>;
+var<workgroup> partial: array<f32, CHUNK>;
 var<workgroup> tokens: array<u32, THREADS>;
 
 @compute @workgroup_size(THREADS)
@@ -43,12 +45,18 @@ fn main(
     let start = row * params.columns;
     var best = LOWEST;
     var best_token = thread;
-    for (var column = thread; column < params.columns; column += THREADS) {
-        let value = logits[start + column];
-        if value > best {
-            best = value;
-            best_token = column;
+    for (var column = thread; column < params.columns; column += CHUNK) {
+        // Beyond the last column the last once more, which is not better than itself.
+        #repeat k 8
+        let column_$k = min(column + $ku * THREADS, params.columns - 1u);
+        let value_$k = logits[start + column_$k];
+        #end
+        #repeat k 8
+        if value_$k > best {
+            best = value_$k;
+            best_token = column_$k;
         }
+        #end
     }
     partial[thread] = best;
     tokens[thread] = best_token;
@@ -70,12 +78,16 @@ fn main(
     workgroupBarrier();
     if SUMMED {
         var sum = 0.0;
-        for (var first = 0u; first < params.columns; first += THREADS) {
-            var value = 0.0;
-            if first + thread < params.columns {
-                value = exponential(rounded(logits[start + first + thread] - state.largest));
-            }
-            sum = add_to_lanes(sum, value, thread);
+        for (var first = 0u; first < params.columns; first += CHUNK) {
+            #repeat k 8
+            let column_$k = first + thread + $ku * THREADS;
+            let logit_$k = logits[start + min(column_$k, params.columns - 1u)];
+            #end
+            #repeat k 8
+            let value_$k = exponential(rounded(logit_$k - state.largest));
+            partial[thread + $ku * THREADS] = select(0.0, value_$k, column_$k < params.columns);
+            #end
+            sum = add_to_lanes(sum, thread);
         }
         state.sum = total_of_lanes(sum, thread);
         let label = labels[(params.first + row) % params.period];

@@ -1,10 +1,7 @@
 // The side paths' matrices for each member of a population: Σ coefficient · module, over matrices
 // that lie one after another.
 //
-// Before it stands exact.wgsl.
-
-// Members whose sums are held at once.
-const MEMBERS: u32 = 8u;
+// Before it stand the `MEMBERS` whose sums are held at once, and exact.wgsl.
 
 struct Params {
     members: u32,
@@ -32,23 +29,20 @@ fn main(
         return;
     }
     for (var first = 0u; first < params.members; first += MEMBERS) {
-        var sums: array<f32, MEMBERS>;
-        for (var i = 0u; i < MEMBERS; i++) {
-            sums[i] = 0.0;
-        }
+        #repeat i MEMBERS
+        var sum_$i = 0.0;
+        let row_$i = min(first + $iu, params.members - 1u) * params.modules;
+        #end
         for (var adapter = 0u; adapter < params.modules; adapter++) {
             let source = sources[adapter * params.values + value];
-            for (var i = 0u; i < MEMBERS; i++) {
-                if first + i < params.members {
-                    let coefficient = coefficients[(first + i) * params.modules + adapter];
-                    sums[i] = rounded(sums[i] + rounded(coefficient * source));
-                }
-            }
+            #repeat i MEMBERS
+            sum_$i = rounded(sum_$i + rounded(coefficients[row_$i + adapter] * source));
+            #end
         }
-        for (var i = 0u; i < MEMBERS; i++) {
-            if first + i < params.members {
-                merged[(first + i) * params.values + value] = sums[i];
-            }
+        #repeat i MEMBERS
+        if first + $iu < params.members {
+            merged[(first + $iu) * params.values + value] = sum_$i;
         }
+        #end
     }
 }

@@ -1,12 +1,15 @@
 // Four bytes at a time, by the device's own instruction.
 
-alias Element = u32;
+alias Elements = vec4<u32>;
 alias Sum = i32;
 
-fn element(word: u32) -> Element {
-    return word;
+fn elements(words: vec4<u32>) -> Elements {
+    return words;
 }
 
-fn multiply(a: Element, b: Element) -> Sum {
-    return dot4I8Packed(a, b);
+fn multiply(a: Elements, b: Elements) -> Sum {
+    return dot4I8Packed(a.x, b.x)
+        + dot4I8Packed(a.y, b.y)
+        + dot4I8Packed(a.z, b.z)
+        + dot4I8Packed(a.w, b.w);
 }

@@ -28,46 +28,50 @@ fn main(
     let tx = thread % SIDE;
     let ty = thread / SIDE;
 
-    var sums: array<f32, ROWS * COLUMNS>;
-    for (var i = 0u; i < ROWS * COLUMNS; i++) {
-        sums[i] = 0.0;
-    }
+    #repeat i ROWS
+    #repeat j COLUMNS
+    var sum_$i_$j = 0.0;
+    #end
+    #end
     for (var depth = 0u; depth < params.depth; depth += DEPTH) {
         // `tx` runs along the reduction, which lies in order in memory.
         let k = depth + tx;
-        for (var row = ty; row < TILE_ROWS; row += SIDE) {
-            var value = 0.0;
-            if first_row + row < params.rows && k < params.depth {
-                value = x[x_start + row * params.x_stride + k];
-            }
-            x_tile[tx * X_STRIDE + row] = value;
+        // All are fetched before any is waited for.
+        #repeat i ROWS
+        var x_next_$i = 0.0;
+        if first_row + ty + $iu * SIDE < params.rows && k < params.depth {
+            x_next_$i = x[x_start + (ty + $iu * SIDE) * params.x_stride + k];
         }
-        for (var column = ty; column < TILE_COLUMNS; column += SIDE) {
-            var value = 0.0;
-            if first_column + column < params.columns && k < params.depth {
-                value = weights[w_start + column * params.w_stride + k];
-            }
-            w_tile[tx * W_STRIDE + column] = value;
+        #end
+        #repeat j COLUMNS
+        var w_next_$j = 0.0;
+        if first_column + ty + $ju * SIDE < params.columns && k < params.depth {
+            w_next_$j = weights[w_start + (ty + $ju * SIDE) * params.w_stride + k];
         }
+        #end
+        #repeat i ROWS
+        x_tile[tx * X_STRIDE + ty + $iu * SIDE] = x_next_$i;
+        #end
+        #repeat j COLUMNS
+        w_tile[tx * W_STRIDE + ty + $ju * SIDE] = w_next_$j;
+        #end
         workgroupBarrier();
         for (var k = 0u; k < DEPTH; k++) {
-            var w: array<f32, COLUMNS>;
-            for (var j = 0u; j < COLUMNS; j++) {
-                w[j] = w_tile[k * W_STRIDE + tx + j * SIDE];
-            }
-            for (var i = 0u; i < ROWS; i++) {
-                let value = x_tile[k * X_STRIDE + ty + i * SIDE];
-                for (var j = 0u; j < COLUMNS; j++) {
-                    sums[i * COLUMNS + j] += value * w[j];
-                }
-            }
+            #repeat j COLUMNS
+            let w_$j = w_tile[k * W_STRIDE + tx + $ju * SIDE];
+            #end
+            #repeat i ROWS
+            let x_$i = x_tile[k * X_STRIDE + ty + $iu * SIDE];
+            #repeat j COLUMNS
+            sum_$i_$j += x_$i * w_$j;
+            #end
+            #end
         }
         workgroupBarrier();
     }
-    for (var i = 0u; i < ROWS; i++) {
-        for (var j = 0u; j < COLUMNS; j++) {
-            let row = first_row + ty + i * SIDE;
-            store(member, row, first_column + tx + j * SIDE, sums[i * COLUMNS + j]);
-        }
-    }
+    #repeat i ROWS
+    #repeat j COLUMNS
+    store(member, first_row + ty + $iu * SIDE, first_column + tx + $ju * SIDE, sum_$i_$j);
+    #end
+    #end
 }

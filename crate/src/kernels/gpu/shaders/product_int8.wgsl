@@ -1,21 +1,23 @@
 // A product in 8 bits, a tile of the output in each workgroup: rows of quantised activations times
 // rows of quantised weights. Sums are integers within a block and f32 between blocks.
 //
-// Before it stand `ROWS` and `COLUMNS` of the output for each thread, how a word of four bytes is
-// multiplied (the types `Element` and `Sum` with `element` and `multiply`), and int8_params.wgsl.
+// Before it stand `ROWS` and `COLUMNS` of the output for each thread, whether some columns are `FINE`,
+// the vectors of 16 bytes of a row that are taken at a time, `QUADS`, and how many of them each
+// thread fetches, `X_LOADS` and `W_LOADS`; how bytes are multiplied (the types `Elements` and `Sum`
+// with `elements` and `multiply`), and int8_params.wgsl.
 
 const SIDE: u32 = 16u;
 const THREADS: u32 = SIDE * SIDE;
 const TILE_ROWS: u32 = SIDE * ROWS;
 const TILE_COLUMNS: u32 = SIDE * COLUMNS;
-// Words of the reduction in a tile, and between two changes of scale.
-const DEPTH: u32 = 8u;
-const BLOCK: u32 = 32u;
+// Vectors between two changes of scale.
+const BLOCK: u32 = 8u;
 
-// Word by word, so that neighbouring threads read neighbouring columns.
-var<workgroup> x_tile: array<u32, DEPTH * TILE_ROWS>;
-var<workgroup> rest_tile: array<u32, DEPTH * TILE_ROWS>;
-var<workgroup> w_tile: array<u32, DEPTH * TILE_COLUMNS>;
+var<workgroup> x_tile: array<vec4<u32>, QUADS * TILE_ROWS>;
+var<workgroup> w_tile: array<vec4<u32>, QUADS * TILE_COLUMNS>;
+#if FINE
+var<workgroup> rest_tile: array<vec4<u32>, QUADS * TILE_ROWS>;
+#end
 
 @compute @workgroup_size(THREADS)
 fn main(
@@ -24,104 +26,140 @@ fn main(
 ) {
     let first_row = group.y * TILE_ROWS;
     let first_column = group.x * TILE_COLUMNS;
-    let fine = first_column < params.fine;
     let quads = params.words / 4u;
     let member = group.z;
-    let x_start = member * params.rows;
-    let w_start = params.w_offset + member * params.w_member;
     let tx = thread % SIDE;
     let ty = thread / SIDE;
+    // Rows and columns beyond the last are computed as the last, and not stored.
+    let last_row = params.rows - 1u;
+    let last_column = params.columns - 1u;
+    #if FINE
+    let fine = first_column < params.fine;
+    #end
 
-    var totals: array<f32, ROWS * COLUMNS>;
-    var sums: array<Sum, ROWS * COLUMNS>;
-    var rest_sums: array<Sum, ROWS * COLUMNS>;
-    for (var i = 0u; i < ROWS * COLUMNS; i++) {
-        totals[i] = 0.0;
-        sums[i] = Sum();
-        rest_sums[i] = Sum();
-    }
-    for (var word = 0u; word < params.words; word += DEPTH) {
-        let quad = word / 4u;
-        for (var i = thread; i < TILE_ROWS * 2u; i += THREADS) {
-            let row = i >> 1u;
-            var four = vec4<u32>();
-            var rest_four = vec4<u32>();
-            if first_row + row < params.rows {
-                let at = (x_start + first_row + row) * quads + quad + (i & 1u);
-                four = x[at];
-                if fine {
-                    rest_four = rest[at];
-                }
-            }
-            let at = (i & 1u) * 4u * TILE_ROWS + row;
-            x_tile[at] = four.x;
-            x_tile[at + TILE_ROWS] = four.y;
-            x_tile[at + 2u * TILE_ROWS] = four.z;
-            x_tile[at + 3u * TILE_ROWS] = four.w;
-            rest_tile[at] = rest_four.x;
-            rest_tile[at + TILE_ROWS] = rest_four.y;
-            rest_tile[at + 2u * TILE_ROWS] = rest_four.z;
-            rest_tile[at + 3u * TILE_ROWS] = rest_four.w;
+    // What this thread fetches. Vectors of the same place in different rows lie side by side in a
+    // tile, so that neighbours read neighbouring banks, and are turned by their place, so that those
+    // who write the vectors of a row do, too.
+    #repeat l X_LOADS
+    let x_place_$l = (thread + $lu * THREADS) % QUADS;
+    let x_line_$l = (thread + $lu * THREADS) / QUADS;
+    let x_from_$l = (member * params.rows + min(first_row + x_line_$l, last_row)) * quads;
+    let x_to_$l = x_place_$l * TILE_ROWS + (x_line_$l ^ x_place_$l);
+    #end
+    #repeat l W_LOADS
+    let w_place_$l = (thread + $lu * THREADS) % QUADS;
+    let w_line_$l = (thread + $lu * THREADS) / QUADS;
+    let w_from_$l = params.w_offset + member * params.w_member
+        + min(first_column + w_line_$l, last_column) * quads;
+    let w_to_$l = w_place_$l * TILE_COLUMNS + (w_line_$l ^ w_place_$l);
+    #end
+
+    #repeat i ROWS
+    let x_scale_from_$i = x_scale_at(member, min(first_row + ty + $iu * SIDE, last_row), 0u);
+    #repeat j COLUMNS
+    var total_$i_$j = 0.0;
+    var sum_$i_$j = Sum();
+    #if FINE
+    var rest_sum_$i_$j = Sum();
+    #end
+    #end
+    #end
+    #repeat j COLUMNS
+    let w_scale_from_$j = w_scale_at(member, min(first_column + tx + $ju * SIDE, last_column), 0u);
+    #if FINE
+    let fine_$j = first_column + tx + $ju * SIDE < params.fine;
+    #end
+    #end
+
+    for (var first = 0u; first < quads; first += QUADS) {
+        // All are fetched before any is waited for.
+        #repeat l X_LOADS
+        var x_next_$l = x[x_from_$l + min(first + x_place_$l, quads - 1u)];
+        #if FINE
+        var rest_next_$l = vec4<u32>();
+        if fine {
+            rest_next_$l = rest[x_from_$l + min(first + x_place_$l, quads - 1u)];
         }
-        for (var i = thread; i < TILE_COLUMNS * 2u; i += THREADS) {
-            let column = i >> 1u;
-            var four = vec4<u32>();
-            if first_column + column < params.columns {
-                four = weights[w_start + (first_column + column) * quads + quad + (i & 1u)];
-            }
-            let at = (i & 1u) * 4u * TILE_COLUMNS + column;
-            w_tile[at] = four.x;
-            w_tile[at + TILE_COLUMNS] = four.y;
-            w_tile[at + 2u * TILE_COLUMNS] = four.z;
-            w_tile[at + 3u * TILE_COLUMNS] = four.w;
+        #end
+        #end
+        #repeat l W_LOADS
+        let w_next_$l = weights[w_from_$l + min(first + w_place_$l, quads - 1u)];
+        #end
+        let block = first / BLOCK;
+        #repeat i ROWS
+        let x_scale_$i = x_scales[x_scale_from_$i + block];
+        #end
+        #repeat j COLUMNS
+        let w_scale_$j = scales[w_scale_from_$j + block];
+        #end
+        #repeat l X_LOADS
+        // Beyond the end of a row zeros, whatever they are multiplied by.
+        if first + x_place_$l >= quads {
+            x_next_$l = vec4<u32>();
+            #if FINE
+            rest_next_$l = vec4<u32>();
+            #end
         }
+        if x_line_$l < TILE_ROWS {
+            x_tile[x_to_$l] = x_next_$l;
+            #if FINE
+            rest_tile[x_to_$l] = rest_next_$l;
+            #end
+        }
+        #end
+        #repeat l W_LOADS
+        if w_line_$l < TILE_COLUMNS {
+            w_tile[w_to_$l] = w_next_$l;
+        }
+        #end
         workgroupBarrier();
-        for (var k = 0u; k < DEPTH; k++) {
-            var w: array<Element, COLUMNS>;
-            for (var j = 0u; j < COLUMNS; j++) {
-                w[j] = element(w_tile[k * TILE_COLUMNS + tx + j * SIDE]);
-            }
-            for (var i = 0u; i < ROWS; i++) {
-                let value = element(x_tile[k * TILE_ROWS + ty + i * SIDE]);
-                for (var j = 0u; j < COLUMNS; j++) {
-                    sums[i * COLUMNS + j] += multiply(value, w[j]);
-                }
-            }
+        for (var quad = 0u; quad < QUADS; quad++) {
+            let x_at = quad * TILE_ROWS + (ty ^ quad);
+            let w_at = quad * TILE_COLUMNS + (tx ^ quad);
+            #repeat j COLUMNS
+            let w_$j = elements(w_tile[w_at + $ju * SIDE]);
+            #end
+            #repeat i ROWS
+            let x_$i = elements(x_tile[x_at + $iu * SIDE]);
+            #repeat j COLUMNS
+            sum_$i_$j += multiply(x_$i, w_$j);
+            #end
+            #end
+            #if FINE
             if fine {
-                for (var i = 0u; i < ROWS; i++) {
-                    let value = element(rest_tile[k * TILE_ROWS + ty + i * SIDE]);
-                    for (var j = 0u; j < COLUMNS; j++) {
-                        rest_sums[i * COLUMNS + j] += multiply(value, w[j]);
-                    }
-                }
+                #repeat i ROWS
+                let rest_$i = elements(rest_tile[x_at + $iu * SIDE]);
+                #repeat j COLUMNS
+                rest_sum_$i_$j += multiply(rest_$i, w_$j);
+                #end
+                #end
             }
+            #end
         }
         workgroupBarrier();
-        let next = word + DEPTH;
-        let block = word / BLOCK;
-        if (next % BLOCK == 0u || next >= params.words) && block < params.blocks {
-            for (var i = 0u; i < ROWS; i++) {
-                let row = first_row + ty + i * SIDE;
-                for (var j = 0u; j < COLUMNS; j++) {
-                    let at = i * COLUMNS + j;
-                    let column = first_column + tx + j * SIDE;
-                    if row < params.rows && column < params.columns {
-                        let integers = f32(sums[at]);
-                        let rest_integers = f32(rest_sums[at]);
-                        totals[at] = with_block(
-                            totals[at], member, row, column, block, integers, rest_integers,
-                        );
-                    }
-                    sums[at] = Sum();
-                    rest_sums[at] = Sum();
-                }
+        if (first + QUADS) % BLOCK == 0u || first + QUADS >= quads {
+            #repeat i ROWS
+            #if FINE
+            let rest_scale_$i = rest_scales[x_scale_from_$i + block];
+            #end
+            #repeat j COLUMNS
+            var scaled_$i_$j = rounded(f32(sum_$i_$j) * x_scale_$i);
+            #if FINE
+            if fine_$j {
+                let more = rounded(f32(rest_sum_$i_$j) * rest_scale_$i);
+                scaled_$i_$j = rounded(scaled_$i_$j + more);
             }
+            rest_sum_$i_$j = Sum();
+            #end
+            total_$i_$j = with_block(total_$i_$j, scaled_$i_$j, w_scale_$j);
+            sum_$i_$j = Sum();
+            #end
+            #end
         }
     }
-    for (var i = 0u; i < ROWS; i++) {
-        let row = first_row + ty + i * SIDE;
-        for (var j = 0u; j < COLUMNS; j++) {
-            store(member, row, first_column + tx + j * SIDE, totals[i * COLUMNS + j]);
-        }
-    }
+    #repeat i ROWS
+    #repeat j COLUMNS
+    store(member, first_row + ty + $iu * SIDE, first_column + tx + $ju * SIDE, total_$i_$j);
+    #end
+    #end
 }

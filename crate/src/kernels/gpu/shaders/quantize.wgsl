@@ -31,7 +31,7 @@ struct Row {
 @group(0) @binding(3) var<storage, read_write> packed: array<u32>;
 @group(0) @binding(4) var<storage, read_write> scales: array<f32>;
 
-var<workgroup> partial: array<f32, THREADS>;
+var<workgroup> sizes: array<vec4<f32>, THREADS / 4u>;
 
 @compute @workgroup_size(THREADS)
 fn main(
@@ -49,21 +49,19 @@ fn main(
     for (var block = 0u; block * THREADS * 4u < row.width; block++) {
         let word = block * THREADS + thread;
         var values = vec4<f32>();
-        for (var i = 0u; i < 4u; i++) {
-            if word * 4u + i < row.width {
-                values[i] = source[start + word * 4u + i];
-            }
+        #repeat k 4
+        if word * 4u + $ku < row.width {
+            values[$k] = source[start + word * 4u + $ku];
         }
-        let sizes = abs(values);
-        partial[thread] = max(max(sizes.x, sizes.y), max(sizes.z, sizes.w));
+        #end
+        let own = abs(values);
+        sizes[thread / 4u][thread % 4u] = max(max(own.x, own.y), max(own.z, own.w));
         workgroupBarrier();
-        for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
-            if thread < half {
-                partial[thread] = max(partial[thread], partial[thread + half]);
-            }
-            workgroupBarrier();
-        }
-        let largest = partial[0];
+        var all = vec4<f32>();
+        #repeat k 8
+        all = max(all, sizes[$k]);
+        #end
+        let largest = max(max(all.x, all.y), max(all.z, all.w));
         workgroupBarrier();
         var factor = 0.0;
         var unit = 0.0;

@@ -11,6 +11,8 @@ const GATED_GELU: u32 = 2u;
 const RELU: u32 = 3u;
 
 const THREADS: u32 = 128u;
+// Squares that are summed at a time, eight for each thread.
+const CHUNK: u32 = 1024u;
 // Threads, of four values each, that share a block of the quantisation.
 const BLOCK_THREADS: u32 = 32u;
 const LARGEST_ACTIVATION: f32 = 63.0;
@@ -40,7 +42,8 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> rest_packed: array<u32>;
 @group(0) @binding(7) var<storage, read_write> rest_scales: array<f32>;
 
-var<workgroup> partial: array<f32, THREADS>;
+var<workgroup> partial: array<f32, CHUNK>;
+var<workgroup> sizes: array<vec4<f32>, THREADS / 4u>;
 
 fn gelu(value: f32) -> f32 {
     // (1 + tanh u)/2 = 1/(1 + e^(−2u))
@@ -66,34 +69,32 @@ fn value_at(start: u32, column: u32, inverse: f32) -> f32 {
 // Σ x² of a row, in the order of the CPU.
 fn sum_of_squares(start: u32, thread: u32) -> f32 {
     var sum = 0.0;
-    for (var first = 0u; first < params.width; first += THREADS) {
-        var square = 0.0;
-        if first + thread < params.width {
-            let value = x[start + first + thread];
-            square = rounded(value * value);
-        }
-        sum = add_to_lanes(sum, square, thread);
+    for (var first = 0u; first < params.width; first += CHUNK) {
+        #repeat k 8
+        let column_$k = first + thread + $ku * THREADS;
+        let value_$k = x[start + min(column_$k, params.width - 1u)];
+        #end
+        #repeat k 8
+        let square_$k = rounded(value_$k * value_$k);
+        partial[thread + $ku * THREADS] = select(0.0, square_$k, column_$k < params.width);
+        #end
+        sum = add_to_lanes(sum, thread);
     }
-    let all = total_of_lanes(sum, thread);
-    workgroupBarrier();
-    return all;
+    return total_of_lanes(sum, thread);
 }
 
 // Largest size among the values of all threads of a block.
 fn block_largest(values: vec4<f32>, thread: u32) -> f32 {
-    let sizes = abs(values);
-    partial[thread] = max(max(sizes.x, sizes.y), max(sizes.z, sizes.w));
+    let own = abs(values);
+    sizes[thread / 4u][thread % 4u] = max(max(own.x, own.y), max(own.z, own.w));
     workgroupBarrier();
-    let lane = thread % BLOCK_THREADS;
-    for (var half = BLOCK_THREADS / 2u; half > 0u; half >>= 1u) {
-        if lane < half {
-            partial[thread] = max(partial[thread], partial[thread + half]);
-        }
-        workgroupBarrier();
-    }
-    let largest = partial[thread - lane];
+    let first = thread / BLOCK_THREADS * (BLOCK_THREADS / 4u);
+    var largest = vec4<f32>();
+    #repeat k 8
+    largest = max(largest, sizes[first + $ku]);
+    #end
     workgroupBarrier();
-    return largest;
+    return max(max(largest.x, largest.y), max(largest.z, largest.w));
 }
 
 // The nearest integers to values of a block, ties to the even neighbour.
@@ -137,13 +138,12 @@ fn main(
     for (var first = 0u; first < params.words; first += THREADS) {
         let word = first + thread;
         var values = vec4<f32>();
-        for (var i = 0u; i < 4u; i++) {
-            let column = word * 4u + i;
-            if column < params.width {
-                values[i] = value_at(start, column, inverse);
-                out[row * params.width + column] = values[i];
-            }
+        #repeat k 4
+        if word * 4u + $ku < params.width {
+            values[$k] = value_at(start, word * 4u + $ku, inverse);
+            out[row * params.width + word * 4u + $ku] = values[$k];
         }
+        #end
         if QUANTIZE {
             let at = row * params.words + word;
             let block = word / BLOCK_THREADS;

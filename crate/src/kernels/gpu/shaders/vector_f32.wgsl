@@ -21,30 +21,27 @@ fn main(
     let x_start = (member * params.rows + first_row) * params.x_stride + params.x_offset;
     let w_start = params.w_offset + member * params.w_member + column * params.w_stride;
 
-    var sums: array<f32, ROWS>;
-    for (var i = 0u; i < ROWS; i++) {
-        sums[i] = 0.0;
-    }
+    #repeat i ROWS
+    var sum_$i = 0.0;
+    let x_start_$i = x_start + min($iu, params.rows - 1u - first_row) * params.x_stride;
+    #end
     if column < params.columns {
         for (var k = lane; k < params.depth; k += LANES) {
             let w = weights[w_start + k];
-            for (var i = 0u; i < ROWS; i++) {
-                if first_row + i < params.rows {
-                    sums[i] += x[x_start + i * params.x_stride + k] * w;
-                }
-            }
+            #repeat i ROWS
+            sum_$i += x[x_start_$i + k] * w;
+            #end
         }
     }
-    for (var i = 0u; i < ROWS; i++) {
-        partial[i * THREADS + thread] = sums[i];
-    }
+    #repeat i ROWS
+    partial[$iu * THREADS + thread] = sum_$i;
+    #end
     workgroupBarrier();
     for (var half = LANES / 2u; half > 0u; half >>= 1u) {
         if lane < half {
-            for (var i = 0u; i < ROWS; i++) {
-                let at = i * THREADS + thread;
-                partial[at] += partial[at + half];
-            }
+            #repeat i ROWS
+            partial[$iu * THREADS + thread] += partial[$iu * THREADS + thread + half];
+            #end
         }
         workgroupBarrier();
     }

@@ -1,8 +1,8 @@
 // A product in 8 bits for a few rows of activations, as decoding has: the threads of a workgroup
 // share the reduction of each column, so that the weights are read once and in order.
 //
-// Before it stand `ROWS`, the rows that a workgroup takes, how a word of four bytes is multiplied (see
-// product_int8.wgsl), and int8_params.wgsl.
+// Before it stand `ROWS`, the rows that a workgroup takes, whether some columns are `FINE`, how bytes
+// are multiplied (see product_int8.wgsl), and int8_params.wgsl.
 
 const LANES: u32 = 16u;
 const COLUMNS: u32 = 8u;
@@ -14,14 +14,9 @@ const BLOCKS: u32 = LANES / 2u;
 
 // Sums of half a block each.
 var<workgroup> partial: array<Sum, ROWS * THREADS>;
+#if FINE
 var<workgroup> rest_partial: array<Sum, ROWS * THREADS>;
-
-fn dot_of_vectors(a: vec4<u32>, b: vec4<u32>) -> Sum {
-    return multiply(element(a.x), element(b.x))
-        + multiply(element(a.y), element(b.y))
-        + multiply(element(a.z), element(b.z))
-        + multiply(element(a.w), element(b.w));
-}
+#end
 
 @compute @workgroup_size(THREADS)
 fn main(
@@ -33,49 +28,70 @@ fn main(
     let first_row = group.y * ROWS;
     let quads = params.words / 4u;
     let member = group.z;
-    let x_start = member * params.rows + first_row;
-    let w_start = params.w_offset + member * params.w_member + column * quads;
+    // Rows and columns beyond the last are computed as the last, and not stored.
+    let w_start = params.w_offset + member * params.w_member
+        + min(column, params.columns - 1u) * quads;
+    #repeat i ROWS
+    let x_start_$i = (member * params.rows + min(first_row + $iu, params.rows - 1u)) * quads;
+    #end
     // The row of the output whose blocks this thread adds up, if it is one of the first lanes.
     let row = first_row + lane;
     let adds = lane < ROWS && row < params.rows && column < params.columns;
+    #if FINE
+    let fine = column < params.fine;
+    #end
 
     var total = 0.0;
     for (var first = 0u; first < params.blocks; first += BLOCKS) {
-        var sums: array<Sum, ROWS>;
-        var rest_sums: array<Sum, ROWS>;
-        for (var i = 0u; i < ROWS; i++) {
-            sums[i] = Sum();
-            rest_sums[i] = Sum();
+        let first_quad = (first * 2u + lane) * QUADS;
+        #repeat i ROWS
+        var sum_$i = Sum();
+        #if FINE
+        var rest_sum_$i = Sum();
+        #end
+        #end
+        // All are fetched before any is waited for.
+        #repeat k 4
+        let quad_$k = min(first_quad + $ku, quads - 1u);
+        let w_$k = weights[w_start + quad_$k];
+        #repeat i ROWS
+        let x_$k_$i = x[x_start_$i + quad_$k];
+        #if FINE
+        let rest_$k_$i = rest[x_start_$i + quad_$k];
+        #end
+        #end
+        #end
+        #repeat k 4
+        if first_quad + $ku < quads {
+            let w = elements(w_$k);
+            #repeat i ROWS
+            sum_$i += multiply(elements(x_$k_$i), w);
+            #if FINE
+            rest_sum_$i += multiply(elements(rest_$k_$i), w);
+            #end
+            #end
         }
-        if column < params.columns {
-            let first_quad = (first * 2u + lane) * QUADS;
-            for (var quad = first_quad; quad < min(first_quad + QUADS, quads); quad++) {
-                let w = weights[w_start + quad];
-                for (var i = 0u; i < ROWS; i++) {
-                    if first_row + i < params.rows {
-                        let at = (x_start + i) * quads + quad;
-                        sums[i] += dot_of_vectors(x[at], w);
-                        if column < params.fine {
-                            rest_sums[i] += dot_of_vectors(rest[at], w);
-                        }
-                    }
-                }
-            }
-        }
-        for (var i = 0u; i < ROWS; i++) {
-            partial[i * THREADS + thread] = sums[i];
-            rest_partial[i * THREADS + thread] = rest_sums[i];
-        }
+        #end
+        #repeat i ROWS
+        partial[$iu * THREADS + thread] = sum_$i;
+        #if FINE
+        rest_partial[$iu * THREADS + thread] = rest_sum_$i;
+        #end
+        #end
         workgroupBarrier();
         if adds {
             let start = lane * THREADS + thread - lane;
             for (var i = 0u; i < min(BLOCKS, params.blocks - first); i++) {
                 let at = start + 2u * i;
-                let integers = f32(partial[at] + partial[at + 1u]);
-                let rest_integers = f32(rest_partial[at] + rest_partial[at + 1u]);
-                total = with_block(
-                    total, member, row, column, first + i, integers, rest_integers,
-                );
+                let x_at = x_scale_at(member, row, first + i);
+                var scaled = rounded(f32(partial[at] + partial[at + 1u]) * x_scales[x_at]);
+                #if FINE
+                if fine {
+                    let more = f32(rest_partial[at] + rest_partial[at + 1u]);
+                    scaled = rounded(scaled + rounded(more * rest_scales[x_at]));
+                }
+                #end
+                total = with_block(total, scaled, scales[w_scale_at(member, column, first + i)]);
             }
         }
         workgroupBarrier();
