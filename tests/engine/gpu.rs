@@ -1,13 +1,17 @@
 //! The engine on the graphics card, on the demo library that ships. Where the machine has no graphics
 //! card, not even one in software, these tests say so and pass.
 
+use std::sync::Arc;
+
 use loraloom::engine::GpuEngine;
+use loraloom::kernels::gpu::Gpu;
 use loraloom::learn::{LearnOptions, Optimizer};
-use loraloom::lora::Merge;
+use loraloom::lora::{self, Merge};
 use loraloom::protocol::{Composition, LearningStep};
+use loraloom::t5::{Control, GpuModel, Precision};
 use pollster::block_on;
 
-use super::{loaded, registry, run_test, test_set};
+use super::{Base, loaded, registry, run_test, skills, test_set};
 
 /// An engine with the demo base and its first modules on the device.
 fn on_device(modules: usize) -> Option<(GpuEngine, Vec<String>)> {
@@ -143,4 +147,60 @@ fn answers_of_the_device_are_the_cpus_and_survive_its_loss() {
         let expected = cpu.score(&items[..3], with).unwrap();
         assert_eq!(score, expected);
     }
+}
+
+/// Every item of every task, each with the modules of the skills that the task asks for: half the tasks
+/// with each merge. `ITEMS` takes fewer of each task.
+#[test]
+#[ignore = "takes a graphics card, or one in software many minutes"]
+fn losses_and_greedy_tokens_of_the_librarys_test_sets_are_the_cpus() {
+    const BATCH: usize = 40;
+    const NEW_TOKENS: usize = 24;
+    let most = std::env::var("ITEMS").map_or(usize::MAX, |items| items.parse().unwrap());
+    let gpu = match block_on(Gpu::open()) {
+        Ok(gpu) => Arc::new(gpu),
+        Err(error) => return eprintln!("skipped: {error}"),
+    };
+    let registry = registry();
+    let base = Base::new(&registry);
+    let cpu = base.model(Precision::Int8);
+    let model = block_on(GpuModel::load(gpu, &cpu)).unwrap();
+    let control = Control::none();
+    let (mut items, mut same_tokens, mut same_bits, mut difference) = (0, 0, 0, 0.0f32);
+    for task in 0..registry.tasks.len() {
+        let adapters = skills(&registry, task);
+        let merge = [Merge::Delta, Merge::Lorahub][task % 2];
+        let mut composition = lora::Composition::new(&base.config, &adapters, merge).unwrap();
+        let coefficients = vec![1.0; adapters.len()];
+        let modules = composition.upload(&model).unwrap();
+        let side = composition.side_paths(&coefficients).unwrap();
+        let test = test_set(&registry, task);
+        let batch = base.tokenized(&test[..most.min(test.len())]);
+        for batch in batch.chunks(BATCH) {
+            let expected = cpu.losses(batch, Some(side), &control).unwrap();
+            let evaluation = model.prepare(batch, Some(&modules), 1).unwrap();
+            let found = block_on(model.losses(&evaluation, &[&coefficients], &control)).unwrap();
+            for (found, expected) in found[0].iter().zip(&expected) {
+                same_bits += usize::from(found.loss.to_bits() == expected.loss.to_bits());
+                difference = difference.max((found.loss / expected.loss - 1.0).abs());
+            }
+            let inputs: Vec<&[u32]> = batch.iter().map(|item| &*item.input).collect();
+            let silent = &mut |_, _| ();
+            let expected = cpu.generate(&inputs, Some(side), NEW_TOKENS, &control, silent).unwrap();
+            let composed = Some((&modules, &*coefficients));
+            let found = model.generate(&inputs, composed, NEW_TOKENS, &control, silent);
+            let found = block_on(found).unwrap();
+            same_tokens += found.iter().zip(&expected).filter(|(a, b)| a == b).count();
+            items += batch.len();
+        }
+        let id = &registry.tasks[task].id;
+        eprintln!("{id}: so far the same tokens for {same_tokens} of {items} items");
+    }
+    let (name, driver) = (model.gpu().name(), model.gpu().driver());
+    eprintln!(
+        "{name}, {driver}: the same tokens for {same_tokens} of {items} items, the same bits of \
+         {same_bits} losses, which differ by {difference:.1e} at most"
+    );
+    assert!(items > 0 && same_tokens * 100 >= items * 99);
+    assert!(difference < 1e-3);
 }

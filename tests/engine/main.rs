@@ -8,15 +8,22 @@ mod precision;
 use std::path::{Path, PathBuf};
 
 use loraloom::engine::{BaseBytes, BaseLabel, Engine};
-use loraloom::formats::{Example, ExamplesFormat, parse_examples};
+use loraloom::formats::{
+    Example, ExamplesFormat, GgufFile, PeftAdapter, Tokenizer, parse_examples,
+};
 use loraloom::learn::{LearnOptions, WeightedModule};
 use loraloom::lora::Merge;
 use loraloom::protocol::{Composition, TestResult};
-use loraloom::registry::{Registry, RegistryFile};
-use loraloom::t5::Precision;
+use loraloom::registry::{ModuleFiles, Registry, RegistryFile};
+use loraloom::t5::{Precision, T5Config, T5Model, TokenizedExample};
 
+/// The library that ships; `LIBRARY` says where it lies for a test that runs elsewhere than it was
+/// built.
 fn library() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../www/site/public/library")
+    std::env::var_os("LIBRARY").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../www/site/public/library"),
+        PathBuf::from,
+    )
 }
 
 fn read(file: &RegistryFile) -> Vec<u8> {
@@ -50,6 +57,46 @@ fn loaded(registry: &Registry, modules: usize) -> (Engine, Vec<String>) {
 fn test_set(registry: &Registry, task: usize) -> Vec<Example> {
     let text = String::from_utf8(read(&registry.tasks[task].test)).unwrap();
     parse_examples(&text, ExamplesFormat::Jsonl).unwrap()
+}
+
+/// What the library's base needs to be loaded.
+struct Base {
+    config: T5Config,
+    tokenizer: Tokenizer,
+    weights: GgufFile,
+}
+
+impl Base {
+    fn new(registry: &Registry) -> Self {
+        let files = &registry.bases[0].files;
+        Self {
+            config: T5Config::parse(&read(&files.config)).unwrap(),
+            tokenizer: Tokenizer::from_json(&read(&files.tokenizer)).unwrap(),
+            weights: GgufFile::parse(read(&files.weights)).unwrap(),
+        }
+    }
+
+    fn model(&self, precision: Precision) -> T5Model {
+        T5Model::load(self.config.clone(), &self.weights, precision).unwrap()
+    }
+
+    fn tokenized(&self, items: &[Example]) -> Vec<TokenizedExample> {
+        let tokens = |text: &str| self.tokenizer.encode(text).unwrap();
+        let item = |item: &Example| TokenizedExample {
+            input: tokens(&item.input),
+            labels: tokens(&item.output),
+        };
+        items.iter().map(item).collect()
+    }
+}
+
+/// The modules of the skills that a task asks for: its name joins theirs.
+fn skills(registry: &Registry, task: usize) -> Vec<PeftAdapter> {
+    let id = &registry.tasks[task].id;
+    let named = registry.modules.iter().filter(|module| id.contains(&module.id));
+    let parse =
+        |files: &ModuleFiles| PeftAdapter::parse(&read(&files.config), read(&files.weights));
+    named.map(|module| parse(&module.files).unwrap()).collect()
 }
 
 fn run_test(engine: &mut Engine, items: &[Example], with: Option<&Composition>) -> TestResult {

@@ -1,42 +1,24 @@
 //! What 8 bits cost on the library that ships, against the same model in f32.
 
-use loraloom::formats::{GgufFile, PeftAdapter, Tokenizer};
 use loraloom::lora::{Composition, Merge};
-use loraloom::t5::{Control, Precision, T5Config, T5Model, TokenizedExample};
+use loraloom::t5::{Control, Precision};
 
-use super::{read, registry, test_set};
+use super::{Base, registry, skills, test_set};
 
 #[test]
 fn int8_keeps_the_loss_and_the_answers() {
     const ITEMS: usize = 40;
     let registry = registry();
-    let base = &registry.bases[0];
-    let config = T5Config::parse(&read(&base.files.config)).unwrap();
-    let tokenizer = Tokenizer::from_json(&read(&base.files.tokenizer)).unwrap();
-    let weights = GgufFile::parse(read(&base.files.weights)).unwrap();
-    let models = [Precision::F32, Precision::Int8]
-        .map(|precision| T5Model::load(config.clone(), &weights, precision).unwrap());
+    let base = Base::new(&registry);
+    let models = [Precision::F32, Precision::Int8].map(|precision| base.model(precision));
 
     let mut losses = [0.0, 0.0];
     let (mut right, mut kept, mut same, mut items) = (0, 0, 0, 0);
-    for (index, task) in registry.tasks.iter().enumerate() {
-        // A task's name joins the names of the skills that it asks for.
-        let modules: Vec<PeftAdapter> = (registry.modules.iter())
-            .filter(|module| task.id.contains(&module.id))
-            .map(|module| {
-                PeftAdapter::parse(&read(&module.files.config), read(&module.files.weights))
-                    .unwrap()
-            })
-            .collect();
-        let modules: Vec<&PeftAdapter> = modules.iter().collect();
-        let mut composition = Composition::new(&config, &modules, Merge::Delta).unwrap();
+    for task in 0..registry.tasks.len() {
+        let modules = skills(&registry, task);
+        let mut composition = Composition::new(&base.config, &modules, Merge::Delta).unwrap();
         let side = composition.side_paths(&vec![1.0; modules.len()]).unwrap();
-        let batch: Vec<TokenizedExample> = (test_set(&registry, index).iter().take(ITEMS))
-            .map(|item| TokenizedExample {
-                input: tokenizer.encode(&item.input).unwrap(),
-                labels: tokenizer.encode(&item.output).unwrap(),
-            })
-            .collect();
+        let batch = base.tokenized(&test_set(&registry, task)[..ITEMS]);
         let inputs: Vec<&[u32]> = batch.iter().map(|item| &*item.input).collect();
         let [exact, found] = [0, 1].map(|which| {
             let (model, control) = (&models[which], Control::none());
