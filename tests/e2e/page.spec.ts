@@ -49,6 +49,19 @@ test("nothing is wider than a small phone", async ({ page }) => {
   expect(await overflow(page)).toBeLessThanOrEqual(0);
 });
 
+test("a large library without tasks asks for none, and is no wider than a small phone", async ({
+  page,
+}) => {
+  await page.setViewportSize({ width: 360, height: 740 });
+  await page.goto("./?registry=./lorahub/registry.json");
+  await expect(page.getByText("First fetches the model")).toBeVisible();
+  await expect(page.getByRole("combobox", { name: "Task", exact: true })).toHaveCount(0);
+  await page.getByText("The library: 196 modules").click();
+  await expect(page.getByText("196 modules found")).toBeVisible();
+  expect(await overflow(page)).toBeLessThanOrEqual(0);
+  expect(await violations(page)).toEqual([]);
+});
+
 test("learning moves nothing around on the page", async ({ page }) => {
   await page.setViewportSize({ width: 1280, height: 800 });
   await openSite(page);

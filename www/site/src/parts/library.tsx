@@ -68,10 +68,10 @@ export function Card({ module, alone }: { module: RegistryModule; alone: number 
             type="button"
             class="quiet"
             disabled={learning.value}
-            aria-label={`${chosen ? "Remove" : "Add"} ${module.title}`}
             onClick={() => (chosen ? unchoose(module.id) : choose(module))}
           >
             {chosen ? "Remove" : `Add, ${megabytes(module)}`}
+            <span class="for-readers">: {module.title}</span>
           </button>
         </div>
       ) : (

@@ -27,22 +27,24 @@ export function TaskPart() {
   };
   return (
     <Part number={1} name="task" title="The task, as five examples">
-      <label class="field">
-        <span>Task</span>
-        <select
-          // Made anew once there are tasks: one that had no option for its value shows none.
-          key={registry.value ? "read" : "waiting"}
-          value={taskId.value ?? OWN}
-          onChange={({ currentTarget }) => chooseTask(currentTarget.value)}
-        >
-          {registry.value?.tasks.map(({ id, title }) => (
-            <option key={id} value={id}>
-              {title}
-            </option>
-          ))}
-          <option value={OWN}>My own examples</option>
-        </select>
-      </label>
+      {registry.value?.tasks.length !== 0 && (
+        <label class="field">
+          <span>Task</span>
+          <select
+            // Made anew once there are tasks: one that had no option for its value shows none.
+            key={registry.value ? "read" : "waiting"}
+            value={taskId.value ?? OWN}
+            onChange={({ currentTarget }) => chooseTask(currentTarget.value)}
+          >
+            {registry.value?.tasks.map(({ id, title }) => (
+              <option key={id} value={id}>
+                {title}
+              </option>
+            ))}
+            <option value={OWN}>My own examples</option>
+          </select>
+        </label>
+      )}
       <p class="explain task-text">
         {chosen
           ? `${chosen.description} ${chosen.why_unseen}`
