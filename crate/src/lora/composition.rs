@@ -314,13 +314,27 @@ fn summed_path(modules: &[Weighted<'_>]) -> SidePath {
     let (first, _) = modules[0];
     let sum = |matrix: fn(&PeftLayer) -> &[f32]| {
         let mut sum = vec![0.0f32; matrix(first).len()];
-        for &(matrices, weight) in modules {
-            for (sum, value) in sum.iter_mut().zip(matrix(matrices)) {
-                *sum += weight * value;
-            }
+        let (fours, rest) = modules.as_chunks::<4>();
+        for four in fours {
+            add_weighted(&mut sum, four.map(|(matrices, weight)| (matrix(matrices), weight)));
+        }
+        for &(matrices, weight) in rest {
+            add_weighted(&mut sum, [(matrix(matrices), weight)]);
         }
         sum
     };
     let (a, b) = (sum(|matrices| &matrices.lora_a), sum(|matrices| &matrices.lora_b));
     SidePath::new(a, b, vec![first.scaling; first.rank])
+}
+
+/// Adds weighted matrices, one after another, in one pass over the sum: with many modules that pass
+/// would cost as much as reading them.
+fn add_weighted<const N: usize>(sum: &mut [f32], matrices: [(&[f32], f32); N]) {
+    let count = sum.len();
+    let matrices = matrices.map(|(values, weight)| (&values[..count], weight));
+    for (index, sum) in sum.iter_mut().enumerate() {
+        for (values, weight) in matrices {
+            *sum += weight * values[index];
+        }
+    }
 }
