@@ -37,7 +37,7 @@ impl PositionBias {
     /// The bias for examples of up to `longest` positions; `weight` is `[buckets, num_heads]`.
     pub(super) fn new(config: &T5Config, weight: &[f32], stack: Stack, longest: usize) -> Self {
         let reach = longest.max(1);
-        let buckets: Vec<usize> = (0..2 * reach - 1)
+        let buckets: Vec<usize> = (0..Self::width(longest))
             .map(|index| {
                 bucket(
                     index as isize - (reach as isize - 1),
@@ -53,9 +53,14 @@ impl PositionBias {
         Self { values, reach }
     }
 
+    /// Distances of examples of up to `longest` positions.
+    pub(super) fn width(longest: usize) -> usize {
+        2 * longest.max(1) - 1
+    }
+
     /// One head's bias by distance, and the index of distance 0.
     pub(super) fn head(&self, head: usize) -> (&[f32], usize) {
-        let width = 2 * self.reach - 1;
+        let width = Self::width(self.reach);
         (&self.values[head * width..(head + 1) * width], self.reach - 1)
     }
 }

@@ -22,6 +22,9 @@ pub struct Gpu {
     pub(super) dot_seconds: Option<[f64; 2]>,
     fault: Arc<Mutex<Option<GpuError>>>,
     pub(super) pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
+    /// Bytes of the buffers that were made for kernels.
+    #[cfg(test)]
+    made: std::sync::atomic::AtomicU64,
 }
 
 impl Gpu {
@@ -95,6 +98,8 @@ impl Gpu {
             dot_seconds: None,
             fault,
             pipelines: Mutex::default(),
+            #[cfg(test)]
+            made: Default::default(),
         };
         gpu.choose_dot().await?;
         Ok(gpu)
@@ -105,6 +110,19 @@ impl Gpu {
     pub fn without_packed_dot(mut self) -> Self {
         self.packed_dot = false;
         self
+    }
+
+    /// Allows no buffer larger than `bytes`, as a smaller device does.
+    #[cfg(test)]
+    pub(crate) fn with_buffers_up_to(mut self, bytes: u64) -> Self {
+        self.limits.max_buffer_size = bytes;
+        self
+    }
+
+    /// Bytes of the buffers that were made for kernels since the device was opened.
+    #[cfg(test)]
+    pub(crate) fn bytes_made(&self) -> u64 {
+        self.made.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// The device's name; empty in browsers that do not tell it.
@@ -178,13 +196,20 @@ impl Gpu {
         Err(GpuError::TooLarge { what: what.to_owned(), needed: bytes, limit })
     }
 
+    /// Bytes of a buffer of `words` 32-bit values.
+    pub fn buffer_bytes(words: usize) -> u64 {
+        words.max(4) as u64 * 4
+    }
+
     /// A buffer of `words` 32-bit values, all 0.
     ///
     /// # Errors
     /// [`GpuError::TooLarge`].
     pub fn zeros(&self, what: &str, words: usize) -> Result<Buffer, GpuError> {
-        let size = (words.max(4) as u64) * 4;
+        let size = Self::buffer_bytes(words);
         self.check_size(what, size)?;
+        #[cfg(test)]
+        self.made.fetch_add(size, std::sync::atomic::Ordering::Relaxed);
         Ok(self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(what),
             size,

@@ -1,15 +1,19 @@
 //! Greedy decoding, several tokens to a submission.
 
 use super::layers::{Bias, Keys, Layers, Tasks};
-use super::workspace::{MemoryPlan, Shape, Workspace};
+use super::plan::MemoryPlan;
+use super::workspace::{Shape, Workspace};
 use super::{GpuModel, GpuModules};
 use crate::formats::Stack;
 use crate::kernels::gpu::{Buffer, GpuError, Program};
-use crate::t5::{Control, MAX_TOKENS, ModelError};
+use crate::t5::{Control, MAX_TOKENS, ModelError, T5Config};
 
 /// Tokens decoded before the device is asked what they are: a question costs about as much as a few
 /// tokens do.
 const TOKENS_PER_SUBMISSION: usize = 4;
+
+const CROSS_CACHE: &str = "the encoder's keys and values";
+const OWN_CACHE: &str = "the decoder's keys and values";
 
 /// A batch that is being decoded on the device.
 #[derive(Debug)]
@@ -22,13 +26,34 @@ pub struct GpuDecoder {
     finished: Vec<bool>,
     position: usize,
     max_new_tokens: usize,
+    bytes: u64,
 }
 
 impl GpuDecoder {
+    /// Bytes of the buffers, without the weights and the modules.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Whether every row has ended with `</s>` or at the limit.
     pub fn is_finished(&self) -> bool {
         self.position >= self.max_new_tokens || self.finished.iter().all(|&finished| finished)
     }
+}
+
+/// One member, and a row of the decoder for each input.
+fn decoding_shape(lengths: &[usize]) -> Shape {
+    Shape { members: 1, encoder_rows: lengths.iter().sum(), decoder_rows: lengths.len() }
+}
+
+/// Words of a block's keys and values of the encoder's output.
+fn cross_cache_words(config: &T5Config, shape: Shape) -> usize {
+    shape.encoder_rows * 2 * config.d_attention()
+}
+
+/// Words of a block's keys and values of the tokens decoded so far.
+fn own_cache_words(config: &T5Config, rows: usize, capacity: usize) -> usize {
+    rows * capacity * 2 * config.d_attention()
 }
 
 impl GpuModel {
@@ -55,9 +80,10 @@ impl GpuModel {
         }
         let lengths: Vec<usize> = inputs.iter().map(|input| input.len()).collect();
         let rows = inputs.len();
-        let shape = Shape { members: 1, encoder_rows: lengths.iter().sum(), decoder_rows: rows };
-        let (_, shape) = MemoryPlan::largest(self, modules.map(|(modules, _)| modules), shape)?;
         let capacity = max_new_tokens.max(1);
+        let plan = self.decoding_plan(modules.map(|(modules, _)| modules), &lengths, capacity);
+        plan.check(&self.gpu)?;
+        let shape = decoding_shape(&lengths);
         let work = Workspace::new(self, modules.map(|(modules, _)| modules), shape)?;
         if let (Some((modules, coefficients)), Some(merged)) = (modules, &work.merged) {
             assert_eq!(coefficients.len(), modules.count());
@@ -75,13 +101,39 @@ impl GpuModel {
             finished: vec![false; rows],
             position: 0,
             max_new_tokens,
+            bytes: plan.bytes(),
         })
+    }
+
+    /// What [`GpuModel::greedy`] will take for inputs of these lengths.
+    fn decoding_plan(
+        &self,
+        modules: Option<&GpuModules>,
+        lengths: &[usize],
+        capacity: usize,
+    ) -> MemoryPlan {
+        let (config, rows) = (&self.config, lengths.len());
+        let shape = decoding_shape(lengths);
+        let mut plan = Workspace::plan(config, self.precision, modules, shape);
+        plan.add("the answers", capacity * rows);
+        plan.add("the inputs", shape.encoder_rows);
+        plan.add("the last tokens", rows);
+        for _ in &self.decoder.blocks {
+            plan.add(CROSS_CACHE, cross_cache_words(config, shape));
+            plan.add(OWN_CACHE, own_cache_words(config, rows, capacity));
+        }
+        Tasks::plan(&mut plan, config.d_kv, 1, lengths);
+        (0..2).for_each(|_| Tasks::plan_single(&mut plan, rows));
+        for longest in [lengths.iter().copied().max().unwrap_or(0), capacity] {
+            Bias::plan(&mut plan, config, longest);
+        }
+        plan
     }
 
     /// A buffer for each block's keys and values of the encoder's output.
     fn cross_caches(&self, work: &Workspace) -> Result<Vec<Buffer>, GpuError> {
-        let words = work.shape.encoder_rows * 2 * self.config.d_attention();
-        let make = |_| self.gpu.zeros("the encoder's keys and values", words);
+        let words = cross_cache_words(&self.config, work.shape);
+        let make = |_| self.gpu.zeros(CROSS_CACHE, words);
         self.decoder.blocks.iter().map(make).collect()
     }
 
@@ -133,7 +185,7 @@ impl GpuModel {
         for (block, cross_cache) in self.decoder.blocks.iter().zip(caches) {
             layers.self_qkv(block, rows);
             let stride = 2 * width;
-            let cache = gpu.zeros("the decoder's keys and values", rows * capacity * stride)?;
+            let cache = gpu.zeros(OWN_CACHE, own_cache_words(config, rows, capacity))?;
             let source = (3 * width, width);
             layers.recorder.append(
                 &work.wide,

@@ -1,14 +1,15 @@
 //! Losses of a batch, for a population of coefficients in one submission.
 
 use super::layers::{Bias, Layers, Tasks};
-use super::workspace::{MemoryPlan, Shape, Workspace};
+use super::plan::MemoryPlan;
+use super::workspace::{Shape, Workspace};
 use super::{GpuModel, GpuModules};
 use crate::formats::Stack;
 use crate::kernels::cpu::ln;
 #[cfg(feature = "bench")]
 use crate::kernels::gpu::TimeSplit;
-use crate::kernels::gpu::{GpuError, Program};
-use crate::t5::{Control, ExampleLoss, ModelError, TokenizedExample};
+use crate::kernels::gpu::{Gpu, GpuError, Program};
+use crate::t5::{Control, ExampleLoss, ModelError, Precision, T5Config, T5Model, TokenizedExample};
 
 /// A batch that is ready to be evaluated: its dispatches are recorded, its buffers are made.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ impl GpuEvaluation {
         self.program.len()
     }
 
-    /// Bytes of the buffers, without the weights.
+    /// Bytes of the buffers, without the weights and the modules.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -44,7 +45,49 @@ impl GpuEvaluation {
     }
 }
 
+fn shape(members: usize, inputs: &[usize], lengths: &[usize]) -> Shape {
+    let (encoder_rows, decoder_rows) = (inputs.iter().sum(), lengths.iter().sum());
+    Shape { members, encoder_rows, decoder_rows }
+}
+
+/// What [`GpuModel::prepare`] will take for inputs and labels of these lengths.
+fn plan(
+    config: &T5Config,
+    precision: Precision,
+    modules: Option<&GpuModules>,
+    shape: Shape,
+    inputs: &[usize],
+    lengths: &[usize],
+) -> MemoryPlan {
+    let mut plan = Workspace::plan(config, precision, modules, shape);
+    plan.add("the inputs", shape.encoder_rows);
+    plan.add("the labels", shape.decoder_rows);
+    plan.add("the decoder's inputs", shape.decoder_rows);
+    for queries in [inputs, lengths, lengths] {
+        Tasks::plan(&mut plan, config.d_kv, shape.members, queries);
+    }
+    for lengths in [inputs, lengths] {
+        Bias::plan(&mut plan, config, lengths.iter().copied().max().unwrap_or(0));
+    }
+    plan
+}
+
 impl GpuModel {
+    /// Whether the device can compute losses of the base for a batch with inputs and labels of these
+    /// lengths, said before anything is made.
+    ///
+    /// # Errors
+    /// [`GpuError::TooLarge`] naming what does not fit.
+    pub fn check_losses(
+        gpu: &Gpu,
+        model: &T5Model,
+        inputs: &[usize],
+        labels: &[usize],
+    ) -> Result<(), GpuError> {
+        let shape = shape(1, inputs, labels);
+        plan(model.config(), model.precision(), None, shape, inputs, labels).check(gpu)
+    }
+
     /// Gets a batch ready to be evaluated for up to `members` vectors of coefficients at once.
     ///
     /// # Errors
@@ -62,15 +105,10 @@ impl GpuModel {
         }
         let inputs: Vec<usize> = batch.iter().map(|example| example.input.len()).collect();
         let lengths: Vec<usize> = batch.iter().map(|example| example.labels.len()).collect();
-        let (plan, shape) = MemoryPlan::largest(
-            self,
-            modules,
-            Shape {
-                members: members.max(1),
-                encoder_rows: inputs.iter().sum(),
-                decoder_rows: lengths.iter().sum(),
-            },
-        )?;
+        let shape = shape(members.max(1), &inputs, &lengths);
+        let (plan, shape) = MemoryPlan::largest(&self.gpu, shape, |shape| {
+            plan(&self.config, self.precision, modules, shape, &inputs, &lengths)
+        })?;
         let work = Workspace::new(self, modules, shape)?;
         let program = self.record_losses(batch, modules, &work, &inputs, &lengths)?;
         let modules = modules.map_or(0, GpuModules::count);

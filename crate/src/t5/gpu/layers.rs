@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::modules::{Packed, SideGroup};
+use super::plan::MemoryPlan;
 use super::weights::{BlockWeights, CrossWeights, GpuStack, Group};
 use super::workspace::{MergedModules, Workspace};
 use super::{GpuModel, GpuModules};
@@ -34,7 +35,7 @@ impl Tasks {
     ) -> Result<Self, GpuError> {
         let run = attention_queries(d_kv, false);
         let (rows, key_rows): (usize, usize) = (lengths.iter().sum(), key_lengths.iter().sum());
-        let mut tasks = Vec::new();
+        let mut tasks = Vec::with_capacity(Self::count(d_kv, members, lengths));
         for member in 0..members {
             let (mut first_row, mut key_row) = (member * rows, member * key_rows);
             for (&length, &keys) in lengths.iter().zip(key_lengths) {
@@ -52,6 +53,26 @@ impl Tasks {
             }
         }
         Self::upload(gpu, &tasks, false)
+    }
+
+    /// Tasks of [`Tasks::new`].
+    fn count(d_kv: usize, members: usize, lengths: &[usize]) -> usize {
+        let run = attention_queries(d_kv, false);
+        members * lengths.iter().map(|length| length.div_ceil(run)).sum::<usize>()
+    }
+
+    /// What [`Tasks::new`] will take.
+    pub(super) fn plan(plan: &mut MemoryPlan, d_kv: usize, members: usize, lengths: &[usize]) {
+        Self::add_to(plan, Self::count(d_kv, members, lengths));
+    }
+
+    /// What [`Tasks::single`] will take.
+    pub(super) fn plan_single(plan: &mut MemoryPlan, rows: usize) {
+        Self::add_to(plan, rows);
+    }
+
+    fn add_to(plan: &mut MemoryPlan, count: usize) {
+        plan.add("the runs of queries", count * size_of::<AttentionTask>() / 4);
     }
 
     /// One query of every row, which looks at its own run of keys: the first one's row and their
@@ -96,6 +117,11 @@ pub(super) struct Bias {
 }
 
 impl Bias {
+    /// What [`Bias::new`] will take.
+    pub(super) fn plan(plan: &mut MemoryPlan, config: &T5Config, longest: usize) {
+        plan.add("the position bias", config.num_heads * PositionBias::width(longest));
+    }
+
     pub(super) fn new(
         gpu: &Gpu,
         config: &T5Config,
@@ -104,7 +130,7 @@ impl Bias {
         longest: usize,
     ) -> Result<Self, GpuError> {
         let bias = PositionBias::new(config, &weights.relative_attention_bias, stack, longest);
-        let width = bias.head(0).0.len();
+        let width = PositionBias::width(longest);
         let values: Vec<f32> =
             (0..config.num_heads).flat_map(|head| bias.head(head).0.iter().copied()).collect();
         Ok(Self { buffer: gpu.upload("the position bias", &values)?, width })

@@ -6,7 +6,8 @@
 //! |---|---|
 //! | `weights` | the model's weights on the device |
 //! | `modules` | LoRA modules on the device, merged there for any coefficients |
-//! | `workspace` | the memory plan, and the buffers that follow it |
+//! | `plan` | the memory plan: what fits, and how large it is, before anything is made |
+//! | `workspace` | the buffers that a batch passes through |
 //! | `layers` | the dispatches of blocks and linear layers |
 //! | `evaluation` | losses of a batch for a population of coefficients |
 //! | `decoder` | greedy decoding |
@@ -18,6 +19,9 @@ mod decoder;
 mod evaluation;
 mod layers;
 mod modules;
+mod plan;
+#[cfg(test)]
+mod tests;
 mod weights;
 mod workspace;
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::GpuModel;
+use super::plan::MemoryPlan;
 use super::weights::Group;
 use crate::formats::{LinearId, PeftLayer};
 use crate::kernels::gpu::{Buffer, Gpu, GpuError, RankFactor, WeightRow, packed_words};
@@ -90,6 +91,10 @@ pub struct GpuModules {
     bytes: u64,
 }
 
+const MODULES: &str = "the modules";
+const ROWS: &str = "the modules' rows";
+const SCALINGS: &str = "the modules' scalings";
+
 /// A segment that is being filled: for each module, or for all together, the same layout.
 struct Filling {
     copies: Vec<Vec<f32>>,
@@ -120,22 +125,39 @@ impl Filling {
         place
     }
 
+    /// What [`Filling::upload`] will take.
+    fn plan(&self, plan: &mut MemoryPlan, precision: Precision, summed: bool) {
+        let sources = self.values() * self.copies.len();
+        match (precision, summed) {
+            (Precision::Int8, true) => {
+                plan.add(ROWS, self.table.len() * size_of::<WeightRow>() / 4);
+                plan.add(MODULES, sources);
+            }
+            (Precision::Int8, false) => {
+                for words in [self.words, self.scales, 1] {
+                    plan.add(MODULES, words);
+                }
+            }
+            (Precision::F32, _) => plan.add(MODULES, sources),
+        }
+    }
+
     fn upload(self, gpu: &Gpu, precision: Precision, summed: bool) -> Result<Segment, GpuError> {
         let (values, rows) = (self.values(), self.table.len());
         let (words, scales) = (self.words, self.scales);
         let (mut table, mut packed) = (None, None);
         let sources = match (precision, summed) {
             (Precision::Int8, true) => {
-                table = Some(gpu.upload("the modules' rows", &self.table)?);
-                gpu.upload("the modules", &self.copies.concat())?
+                table = Some(gpu.upload(ROWS, &self.table)?);
+                gpu.upload(MODULES, &self.copies.concat())?
             }
             (Precision::Int8, false) => {
                 let (bytes, scales) = self.quantized();
-                let values = gpu.upload("the modules", &bytes)?;
-                packed = Some(Packed { values, scales: gpu.upload("the modules", &scales)? });
+                let values = gpu.upload(MODULES, &bytes)?;
+                packed = Some(Packed { values, scales: gpu.upload(MODULES, &scales)? });
                 gpu.zeros("nothing", 1)?
             }
-            (Precision::F32, _) => gpu.upload("the modules", &self.copies.concat())?,
+            (Precision::F32, _) => gpu.upload(MODULES, &self.copies.concat())?,
         };
         Ok(Segment { sources, values, table, packed, rows, words, scales })
     }
@@ -192,14 +214,18 @@ impl GpuModules {
             }
             plan.rank_factors(summed, &mut rank_factors);
         }
+        let mut plan = MemoryPlan::default();
+        filled.iter().for_each(|filling| filling.plan(&mut plan, model.precision, summed));
+        plan.add(SCALINGS, rank_factors.len() * size_of::<RankFactor>() / 4);
+        plan.check(gpu)?;
         let segments: Vec<Segment> = (filled.into_iter())
             .map(|filling| filling.upload(gpu, model.precision, summed))
             .collect::<Result<_, _>>()?;
         Ok(Self {
-            bytes: segments.iter().map(Segment::bytes).sum(),
+            bytes: plan.bytes(),
             segments,
             factors: rank_factors.len(),
-            rank_factors: gpu.upload("the modules' scalings", &rank_factors)?,
+            rank_factors: gpu.upload(SCALINGS, &rank_factors)?,
             count,
             summed,
             groups,
@@ -225,13 +251,6 @@ impl GpuModules {
     pub(super) fn most_layer_ranks(&self) -> usize {
         let layers = self.groups.values().flat_map(|group| &group.layers);
         layers.map(|layer| layer.rank).max().unwrap_or(0)
-    }
-}
-
-impl Segment {
-    fn bytes(&self) -> u64 {
-        let packed = self.packed.iter().map(|packed| packed.values.size() + packed.scales.size());
-        self.sources.size() + packed.sum::<u64>() + self.table.as_ref().map_or(0, Buffer::size)
     }
 }
 

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use super::plan::MemoryPlan;
 use crate::formats::{LinearId, Stack};
-use crate::kernels::gpu::{Buffer, Embedding, Gpu, GpuError, Matrix};
+use crate::kernels::gpu::{Buffer, Embedding, Gpu, GpuError, Matrix, packed_words};
+use crate::kernels::quantize::BLOCK;
 use crate::t5::blocks::{Attention, Block};
 use crate::t5::linear::{Context, Linear};
 use crate::t5::model::StackWeights;
 use crate::t5::{Precision, T5Config, T5Model};
+
+const NORM: &str = "a norm";
 
 /// Linear layers that share their input, their weights one below another.
 #[derive(Debug)]
@@ -24,17 +28,80 @@ impl Group {
         self.matrix.d_out() / self.ids.len() * self.fine_layers
     }
 
-    fn new(
-        gpu: &Gpu,
-        context: Context<'_>,
-        layers: &[(LinearId, &Linear)],
-    ) -> Result<Self, GpuError> {
+    fn new(gpu: &Gpu, context: Context<'_>, layers: &LayerGroup<'_>) -> Result<Self, GpuError> {
         let linears: Vec<&Linear> = layers.iter().map(|(_, linear)| *linear).collect();
         Ok(Self {
             fine_layers: layers.iter().take_while(|(id, _)| context.is_fine(*id)).count(),
             ids: layers.iter().map(|(id, _)| *id).collect(),
             matrix: matrix(gpu, &layers[0].0.to_string(), &linears)?,
         })
+    }
+}
+
+/// Layers that share their input.
+type LayerGroup<'a> = Vec<(LinearId, &'a Linear)>;
+
+/// A block's layers, those that share their input together.
+struct LayerGroups<'a> {
+    qkv: LayerGroup<'a>,
+    o: LayerGroup<'a>,
+    /// q, kv and o of the attention over the encoder.
+    cross: Option<[LayerGroup<'a>; 3]>,
+    wi: LayerGroup<'a>,
+    wo: LayerGroup<'a>,
+}
+
+impl<'a> LayerGroups<'a> {
+    fn new(stack: Stack, block: usize, weights: &'a Block) -> Self {
+        use crate::formats::LinearKind::{Wi, Wi0, Wi1, Wo};
+        let id = |kind| LinearId { stack, block, kind };
+        let Attention { q, k, v, o, ids, .. } = &weights.attention;
+        let feed_forward = &weights.feed_forward;
+        Self {
+            qkv: vec![(ids[0], q), (ids[1], k), (ids[2], v)],
+            o: vec![(ids[3], o)],
+            cross: weights.cross.as_ref().map(|cross| {
+                let Attention { q, k, v, o, ids, .. } = cross;
+                [vec![(ids[0], q)], vec![(ids[1], k), (ids[2], v)], vec![(ids[3], o)]]
+            }),
+            wi: match &feed_forward.gate {
+                None => vec![(id(Wi), &feed_forward.wi)],
+                Some(gate) => vec![(id(Wi0), &feed_forward.wi), (id(Wi1), gate)],
+            },
+            wo: vec![(id(Wo), &feed_forward.wo)],
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &LayerGroup<'a>> {
+        [&self.qkv, &self.o, &self.wi, &self.wo].into_iter().chain(self.cross.iter().flatten())
+    }
+}
+
+/// What a [`Matrix`] of `rows` rows will take.
+fn plan_matrix(
+    plan: &mut MemoryPlan,
+    gpu: &Gpu,
+    what: &str,
+    [rows, d_in]: [usize; 2],
+    precision: Precision,
+) {
+    let what = || what.to_owned();
+    let (width, scales) = match precision {
+        Precision::Int8 => (packed_words(d_in), d_in.div_ceil(BLOCK)),
+        Precision::F32 => (d_in, 0),
+    };
+    // Not even a row, which the plan's check will refuse.
+    let most = (gpu.largest_binding() as usize / (width * 4)).max(1);
+    for first in (0..rows).step_by(most) {
+        let rows = most.min(rows - first);
+        plan.add(what(), rows * width);
+        if precision == Precision::Int8 {
+            plan.add(what(), rows * scales);
+        }
+    }
+    if precision == Precision::F32 {
+        // In place of scales, for all parts.
+        plan.add(what(), 1);
     }
 }
 
@@ -101,6 +168,8 @@ pub struct GpuModel {
     pub(super) encoder: GpuStack,
     pub(super) decoder: GpuStack,
     pub(super) lm_head: Matrix,
+    bytes: u64,
+    embedding_bytes: u64,
 }
 
 impl GpuModel {
@@ -112,6 +181,9 @@ impl GpuModel {
     pub async fn load(gpu: Arc<Gpu>, model: &T5Model) -> Result<Self, GpuError> {
         let (precision, context) = (model.precision(), model.context(None));
         let (vocab_size, d_model) = (model.config().vocab_size, model.config().d_model);
+        let [weights, rows] = [plan_weights(&gpu, model), plan_embedding(&gpu, model)];
+        [&weights, &rows].into_iter().try_for_each(|plan| plan.check(&gpu))?;
+        let (embedding_bytes, bytes) = (rows.bytes(), weights.bytes() + rows.bytes());
         let lm_head = matrix(&gpu, "lm_head", &[&model.lm_head])?;
         let mut rows = vec![0.0; vocab_size * d_model];
         for (token, row) in rows.chunks_exact_mut(d_model).enumerate() {
@@ -125,6 +197,8 @@ impl GpuModel {
             lm_head,
             config: model.config().clone(),
             precision,
+            bytes,
+            embedding_bytes,
             gpu,
         };
         // Uploads that did not fit show once the device has taken them.
@@ -142,12 +216,44 @@ impl GpuModel {
         &self.config
     }
 
-    /// Bytes of the weights on the device.
+    /// Bytes of the weights on the device, the embedding among them.
     pub fn bytes(&self) -> u64 {
-        self.embedding.bytes()
-            + self.lm_head.bytes()
-            + self.groups().map(|group| group.matrix.bytes()).sum::<u64>()
+        self.bytes
     }
+
+    /// Bytes of the embedding.
+    pub fn embedding_bytes(&self) -> u64 {
+        self.embedding_bytes
+    }
+}
+
+/// What the embedding will take.
+fn plan_embedding(gpu: &Gpu, model: &T5Model) -> MemoryPlan {
+    let T5Config { vocab_size, d_model, .. } = *model.config();
+    let mut plan = MemoryPlan::default();
+    plan_matrix(&mut plan, gpu, "the embedding", [vocab_size, d_model], Precision::F32);
+    plan
+}
+
+/// What the weights but the embedding will take.
+fn plan_weights(gpu: &Gpu, model: &T5Model) -> MemoryPlan {
+    let (d_model, precision) = (model.config().d_model, model.precision());
+    let mut plan = MemoryPlan::default();
+    let lm_head = [model.lm_head.d_out(), model.lm_head.d_in()];
+    plan_matrix(&mut plan, gpu, "lm_head", lm_head, precision);
+    for (stack, weights) in [(Stack::Encoder, &model.encoder), (Stack::Decoder, &model.decoder)] {
+        for (index, block) in weights.blocks.iter().enumerate() {
+            for group in LayerGroups::new(stack, index, block).iter() {
+                let rows = group.iter().map(|(_, linear)| linear.d_out()).sum();
+                let shape = [rows, group[0].1.d_in()];
+                plan_matrix(&mut plan, gpu, &group[0].0.to_string(), shape, precision);
+            }
+            let norms = 2 + usize::from(block.cross.is_some());
+            (0..norms).for_each(|_| plan.add(NORM, d_model));
+        }
+        plan.add(NORM, d_model);
+    }
+    plan
 }
 
 fn load_stack(
@@ -161,7 +267,7 @@ fn load_stack(
             .map(|(index, block)| load_block(gpu, context, stack, index, block))
             .collect::<Result<_, _>>()?,
         relative_attention_bias: weights.relative_attention_bias.clone(),
-        final_norm: gpu.upload("a norm", &weights.final_norm)?,
+        final_norm: gpu.upload(NORM, &weights.final_norm)?,
     })
 }
 
@@ -172,31 +278,24 @@ fn load_block(
     block: usize,
     weights: &Block,
 ) -> Result<BlockWeights, GpuError> {
-    use crate::formats::LinearKind::{Wi, Wi0, Wi1, Wo};
-    let id = |kind| LinearId { stack, block, kind };
-    let group = |layers: &[(LinearId, &Linear)]| Group::new(gpu, context, layers);
-    let norm = |values: &[f32]| gpu.upload("a norm", values);
-    let Attention { norm: self_norm, q, k, v, o, ids } = &weights.attention;
-    let feed_forward = &weights.feed_forward;
-    let wi = match &feed_forward.gate {
-        None => group(&[(id(Wi), &feed_forward.wi)])?,
-        Some(gate) => group(&[(id(Wi0), &feed_forward.wi), (id(Wi1), gate)])?,
-    };
-    let cross = weights.cross.as_ref().map(|cross| {
+    let group = |layers: &LayerGroup<'_>| Group::new(gpu, context, layers);
+    let norm = |values: &[f32]| gpu.upload(NORM, values);
+    let groups = LayerGroups::new(stack, block, weights);
+    let cross = weights.cross.as_ref().zip(groups.cross.as_ref()).map(|(weights, [q, kv, o])| {
         Ok::<_, GpuError>(CrossWeights {
-            norm: norm(&cross.norm)?,
-            q: group(&[(cross.ids[0], &cross.q)])?,
-            kv: group(&[(cross.ids[1], &cross.k), (cross.ids[2], &cross.v)])?,
-            o: group(&[(cross.ids[3], &cross.o)])?,
+            norm: norm(&weights.norm)?,
+            q: group(q)?,
+            kv: group(kv)?,
+            o: group(o)?,
         })
     });
     Ok(BlockWeights {
-        norm: norm(self_norm)?,
-        qkv: group(&[(ids[0], q), (ids[1], k), (ids[2], v)])?,
-        o: group(&[(ids[3], o)])?,
+        norm: norm(&weights.attention.norm)?,
+        qkv: group(&groups.qkv)?,
+        o: group(&groups.o)?,
         cross: cross.transpose()?,
-        feed_forward_norm: norm(&feed_forward.norm)?,
-        wi,
-        wo: group(&[(id(Wo), &feed_forward.wo)])?,
+        feed_forward_norm: norm(&weights.feed_forward.norm)?,
+        wi: group(&groups.wi)?,
+        wo: group(&groups.wo)?,
     })
 }

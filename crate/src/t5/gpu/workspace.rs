@@ -1,13 +1,13 @@
-//! The memory plan of a batch: how large each buffer is, known before any is made.
+//! The buffers that a batch passes through, and how large they are.
 
 use super::modules::Packed;
+use super::plan::MemoryPlan;
 use super::{GpuModel, GpuModules};
-use crate::kernels::gpu::{Buffer, Gpu, GpuError, Rows};
+use crate::kernels::gpu::{Buffer, GpuError, Rows};
 use crate::t5::{FeedForward, Precision, T5Config};
 
-/// Bytes that the buffers of one submission may take together. WebGPU tells nobody how much memory
-/// there is, so this is what devices of the last ten years can spare beside the weights.
-const MOST_BYTES: u64 = 768 << 20;
+/// What modules are merged into.
+const MERGED: &str = "the merged modules";
 
 /// Logits that are held at once.
 const MOST_LOGITS: usize = 16 << 20;
@@ -20,74 +20,6 @@ pub(super) struct Shape {
     /// Rows of the encoder and the decoder, of one member.
     pub(super) encoder_rows: usize,
     pub(super) decoder_rows: usize,
-}
-
-/// Bytes of every buffer that a shape needs.
-#[derive(Debug, Clone)]
-pub(super) struct MemoryPlan {
-    buffers: Vec<(&'static str, u64)>,
-}
-
-impl MemoryPlan {
-    fn new(model: &GpuModel, modules: Option<&GpuModules>, shape: Shape) -> Self {
-        let sizes = Sizes::new(&model.config, model.precision, modules, shape);
-        let rows = |(rows, width): (usize, usize)| {
-            Rows::words(rows, width, sizes.quantized).into_iter().max().unwrap_or(0)
-        };
-        let mut buffers = vec![
-            ("the residual stream", sizes.x),
-            ("a layer's input", rows(sizes.input)),
-            ("a layer's output", sizes.wide),
-            ("attention", sizes.attended),
-            ("a sub-layer's output", rows(sizes.hidden)),
-            ("the encoder's output", rows(sizes.states)),
-            ("the encoder's keys and values", sizes.kv),
-            ("the side paths", sizes.reduced),
-            ("the side paths in 8 bits", rows(sizes.reduced_rows)),
-            ("the logits", sizes.logits),
-        ];
-        if let Some(modules) = modules.filter(|modules| modules.summed) {
-            for segment in &modules.segments {
-                buffers.push(("the merged modules", segment.values * shape.members));
-                if segment.table.is_some() {
-                    let words = segment.words + segment.scales;
-                    buffers.push(("the merged modules", words * shape.members));
-                }
-            }
-        }
-        let bytes = |(what, words)| (what, words as u64 * 4);
-        Self { buffers: buffers.into_iter().map(bytes).collect() }
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        self.buffers.iter().map(|(_, bytes)| bytes).sum()
-    }
-
-    fn check(&self, gpu: &Gpu) -> Result<(), GpuError> {
-        self.buffers.iter().try_for_each(|&(what, bytes)| gpu.check_size(what, bytes))
-    }
-
-    /// The plan for the most members, up to those of `shape`, that the device can take at once.
-    ///
-    /// # Errors
-    /// [`GpuError::TooLarge`] naming the buffer if not even one member fits.
-    pub(super) fn largest(
-        model: &GpuModel,
-        modules: Option<&GpuModules>,
-        mut shape: Shape,
-    ) -> Result<(Self, Shape), GpuError> {
-        loop {
-            let plan = Self::new(model, modules, shape);
-            let checked = plan.check(&model.gpu);
-            if checked.is_ok() && (plan.bytes() <= MOST_BYTES || shape.members == 1) {
-                return Ok((plan, shape));
-            }
-            if shape.members == 1 {
-                checked?;
-            }
-            shape.members = shape.members.div_ceil(2);
-        }
-    }
 }
 
 /// Words, or rows and width, of the buffers.
@@ -104,6 +36,9 @@ struct Sizes {
     reduced_rows: (usize, usize),
     logit_rows: usize,
     logits: usize,
+    logit_states: usize,
+    coefficients: usize,
+    factors: usize,
 }
 
 impl Sizes {
@@ -135,6 +70,9 @@ impl Sizes {
             reduced_rows: (rows, modules.map_or(0, GpuModules::most_layer_ranks)),
             logit_rows,
             logits: logit_rows * config.vocab_size,
+            logit_states: decoder_rows * 4,
+            coefficients: shape.members * modules.map_or(0, GpuModules::count),
+            factors: shape.members * modules.map_or(0, |modules| modules.factors),
         }
     }
 }
@@ -183,6 +121,52 @@ pub(super) struct Workspace {
 }
 
 impl Workspace {
+    /// What [`Workspace::new`] will take.
+    pub(super) fn plan(
+        config: &T5Config,
+        precision: Precision,
+        modules: Option<&GpuModules>,
+        shape: Shape,
+    ) -> MemoryPlan {
+        let sizes = Sizes::new(config, precision, modules, shape);
+        let mut plan = MemoryPlan::default();
+        for (what, (rows, width)) in [
+            ("a layer's input", sizes.input),
+            ("a sub-layer's output", sizes.hidden),
+            ("the encoder's output", sizes.states),
+            ("the side paths in 8 bits", sizes.reduced_rows),
+        ] {
+            let [values, packed, scales] = Rows::words(rows, width, sizes.quantized);
+            // The quantised form and the rest that it leaves.
+            for words in [values, packed, scales, packed, scales] {
+                plan.add(what, words);
+            }
+        }
+        for (what, words) in [
+            ("the residual stream", sizes.x),
+            ("a layer's output", sizes.wide),
+            ("attention", sizes.attended),
+            ("the encoder's keys and values", sizes.kv),
+            ("the side paths", sizes.reduced),
+            ("the logits", sizes.logits),
+            ("results", sizes.logit_states),
+            ("the position", 1),
+        ] {
+            plan.add(what, words);
+        }
+        let Some(modules) = modules else { return plan };
+        plan.add("coefficients", sizes.coefficients);
+        plan.add("factors", sizes.factors);
+        for segment in modules.segments.iter().filter(|_| modules.summed) {
+            plan.add(MERGED, segment.values * shape.members);
+            if segment.table.is_some() {
+                plan.add(MERGED, segment.words * shape.members);
+                plan.add(MERGED, segment.scales * shape.members);
+            }
+        }
+        plan
+    }
+
     pub(super) fn new(
         model: &GpuModel,
         modules: Option<&GpuModules>,
@@ -194,7 +178,7 @@ impl Workspace {
         let merged = modules.map(|modules| {
             let segments = modules.segments.iter().map(|segment| {
                 if modules.summed {
-                    gpu.zeros("the merged modules", segment.values * shape.members)
+                    gpu.zeros(MERGED, segment.values * shape.members)
                 } else {
                     Ok(segment.sources.clone())
                 }
@@ -203,15 +187,15 @@ impl Workspace {
                 if segment.table.is_none() {
                     return Ok(segment.packed.clone());
                 }
-                let make = |words: usize| gpu.zeros("the merged modules", words * shape.members);
+                let make = |words: usize| gpu.zeros(MERGED, words * shape.members);
                 let values = make(segment.words)?;
                 Ok(Some(Packed { values, scales: make(segment.scales)? }))
             });
             Ok::<_, GpuError>(MergedModules {
                 packed: packed.collect::<Result<_, GpuError>>()?,
-                coefficients: gpu.zeros("coefficients", shape.members * modules.count)?,
+                coefficients: gpu.zeros("coefficients", sizes.coefficients)?,
                 segments: segments.collect::<Result<_, _>>()?,
-                factors: gpu.zeros("factors", shape.members * modules.factors)?,
+                factors: gpu.zeros("factors", sizes.factors)?,
             })
         });
         Ok(Self {
@@ -227,7 +211,7 @@ impl Workspace {
             reduced_rows: rows("the side paths in 8 bits", sizes.reduced_rows)?,
             logits: gpu.zeros("the logits", sizes.logits)?,
             logit_rows: sizes.logit_rows,
-            logit_states: gpu.zeros("results", shape.members * shape.decoder_rows * 4)?,
+            logit_states: gpu.zeros("results", sizes.logit_states)?,
             decoded: gpu.zeros("the position", 1)?,
             merged: merged.transpose()?,
         })
