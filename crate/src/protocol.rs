@@ -98,6 +98,23 @@ pub struct Device {
     pub gpu: Option<GpuStatus>,
 }
 
+/// Bytes of the graphics card's memory, each planned before anything is made there and compared with
+/// the card's limits: what does not fit is left to the CPU.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct GpuMemory {
+    /// The model's weights but the embedding.
+    pub weights_bytes: f64,
+    /// The embedding, which is looked up in f32.
+    pub embedding_bytes: f64,
+    /// The modules that are on it.
+    pub modules_bytes: f64,
+    /// What the largest evaluation or answer so far computes in; the check against the CPU is the
+    /// first.
+    pub work_bytes: f64,
+}
+
 /// Whether the graphics card is used, and why not. Without a base it is not used yet.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
@@ -107,8 +124,8 @@ pub struct GpuStatus {
     pub active: bool,
     /// Its name, where the browser tells it.
     pub name: String,
-    /// Bytes of the weights on it.
-    pub memory_bytes: f64,
+    /// What it takes of the card's memory; all 0 where it is not used.
+    pub memory: GpuMemory,
     /// Why the CPU took over, or how often a lost device was opened again; empty if neither.
     pub reason: String,
 }

@@ -175,6 +175,45 @@ test("a lost card is opened again and a refusing one left, and learning gives th
   }
 });
 
+test("a card with too little room is left before anything is copied there, and says what does not fit", async ({
+  page,
+}) => {
+  await openPackage(page);
+  const { gpu, text } = await page.evaluate(async () => {
+    const file = (text: string) =>
+      URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+    const small = file(`
+      const limits = Object.getOwnPropertyDescriptor(GPUAdapter.prototype, "limits");
+      Object.defineProperty(GPUAdapter.prototype, "limits", {
+        get() {
+          return new Proxy(limits.get.call(this), {
+            get: (all, name) => (name === "maxStorageBufferBindingSize" ? 4096 : all[name]),
+          });
+        },
+      });
+    `);
+    const worker = file(
+      `import "${small}"; import "${new URL("/package/worker.js", location.href)}";`,
+    );
+    const loom = await window.loraloom.LoraLoom.open({
+      registryUrl: "/golden/registry.json",
+      baseId: "narrow-tied",
+      device: "webgpu",
+      createWorker: () => new Worker(worker, { type: "module" }) as never,
+    });
+    const { text } = await loom.generate({ input: "one", maxNewTokens: 8 });
+    const { gpu } = loom.device;
+    loom.dispose();
+    return { gpu, text };
+  });
+  expect(gpu).toMatchObject({
+    active: false,
+    memory: { weightsBytes: 0, workBytes: 0 },
+    reason: expect.stringMatching(/needs \d+ bytes on the graphics card, which allows 4096/),
+  });
+  expect(text).not.toBe("");
+});
+
 test("the story with the card chosen: learning, answers, a test set, and a link for a CPU", async ({
   page,
   context,
@@ -190,6 +229,13 @@ test("the story with the card chosen: learning, answers, a test set, and a link 
   await learn(page);
   const card = page.getByTestId("graphics-card");
   await expect(card).toContainText("gives the CPU’s results with this model");
+  const size = String.raw`[\d.]+ [kM]B`;
+  await expect(card).toContainText(
+    new RegExp(
+      `takes ${size} of the card’s memory: ${size} weights, ${size} embedding, ` +
+        `${size} modules, ${size} to compute in`,
+    ),
+  );
   await page.getByRole("button", { name: "Another from the test set" }).click();
   await expect(page.getByTestId("input")).not.toBeEmpty();
   const input = await page.getByTestId("input").inputValue();

@@ -7,7 +7,7 @@ use loraloom::engine::GpuEngine;
 use loraloom::kernels::gpu::Gpu;
 use loraloom::learn::{LearnOptions, Optimizer};
 use loraloom::lora::{self, Merge};
-use loraloom::protocol::{Composition, LearningStep};
+use loraloom::protocol::{Composition, GpuMemory, LearningStep};
 use loraloom::t5::{Control, GpuModel, Precision};
 use pollster::block_on;
 
@@ -71,11 +71,15 @@ fn learning_on_the_device_follows_the_cpus_and_survives_its_loss() {
         expected.push(cpu.learning_step().unwrap().evaluation.unwrap().loss);
     }
 
+    let checked = engine.status().memory;
     for lose in [None, Some(2)] {
         let found = losses(&learn(&mut engine, &ids, options(), lose));
         assert_eq!(found, expected);
     }
     let status = engine.status();
+    let GpuMemory { weights_bytes, embedding_bytes, modules_bytes, work_bytes } = status.memory;
+    assert_eq!((checked.weights_bytes, checked.modules_bytes), (weights_bytes, 0.0));
+    assert!(embedding_bytes > 0.0 && modules_bytes > 0.0 && work_bytes > checked.work_bytes);
     assert!(status.active && status.reason.contains("opened again"), "{status:?}");
 }
 

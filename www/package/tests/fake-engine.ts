@@ -1,7 +1,13 @@
 // A stand-in for the wasm engine, in unit tests only: it counts and answers, and computes nothing.
 
 import { createHash } from "node:crypto";
-import type { Candidate, LearnOptions, ModuleQuery, Registry } from "../src/generated/protocol.js";
+import type {
+  Candidate,
+  GpuStatus,
+  LearnOptions,
+  ModuleQuery,
+  Registry,
+} from "../src/generated/protocol.js";
 import type { BaseLoad, Engine, EngineModule, Finder } from "../src/worker/engine.js";
 
 export const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
@@ -261,15 +267,22 @@ export class FakeEngine implements Engine {
   }
 }
 
+const UNUSED: GpuStatus = {
+  active: false,
+  name: "",
+  memory: { weightsBytes: 0, embeddingBytes: 0, modulesBytes: 0, workBytes: 0 },
+  reason: "",
+};
+
 /** The same on a graphics card that may be lost at one of the steps; it is at one thing at a time. */
 export class FakeGpuEngine extends FakeEngine {
   static losesAt = Number.POSITIVE_INFINITY;
-  #status = { active: false, name: "", memoryBytes: 0, reason: "" };
+  #status = UNUSED;
   #busy = false;
 
   async openGpu() {
     await this.#wait();
-    this.#status = { ...this.#status, active: true, memoryBytes: 100 };
+    this.#status = { ...UNUSED, active: true, memory: { ...UNUSED.memory, weightsBytes: 100 } };
     return this.#status;
   }
   gpuStatus() {
@@ -284,7 +297,7 @@ export class FakeGpuEngine extends FakeEngine {
     await this.#wait();
     const step = this.evaluate();
     if (step.evaluation.number === FakeGpuEngine.losesAt) {
-      this.#status = { active: false, name: "", memoryBytes: 0, reason: "It was lost." };
+      this.#status = { ...UNUSED, reason: "It was lost." };
     }
     return step;
   }

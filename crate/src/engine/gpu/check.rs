@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::formats::{AdapterConfig, LinearId, LinearKind, PeftAdapter, PeftLayer, Stack};
-use crate::kernels::gpu::GpuError;
+use crate::kernels::gpu::{Gpu, GpuError};
 use crate::lora::{Composition, Merge};
 use crate::t5::{Control, GpuModel, ModelError, SidePaths, T5Config, T5Model, TokenizedExample};
 
@@ -58,11 +58,24 @@ fn adapter(config: &T5Config, noise: &mut Noise) -> Result<PeftAdapter, ModelErr
     Ok(PeftAdapter { config: AdapterConfig::parse(json)?, layers, ignored: Vec::new() })
 }
 
-/// Compares the device with the CPU.
+/// Whether the device has room for the check's batch, before anything is made there.
+///
+/// # Errors
+/// [`GpuError::TooLarge`].
+pub(super) fn check_room(cpu: &T5Model, gpu: &Gpu) -> Result<(), GpuError> {
+    GpuModel::check_losses(
+        gpu,
+        cpu,
+        &LENGTHS.map(|lengths| lengths.0),
+        &LENGTHS.map(|lengths| lengths.1),
+    )
+}
+
+/// Compares the device with the CPU, and answers with the bytes that it computed in.
 ///
 /// # Errors
 /// [`GpuError::Disagrees`] with the first value that differs, and the device's faults.
-pub(super) async fn check(cpu: &T5Model, gpu: &GpuModel) -> Result<(), ModelError> {
+pub(super) async fn check(cpu: &T5Model, gpu: &GpuModel) -> Result<u64, ModelError> {
     let (config, control) = (cpu.config(), Control::none());
     let mut noise = Noise(1);
     let batch = LENGTHS.map(|(input, labels)| TokenizedExample {
@@ -70,6 +83,7 @@ pub(super) async fn check(cpu: &T5Model, gpu: &GpuModel) -> Result<(), ModelErro
         labels: noise.tokens(config, labels),
     });
     let adapters = [adapter(config, &mut noise)?, adapter(config, &mut noise)?];
+    let mut bytes = 0;
     for merge in [Merge::Lorahub, Merge::Delta] {
         let mut composition = Composition::new(config, &adapters, merge)
             .expect("modules that were made for this configuration");
@@ -77,6 +91,7 @@ pub(super) async fn check(cpu: &T5Model, gpu: &GpuModel) -> Result<(), ModelErro
         let side = composition.side_paths(&COEFFICIENTS).expect("one coefficient per module");
         let expected = cpu.losses(&batch, Some(side), &control)?;
         let evaluation = gpu.prepare(&batch, Some(&modules), 1)?;
+        bytes = bytes.max(evaluation.bytes());
         let found = gpu.losses(&evaluation, &[&COEFFICIENTS], &control).await?;
         for (expected, found) in expected.iter().zip(&found[0]) {
             // So written that a NaN disagrees.
@@ -87,7 +102,8 @@ pub(super) async fn check(cpu: &T5Model, gpu: &GpuModel) -> Result<(), ModelErro
             }
         }
     }
-    tokens(cpu, gpu, &batch[0].input, &control).await
+    tokens(cpu, gpu, &batch[0].input, &control).await?;
+    Ok(bytes)
 }
 
 async fn tokens(

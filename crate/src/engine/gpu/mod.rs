@@ -2,20 +2,21 @@
 //! stays beside it: it holds the weights and the state of every piece of work, checks the device
 //! before it is trusted, and goes on where the device leaves off.
 
+mod answers;
 mod check;
 mod population;
 
 use std::sync::Arc;
 
 use super::learning::{self, Evaluated, Learning};
-use super::{BaseLoad, Engine, answers, input_report, ready, score_of, sentence};
+use super::{BaseLoad, Engine, input_report, ready, score_of, sentence};
 use crate::formats::Example;
 use crate::kernels::gpu::{Gpu, GpuError};
 use crate::learn::{LearnOptions, LearnResult, Phase, Step};
 use crate::lora::{self, Merge};
 use crate::protocol::{
-    BaseInfo, Composition, ErrorReport, Generated, GenerationStep, GpuStatus, LearningStep,
-    ModuleInfo, RetrievalStep, Score, TestResult, TestStep,
+    BaseInfo, Composition, ErrorReport, GpuMemory, GpuStatus, LearningStep, ModuleInfo,
+    RetrievalStep, Score,
 };
 use crate::registry::Candidate;
 use crate::t5::{
@@ -24,6 +25,7 @@ use crate::t5::{
 };
 
 use super::report::lora_report;
+use answers::Generation;
 use population::{MOST_MEMBERS, Population};
 
 /// Times that a lost device is opened again before the CPU takes over for good.
@@ -46,16 +48,6 @@ impl Loaded {
     }
 }
 
-/// An input that is being answered on the device, with what starts it again on the CPU.
-struct Generation {
-    input: String,
-    composition: Option<Composition>,
-    max_new_tokens: usize,
-    decoder: GpuDecoder,
-    tokens: Vec<u32>,
-    started: f64,
-}
-
 enum Work {
     Idle,
     Learning(Box<Population>),
@@ -76,6 +68,8 @@ pub struct GpuEngine {
     test_composition: Option<Composition>,
     reopenings: u32,
     reason: String,
+    /// Bytes of the largest piece of work on the device so far.
+    work_bytes: u64,
 }
 
 impl GpuEngine {
@@ -90,6 +84,7 @@ impl GpuEngine {
             test_composition: None,
             reopenings: 0,
             reason: String::new(),
+            work_bytes: 0,
         }
     }
 
@@ -134,7 +129,10 @@ impl GpuEngine {
         #[allow(clippy::arc_with_non_send_sync, reason = "natively it may go to another thread")]
         let gpu = Arc::new(Gpu::open().await?);
         match checked(Arc::clone(&gpu), &base.model).await {
-            Ok(model) => self.model = Some(model),
+            Ok((model, work_bytes)) => {
+                self.model = Some(model);
+                self.work_bytes = work_bytes;
+            }
             Err(error) => {
                 gpu.destroy();
                 return Err(error);
@@ -148,8 +146,19 @@ impl GpuEngine {
         GpuStatus {
             active: self.model.is_some(),
             name: self.model.as_ref().map_or(String::new(), |model| model.gpu().name().to_owned()),
-            memory_bytes: self.model.as_ref().map_or(0.0, |model| model.bytes() as f64),
+            memory: self.memory(),
             reason: self.reason.clone(),
+        }
+    }
+
+    fn memory(&self) -> GpuMemory {
+        let Some(model) = &self.model else { return GpuMemory::default() };
+        let modules = self.loaded.as_ref().map_or(0, |loaded| loaded.modules.bytes());
+        GpuMemory {
+            weights_bytes: (model.bytes() - model.embedding_bytes()) as f64,
+            embedding_bytes: model.embedding_bytes() as f64,
+            modules_bytes: modules as f64,
+            work_bytes: self.work_bytes as f64,
         }
     }
 
@@ -348,6 +357,7 @@ impl GpuEngine {
         if !ready {
             let (batch, modules) = (&learning.batch, &loaded.modules);
             let population = Population::new(model, batch, modules, together, learning::WHAT)?;
+            self.work_bytes = self.work_bytes.max(population.bytes());
             self.work = Work::Learning(Box::new(population));
         }
         let Work::Learning(population) = &mut self.work else { return Err(lost()) };
@@ -397,193 +407,8 @@ impl GpuEngine {
         let Some(model) = &self.model else { return Err(lost()) };
         let modules = vector.as_ref().and(self.loaded.as_ref()).map(|loaded| &loaded.modules);
         let evaluation = model.prepare(batch, modules, 1).map_err(refuse(what))?;
+        self.work_bytes = self.work_bytes.max(evaluation.bytes());
         first_member(model, &evaluation, &vector.unwrap_or_default()).await
-    }
-
-    /// Starts to answer an input; see [`Engine::start_generation`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn start_generation(
-        &mut self,
-        input: &str,
-        composition: Option<&Composition>,
-        max_new_tokens: usize,
-    ) -> Result<(), ErrorReport> {
-        self.engine.stop();
-        loop {
-            if self.model.is_none() {
-                self.work = Work::Idle;
-                return self.engine.start_generation(input, composition, max_new_tokens);
-            }
-            match self.begin(input, composition, max_new_tokens) {
-                Ok(generation) => {
-                    self.work = Work::Generation(Box::new(generation));
-                    return Ok(());
-                }
-                Err(Failure::Device(fault)) => self.recover(&fault).await,
-                Err(Failure::Report(report)) => return Err(report),
-            }
-        }
-    }
-
-    fn begin(
-        &mut self,
-        input: &str,
-        composition: Option<&Composition>,
-        max_new_tokens: usize,
-    ) -> Result<Generation, Failure> {
-        let started = (self.engine.clock)();
-        let tokens = ready(&self.engine.base)?.tokenizer.encode(input);
-        let tokens = tokens.map_err(|error| {
-            super::report::report(answers::GENERATE, error.to_string(), "Shorten or correct it.")
-        })?;
-        let decoder = self.decoder(answers::GENERATE, &[&tokens], composition, max_new_tokens)?;
-        Ok(Generation {
-            input: input.to_owned(),
-            composition: composition.cloned(),
-            max_new_tokens,
-            decoder,
-            tokens: Vec::new(),
-            started,
-        })
-    }
-
-    fn decoder(
-        &mut self,
-        what: &str,
-        inputs: &[&[u32]],
-        composition: Option<&Composition>,
-        max_new_tokens: usize,
-    ) -> Result<GpuDecoder, Failure> {
-        let vector = self.compose(what, composition)?;
-        let Some(model) = &self.model else { return Err(lost()) };
-        let modules = match (&vector, &self.loaded) {
-            (Some(vector), Some(loaded)) => Some((&loaded.modules, vector.as_slice())),
-            _ => None,
-        };
-        model.greedy(inputs, modules, max_new_tokens).map_err(refuse(what))
-    }
-
-    /// Decodes the next tokens; see [`Engine::generation_step`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn generation_step(&mut self) -> Result<GenerationStep, ErrorReport> {
-        let Work::Generation(mut generation) = std::mem::replace(&mut self.work, Work::Idle) else {
-            return self.engine.generation_step();
-        };
-        let Some(model) = &self.model else { return self.generate_again(*generation) };
-        let decoded = match model.decode(&mut generation.decoder, &Control::none()).await {
-            Ok(decoded) => decoded,
-            Err(fault) => {
-                self.recover(&fault).await;
-                return self.generate_again(*generation);
-            }
-        };
-        generation.tokens.extend(decoded.into_iter().map(|(_, token)| token));
-        let text = ready(&self.engine.base)?.tokenizer.decode(&generation.tokens);
-        let tokens = generation.tokens.len() as u32;
-        let result = generation.decoder.is_finished().then(|| Generated {
-            text: text.clone(),
-            tokens,
-            seconds: (self.engine.clock)() - generation.started,
-            complete: true,
-        });
-        if result.is_none() {
-            self.work = Work::Generation(generation);
-        }
-        Ok(GenerationStep { text, tokens, result })
-    }
-
-    /// Answers on the CPU, up to where the device had come.
-    fn generate_again(&mut self, generation: Generation) -> Result<GenerationStep, ErrorReport> {
-        let Generation { input, composition, max_new_tokens, tokens, .. } = generation;
-        self.engine.start_generation(&input, composition.as_ref(), max_new_tokens)?;
-        for _ in 0..tokens.len() {
-            let step = self.engine.generation_step()?;
-            if step.result.is_some() {
-                return Ok(step);
-            }
-        }
-        self.engine.generation_step()
-    }
-
-    /// Starts to answer a test set; see [`Engine::start_test`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn start_test(
-        &mut self,
-        examples: &[Example],
-        composition: Option<&Composition>,
-        max_new_tokens: usize,
-    ) -> Result<(), ErrorReport> {
-        self.work = Work::Idle;
-        self.test_composition = composition.cloned();
-        self.engine.start_test(examples, composition, max_new_tokens)
-    }
-
-    /// Decodes the next tokens of the items in progress; see [`Engine::test_step`]. If the device
-    /// fails, the batch in progress is begun again.
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn test_step(&mut self) -> Result<TestStep, ErrorReport> {
-        loop {
-            if self.model.is_none() {
-                return self.engine.test_step();
-            }
-            match self.test_batch().await {
-                Ok(()) => return self.engine.test_progress(),
-                Err(Failure::Device(fault)) => self.recover(&fault).await,
-                Err(Failure::Report(report)) => return Err(report),
-            }
-        }
-    }
-
-    async fn test_batch(&mut self) -> Result<(), Failure> {
-        if !matches!(self.work, Work::Test(_)) {
-            let (max_new_tokens, inputs) = {
-                let Engine { base, work, .. } = &mut self.engine;
-                let tokenizer = &ready(base)?.tokenizer;
-                let super::Work::Test(test) = work else {
-                    return Err(Failure::Report(answers::no_test()));
-                };
-                (test.max_new_tokens, test.next_inputs(tokenizer)?)
-            };
-            let rows: Vec<&[u32]> = inputs.iter().map(Vec::as_slice).collect();
-            let composition = self.test_composition.clone();
-            let decoder =
-                self.decoder(answers::TEST, &rows, composition.as_ref(), max_new_tokens)?;
-            self.work = Work::Test(Box::new((decoder, vec![Vec::new(); rows.len()])));
-        }
-        let (Some(model), Work::Test(batch)) = (&self.model, &mut self.work) else {
-            return Err(lost());
-        };
-        let (decoder, tokens) = &mut **batch;
-        let decoded = model.decode(decoder, &Control::none()).await.map_err(Failure::Device)?;
-        for (row, token) in decoded {
-            tokens[row].push(token);
-        }
-        if decoder.is_finished() {
-            let answered = std::mem::take(tokens);
-            self.work = Work::Idle;
-            let Engine { base, work, .. } = &mut self.engine;
-            if let super::Work::Test(test) = work {
-                test.take_answers(&ready(base)?.tokenizer, &answered);
-            }
-        }
-        Ok(())
-    }
-
-    /// Ends the test with the items that are answered.
-    ///
-    /// # Errors
-    /// A report if no test was started.
-    pub fn stop_test(&mut self) -> Result<TestResult, ErrorReport> {
-        self.work = Work::Idle;
-        self.engine.stop_test()
     }
 
     /// Ends the work that goes on, if any, and forgets what it found.
@@ -599,11 +424,13 @@ impl Drop for GpuEngine {
     }
 }
 
-/// The model on the device, compared with the CPU's.
-async fn checked(gpu: Arc<Gpu>, cpu: &T5Model) -> Result<GpuModel, ModelError> {
+/// The model on the device, compared with the CPU's, and the bytes that the comparison computed in. A
+/// device with no room for either is refused before anything is copied there.
+async fn checked(gpu: Arc<Gpu>, cpu: &T5Model) -> Result<(GpuModel, u64), ModelError> {
+    check::check_room(cpu, &gpu)?;
     let model = GpuModel::load(gpu, cpu).await?;
-    check::check(cpu, &model).await?;
-    Ok(model)
+    let work_bytes = check::check(cpu, &model).await?;
+    Ok((model, work_bytes))
 }
 
 /// Why a piece of work did not go on.

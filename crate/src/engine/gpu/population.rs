@@ -32,6 +32,11 @@ impl Population {
         Ok(Self { evaluation, members, ahead: VecDeque::new(), seconds: 0.0 })
     }
 
+    /// Bytes that a submission computes in.
+    pub(super) fn bytes(&self) -> u64 {
+        self.evaluation.bytes()
+    }
+
     /// Points that a submission evaluates.
     pub(super) fn members(&self) -> usize {
         self.members

@@ -335,6 +335,29 @@ tokens: number,
 result: Generated | null, };
 
 /**
+ * Bytes of the graphics card's memory, each planned before anything is made there and compared with
+ * the card's limits: what does not fit is left to the CPU.
+ */
+export type GpuMemory = { 
+/**
+ * The model's weights but the embedding.
+ */
+weightsBytes: number, 
+/**
+ * The embedding, which is looked up in f32.
+ */
+embeddingBytes: number, 
+/**
+ * The modules that are on it.
+ */
+modulesBytes: number, 
+/**
+ * What the largest evaluation or answer so far computes in; the check against the CPU is the
+ * first.
+ */
+workBytes: number, };
+
+/**
  * Whether the graphics card is used, and why not. Without a base it is not used yet.
  */
 export type GpuStatus = { 
@@ -347,9 +370,9 @@ active: boolean,
  */
 name: string, 
 /**
- * Bytes of the weights on it.
+ * What it takes of the card's memory; all 0 where it is not used.
  */
-memoryBytes: number, 
+memory: GpuMemory, 
 /**
  * Why the CPU took over, or how often a lost device was opened again; empty if neither.
  */

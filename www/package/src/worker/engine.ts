@@ -151,7 +151,12 @@ export interface LoadedEngine {
 const MOST_THREADS = 8;
 
 /** A graphics card that is not used. */
-const UNUSED: GpuStatus = { active: false, name: "", memoryBytes: 0, reason: "" };
+const UNUSED: GpuStatus = {
+  active: false,
+  name: "",
+  memory: { weightsBytes: 0, embeddingBytes: 0, modulesBytes: 0, workBytes: 0 },
+  reason: "",
+};
 
 /**
  * Picks the fastest build that runs here and says why it is that one.

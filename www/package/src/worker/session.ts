@@ -126,10 +126,7 @@ export class Session {
     status.name ||= this.#gpu.name;
     const known = this.#gpu;
     this.#gpu = status;
-    const same = (["active", "memoryBytes", "reason"] as const).every(
-      (field) => status[field] === known[field],
-    );
-    if (!same) task.onEvent({ kind: "gpu", status });
+    if (JSON.stringify(status) !== JSON.stringify(known)) task.onEvent({ kind: "gpu", status });
   }
 
   #dispatch(request: Request, task: Task): Promise<Answers[Request["kind"]]> {
@@ -448,6 +445,7 @@ export class Session {
         return { text, tokens, seconds, complete: false };
       }
       const step = await engine.generationStep();
+      await this.#tellGpu(task);
       ({ text, tokens } = step);
       task.onEvent({ kind: "token", text });
       if (step.result) return step.result;

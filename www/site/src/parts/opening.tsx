@@ -1,6 +1,6 @@
 // The first screen: what this is, one button, what will be fetched, what the machine offers.
 
-import { describeSource, type GpuStatus, type Verified } from "loraloom";
+import { describeSource, type GpuMemory, type GpuStatus, type Verified } from "loraloom";
 import { bytes, count } from "../format.js";
 import { forgetLoaded, learning } from "../state/learn.js";
 import { baseBytes, bytesOf, found, isLarge, moduleCount, wanted } from "../state/library.js";
@@ -224,15 +224,27 @@ function KnownAnswer({ model, source, input, expected, found, agrees }: Verified
   );
 }
 
+/** What is taken of the card's memory, in words. */
+function memoryPlan({ weightsBytes, embeddingBytes, modulesBytes, workBytes }: GpuMemory) {
+  const parts = [
+    `${bytes(weightsBytes)} weights`,
+    `${bytes(embeddingBytes)} embedding`,
+    ...(modulesBytes ? [`${bytes(modulesBytes)} modules`] : []),
+    `${bytes(workBytes)} to compute in`,
+  ];
+  const all = weightsBytes + embeddingBytes + modulesBytes + workBytes;
+  return `takes ${bytes(all)} of the card’s memory: ${parts.join(", ")}`;
+}
+
 /** Whether the graphics card that was asked for is used, and why not. */
-function GraphicsCard({ active, name, memoryBytes, reason }: GpuStatus) {
+function GraphicsCard({ active, name, memory, reason }: GpuStatus) {
   const card = `Graphics card${name && ` (${name})`}`;
   return (
     <span data-testid="graphics-card">
       {active ? (
         <>
-          <strong>{card}</strong>: gives the CPU’s results with this model, which takes{" "}
-          {bytes(memoryBytes)} there. {reason}
+          <strong>{card}</strong>: gives the CPU’s results with this model, and {memoryPlan(memory)}
+          . {reason}
         </>
       ) : reason ? (
         <>
