@@ -79,7 +79,9 @@ fn learning_on_the_device_follows_the_cpus_and_survives_its_loss() {
     let status = engine.status();
     let GpuMemory { weights_bytes, embedding_bytes, modules_bytes, work_bytes } = status.memory;
     assert_eq!((checked.weights_bytes, checked.modules_bytes), (weights_bytes, 0.0));
-    assert!(embedding_bytes > 0.0 && modules_bytes > 0.0 && work_bytes > checked.work_bytes);
+    assert!(embedding_bytes > 0.0 && modules_bytes > 0.0);
+    // The largest so far: the check's or the evaluations'.
+    assert!(checked.work_bytes > 0.0 && work_bytes >= checked.work_bytes);
     assert!(status.active && status.reason.contains("opened again"), "{status:?}");
 }
 
