@@ -25,7 +25,6 @@ pub struct Matrix {
     pub(super) d_in: usize,
     pub(super) quantized: bool,
     pub(super) parts: Vec<Part>,
-    bytes: u64,
 }
 
 impl Matrix {
@@ -63,8 +62,7 @@ impl Matrix {
                 scales: gpu.upload(what, &scales)?,
             });
         }
-        let bytes = (rows.len() * (stride + 4 * blocks)) as u64;
-        Ok(Self { d_out: rows.len(), d_in, quantized: true, parts, bytes })
+        Ok(Self { d_out: rows.len(), d_in, quantized: true, parts })
     }
 
     /// Uploads a row-major matrix in f32.
@@ -92,7 +90,6 @@ impl Matrix {
             d_out: values.len() / d_in,
             d_in,
             quantized: false,
-            bytes: size_of_val(values) as u64,
         })
     }
 
@@ -104,11 +101,6 @@ impl Matrix {
     /// Outputs of the layer.
     pub fn d_out(&self) -> usize {
         self.d_out
-    }
-
-    /// Bytes held.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
     }
 }
 
@@ -123,11 +115,6 @@ impl Embedding {
     /// [`GpuError::TooLarge`] if not even one row fits a binding.
     pub fn new(gpu: &Gpu, values: &[f32], width: usize) -> Result<Self, GpuError> {
         Ok(Self(Matrix::f32(gpu, "the embedding", values, width)?))
-    }
-
-    /// Bytes held.
-    pub fn bytes(&self) -> u64 {
-        self.0.bytes
     }
 }
 

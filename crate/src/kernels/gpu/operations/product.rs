@@ -183,13 +183,12 @@ impl Recorder<'_> {
         ];
         let fine = product.fine > 0;
         let kernels = [Kernel::VectorInt8, Kernel::ProductInt8];
-        let Variant { kernel, mut constants, groups } =
+        let Variant { kernel, mut constants, tile, groups } =
             product_variant(kernels, rows, columns, members);
         constants.push(("FINE", Constant::Flag(fine)));
-        if let Kernel::ProductInt8 = kernel {
+        if let Some((r, c)) = tile {
             // Two tiles of activations leave room for half a block.
             let quads = if fine { 4 } else { 8 };
-            let (r, c) = tile(rows, columns, members);
             constants.extend([
                 number("QUADS", quads),
                 number("X_LOADS", (r * quads).div_ceil(TILE_SIDE)),
@@ -239,7 +238,7 @@ impl Recorder<'_> {
             add: (out.store != Store::Replace).into(),
         };
         let buffers = [product.x.0, product.weights.0, factors, out.buffer];
-        let Variant { kernel, constants, groups } =
+        let Variant { kernel, constants, groups, .. } =
             product_variant([Kernel::VectorF32, Kernel::ProductF32], rows, columns, members);
         self.dispatch(kernel, constants, &params, &buffers, groups);
     }
@@ -249,6 +248,8 @@ impl Recorder<'_> {
 struct Variant {
     kernel: Kernel,
     constants: Vec<(&'static str, Constant)>,
+    /// Rows and columns of the output for each thread, of the kernel for many rows.
+    tile: Option<(usize, usize)>,
     groups: [u32; 3],
 }
 
@@ -264,6 +265,7 @@ fn product_variant(
         return Variant {
             kernel: vector,
             constants: vec![number("ROWS", taken)],
+            tile: None,
             groups: [word(columns.div_ceil(8)), word(rows.div_ceil(taken)), word(members)],
         };
     }
@@ -272,6 +274,7 @@ fn product_variant(
     Variant {
         kernel: tiled,
         constants: vec![number("ROWS", r), number("COLUMNS", c)],
+        tile: Some((r, c)),
         groups: [word(across), word(down), word(members)],
     }
 }
