@@ -30,7 +30,7 @@ mod pipelines;
 mod program;
 mod source;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod timing;
 mod variants;
 

@@ -10,7 +10,8 @@ use crate::kernels::cpu::{
 use crate::kernels::parallel::{Grid, for_each_tile};
 use crate::kernels::quantize::{BLOCK, QuantizedMatrix};
 
-fn open() -> Option<Gpu> {
+/// This machine's device; none, said aloud, where it has no graphics card.
+pub(crate) fn open() -> Option<Gpu> {
     match pollster::block_on(Gpu::open()) {
         Ok(gpu) => Some(gpu),
         Err(error) => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::GpuModel;
 use crate::formats::{PeftAdapter, SafetensorsFile};
+use crate::kernels::gpu::tests::open;
 use crate::kernels::gpu::{Gpu, GpuError};
 use crate::lora::{Composition, Merge};
 use crate::t5::{Precision, T5Config, T5Model, TokenizedExample};
@@ -23,17 +24,6 @@ fn model(name: &str, precision: Precision) -> T5Model {
 fn adapter(model: &str, name: &str) -> PeftAdapter {
     let file = |file| read(&format!("{model}/adapters/{name}/{file}"));
     PeftAdapter::parse(&file("adapter_config.json"), file("adapter_model.safetensors")).unwrap()
-}
-
-/// This machine's device; none, said aloud, where it has no graphics card.
-fn open() -> Option<Gpu> {
-    match pollster::block_on(Gpu::open()) {
-        Ok(gpu) => Some(gpu),
-        Err(error) => {
-            eprintln!("skipped: {error}");
-            None
-        }
-    }
 }
 
 fn batch() -> Vec<TokenizedExample> {

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use super::plan::MemoryPlan;
 use crate::formats::{LinearId, Stack};
-use crate::kernels::gpu::{Buffer, Embedding, Gpu, GpuError, Matrix, packed_words};
-use crate::kernels::quantize::BLOCK;
+use crate::kernels::gpu::{Buffer, Embedding, Gpu, GpuError, Matrix};
 use crate::t5::blocks::{Attention, Block};
 use crate::t5::linear::{Context, Linear};
 use crate::t5::model::StackWeights;
@@ -77,31 +76,16 @@ impl<'a> LayerGroups<'a> {
     }
 }
 
-/// What a [`Matrix`] of `rows` rows will take.
+/// What a [`Matrix`] of that shape will take.
 fn plan_matrix(
     plan: &mut MemoryPlan,
     gpu: &Gpu,
     what: &str,
-    [rows, d_in]: [usize; 2],
+    shape: [usize; 2],
     precision: Precision,
 ) {
-    let what = || what.to_owned();
-    let (width, scales) = match precision {
-        Precision::Int8 => (packed_words(d_in), d_in.div_ceil(BLOCK)),
-        Precision::F32 => (d_in, 0),
-    };
-    // Not even a row, which the plan's check will refuse.
-    let most = (gpu.largest_binding() as usize / (width * 4)).max(1);
-    for first in (0..rows).step_by(most) {
-        let rows = most.min(rows - first);
-        plan.add(what(), rows * width);
-        if precision == Precision::Int8 {
-            plan.add(what(), rows * scales);
-        }
-    }
-    if precision == Precision::F32 {
-        // In place of scales, for all parts.
-        plan.add(what(), 1);
+    for words in Matrix::words(gpu, shape, precision == Precision::Int8) {
+        plan.add(what.to_owned(), words);
     }
 }
 

@@ -18,6 +18,14 @@ pub(super) struct Part {
     pub(super) scales: Buffer,
 }
 
+/// Words of what stands in place of scales.
+const UNUSED_WORDS: usize = 1;
+
+/// Rows of so many words that one binding holds.
+fn rows_of_a_part(gpu: &Gpu, words: usize) -> usize {
+    gpu.largest_binding() as usize / (words * 4)
+}
+
 /// A weight matrix `[d_out, d_in]` on the device, in as many parts as bindings ask for.
 #[derive(Debug, Clone)]
 pub struct Matrix {
@@ -28,6 +36,20 @@ pub struct Matrix {
 }
 
 impl Matrix {
+    /// Words of the buffers that a matrix `[d_out, d_in]` takes.
+    pub fn words(gpu: &Gpu, [d_out, d_in]: [usize; 2], quantized: bool) -> Vec<usize> {
+        let width = if quantized { packed_words(d_in) } else { d_in };
+        // A matrix of which not even a row fits is counted with one to a part.
+        let most = rows_of_a_part(gpu, width).max(1);
+        let parts = (0..d_out).step_by(most).map(|first| most.min(d_out - first));
+        if quantized {
+            parts.flat_map(|rows| [rows * width, rows * d_in.div_ceil(BLOCK)]).collect()
+        } else {
+            // What stands in place of scales is shared by all parts.
+            parts.map(|rows| rows * width).chain([UNUSED_WORDS]).collect()
+        }
+    }
+
     /// Uploads quantised matrices of the same `d_in`, one below another.
     ///
     /// # Errors
@@ -46,7 +68,7 @@ impl Matrix {
                 matrix.values.chunks_exact(d_in).zip(matrix.scales.chunks_exact(blocks))
             })
             .collect();
-        let most = gpu.largest_binding() as usize / stride;
+        let most = rows_of_a_part(gpu, stride / 4);
         gpu.check_size(what, stride as u64)?;
         let mut parts = Vec::new();
         for (index, rows) in rows.chunks(most).enumerate() {
@@ -74,9 +96,9 @@ impl Matrix {
     /// If the values do not fill rows of `d_in`.
     pub fn f32(gpu: &Gpu, what: &str, values: &[f32], d_in: usize) -> Result<Self, GpuError> {
         assert!(values.len().is_multiple_of(d_in));
-        let most = gpu.largest_binding() as usize / (d_in * 4);
+        let most = rows_of_a_part(gpu, d_in);
         gpu.check_size(what, d_in as u64 * 4)?;
-        let unused = gpu.zeros(what, 1)?;
+        let unused = gpu.zeros(what, UNUSED_WORDS)?;
         let parts = values.chunks(most * d_in).enumerate().map(|(index, values)| {
             Ok(Part {
                 first: index * most,
