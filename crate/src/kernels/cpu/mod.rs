@@ -29,6 +29,8 @@ enum Kind {
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni,
+    #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+    RelaxedPairs,
 }
 
 /// An instruction set that this machine has.
@@ -63,6 +65,12 @@ impl Isa {
                 }
             }
         }
+        #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+        {
+            // Both run everywhere.
+            let fastest = usize::from(int8::relaxed_dot_is_made_of_pairs());
+            all.insert(fastest, Isa(Kind::RelaxedPairs));
+        }
         all
     }
 
@@ -72,6 +80,8 @@ impl Isa {
             Kind::Portable if cfg!(target_feature = "relaxed-simd") => "relaxed",
             Kind::Portable if cfg!(target_feature = "simd128") => "simd128",
             Kind::Portable => "portable",
+            #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+            Kind::RelaxedPairs => "relaxed-pairs",
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]

@@ -22,10 +22,12 @@ use relaxed::Relaxed as Native;
 use simd128::Simd128 as Native;
 
 pub use activations::{QuantizedRows, norm_rows, quantize_rest, quantize_rows};
+#[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+pub(super) use relaxed::is_made_of_pairs as relaxed_dot_is_made_of_pairs;
 
 use super::float::store;
 use super::{Isa, PANEL, Store};
-use crate::kernels::parallel::{Grid, Tile, for_each_tile};
+use crate::kernels::parallel::{Grid, Tile, for_each_tile, threads};
 use crate::kernels::quantize::{BLOCK, QuantizedMatrix, ZERO_POINT, quantize_weights};
 
 /// Elements of the reduction that one instruction adds up.
@@ -34,8 +36,11 @@ const GROUP: usize = 4;
 const BLOCK_GROUPS: usize = BLOCK / GROUP;
 /// Rows of a tile given to a thread.
 const TILE_ROWS: usize = 48;
-/// Columns of a tile given to a thread.
+/// Most columns of a tile given to a thread.
 const TILE_COLUMNS: usize = 8 * PANEL;
+/// Tiles of a few rows for each thread, at least: as reading weights takes all the time, threads that
+/// come late find something to do.
+const TILES_PER_THREAD: usize = 4;
 
 /// Four consecutive weights of each of a panel's 16 columns.
 #[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -337,6 +342,20 @@ unsafe fn tile_body<
     }
 }
 
+/// A tile with as many rows at a time as 16 registers have room for.
+///
+/// # Safety
+/// As [`Dot::block`].
+unsafe fn portable_tile<D: Dot>(terms: &[Term<'_>], fine: bool, how: Store, tile: &mut Tile<'_>) {
+    // SAFETY: the caller's.
+    unsafe {
+        match fine {
+            false => tile_body::<D, 2, 2, 1, 1, 1>(terms, how, tile),
+            true => tile_body::<D, 1, 2, 1, 2, 2>(terms, how, tile),
+        }
+    }
+}
+
 /// Computes one tile, whose columns start at a panel.
 fn tile_product(isa: Isa, terms: &[Term<'_>], how: Store, tile: &mut Tile<'_>) {
     let fine = terms.first().is_some_and(|term| term.rest.is_some());
@@ -370,14 +389,14 @@ fn tile_product(isa: Isa, terms: &[Term<'_>], how: Store, tile: &mut Tile<'_>) {
             super::Kind::Portable => {}
         }
     }
+    #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+    if isa.0 == super::Kind::RelaxedPairs {
+        // SAFETY: what every machine of this target has.
+        return unsafe { portable_tile::<relaxed::RelaxedPairs>(terms, fine, how, tile) };
+    }
     let _ = isa;
     // SAFETY: what every machine of this target has.
-    unsafe {
-        match fine {
-            false => tile_body::<Native, 2, 2, 1, 1, 1>(terms, how, tile),
-            true => tile_body::<Native, 1, 2, 1, 2, 2>(terms, how, tile),
-        }
-    }
+    unsafe { portable_tile::<Native>(terms, fine, how, tile) }
 }
 
 /// The sum of all terms into `out`, `[rows, columns]`.
@@ -396,10 +415,12 @@ pub fn product_int8(isa: Isa, terms: &[Term<'_>], rows: usize, how: Store, out: 
     }
     let parts = if fine > 0 { 2 } else { 1 };
     let depth = parts * terms.iter().map(|term| term.x.depth()).sum::<usize>();
-    let grid = Grid::even(rows, columns, TILE_ROWS, TILE_COLUMNS);
+    let tile_columns = columns.div_ceil(TILES_PER_THREAD * threads()).next_multiple_of(PANEL);
+    let tile_columns = tile_columns.clamp(PANEL, TILE_COLUMNS);
+    let grid = Grid::even(rows, columns, TILE_ROWS, tile_columns);
     // One multiply-add takes about a quarter of the time of one in f32; those of few rows take as long
     // as reading their weights does, which is no more.
-    let cost = TILE_ROWS.min(rows) * TILE_COLUMNS * depth / 4;
+    let cost = TILE_ROWS.min(rows) * tile_columns * depth / 4;
     for_each_tile(out, &grid, cost, |mut tile| tile_product(isa, terms, how, &mut tile));
 }
 
