@@ -58,7 +58,7 @@ export class ProcessRunner {
 /** The library's native build. */
 export class NativeRunner extends ProcessRunner {
   constructor(threads) {
-    super(process.env.LORALOOM_BENCH_BINARY, [], { RAYON_NUM_THREADS: String(threads) });
+    super(process.env.LORALOOM_BENCH_BINARY, ["--threads", String(threads)]);
   }
 
   /** Gives the runner the file of a random model. */

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use loraloom::formats::{PeftAdapter, SafetensorsFile};
 use loraloom::kernels::cpu::Isa;
+use loraloom::kernels::parallel::with_threads;
 use loraloom::lora::{Composition, Merge};
 use loraloom::t5::{Control, Precision, SidePaths, T5Config, T5Model, TokenizedExample};
 use serde::Deserialize;
@@ -326,8 +327,7 @@ fn one_thread_and_three_give_the_same_bits() {
         for case in &golden.expected.cases {
             let side = golden.side_paths(case);
             let [one, three] = [1, 3].map(|threads| {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                pool.install(|| bits(&losses(&model, &case.batch(), side.as_ref())))
+                with_threads(threads, || bits(&losses(&model, &case.batch(), side.as_ref())))
             });
             assert_eq!(one, three, "{}", golden.name(case));
         }

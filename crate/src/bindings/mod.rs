@@ -27,6 +27,16 @@ pub use engine::Engine;
 #[cfg(feature = "threads")]
 pub use wasm_bindgen_rayon::init_thread_pool;
 
+/// Shares work among the caller and the threads that `initThreadPool` has started, which are given to
+/// nothing else.
+#[cfg(feature = "threads")]
+#[wasm_bindgen(js_name = useThreadPool)]
+pub fn use_thread_pool() {
+    crate::kernels::parallel::start_threads(rayon::current_num_threads() + 1, |help| {
+        rayon::spawn(help);
+    });
+}
+
 /// Sends panics to the console with their place in the source: the trap that follows names none.
 #[wasm_bindgen(start)]
 fn start() {

@@ -10,7 +10,10 @@ answer({
   async start({ glue, threads }) {
     module = await import(glue);
     ({ memory } = await module.default());
-    if (threads > 1) await module.initThreadPool(threads);
+    if (threads > 1) {
+      await module.initThreadPool(threads - 1);
+      module.useThreadPool();
+    }
     bench = new module.Bench();
   },
   addFile({ path, bytes }) {

@@ -11,6 +11,7 @@
 //! | `"sample"` | `{"seconds", "tokens"}` |
 //! | `"memory"` | `{"peak", "model"}` in bytes |
 //!
+//! Called with `--threads N` it shares work among so many threads, in place of one for each core.
 //! Called with `--gpu`, where it was built with the feature `gpu`, it measures the graphics card:
 //! `prepare` and `sample` take workloads of the card, and `"card"` answers with what it is.
 
@@ -22,6 +23,7 @@ use std::time::Instant;
 use loraloom::bench::{Bench, FileKind, Workload, adapter_files, config_json, write_model};
 #[cfg(feature = "gpu")]
 use loraloom::bench::{GpuBench, GpuWorkload};
+use loraloom::kernels::parallel::{spawn, start_threads};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -150,6 +152,10 @@ fn main() -> std::io::Result<()> {
             Ok(bench) => gpu_answer(bench, line),
             Err(error) => Err(error.to_string().into()),
         });
+    }
+    let mut arguments = std::env::args().skip_while(|argument| argument != "--threads").skip(1);
+    if let Some(threads) = arguments.next().and_then(|threads| threads.parse().ok()) {
+        start_threads(threads, spawn);
     }
     let mut bench = Bench::default();
     serve(|line| answer(&mut bench, line))

@@ -35,6 +35,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use loraloom::kernels::parallel::{spawn, start_threads};
+
 use error::CliError;
 use output::Output;
 
@@ -78,8 +80,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<(), CliError> {
     if let Some(threads) = cli.threads {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
-        pool.map_err(|error| CliError::Argument(format!("--threads {threads}: {error}")))?;
+        start_threads(threads, spawn);
     }
     let output = Output::new(cli.json);
     match cli.command {

@@ -1,22 +1,91 @@
 //! Work shared among threads by tiles of the output. Without the feature `threads` the same code
 //! runs as a plain loop.
 
+#[cfg(feature = "threads")]
+mod team;
+
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::ops::Range;
+#[cfg(feature = "threads")]
+use std::{cell::RefCell, rc::Rc, sync::OnceLock};
+
+#[cfg(feature = "threads")]
+use team::Team;
 
 /// Multiply-adds below which a piece of work is not worth handing to another thread.
-const SMALLEST_SHARE: usize = 1 << 18;
+const SMALLEST_SHARE: usize = 1 << 13;
+
+/// The threads of this process.
+#[cfg(feature = "threads")]
+static TEAM: OnceLock<Team> = OnceLock::new();
+
+#[cfg(feature = "threads")]
+thread_local! {
+    /// The threads of [`with_threads`].
+    static TEAM_HERE: RefCell<Option<Rc<Team>>> = const { RefCell::new(None) };
+}
+
+/// Sets the number of threads that work is shared among, which is otherwise the machine's. `spawn`
+/// runs a function on a thread of its own, that it keeps.
+///
+/// Answers whether that was done: not once work has been shared.
+#[cfg(feature = "threads")]
+pub fn start_threads(threads: usize, spawn: impl FnMut(Box<dyn FnOnce() + Send>)) -> bool {
+    TEAM.get().is_none() && TEAM.set(Team::start(threads.saturating_sub(1), spawn)).is_ok()
+}
+
+/// A thread of the operating system, where there are some.
+#[cfg(all(feature = "threads", not(target_arch = "wasm32")))]
+pub fn spawn(work: Box<dyn FnOnce() + Send>) {
+    // Without the thread there is a helper less.
+    drop(std::thread::Builder::new().name("loraloom".to_owned()).spawn(work));
+}
+
+/// Calls `work` with so many threads to share among in place of the process's.
+#[cfg(all(feature = "threads", not(target_arch = "wasm32")))]
+pub fn with_threads<R>(threads: usize, work: impl FnOnce() -> R) -> R {
+    let team = Rc::new(Team::start(threads.saturating_sub(1), spawn));
+    let before = TEAM_HERE.replace(Some(team));
+    let result = work();
+    TEAM_HERE.set(before);
+    result
+}
+
+/// Calls `work` with the threads that share here.
+#[cfg(feature = "threads")]
+fn with_team<R>(work: impl FnOnce(&Team) -> R) -> R {
+    if let Some(team) = TEAM_HERE.with_borrow(Clone::clone) {
+        return work(&team);
+    }
+    work(TEAM.get_or_init(|| {
+        #[cfg(target_arch = "wasm32")]
+        let (threads, spawn) = (1, |_| {});
+        #[cfg(not(target_arch = "wasm32"))]
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Team::start(threads - 1, spawn)
+    }))
+}
+
+/// Threads that work is shared among.
+pub fn threads() -> usize {
+    #[cfg(feature = "threads")]
+    return with_team(Team::threads);
+    #[cfg(not(feature = "threads"))]
+    1
+}
 
 /// Calls `work` with every index below `count`, on several threads if there are enough indices of
 /// `cost` multiply-adds each.
 pub fn for_each(count: usize, cost: usize, work: impl Fn(usize) + Sync) {
     #[cfg(feature = "threads")]
     {
-        let smallest = SMALLEST_SHARE.div_ceil(cost.max(1));
-        if count > smallest && rayon::current_num_threads() > 1 {
-            use rayon::prelude::*;
-            (0..count).into_par_iter().with_min_len(smallest).for_each(&work);
-            return;
+        let run = SMALLEST_SHARE.div_ceil(cost.max(1));
+        if count > run {
+            let piece = |piece: usize| {
+                (piece * run..count.min((piece + 1) * run)).for_each(&work);
+            };
+            return with_team(|team| team.share(count.div_ceil(run), &piece));
         }
     }
     let _ = (cost, SMALLEST_SHARE);
@@ -29,33 +98,33 @@ pub fn for_each(count: usize, cost: usize, work: impl Fn(usize) + Sync) {
 pub fn run_of_rows(rows: usize) -> usize {
     const MOST: usize = 48;
     const FEW: usize = 16;
-    /// All kernels take rows in groups that this is a multiple of.
-    const GROUP: usize = 12;
+    /// Most kernels take rows in groups that this is a multiple of.
+    const GROUP: usize = 4;
     if rows <= FEW {
         return rows.max(1);
     }
-    #[cfg(feature = "threads")]
-    let threads = rayon::current_num_threads();
-    #[cfg(not(feature = "threads"))]
-    let threads = 1;
-    let runs = rows.div_ceil(MOST).next_multiple_of(threads);
+    let runs = rows.div_ceil(MOST).next_multiple_of(threads());
     rows.div_ceil(runs).next_multiple_of(GROUP)
 }
 
 /// Calls `work` with every item, on several threads if there are enough of `cost` multiply-adds
 /// each.
 pub fn for_each_item<T: Send>(items: Vec<T>, cost: usize, work: impl Fn(T) + Sync + Send) {
-    #[cfg(feature = "threads")]
-    {
-        let smallest = SMALLEST_SHARE.div_ceil(cost.max(1));
-        if items.len() > smallest && rayon::current_num_threads() > 1 {
-            use rayon::prelude::*;
-            items.into_par_iter().with_min_len(smallest).for_each(&work);
-            return;
+    struct Items<T>(Vec<MaybeUninit<T>>);
+    // SAFETY: each item is moved to the one thread that takes it, and items may be sent.
+    unsafe impl<T: Send> Sync for Items<T> {}
+    impl<T> Items<T> {
+        /// # Safety
+        /// No item is taken twice.
+        unsafe fn take(&self, index: usize) -> T {
+            // SAFETY: the item was there from the start, and the caller's.
+            unsafe { self.0[index].assume_init_read() }
         }
     }
-    let _ = (cost, SMALLEST_SHARE);
-    items.into_iter().for_each(work);
+
+    let items = Items(items.into_iter().map(MaybeUninit::new).collect());
+    // SAFETY: `for_each` gives each index once.
+    for_each(items.0.len(), cost, |index| work(unsafe { items.take(index) }));
 }
 
 /// A matrix cut into tiles: between consecutive row bounds, and every `columns` columns.

@@ -136,8 +136,10 @@ export interface EngineModule {
   decodeRecipe(fragment: string): Recipe;
   defaultLearnOptions(): LearnOptions;
   publishedLearnOptions(): LearnOptions;
-  /** The builds with threads only. */
+  /** Starts threads beside the caller's; the builds with threads only. */
   initThreadPool?(threads: number): Promise<unknown>;
+  /** Shares work with them. */
+  useThreadPool?(): void;
 }
 
 /** A build that runs. */
@@ -266,6 +268,10 @@ export async function loadEngine(device: Device, wasmUrl: string | null): Promis
       next: "Check the connection and that the site's wasm folder is served, then try again.",
     };
   }
-  if (device.threads > 1) await module.initThreadPool?.(device.threads);
+  if (device.threads > 1) {
+    // This worker is one of the threads.
+    await module.initThreadPool?.(device.threads - 1);
+    module.useThreadPool?.();
+  }
   return { module, memoryBytes: memory.buffer.byteLength };
 }
