@@ -15,9 +15,9 @@
 //! where the last sum does not depend on the activations. The blocks are added up in f32 from the
 //! first to the last.
 //!
-//! Where 7 bits are too few, what they leave, `x − scale · (q − 64)`, is quantised in the same way
-//! and multiplied by the same weights: 14 bits for twice the work. Both parts of a block are added
-//! before they are multiplied by its `w_scale`.
+//! Where 7 bits are too few, 7 more say what they leave, `x ≈ scale/128 · (128·(q − 64) + (l − 64))`.
+//! The 14 bits are multiplied as one integer, or as two whose sums are put together: exact both ways,
+//! and rounded once to f32 before they are multiplied by `scale/128`.
 //!
 //! Everything is rounded to the nearest integer, ties to even.
 
@@ -30,6 +30,10 @@ pub const ZERO_POINT: u8 = 64;
 
 const LARGEST_WEIGHT: f32 = 127.0;
 const LARGEST_ACTIVATION: f32 = 63.0;
+/// Into how many steps the lower 7 of 14 bits part a step of the upper.
+pub const FINE_STEPS: i16 = 128;
+/// The most of those steps above an integer that 7 bits hold.
+const LARGEST_FINE: f32 = 63.0;
 /// Rows and blocks smaller than this count as 0: their scale's inverse would not be finite.
 const SMALLEST: f32 = 1e-30;
 
@@ -98,13 +102,37 @@ pub fn quantize_activations(row: &[f32], values: &mut [u8], scales: &mut [f32]) 
     let blocks = row.len().div_ceil(BLOCK);
     let blocks = row.chunks(BLOCK).zip(values.chunks_mut(BLOCK)).zip(&mut scales[..blocks]);
     for ((block, values), scale) in blocks {
-        let largest = largest_size(block);
-        let (inverse, step) = inverse_and_step(largest, LARGEST_ACTIVATION);
-        *scale = step;
-        for (value, &x) in values.iter_mut().zip(block) {
-            *value = (nearest(x * inverse) + i32::from(ZERO_POINT)) as u8;
-        }
+        (*scale, _) = quantize_block(block, values);
     }
+}
+
+/// Quantises a block of activations; answers with its scale and what brought it to 7 bits.
+#[inline(always)]
+fn quantize_block(block: &[f32], values: &mut [u8]) -> (f32, f32) {
+    let (inverse, step) = inverse_and_step(largest_size(block), LARGEST_ACTIVATION);
+    for (value, &x) in values.iter_mut().zip(block) {
+        *value = (nearest(x * inverse) + i32::from(ZERO_POINT)) as u8;
+    }
+    (step, inverse)
+}
+
+/// Quantises a block of activations in 7 bits, `values`, and in 14, `fine`: `128·(q − 64) + (l − 64)`.
+/// Answers with the scale of the 7.
+///
+/// # Panics
+/// If the three are not of one length.
+#[inline(always)]
+pub fn quantize_block_finely(block: &[f32], values: &mut [u8], fine: &mut [i16]) -> f32 {
+    assert!(block.len() == values.len() && block.len() == fine.len());
+    let (step, inverse) = quantize_block(block, values);
+    for ((fine, &value), &x) in fine.iter_mut().zip(&*values).zip(block) {
+        let upper = i16::from(value) - i16::from(ZERO_POINT);
+        // Exact but for the first product: the difference is at most half a step.
+        let left = (x * inverse - f32::from(upper)) * f32::from(FINE_STEPS);
+        let left = if left < LARGEST_FINE { left } else { LARGEST_FINE };
+        *fine = FINE_STEPS * upper + nearest(left) as i16;
+    }
+    step
 }
 
 /// The nearest integer of a number below 2²² in size. Anything else (an infinity times 0) gives some

@@ -10,7 +10,7 @@ use super::Precision;
 use crate::formats::{LinearId, LinearKind, Stack};
 use crate::kernels::cpu::{
     Isa, Operand, PackedF32, PackedInt8, QuantizedRows, Store, Term, norm_rows, product_f32,
-    product_int8, quantize_rest, quantize_rows, rms_norm, scale_columns,
+    product_int8, quantize_rows, rms_norm, scale_columns,
 };
 use crate::kernels::parallel::for_each_item;
 use crate::kernels::scratch::Scratch;
@@ -181,11 +181,7 @@ const NARROW: usize = 256;
 pub(super) enum Activations {
     /// `[rows, width]`, and the width.
     F32(Scratch<f32>, usize),
-    Int8 {
-        rows: QuantizedRows,
-        /// What the rows leave, if a layer asks for so much.
-        rest: Option<QuantizedRows>,
-    },
+    Int8(QuantizedRows),
 }
 
 impl Activations {
@@ -199,14 +195,13 @@ impl Activations {
             }
             Precision::Int8 => {
                 let count = values.len() / width.max(1);
-                let mut rows = QuantizedRows::new(count, width);
+                let mut rows = if fine {
+                    QuantizedRows::fine(context.isa, count, width)
+                } else {
+                    QuantizedRows::new(count, width)
+                };
                 quantize_rows(context.isa, values, &mut rows);
-                let rest = fine.then(|| {
-                    let mut rest = QuantizedRows::new(count, width);
-                    quantize_rest(context.isa, values, &rows, &mut rest);
-                    rest
-                });
-                Activations::Int8 { rows, rest }
+                Activations::Int8(rows)
             }
         }
     }
@@ -223,7 +218,7 @@ impl Activations {
         if context.precision == Precision::Int8 && !fine {
             let mut rows = QuantizedRows::new(x.len() / weight.len().max(1), weight.len());
             norm_rows(context.isa, x, weight, epsilon, factor, &mut rows);
-            return Activations::Int8 { rows, rest: None };
+            return Activations::Int8(rows);
         }
         let mut normed = Scratch::new(x.len());
         rms_norm(context.isa, x, weight, epsilon, factor, &mut normed);
@@ -403,8 +398,8 @@ fn product(
     let mut terms = Vec::with_capacity(products.len());
     for (index, product) in products.iter().enumerate() {
         match *product {
-            (Activations::Int8 { rows: x, rest }, Linear::Int8(weights)) => {
-                terms.push(Term { x, rest: rest.as_ref().filter(|_| fine), weights });
+            (Activations::Int8(x), Linear::Int8(weights)) => {
+                terms.push(Term { x, fine: fine && x.is_fine(), weights });
             }
             (Activations::F32(x, width), Linear::F32(weights)) => {
                 let how = if index == 0 { how } else { Store::Add };

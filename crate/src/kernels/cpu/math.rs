@@ -15,27 +15,52 @@ pub(super) fn max(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
 }
 
+/// Numbers that are computed side by side: a chain of some twenty operations on one vector would wait
+/// for each result.
+pub(super) const ABREAST: usize = 8;
+
 /// eˣ within 2 units in the last place; exactly 0 below −87, and e⁸⁸ above 88. The reduction by
 /// ln 2 in two parts and the polynomial are Cephes' `expf`.
 #[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
+pub(super) fn exp<const N: usize>(x: [f32; N]) -> [f32; N] {
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    let bounded = if x < EXP_LARGEST { x } else { EXP_LARGEST };
-    let bounded = max(bounded, EXP_SMALLEST);
-    let shifted = bounded * std::f32::consts::LOG2_E + ROUNDER;
-    let n = shifted - ROUNDER;
-    let r = bounded - n * LN2_HIGH - n * LN2_LOW;
-    let mut p = 1.987_569_1e-4;
-    p = p * r + 1.398_2e-3;
-    p = p * r + 8.333_452e-3;
-    p = p * r + 4.166_579_6e-2;
-    p = p * r + 1.666_666_5e-1;
-    p = p * r + 5e-1;
-    p = p * (r * r) + r + 1.0;
+    let bounded = each(x, |x| max(if x < EXP_LARGEST { x } else { EXP_LARGEST }, EXP_SMALLEST));
+    let shifted = each(bounded, |x| x * std::f32::consts::LOG2_E + ROUNDER);
+    let n = each(shifted, |shifted| shifted - ROUNDER);
+    let r = both(bounded, n, |x, n| x - n * LN2_HIGH);
+    let r = both(r, n, |r, n| r - n * LN2_LOW);
+    let mut p = [1.987_569_1e-4; N];
+    for term in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5e-1] {
+        p = both(p, r, |p, r| p * r + term);
+    }
+    p = both(p, r, |p, r| p * (r * r) + r + 1.0);
     // The low bits of `shifted` are n, which becomes the exponent of 2ⁿ.
-    let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
-    if x < EXP_SMALLEST { 0.0 } else { p * power }
+    let power = each(shifted, |shifted| f32::from_bits(shifted.to_bits().wrapping_add(127) << 23));
+    let result = both(p, power, |p, power| p * power);
+    both(x, result, |x, result| if x < EXP_SMALLEST { 0.0 } else { result })
+}
+
+/// `f` of each number. Not by `array::map`, which stays a call in WebAssembly.
+#[inline(always)]
+pub(super) fn each<const N: usize>(mut x: [f32; N], f: impl Fn(f32) -> f32) -> [f32; N] {
+    for x in &mut x {
+        *x = f(*x);
+    }
+    x
+}
+
+/// `f` of each pair of numbers.
+#[inline(always)]
+pub(super) fn both<const N: usize>(
+    mut x: [f32; N],
+    y: [f32; N],
+    f: impl Fn(f32, f32) -> f32,
+) -> [f32; N] {
+    for (x, y) in x.iter_mut().zip(y) {
+        *x = f(*x, y);
+    }
+    x
 }
 
 /// Natural logarithm of a positive, normal number, within 2 units in the last place: the exponent
@@ -76,13 +101,13 @@ mod tests {
         for step in -870_000..880_000 {
             let x = step as f32 * 1e-4;
             let exact = f64::from(x).exp();
-            let error = (f64::from(exp(x)) - exact).abs() / exact;
+            let error = (f64::from(exp([x])[0]) - exact).abs() / exact;
             assert!(error < 2.4e-7, "exp({x}) is off by {error}");
         }
-        assert_eq!(exp(-1e30), 0.0);
-        assert_eq!(exp(f32::NEG_INFINITY), 0.0);
-        assert_eq!(exp(0.0), 1.0);
-        assert!(exp(1e30).is_finite());
+        assert_eq!(exp([-1e30]), [0.0]);
+        assert_eq!(exp([f32::NEG_INFINITY]), [0.0]);
+        assert_eq!(exp([0.0]), [1.0]);
+        assert!(exp([1e30])[0].is_finite());
     }
 
     #[test]

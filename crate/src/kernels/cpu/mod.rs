@@ -9,9 +9,7 @@ mod rows;
 
 pub use attention::{HeadCache, Query, attend};
 pub use float::{Operand, PackedF32, Store, product_f32};
-pub use int8::{
-    PackedInt8, QuantizedRows, Term, norm_rows, product_int8, quantize_rest, quantize_rows,
-};
+pub use int8::{PackedInt8, QuantizedRows, Term, norm_rows, product_int8, quantize_rows};
 pub(super) use math::ROUNDER;
 pub use math::ln;
 pub use rows::{argmax, exponentials, gated_gelu, largest, relu, rms_norm, scale_columns};

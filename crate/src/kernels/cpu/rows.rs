@@ -1,6 +1,6 @@
 //! What is done to rows of activations between the products: norms, activations, sums.
 
-use super::math::{exp, max, sum_lanes};
+use super::math::{ABREAST, both, each, exp, max, sum_lanes};
 use super::vectorised;
 
 /// Lanes of a sum over a row.
@@ -41,8 +41,12 @@ pub(super) fn largest_body(row: &[f32]) -> f32 {
 /// Replaces each value by exp(value − shift) and returns their sum.
 #[inline(always)]
 pub(super) fn exponentials_body(row: &mut [f32], shift: f32) -> f32 {
-    for value in row.iter_mut() {
-        *value = exp(*value - shift);
+    let (whole, rest) = row.as_chunks_mut::<ABREAST>();
+    for chunk in whole {
+        *chunk = exp(each(*chunk, |value| value - shift));
+    }
+    for value in rest {
+        [*value] = exp([*value - shift]);
     }
     sum_of(row, |value| value)
 }
@@ -97,13 +101,24 @@ vectorised! {
 
 #[inline(always)]
 fn gated_gelu_body(gate: &mut [f32], up: &[f32]) {
-    const SQRT_8_OVER_PI: f32 = 1.595_769;
-    for (gate, &up) in gate.iter_mut().zip(up) {
-        let x = *gate;
-        // (1 + tanh u)/2 = 1/(1 + e^(−2u)), without the cancellation of 1 + tanh.
-        let twice_u = SQRT_8_OVER_PI * (x + 0.044_715 * (x * x * x));
-        *gate = x / (1.0 + exp(-twice_u)) * up;
+    let (gates, rest_of_gate) = gate.as_chunks_mut::<ABREAST>();
+    let (ups, rest_of_up) = up.as_chunks::<ABREAST>();
+    for (gate, up) in gates.iter_mut().zip(ups) {
+        *gate = both(gelu(*gate), *up, |gelu, up| gelu * up);
     }
+    for (gate, up) in rest_of_gate.iter_mut().zip(rest_of_up) {
+        let [gelu] = gelu([*gate]);
+        *gate = gelu * up;
+    }
+}
+
+/// GELU in its tanh form.
+#[inline(always)]
+fn gelu<const N: usize>(x: [f32; N]) -> [f32; N] {
+    const SQRT_8_OVER_PI: f32 = 1.595_769;
+    // (1 + tanh u)/2 = 1/(1 + e^(−2u)), without the cancellation of 1 + tanh.
+    let minus_twice_u = each(x, |x| -(SQRT_8_OVER_PI * (x + 0.044_715 * (x * x * x))));
+    both(x, exp(minus_twice_u), |x, power| x / (1.0 + power))
 }
 
 vectorised! {

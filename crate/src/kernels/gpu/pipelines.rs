@@ -99,9 +99,9 @@ impl Kernel {
     fn reads_and_writes(self) -> (usize, usize) {
         match self {
             Kernel::Embed => (2, 1),
-            Kernel::Rows => (2, 5),
+            Kernel::Rows => (2, 4),
             Kernel::Add => (1, 1),
-            Kernel::ProductInt8 | Kernel::VectorInt8 => (7, 1),
+            Kernel::ProductInt8 | Kernel::VectorInt8 => (6, 1),
             Kernel::ProductF32 | Kernel::VectorF32 => (3, 1),
             Kernel::Attention => (5, 1),
             Kernel::Append | Kernel::Logits => (2, 1),

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use super::*;
 use crate::kernels::cpu::{
     HeadCache, Isa, Operand, PackedInt8, QuantizedRows, Query, Store as CpuStore, Term, argmax,
-    attend, exponentials, gated_gelu, product_int8, quantize_rest, quantize_rows, relu, rms_norm,
+    attend, exponentials, gated_gelu, product_int8, quantize_rows, relu, rms_norm,
 };
 use crate::kernels::parallel::{Grid, for_each_tile};
 use crate::kernels::quantize::{BLOCK, QuantizedMatrix};
@@ -65,12 +65,11 @@ fn assert_close(found: &[f32], expected: &[f32], tolerance: f32, what: &str) {
 /// The CPU's product of rows `[rows, d_in]`, which takes 14 bits of them in the `fine` first columns.
 fn cpu_product(x: &[f32], weights: &QuantizedMatrix, fine: usize) -> Vec<f32> {
     let (rows, isa) = (x.len() / weights.d_in, Isa::PORTABLE);
-    let [mut coarse, mut rest] = [0; 2].map(|_| QuantizedRows::new(rows, weights.d_in));
-    quantize_rows(isa, x, &mut coarse);
-    quantize_rest(isa, x, &coarse, &mut rest);
+    let mut quantized = QuantizedRows::fine(isa, rows, weights.d_in);
+    quantize_rows(isa, x, &mut quantized);
     let packed = PackedInt8::new(weights);
-    let [seven, fourteen] = [None, Some(&rest)].map(|rest| {
-        let term = Term { x: &coarse, rest, weights: &packed };
+    let [seven, fourteen] = [false, true].map(|fine| {
+        let term = Term { x: &quantized, fine, weights: &packed };
         let mut out = vec![0.0; rows * weights.d_out];
         product_int8(isa, &[term], rows, CpuStore::Replace, &mut out);
         out

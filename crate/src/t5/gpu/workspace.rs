@@ -136,9 +136,7 @@ impl Workspace {
             ("the encoder's output", sizes.states),
             ("the side paths in 8 bits", sizes.reduced_rows),
         ] {
-            let [values, packed, scales] = Rows::words(rows, width, sizes.quantized);
-            // The quantised form and the rest that it leaves.
-            for words in [values, packed, scales, packed, scales] {
+            for words in Rows::words(rows, width, sizes.quantized) {
                 plan.add(what, words);
             }
         }

@@ -1,19 +1,48 @@
-//! Rows of activations in 7 bits, and what makes them.
+//! Rows of activations in 7 bits or 14, and what makes them.
 
 use super::super::rows::inverse_norm;
 use super::super::vectorised;
-use super::GROUP;
-use crate::kernels::quantize::{BLOCK, ZERO_POINT, quantize_activations};
+use super::{GROUP, Isa, fine_form};
+use crate::kernels::quantize::{BLOCK, ZERO_POINT, quantize_activations, quantize_block_finely};
 use crate::kernels::scratch::Scratch;
 
+/// In what form kernels take 14 bits of an activation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fine {
+    /// The lower 7 as a byte, with the zero point of the upper.
+    Bytes,
+    /// All of them as a signed word, its lower byte first.
+    Words,
+}
+
+impl Fine {
+    pub(super) const fn bytes(self) -> usize {
+        match self {
+            Fine::Bytes => 1,
+            Fine::Words => 2,
+        }
+    }
+}
+
 /// Rows of quantised activations, each filled up to whole groups.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct QuantizedRows {
     depth: usize,
     /// `[rows, depth in whole groups]`.
     pub(super) values: Scratch<u8>,
     /// `[rows, blocks]`.
     pub(super) scales: Scratch<f32>,
+    /// `[rows, depth in whole groups]` of the form's bytes, where there are 14 bits.
+    pub(super) fine: Option<(Fine, Scratch<u8>)>,
+}
+
+/// A row of activations.
+#[derive(Clone, Copy)]
+pub(super) struct QuantizedRow<'a> {
+    pub(super) values: &'a [u8],
+    /// The bytes of 14 bits, or none.
+    pub(super) fine: &'a [u8],
+    pub(super) scales: &'a [f32],
 }
 
 impl QuantizedRows {
@@ -23,7 +52,25 @@ impl QuantizedRows {
             depth,
             values: Scratch::new(rows * depth.next_multiple_of(GROUP)),
             scales: Scratch::new(rows * depth.div_ceil(BLOCK)),
+            fine: None,
         }
+    }
+
+    /// As [`QuantizedRows::new`], with 14 bits beside the 7 in the form that an instruction set takes.
+    pub fn fine(isa: Isa, rows: usize, depth: usize) -> Self {
+        let form = fine_form(isa);
+        let bytes = rows * depth.next_multiple_of(GROUP) * form.bytes();
+        Self { fine: Some((form, Scratch::new(bytes))), ..Self::new(rows, depth) }
+    }
+
+    /// Whether there are 14 bits beside the 7.
+    pub fn is_fine(&self) -> bool {
+        self.fine.is_some()
+    }
+
+    /// In what form there are 14 bits, if there are.
+    pub(super) fn fine_form(&self) -> Option<Fine> {
+        self.fine.as_ref().map(|(form, _)| *form)
     }
 
     /// Activations in a row.
@@ -32,9 +79,17 @@ impl QuantizedRows {
     }
 
     #[inline(always)]
-    pub(super) fn row(&self, row: usize) -> (&[u8], &[f32]) {
+    pub(super) fn row(&self, row: usize) -> QuantizedRow<'_> {
         let (stride, blocks) = (self.depth.next_multiple_of(GROUP), self.depth.div_ceil(BLOCK));
-        (&self.values[row * stride..][..stride], &self.scales[row * blocks..][..blocks])
+        let fine = self.fine.as_ref().map_or(&[][..], |(form, fine)| {
+            let stride = stride * form.bytes();
+            &fine[row * stride..][..stride]
+        });
+        QuantizedRow {
+            values: &self.values[row * stride..][..stride],
+            fine,
+            scales: &self.scales[row * blocks..][..blocks],
+        }
     }
 
     /// Each row's values and scales.
@@ -56,9 +111,33 @@ impl QuantizedRows {
 #[inline(always)]
 fn quantize_body(x: &[f32], out: &mut QuantizedRows) {
     out.check(x);
-    for (row, (values, scales)) in x.chunks_exact(out.depth.max(1)).zip(out.rows_mut()) {
-        quantize_activations(row, values, scales);
+    let Some((form, mut fine)) = out.fine.take() else {
+        for (row, (values, scales)) in x.chunks_exact(out.depth.max(1)).zip(out.rows_mut()) {
+            quantize_activations(row, values, scales);
+        }
+        return;
+    };
+    let stride = out.depth.next_multiple_of(GROUP) * form.bytes();
+    let mut both = [0; BLOCK];
+    let rows = x.chunks_exact(out.depth.max(1)).zip(out.rows_mut());
+    for ((row, (values, scales)), fine) in rows.zip(fine.chunks_exact_mut(stride.max(1))) {
+        let blocks = row.chunks(BLOCK).zip(values.chunks_mut(BLOCK)).zip(scales);
+        for (((block, values), scale), fine) in blocks.zip(fine.chunks_mut(BLOCK * form.bytes())) {
+            let both = &mut both[..block.len()];
+            *scale = quantize_block_finely(block, values, both);
+            match form {
+                Fine::Bytes => fine.iter_mut().zip(both).for_each(|(fine, both)| {
+                    // The lower 7 bits are from −64 to 63, and the zero point stands for 0.
+                    *fine = ((*both + i16::from(ZERO_POINT)) & 127) as u8;
+                }),
+                Fine::Words => {
+                    let words = fine.as_chunks_mut::<2>().0;
+                    words.iter_mut().zip(both).for_each(|(fine, both)| *fine = both.to_le_bytes());
+                }
+            }
+        }
     }
+    out.fine = Some((form, fine));
 }
 
 vectorised! {
@@ -90,7 +169,7 @@ fn norm_body(x: &[f32], weight: &[f32], epsilon: f32, factor: f32, out: &mut Qua
 
 vectorised! {
     /// Quantises T5's norm of the rows of `x`, `[rows, out.depth()]`, as
-    /// [`rms_norm`](crate::kernels::cpu::rms_norm) gives it.
+    /// [`rms_norm`](crate::kernels::cpu::rms_norm) gives it, in 7 bits.
     ///
     /// # Panics
     /// If `out` has not as many rows or the weight is not of their depth.
@@ -101,32 +180,4 @@ vectorised! {
         factor: f32,
         out: &mut QuantizedRows,
     ) = norm_body
-}
-
-#[inline(always)]
-fn rest_body(x: &[f32], rows: &QuantizedRows, out: &mut QuantizedRows) {
-    out.check(x);
-    let mut rest = [0.0; BLOCK];
-    let depth = rows.depth;
-    for (index, (values, scales)) in out.rows_mut().enumerate() {
-        let (quantized, steps) = rows.row(index);
-        let blocks = x[index * depth..][..depth].chunks(BLOCK).zip(quantized.chunks(BLOCK));
-        let places = values.chunks_mut(BLOCK).zip(scales.chunks_mut(1));
-        for (((x, quantized), &step), (values, scale)) in blocks.zip(steps).zip(places) {
-            let rest = &mut rest[..x.len()];
-            for ((rest, &x), &q) in rest.iter_mut().zip(x).zip(quantized) {
-                *rest = x - step * (f32::from(q) - f32::from(ZERO_POINT));
-            }
-            quantize_activations(rest, values, scale);
-        }
-    }
-}
-
-vectorised! {
-    /// Quantises what the quantised `rows` leave of `x`, both `[rows, out.depth()]`: together they
-    /// have about 14 bits.
-    ///
-    /// # Panics
-    /// If `out` or `rows` has not as many rows of that depth.
-    pub fn quantize_rest(x: &[f32], rows: &QuantizedRows, out: &mut QuantizedRows) = rest_body
 }

@@ -1,19 +1,22 @@
 //! x86-64 with AVX2: `vpmaddubsw` adds two products in 16 bits, which 7-bit activations cannot
-//! overflow (2 · 127 · 127 < 2¹⁵), and `vpmaddwd` two of those in 32.
+//! overflow (2 · 127 · 127 < 2¹⁵), and `vpmaddwd` two of those in 32. Of 14 bits `vpmaddwd` alone.
 
 use std::arch::x86_64::*;
 
-use super::{Dot, Group, PANEL};
+use super::{Dot, Fine, Group, PANEL};
 
 pub(super) struct Avx2;
 
 impl Dot for Avx2 {
+    const FINE: Fine = Fine::Words;
+
     #[inline(always)]
     unsafe fn block<const R: usize>(
         rows: [*const u8; R],
         groups: &[Group],
         starts: &[i32; PANEL],
-    ) -> [[i32; PANEL]; R] {
+        out: &mut [[i32; PANEL]; R],
+    ) {
         // SAFETY: the caller has AVX2, and rows four times as long as the groups; a group and the
         // starts are two registers of 32 bytes each.
         unsafe {
@@ -32,7 +35,50 @@ impl Dot for Avx2 {
                     }
                 }
             }
-            sums.map(|halves| std::mem::transmute::<[__m256i; 2], [i32; PANEL]>(halves))
+            for r in 0..R {
+                for half in 0..2 {
+                    _mm256_storeu_si256(out[r].as_mut_ptr().add(8 * half).cast(), sums[r][half]);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn fine_block<const R: usize>(
+        _: [*const u8; R],
+        fine: [*const u8; R],
+        groups: &[Group],
+        _: &[i32; PANEL],
+        out: &mut [[i32; PANEL]; R],
+    ) {
+        // SAFETY: the caller has AVX2, and rows of `fine` eight times as long as the groups; a group
+        // is four halves of a register, four columns each.
+        unsafe {
+            for half in 0..2 {
+                let mut sums = [[_mm256_setzero_si256(); 2]; R];
+                for (k, group) in groups.iter().enumerate() {
+                    let mut x = [_mm256_setzero_si256(); R];
+                    for r in 0..R {
+                        let four = fine[r].add(8 * k).cast::<i64>().read_unaligned();
+                        x[r] = _mm256_set1_epi64x(four);
+                    }
+                    for quarter in 0..2 {
+                        let at: *const __m128i = group.0.as_ptr().cast();
+                        let bytes = _mm_loadu_si128(at.add(2 * half + quarter));
+                        let weights = _mm256_cvtepi8_epi16(bytes);
+                        for r in 0..R {
+                            let pairs = _mm256_madd_epi16(weights, x[r]);
+                            sums[r][quarter] = _mm256_add_epi32(sums[r][quarter], pairs);
+                        }
+                    }
+                }
+                for r in 0..R {
+                    // Columns 0, 1, 4, 5 and 2, 3, 6, 7.
+                    let fours = _mm256_hadd_epi32(sums[r][0], sums[r][1]);
+                    let sum = _mm256_permute4x64_epi64::<0b11_01_10_00>(fours);
+                    _mm256_storeu_si256(out[r].as_mut_ptr().add(8 * half).cast(), sum);
+                }
+            }
         }
     }
 }

@@ -12,7 +12,8 @@ impl Dot for Avx512 {
         rows: [*const u8; R],
         groups: &[Group],
         starts: &[i32; PANEL],
-    ) -> [[i32; PANEL]; R] {
+        out: &mut [[i32; PANEL]; R],
+    ) {
         // SAFETY: the caller has the instruction set, and rows four times as long as the groups; a
         // group and the starts are one register of 64 bytes each.
         unsafe {
@@ -44,7 +45,9 @@ impl Dot for Avx512 {
                     *sum = multiply(r, k, *sum);
                 }
             }
-            sums.map(|sum| std::mem::transmute::<__m512i, [i32; PANEL]>(sum))
+            for r in 0..R {
+                _mm512_storeu_si512(out[r].as_mut_ptr().cast(), sums[r]);
+            }
         }
     }
 }

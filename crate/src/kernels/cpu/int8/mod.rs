@@ -13,6 +13,8 @@ mod portable;
 mod relaxed;
 #[cfg(all(target_arch = "wasm32", not(target_feature = "relaxed-simd")))]
 mod simd128;
+#[cfg(target_arch = "wasm32")]
+mod words;
 
 #[cfg(not(target_arch = "wasm32"))]
 use portable::Portable as Native;
@@ -21,14 +23,15 @@ use relaxed::Relaxed as Native;
 #[cfg(all(target_arch = "wasm32", not(target_feature = "relaxed-simd")))]
 use simd128::Simd128 as Native;
 
-pub use activations::{QuantizedRows, norm_rows, quantize_rest, quantize_rows};
+use activations::Fine;
+pub use activations::{QuantizedRows, norm_rows, quantize_rows};
 #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
 pub(super) use relaxed::is_made_of_pairs as relaxed_dot_is_made_of_pairs;
 
 use super::float::store;
 use super::{Isa, PANEL, Store};
 use crate::kernels::parallel::{Grid, Tile, for_each_tile, threads};
-use crate::kernels::quantize::{BLOCK, QuantizedMatrix, ZERO_POINT, quantize_weights};
+use crate::kernels::quantize::{BLOCK, FINE_STEPS, QuantizedMatrix, ZERO_POINT, quantize_weights};
 
 /// Elements of the reduction that one instruction adds up.
 const GROUP: usize = 4;
@@ -199,15 +202,19 @@ impl PackedInt8 {
 pub struct Term<'a> {
     /// `[rows, depth]`.
     pub x: &'a QuantizedRows,
-    /// What `x` leaves, `[rows, depth]`, where 7 bits are too few.
-    pub rest: Option<&'a QuantizedRows>,
+    /// Whether the 14 bits of `x` are taken in place of 7.
+    pub fine: bool,
     /// `[columns, depth]`.
     pub weights: &'a PackedInt8,
 }
 
 /// The sums of products of one instruction set.
 trait Dot {
-    /// `starts[c] + Σ_k rows[r][k] · groups[k / 4][c][k % 4]` of `R` rows and a panel's columns.
+    /// In what form it takes 14 bits.
+    const FINE: Fine = Fine::Bytes;
+
+    /// Writes `starts[c] + Σ_k rows[r][k] · groups[k / 4][c][k % 4]` of `R` rows and a panel's columns
+    /// to `out`: in WebAssembly an array as a result is copied by a call.
     ///
     /// # Safety
     /// The machine has the instruction set, and each row is four times as long as `groups`.
@@ -215,10 +222,49 @@ trait Dot {
         rows: [*const u8; R],
         groups: &[Group],
         starts: &[i32; PANEL],
-    ) -> [[i32; PANEL]; R];
+        out: &mut [[i32; PANEL]; R],
+    );
+
+    /// As [`Dot::block`], of 14 bits: those of `fine`, and of `rows` where they are not all there.
+    ///
+    /// # Safety
+    /// As [`Dot::block`], with rows of `fine` as many times as long as the form has bytes.
+    #[inline(always)]
+    unsafe fn fine_block<const R: usize>(
+        rows: [*const u8; R],
+        fine: [*const u8; R],
+        groups: &[Group],
+        starts: &[i32; PANEL],
+        out: &mut [[i32; PANEL]; R],
+    ) {
+        let mut upper = [[0; PANEL]; R];
+        // SAFETY: the caller's.
+        unsafe {
+            Self::block(rows, groups, starts, &mut upper);
+            Self::block(fine, groups, starts, out);
+        }
+        for r in 0..R {
+            for c in 0..PANEL {
+                out[r][c] += i32::from(FINE_STEPS) * upper[r][c];
+            }
+        }
+    }
 }
 
-/// `ROWS` rows of a term times one panel, scaled; `PARTS` is twice as many where there is a rest.
+/// In what form an instruction set takes 14 bits.
+fn fine_form(isa: Isa) -> Fine {
+    match isa.0 {
+        #[cfg(target_arch = "x86_64")]
+        super::Kind::Avx2 => avx2::Avx2::FINE,
+        #[cfg(target_arch = "x86_64")]
+        super::Kind::Avx512Vnni => avx512::Avx512::FINE,
+        #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+        super::Kind::RelaxedPairs => relaxed::RelaxedPairs::FINE,
+        super::Kind::Portable => Native::FINE,
+    }
+}
+
+/// `ROWS` rows of a term times one panel, scaled.
 ///
 /// In WebAssembly a function by itself: within a larger one its variables do not stay in registers,
 /// which costs as much as half a block.
@@ -227,7 +273,7 @@ trait Dot {
 /// As [`Dot::block`].
 #[cfg_attr(target_arch = "wasm32", inline(never))]
 #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
-unsafe fn panel_product<D: Dot, const ROWS: usize, const PARTS: usize>(
+unsafe fn panel_product<D: Dot, const ROWS: usize, const FINE: bool>(
     term: &Term<'_>,
     row: usize,
     panel: usize,
@@ -238,48 +284,51 @@ unsafe fn panel_product<D: Dot, const ROWS: usize, const PARTS: usize>(
     let starts = &weights.starts[panel * blocks..(panel + 1) * blocks];
     let scales = &weights.scales[panel * blocks..(panel + 1) * blocks];
     // Not by `array::from_fn`, which stays a call in WebAssembly.
-    let mut values = [std::ptr::null(); PARTS];
-    let mut steps = [std::ptr::null(); PARTS];
-    for part in 0..PARTS {
-        let (row_values, row_scales) = match term.rest {
-            Some(rest) if part >= ROWS => rest.row(row + part - ROWS),
-            _ => term.x.row(row + part),
-        };
-        assert!(row_values.len() == depth * GROUP && row_scales.len() == blocks);
-        (values[part], steps[part]) = (row_values.as_ptr(), row_scales.as_ptr());
+    let mut values = [std::ptr::null(); ROWS];
+    let mut fine = [std::ptr::null(); ROWS];
+    let mut steps = [std::ptr::null(); ROWS];
+    for r in 0..ROWS {
+        let row = term.x.row(row + r);
+        assert!(row.values.len() == depth * GROUP && row.scales.len() == blocks);
+        assert!(!FINE || row.fine.len() == depth * GROUP * D::FINE.bytes());
+        values[r] = row.values.as_ptr();
+        fine[r] = row.fine.as_ptr();
+        steps[r] = row.scales.as_ptr();
     }
     let mut sums = [[0.0f32; PANEL]; ROWS];
     let groups = groups.chunks(BLOCK_GROUPS).zip(starts).zip(scales);
     for (block, ((groups, start), scales)) in groups.enumerate() {
-        // SAFETY: a row is four times as long as all groups together; the rest is the caller's.
-        let integers = unsafe {
-            D::block(values.map(|values| values.wrapping_add(block * BLOCK)), groups, start)
-        };
-        // SAFETY: there is a scale for each block.
-        let step = |part: usize| unsafe { *steps[part].add(block) };
+        let values = values.map(|values| values.wrapping_add(block * BLOCK));
+        let mut integers = [[0; PANEL]; ROWS];
+        // SAFETY: a row is as long as all groups together; the rest is the caller's.
+        unsafe {
+            if FINE {
+                let fine = fine.map(|fine| fine.wrapping_add(block * BLOCK * D::FINE.bytes()));
+                D::fine_block(values, fine, groups, start, &mut integers);
+            } else {
+                D::block(values, groups, start, &mut integers);
+            }
+        }
         for r in 0..ROWS {
-            let scale = step(r);
-            let mut sum = integers[r].map(|integer| integer as f32 * scale);
-            if PARTS > ROWS {
-                let scale = step(r + ROWS);
-                for c in 0..PANEL {
-                    sum[c] += integers[r + ROWS][c] as f32 * scale;
-                }
+            // SAFETY: there is a scale for each block.
+            let mut step = unsafe { *steps[r].add(block) };
+            if FINE {
+                step *= 1.0 / f32::from(FINE_STEPS);
             }
             for c in 0..PANEL {
-                sums[r][c] += sum[c] * scales[c];
+                sums[r][c] += integers[r][c] as f32 * step * scales[c];
             }
         }
     }
     sums
 }
 
-/// `ROWS` rows of the sum of all terms, all with a rest or none.
+/// `ROWS` rows of the sum of all terms, all of 14 bits or none.
 ///
 /// # Safety
 /// As [`Dot::block`].
 #[inline(always)]
-unsafe fn write_rows<D: Dot, const ROWS: usize, const PARTS: usize>(
+unsafe fn write_rows<D: Dot, const ROWS: usize, const FINE: bool>(
     terms: &[Term<'_>],
     row: usize,
     panel: usize,
@@ -290,10 +339,10 @@ unsafe fn write_rows<D: Dot, const ROWS: usize, const PARTS: usize>(
     let to = (from + PANEL).min(tile.columns.len());
     let Some((first, others)) = terms.split_first() else { return };
     // SAFETY: the caller's.
-    let mut sums = unsafe { panel_product::<D, ROWS, PARTS>(first, row, panel) };
+    let mut sums = unsafe { panel_product::<D, ROWS, FINE>(first, row, panel) };
     for term in others {
         // SAFETY: the caller's.
-        let more = unsafe { panel_product::<D, ROWS, PARTS>(term, row, panel) };
+        let more = unsafe { panel_product::<D, ROWS, FINE>(term, row, panel) };
         for r in 0..ROWS {
             for c in 0..PANEL {
                 sums[r][c] += more[r][c];
@@ -305,20 +354,12 @@ unsafe fn write_rows<D: Dot, const ROWS: usize, const PARTS: usize>(
     }
 }
 
-/// A tile `MANY` rows at a time, then `SOME`, then each; with as many parts of them as
-/// [`panel_product`] takes.
+/// A tile `MANY` rows at a time, then `SOME`, then each.
 ///
 /// # Safety
 /// As [`Dot::block`].
 #[inline(always)]
-unsafe fn tile_body<
-    D: Dot,
-    const MANY: usize,
-    const PARTS_OF_MANY: usize,
-    const SOME: usize,
-    const PARTS_OF_SOME: usize,
-    const PARTS_OF_ONE: usize,
->(
+unsafe fn tile_body<D: Dot, const MANY: usize, const SOME: usize, const FINE: bool>(
     terms: &[Term<'_>],
     how: Store,
     tile: &mut Tile<'_>,
@@ -327,38 +368,40 @@ unsafe fn tile_body<
         let mut row = tile.rows.start;
         while row + MANY <= tile.rows.end {
             // SAFETY: the caller's.
-            unsafe { write_rows::<D, MANY, PARTS_OF_MANY>(terms, row, panel, how, tile) };
+            unsafe { write_rows::<D, MANY, FINE>(terms, row, panel, how, tile) };
             row += MANY;
         }
         while row + SOME <= tile.rows.end {
             // SAFETY: the caller's.
-            unsafe { write_rows::<D, SOME, PARTS_OF_SOME>(terms, row, panel, how, tile) };
+            unsafe { write_rows::<D, SOME, FINE>(terms, row, panel, how, tile) };
             row += SOME;
         }
         for row in row..tile.rows.end {
             // SAFETY: the caller's.
-            unsafe { write_rows::<D, 1, PARTS_OF_ONE>(terms, row, panel, how, tile) };
+            unsafe { write_rows::<D, 1, FINE>(terms, row, panel, how, tile) };
         }
     }
 }
 
-/// A tile with as many rows at a time as 16 registers have room for.
+/// A tile of which as many rows are taken at a time as 16 registers have room for.
 ///
 /// # Safety
 /// As [`Dot::block`].
-unsafe fn portable_tile<D: Dot>(terms: &[Term<'_>], fine: bool, how: Store, tile: &mut Tile<'_>) {
+#[inline(always)]
+unsafe fn small_tile<D: Dot>(terms: &[Term<'_>], fine: bool, how: Store, tile: &mut Tile<'_>) {
     // SAFETY: the caller's.
     unsafe {
-        match fine {
-            false => tile_body::<D, 2, 2, 1, 1, 1>(terms, how, tile),
-            true => tile_body::<D, 1, 2, 1, 2, 2>(terms, how, tile),
+        match (fine, D::FINE) {
+            (false, _) => tile_body::<D, 2, 1, false>(terms, how, tile),
+            (true, Fine::Bytes) => tile_body::<D, 2, 1, true>(terms, how, tile),
+            (true, Fine::Words) => tile_body::<D, 4, 1, true>(terms, how, tile),
         }
     }
 }
 
 /// Computes one tile, whose columns start at a panel.
 fn tile_product(isa: Isa, terms: &[Term<'_>], how: Store, tile: &mut Tile<'_>) {
-    let fine = terms.first().is_some_and(|term| term.rest.is_some());
+    let fine = terms.first().is_some_and(|term| term.fine);
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx2")]
@@ -366,8 +409,8 @@ fn tile_product(isa: Isa, terms: &[Term<'_>], how: Store, tile: &mut Tile<'_>) {
             // SAFETY: this function has the instruction set.
             unsafe {
                 match fine {
-                    false => tile_body::<avx2::Avx2, 4, 4, 2, 2, 1>(terms, how, tile),
-                    true => tile_body::<avx2::Avx2, 2, 4, 1, 2, 2>(terms, how, tile),
+                    false => tile_body::<avx2::Avx2, 4, 2, false>(terms, how, tile),
+                    true => tile_body::<avx2::Avx2, 4, 2, true>(terms, how, tile),
                 }
             }
         }
@@ -376,8 +419,8 @@ fn tile_product(isa: Isa, terms: &[Term<'_>], how: Store, tile: &mut Tile<'_>) {
             // SAFETY: as above.
             unsafe {
                 match fine {
-                    false => tile_body::<avx512::Avx512, 12, 12, 4, 4, 1>(terms, how, tile),
-                    true => tile_body::<avx512::Avx512, 6, 12, 2, 4, 2>(terms, how, tile),
+                    false => tile_body::<avx512::Avx512, 12, 4, false>(terms, how, tile),
+                    true => tile_body::<avx512::Avx512, 12, 4, true>(terms, how, tile),
                 }
             }
         }
@@ -392,28 +435,26 @@ fn tile_product(isa: Isa, terms: &[Term<'_>], how: Store, tile: &mut Tile<'_>) {
     #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
     if isa.0 == super::Kind::RelaxedPairs {
         // SAFETY: what every machine of this target has.
-        return unsafe { portable_tile::<relaxed::RelaxedPairs>(terms, fine, how, tile) };
+        return unsafe { small_tile::<relaxed::RelaxedPairs>(terms, fine, how, tile) };
     }
     let _ = isa;
     // SAFETY: what every machine of this target has.
-    unsafe { portable_tile::<Native>(terms, fine, how, tile) }
+    unsafe { small_tile::<Native>(terms, fine, how, tile) }
 }
 
 /// The sum of all terms into `out`, `[rows, columns]`.
 ///
 /// # Panics
-/// If a term's operands differ in depth, the terms in columns or in having a rest, or `out` is not of
-/// that size.
+/// If a term's operands differ in depth, the terms in columns or in bits, 14 bits are asked for that
+/// were not made for this instruction set, or `out` is not of that size.
 pub fn product_int8(isa: Isa, terms: &[Term<'_>], rows: usize, how: Store, out: &mut [f32]) {
     let columns = terms.first().map_or(0, |term| term.weights.columns);
-    let fine = terms.iter().filter(|term| term.rest.is_some()).count();
-    assert!(fine == 0 || fine == terms.len());
+    let fine = terms.first().is_some_and(|term| term.fine);
     for term in terms {
-        let depths = [Some(term.x), term.rest].into_iter().flatten().map(QuantizedRows::depth);
-        assert!(depths.into_iter().all(|depth| depth == term.weights.depth));
-        assert_eq!(term.weights.columns, columns);
+        assert!(term.fine == fine && (!fine || term.x.fine_form() == Some(fine_form(isa))));
+        assert!(term.x.depth() == term.weights.depth && term.weights.columns == columns);
     }
-    let parts = if fine > 0 { 2 } else { 1 };
+    let parts = if fine { 2 } else { 1 };
     let depth = parts * terms.iter().map(|term| term.x.depth()).sum::<usize>();
     let tile_columns = columns.div_ceil(TILES_PER_THREAD * threads()).next_multiple_of(PANEL);
     let tile_columns = tile_columns.clamp(PANEL, TILE_COLUMNS);
@@ -426,6 +467,7 @@ pub fn product_int8(isa: Isa, terms: &[Term<'_>], rows: usize, how: Store, out: 
 
 #[cfg(test)]
 mod tests {
+    use super::activations::QuantizedRow;
     use super::*;
 
     /// Bytes that look random, `seed` apart.
@@ -439,18 +481,43 @@ mod tests {
             .collect()
     }
 
-    /// Random rows with the extreme values among them.
-    fn rows(rows: usize, depth: usize, seed: u32) -> QuantizedRows {
-        let mut x = QuantizedRows::new(rows, depth);
+    /// Random rows with the extreme values among them, in 14 bits as an instruction set takes them.
+    fn rows(isa: Isa, rows: usize, depth: usize) -> QuantizedRows {
+        let mut x = QuantizedRows::fine(isa, rows, depth);
         let stride = depth.next_multiple_of(GROUP);
-        for (row, values) in bytes(rows * depth, seed).chunks(depth).enumerate() {
-            for (x, &value) in x.values[row * stride..].iter_mut().zip(values) {
-                *x = if row % 5 == 4 { 127 } else { value & 127 };
+        let (form, mut fine) = x.fine.take().unwrap();
+        let random = bytes(rows * depth, 3).into_iter().zip(bytes(rows * depth, 7));
+        for (index, (upper, lower)) in random.enumerate() {
+            let (row, at) = (index / depth, index / depth * stride + index % depth);
+            let [upper, lower] = match row % 5 {
+                4 => [127; 2],
+                3 => [1, 0],
+                _ => [upper & 127, lower & 127],
+            };
+            x.values[at] = upper;
+            let both = FINE_STEPS * (i16::from(upper) - 64) + i16::from(lower) - 64;
+            match form {
+                Fine::Bytes => fine[at] = lower,
+                Fine::Words => fine[2 * at..][..2].copy_from_slice(&both.to_le_bytes()),
             }
         }
-        let scales = bytes(x.scales.len(), seed + 1);
+        x.fine = Some((form, fine));
+        let scales = bytes(x.scales.len(), 4);
         x.scales.iter_mut().zip(scales).for_each(|(scale, b)| *scale = 0.01 * f32::from(b));
         x
+    }
+
+    /// The integer that a value of a row stands for.
+    fn integer(x: &QuantizedRows, row: usize, column: usize, is_fine: bool) -> i32 {
+        let QuantizedRow { values, fine, .. } = x.row(row);
+        let upper = i32::from(values[column]) - i32::from(ZERO_POINT);
+        match x.fine_form() {
+            Some(Fine::Bytes) if is_fine => 128 * upper + i32::from(fine[column]) - 64,
+            Some(Fine::Words) if is_fine => {
+                i32::from(i16::from_le_bytes([fine[2 * column], fine[2 * column + 1]]))
+            }
+            _ => upper,
+        }
     }
 
     /// A random matrix with the extreme values in it.
@@ -471,79 +538,78 @@ mod tests {
         }
     }
 
-    /// One block of a row times one of a column, of the activations' scale.
-    fn plain_block(x: &QuantizedRows, row: usize, weights: &[i8], block: usize) -> f32 {
-        let (values, scales) = x.row(row);
-        let products = values[block * BLOCK..].iter().zip(weights);
-        let sum: i32 =
-            products.map(|(&x, &w)| (i32::from(x) - i32::from(ZERO_POINT)) * i32::from(w)).sum();
-        sum as f32 * scales[block]
-    }
-
     /// The product by its definition.
     fn plain(
         x: &QuantizedRows,
-        rest: Option<&QuantizedRows>,
+        fine: bool,
         matrix: &QuantizedMatrix,
         row: usize,
         column: usize,
     ) -> f32 {
         let weights = &matrix.values[column * matrix.d_in..][..matrix.d_in];
         let scales = &matrix.scales[column * matrix.d_in.div_ceil(BLOCK)..];
-        let blocks = weights.chunks(BLOCK).zip(scales).enumerate();
-        blocks.fold(0.0, |sum, (block, (weights, scale))| {
-            let coarse = plain_block(x, row, weights, block);
-            let both = rest.map_or(coarse, |rest| coarse + plain_block(rest, row, weights, block));
-            sum + both * scale
-        })
+        let mut total = 0.0;
+        for (block, (weights, scale)) in weights.chunks(BLOCK).zip(scales).enumerate() {
+            let products = weights.iter().enumerate().map(|(index, &weight)| {
+                integer(x, row, block * BLOCK + index, fine) * i32::from(weight)
+            });
+            let step = x.row(row).scales[block] / if fine { 128.0 } else { 1.0 };
+            total += products.sum::<i32>() as f32 * step * scale;
+        }
+        total
     }
 
     #[test]
     fn every_instruction_set_gives_the_bits_of_the_definition() {
         for row_count in [1, 2, 3, 5, 13, 49, 70] {
             for (columns, depth) in [(1, 1), (15, 3), (16, 130), (37, 24), (200, 257)] {
-                let [x, rest] = [3, 7].map(|seed| rows(row_count, depth, seed));
                 let matrix = matrix(columns, depth);
                 let weights = PackedInt8::new(&matrix);
-                for rest in [None, Some(&rest)] {
+                for (isa, fine) in
+                    Isa::available().into_iter().flat_map(|isa| [(isa, false), (isa, true)])
+                {
+                    let x = rows(isa, row_count, depth);
                     let expected: Vec<u32> = (0..row_count * columns)
-                        .map(|i| plain(&x, rest, &matrix, i / columns, i % columns).to_bits())
+                        .map(|i| plain(&x, fine, &matrix, i / columns, i % columns).to_bits())
                         .collect();
-                    for isa in Isa::available() {
-                        let term = Term { x: &x, rest, weights: &weights };
-                        let mut out = vec![f32::NAN; row_count * columns];
-                        product_int8(isa, &[term], row_count, Store::Replace, &mut out);
-                        let bits: Vec<u32> = out.iter().map(|value| value.to_bits()).collect();
-                        assert_eq!(bits, expected, "{isa:?} {row_count} x {columns} x {depth}");
-                        product_int8(isa, &[term, term], row_count, Store::Add, &mut out);
-                        assert!(out.iter().zip(&bits).all(|(&out, &bits)| {
-                            let once = f32::from_bits(bits);
-                            out == once + (once + once)
-                        }));
-                    }
+                    let term = Term { x: &x, fine, weights: &weights };
+                    let mut out = vec![f32::NAN; row_count * columns];
+                    product_int8(isa, &[term], row_count, Store::Replace, &mut out);
+                    let bits: Vec<u32> = out.iter().map(|value| value.to_bits()).collect();
+                    assert_eq!(bits, expected, "{isa:?} {row_count} x {columns} x {depth} {fine}");
+                    product_int8(isa, &[term, term], row_count, Store::Add, &mut out);
+                    assert!(out.iter().zip(&bits).all(|(&out, &bits)| {
+                        let once = f32::from_bits(bits);
+                        out == once + (once + once)
+                    }));
                 }
             }
         }
     }
 
     #[test]
-    fn rows_and_their_rest_have_fourteen_bits() {
+    fn rows_have_seven_bits_and_fourteen() {
         let x: Vec<f32> = (0..2 * 200).map(|i| (i as f32 * 0.7).sin() * 3.0).collect();
+        let mut all = Vec::new();
         for isa in Isa::available() {
-            let [mut rows, mut rest] = [0; 2].map(|_| QuantizedRows::new(2, 200));
-            quantize_rows(isa, &x, &mut rows);
-            quantize_rest(isa, &x, &rows, &mut rest);
-            let value = |rows: &QuantizedRows, index: usize| {
-                let (values, scales) = rows.row(index / 200);
-                let column = index % 200;
-                scales[column / BLOCK] * (f32::from(values[column]) - f32::from(ZERO_POINT))
-            };
-            for (index, x) in x.iter().enumerate() {
-                let (coarse, fine) = (value(&rows, index), value(&rest, index));
-                assert!((x - coarse).abs() <= 3.0 / 63.0 * 0.501);
-                assert!((x - coarse - fine).abs() <= 3.0 / 63.0 / 126.0 * 0.51);
+            let [mut coarse, mut fine] =
+                [QuantizedRows::new(2, 200), QuantizedRows::fine(isa, 2, 200)];
+            quantize_rows(isa, &x, &mut coarse);
+            quantize_rows(isa, &x, &mut fine);
+            assert_eq!((&*coarse.values, &*coarse.scales), (&*fine.values, &*fine.scales));
+            let integers: Vec<[i32; 2]> = (0..x.len())
+                .map(|i| [false, true].map(|is_fine| integer(&fine, i / 200, i % 200, is_fine)))
+                .collect();
+            for (index, (x, integers)) in x.iter().zip(&integers).enumerate() {
+                let step = fine.row(index / 200).scales[index % 200 / BLOCK];
+                let [seven, fourteen] = integers.map(|integer| step * integer as f32);
+                assert!((x - seven).abs() <= step * 0.501);
+                // Half a step more where the lower 7 bits have no 64.
+                assert!((x - fourteen / 128.0).abs() <= step / 128.0 * 1.01);
             }
+            all.push(integers);
         }
+        assert!(all.iter().all(|integers| *integers == all[0]));
     }
 
     #[test]

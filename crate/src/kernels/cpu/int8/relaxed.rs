@@ -5,7 +5,8 @@
 use std::arch::wasm32::*;
 use std::hint::black_box;
 
-use super::{Dot, Group, PANEL};
+use super::words::fine_words;
+use super::{Dot, Fine, Group, PANEL};
 
 /// Whether the engine makes the dot product of four of instructions for two, as on x86-64 without
 /// VNNI. It prepares a vector of ones for each, which [`RelaxedPairs`] does once.
@@ -33,7 +34,8 @@ unsafe fn block<const R: usize>(
     groups: &[Group],
     starts: &[i32; PANEL],
     dot: impl Fn(v128, v128, v128) -> v128,
-) -> [[i32; PANEL]; R] {
+    out: &mut [[i32; PANEL]; R],
+) {
     // SAFETY: the caller's rows are four times as long as the groups; a group and the starts are
     // four vectors of 16 bytes each.
     unsafe {
@@ -48,7 +50,11 @@ unsafe fn block<const R: usize>(
                 }
             }
         }
-        sums.map(|quarters| std::mem::transmute::<[v128; 4], [i32; PANEL]>(quarters))
+        for r in 0..R {
+            for quarter in 0..4 {
+                v128_store(out[r].as_mut_ptr().add(4 * quarter).cast(), sums[r][quarter]);
+            }
+        }
     }
 }
 
@@ -58,25 +64,41 @@ impl Dot for Relaxed {
         rows: [*const u8; R],
         groups: &[Group],
         starts: &[i32; PANEL],
-    ) -> [[i32; PANEL]; R] {
+        out: &mut [[i32; PANEL]; R],
+    ) {
         let dot = |weights, x, sum| i32x4_relaxed_dot_i8x16_i7x16_add(weights, x, sum);
         // SAFETY: the caller's.
-        unsafe { block(rows, groups, starts, dot) }
+        unsafe { block(rows, groups, starts, dot, out) }
     }
 }
 
 impl Dot for RelaxedPairs {
+    const FINE: Fine = Fine::Words;
+
     #[inline(always)]
     unsafe fn block<const R: usize>(
         rows: [*const u8; R],
         groups: &[Group],
         starts: &[i32; PANEL],
-    ) -> [[i32; PANEL]; R] {
+        out: &mut [[i32; PANEL]; R],
+    ) {
         let dot = |weights, x, sum| {
             let pairs = i16x8_relaxed_dot_i8x16_i7x16(weights, x);
             i32x4_add(sum, i32x4_dot_i16x8(pairs, i16x8_splat(1)))
         };
         // SAFETY: the caller's.
-        unsafe { block(rows, groups, starts, dot) }
+        unsafe { block(rows, groups, starts, dot, out) }
+    }
+
+    #[inline(always)]
+    unsafe fn fine_block<const R: usize>(
+        _: [*const u8; R],
+        fine: [*const u8; R],
+        groups: &[Group],
+        _: &[i32; PANEL],
+        out: &mut [[i32; PANEL]; R],
+    ) {
+        // SAFETY: the caller's.
+        unsafe { fine_words(fine, groups, out) }
     }
 }

@@ -170,12 +170,10 @@ impl Recorder<'_> {
             store: out.store as u32,
             zero: 0,
         };
-        let (coarse, rest) = (&x.quantized, &x.rest);
         let buffers = [
-            &coarse.packed,
-            &coarse.scales,
-            &rest.packed,
-            &rest.scales,
+            &x.quantized.packed,
+            &x.quantized.scales,
+            &x.lower,
             weights.0,
             scales.0,
             factors,

@@ -22,8 +22,8 @@ pub fn packed_words(width: usize) -> usize {
 pub struct Rows {
     pub(super) values: Buffer,
     pub(super) quantized: Quantized,
-    /// What 7 bits leave.
-    pub(super) rest: Quantized,
+    /// The lower 7 of 14 bits, as many bytes.
+    pub(super) lower: Buffer,
 }
 
 /// Quantised rows: bytes, and scales of blocks.
@@ -46,20 +46,19 @@ impl Rows {
         width: usize,
         quantized: bool,
     ) -> Result<Self, GpuError> {
-        let [values, packed, scales] = Self::words(rows, width, quantized);
-        let quantized = || {
-            let (packed, scales) = (gpu.zeros(what, packed)?, gpu.zeros(what, scales)?);
-            Ok::<_, GpuError>(Quantized { packed, scales })
-        };
-        Ok(Self { values: gpu.zeros(what, values)?, quantized: quantized()?, rest: quantized()? })
+        let [values, packed, lower, scales] =
+            Self::words(rows, width, quantized).map(|words| gpu.zeros(what, words));
+        let quantized = Quantized { packed: packed?, scales: scales? };
+        Ok(Self { values: values?, quantized, lower: lower? })
     }
 
-    /// Words of the three buffers.
-    pub(crate) fn words(rows: usize, width: usize, quantized: bool) -> [usize; 3] {
+    /// Words of the buffers: the values, the upper and the lower bits, the scales.
+    pub(crate) fn words(rows: usize, width: usize, quantized: bool) -> [usize; 4] {
         if quantized {
-            [rows * width, rows * packed_words(width), rows * width.div_ceil(BLOCK)]
+            let packed = rows * packed_words(width);
+            [rows * width, packed, packed, rows * width.div_ceil(BLOCK)]
         } else {
-            [rows * width, 0, 0]
+            [rows * width, 0, 0, 0]
         }
     }
 
@@ -76,7 +75,7 @@ pub enum Quantize {
     No,
     /// In 7 bits.
     Coarse,
-    /// In 14 bits: 7, and what they leave in 7 more.
+    /// In 7 bits, and in 14.
     Fine,
 }
 
@@ -150,9 +149,8 @@ impl Recorder<'_> {
             ("FINE", Constant::Flag(quantize == Quantize::Fine)),
         ];
         let [groups_x, groups_y] = spread(rows);
-        let Rows { values, quantized, rest } = out;
-        let buffers =
-            [x, weight, values, &quantized.packed, &quantized.scales, &rest.packed, &rest.scales];
+        let Rows { values, quantized, lower } = out;
+        let buffers = [x, weight, values, &quantized.packed, &quantized.scales, lower];
         self.dispatch(Kernel::Rows, constants, &params, &buffers, [groups_x, groups_y, 1]);
     }
 

@@ -7,7 +7,7 @@ struct Params {
     // Rows of each member of a population.
     rows: u32,
     columns: u32,
-    // Of the columns the first that take what 7 bits leave of the activations, too.
+    // Of the columns the first that take 14 bits of the activations.
     fine: u32,
     // Words of a row, a multiple of 8.
     words: u32,
@@ -35,12 +35,14 @@ const ADD: u32 = 1u;
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> x_scales: array<f32>;
-@group(0) @binding(3) var<storage, read> rest: array<vec4<u32>>;
-@group(0) @binding(4) var<storage, read> rest_scales: array<f32>;
-@group(0) @binding(5) var<storage, read> weights: array<vec4<u32>>;
-@group(0) @binding(6) var<storage, read> scales: array<f32>;
-@group(0) @binding(7) var<storage, read> factors: array<f32>;
-@group(0) @binding(8) var<storage, read_write> out: array<f32>;
+@group(0) @binding(3) var<storage, read> lower: array<vec4<u32>>;
+@group(0) @binding(4) var<storage, read> weights: array<vec4<u32>>;
+@group(0) @binding(5) var<storage, read> scales: array<f32>;
+@group(0) @binding(6) var<storage, read> factors: array<f32>;
+@group(0) @binding(7) var<storage, read_write> out: array<f32>;
+
+// Steps of the lower 7 of 14 bits in one of the upper.
+const FINE_STEPS: f32 = 128.0;
 
 fn place(member: u32, row: u32, column: u32) -> u32 {
     return (member * params.rows + row) * params.out_stride + params.out_offset + column;
@@ -53,6 +55,12 @@ fn x_scale_at(member: u32, row: u32, block: u32) -> u32 {
 
 fn w_scale_at(member: u32, column: u32, block: u32) -> u32 {
     return params.scale_offset + member * params.scale_member + column * params.blocks + block;
+}
+
+// A block's integers of 14 bits, scaled. The upper sum is of fewer than 24 bits, so only the addition
+// is rounded.
+fn scaled_finely(upper: f32, lower: f32, x_scale: f32) -> f32 {
+    return rounded(rounded(upper * FINE_STEPS + lower) * (x_scale / FINE_STEPS));
 }
 
 // The sum with the integers of one more block, which are scaled by that of the activations.

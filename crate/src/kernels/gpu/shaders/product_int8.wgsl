@@ -16,7 +16,7 @@ const BLOCK: u32 = 8u;
 var<workgroup> x_tile: array<vec4<u32>, QUADS * TILE_ROWS>;
 var<workgroup> w_tile: array<vec4<u32>, QUADS * TILE_COLUMNS>;
 #if FINE
-var<workgroup> rest_tile: array<vec4<u32>, QUADS * TILE_ROWS>;
+var<workgroup> lower_tile: array<vec4<u32>, QUADS * TILE_ROWS>;
 #end
 
 @compute @workgroup_size(THREADS)
@@ -60,7 +60,7 @@ fn main(
     var total_$i_$j = 0.0;
     var sum_$i_$j = Sum();
     #if FINE
-    var rest_sum_$i_$j = Sum();
+    var lower_sum_$i_$j = Sum();
     #end
     #end
     #end
@@ -76,9 +76,9 @@ fn main(
         #repeat l X_LOADS
         var x_next_$l = x[x_from_$l + min(first + x_place_$l, quads - 1u)];
         #if FINE
-        var rest_next_$l = vec4<u32>();
+        var lower_next_$l = vec4<u32>();
         if fine {
-            rest_next_$l = rest[x_from_$l + min(first + x_place_$l, quads - 1u)];
+            lower_next_$l = lower[x_from_$l + min(first + x_place_$l, quads - 1u)];
         }
         #end
         #end
@@ -97,13 +97,13 @@ fn main(
         if first + x_place_$l >= quads {
             x_next_$l = vec4<u32>();
             #if FINE
-            rest_next_$l = vec4<u32>();
+            lower_next_$l = vec4<u32>();
             #end
         }
         if x_line_$l < TILE_ROWS {
             x_tile[x_to_$l] = x_next_$l;
             #if FINE
-            rest_tile[x_to_$l] = rest_next_$l;
+            lower_tile[x_to_$l] = lower_next_$l;
             #end
         }
         #end
@@ -128,9 +128,9 @@ fn main(
             #if FINE
             if fine {
                 #repeat i ROWS
-                let rest_$i = elements(rest_tile[x_at + $iu * SIDE]);
+                let lower_$i = elements(lower_tile[x_at + $iu * SIDE]);
                 #repeat j COLUMNS
-                rest_sum_$i_$j += multiply(rest_$i, w_$j);
+                lower_sum_$i_$j += multiply(lower_$i, w_$j);
                 #end
                 #end
             }
@@ -139,17 +139,13 @@ fn main(
         workgroupBarrier();
         if (first + QUADS) % BLOCK == 0u || first + QUADS >= quads {
             #repeat i ROWS
-            #if FINE
-            let rest_scale_$i = rest_scales[x_scale_from_$i + block];
-            #end
             #repeat j COLUMNS
             var scaled_$i_$j = rounded(f32(sum_$i_$j) * x_scale_$i);
             #if FINE
             if fine_$j {
-                let more = rounded(f32(rest_sum_$i_$j) * rest_scale_$i);
-                scaled_$i_$j = rounded(scaled_$i_$j + more);
+                scaled_$i_$j = scaled_finely(f32(sum_$i_$j), f32(lower_sum_$i_$j), x_scale_$i);
             }
-            rest_sum_$i_$j = Sum();
+            lower_sum_$i_$j = Sum();
             #end
             total_$i_$j = with_block(total_$i_$j, scaled_$i_$j, w_scale_$j);
             sum_$i_$j = Sum();

@@ -1,6 +1,6 @@
 // What is done to each row of activations before a product: T5's norm, the feed-forward layer's
-// activation, or nothing; and then its quantisation, in blocks of 128 with a scale each, and that of
-// what 7 bits leave.
+// activation, or nothing; and then its quantisation, in blocks of 128 with a scale each, in 7 bits
+// and in as many more of what those leave.
 //
 // Before it stand `MODE`, one of the constants below, `QUANTIZE`, whether it is `FINE`,
 // exact.wgsl and lanes.wgsl.
@@ -16,6 +16,8 @@ const CHUNK: u32 = 1024u;
 // Threads, of four values each, that share a block of the quantisation.
 const BLOCK_THREADS: u32 = 32u;
 const LARGEST_ACTIVATION: f32 = 63.0;
+// Steps of the lower 7 of 14 bits in one of the upper.
+const FINE_STEPS: f32 = 128.0;
 const SMALLEST: f32 = 1e-30;
 
 struct Params {
@@ -39,8 +41,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 @group(0) @binding(4) var<storage, read_write> packed: array<u32>;
 @group(0) @binding(5) var<storage, read_write> scales: array<f32>;
-@group(0) @binding(6) var<storage, read_write> rest_packed: array<u32>;
-@group(0) @binding(7) var<storage, read_write> rest_scales: array<f32>;
+@group(0) @binding(6) var<storage, read_write> lower: array<u32>;
 
 var<workgroup> partial: array<f32, CHUNK>;
 var<workgroup> sizes: array<vec4<f32>, THREADS / 4u>;
@@ -97,13 +98,13 @@ fn block_largest(values: vec4<f32>, thread: u32) -> f32 {
     return max(max(largest.x, largest.y), max(largest.z, largest.w));
 }
 
-// The nearest integers to values of a block, ties to the even neighbour.
-fn nearest(values: vec4<f32>, largest: f32) -> vec4<i32> {
+// Values of a block in units of its scale.
+fn in_units(values: vec4<f32>, largest: f32) -> vec4<f32> {
     var factor = 0.0;
     if largest >= SMALLEST {
         factor = quotient(LARGEST_ACTIVATION, largest);
     }
-    return vec4<i32>(round(rounded_each(values * factor)));
+    return rounded_each(values * factor);
 }
 
 fn unit_of(largest: f32) -> f32 {
@@ -150,22 +151,17 @@ fn main(
             let scale_at = row * params.blocks + block;
             let first_lane = thread % BLOCK_THREADS == 0u;
             let largest = block_largest(values, thread);
-            let integers = nearest(values, largest);
-            let unit = unit_of(largest);
+            let units = in_units(values, largest);
+            // Ties to the even neighbour.
+            let upper = round(units);
             if word < params.words {
-                packed[at] = pack(integers);
+                packed[at] = pack(vec4<i32>(upper));
                 if first_lane && block < params.blocks {
-                    scales[scale_at] = unit;
+                    scales[scale_at] = unit_of(largest);
                 }
-            }
-            if FINE {
-                let rest = rounded_each(values - rounded_each(unit * vec4<f32>(integers)));
-                let rest_largest = block_largest(rest, thread);
-                if word < params.words {
-                    rest_packed[at] = pack(nearest(rest, rest_largest));
-                    if first_lane && block < params.blocks {
-                        rest_scales[scale_at] = unit_of(rest_largest);
-                    }
+                if FINE {
+                    let left = min((units - upper) * FINE_STEPS, vec4<f32>(LARGEST_ACTIVATION));
+                    lower[at] = pack(vec4<i32>(round(left)));
                 }
             }
         }

@@ -15,7 +15,7 @@ const BLOCKS: u32 = LANES / 2u;
 // Sums of half a block each.
 var<workgroup> partial: array<Sum, ROWS * THREADS>;
 #if FINE
-var<workgroup> rest_partial: array<Sum, ROWS * THREADS>;
+var<workgroup> lower_partial: array<Sum, ROWS * THREADS>;
 #end
 
 @compute @workgroup_size(THREADS)
@@ -47,7 +47,7 @@ fn main(
         #repeat i ROWS
         var sum_$i = Sum();
         #if FINE
-        var rest_sum_$i = Sum();
+        var lower_sum_$i = Sum();
         #end
         #end
         // All are fetched before any is waited for.
@@ -57,7 +57,7 @@ fn main(
         #repeat i ROWS
         let x_$k_$i = x[x_start_$i + quad_$k];
         #if FINE
-        let rest_$k_$i = rest[x_start_$i + quad_$k];
+        let lower_$k_$i = lower[x_start_$i + quad_$k];
         #end
         #end
         #end
@@ -67,7 +67,7 @@ fn main(
             #repeat i ROWS
             sum_$i += multiply(elements(x_$k_$i), w);
             #if FINE
-            rest_sum_$i += multiply(elements(rest_$k_$i), w);
+            lower_sum_$i += multiply(elements(lower_$k_$i), w);
             #end
             #end
         }
@@ -75,7 +75,7 @@ fn main(
         #repeat i ROWS
         partial[$iu * THREADS + thread] = sum_$i;
         #if FINE
-        rest_partial[$iu * THREADS + thread] = rest_sum_$i;
+        lower_partial[$iu * THREADS + thread] = lower_sum_$i;
         #end
         #end
         workgroupBarrier();
@@ -84,11 +84,12 @@ fn main(
             for (var i = 0u; i < min(BLOCKS, params.blocks - first); i++) {
                 let at = start + 2u * i;
                 let x_at = x_scale_at(member, row, first + i);
-                var scaled = rounded(f32(partial[at] + partial[at + 1u]) * x_scales[x_at]);
+                let upper = f32(partial[at] + partial[at + 1u]);
+                var scaled = rounded(upper * x_scales[x_at]);
                 #if FINE
                 if fine {
-                    let more = f32(rest_partial[at] + rest_partial[at + 1u]);
-                    scaled = rounded(scaled + rounded(more * rest_scales[x_at]));
+                    let below = f32(lower_partial[at] + lower_partial[at + 1u]);
+                    scaled = scaled_finely(upper, below, x_scales[x_at]);
                 }
                 #end
                 total = with_block(total, scaled, scales[w_scale_at(member, column, first + i)]);
