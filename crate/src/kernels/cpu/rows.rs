@@ -38,11 +38,18 @@ pub(super) fn largest_body(row: &[f32]) -> f32 {
     lanes.into_iter().fold(f32::NEG_INFINITY, max)
 }
 
+/// The chunk, in a way that keeps the compiler from putting lanes of several chunks into one vector.
+#[inline(always)]
+fn one_by_one(chunk: &mut [f32; ABREAST]) -> &mut [f32; ABREAST] {
+    std::hint::black_box(chunk)
+}
+
 /// Replaces each value by exp(value − shift) and returns their sum.
 #[inline(always)]
 pub(super) fn exponentials_body(row: &mut [f32], shift: f32) -> f32 {
     let (whole, rest) = row.as_chunks_mut::<ABREAST>();
     for chunk in whole {
+        let chunk = one_by_one(chunk);
         *chunk = exp(each(*chunk, |value| value - shift));
     }
     for value in rest {
@@ -104,6 +111,7 @@ fn gated_gelu_body(gate: &mut [f32], up: &[f32]) {
     let (gates, rest_of_gate) = gate.as_chunks_mut::<ABREAST>();
     let (ups, rest_of_up) = up.as_chunks::<ABREAST>();
     for (gate, up) in gates.iter_mut().zip(ups) {
+        let gate = one_by_one(gate);
         *gate = both(gelu(*gate), *up, |gelu, up| gelu * up);
     }
     for (gate, up) in rest_of_gate.iter_mut().zip(rest_of_up) {

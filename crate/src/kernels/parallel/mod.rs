@@ -93,18 +93,32 @@ pub fn for_each(count: usize, cost: usize, work: impl Fn(usize) + Sync) {
 }
 
 /// Rows to give to a thread at a time where rows need nothing of each other: few enough for a run's
-/// intermediate results to stay in the cache, and as many runs for each thread as for any other. Few
-/// rows are one run, within which products are shared by columns.
+/// intermediate results to stay in the cache, and so many that all threads end together. Few rows
+/// are one run, within which products are shared by columns.
 pub fn run_of_rows(rows: usize) -> usize {
+    balanced_run(rows, threads())
+}
+
+fn balanced_run(rows: usize, threads: usize) -> usize {
     const MOST: usize = 48;
     const FEW: usize = 16;
     /// Most kernels take rows in groups that this is a multiple of.
     const GROUP: usize = 4;
+    /// What a run costs by itself, in rows: its weights are read once more.
+    const COST: usize = 2;
     if rows <= FEW {
         return rows.max(1);
     }
-    let runs = rows.div_ceil(MOST).next_multiple_of(threads());
-    rows.div_ceil(runs).next_multiple_of(GROUP)
+    // Rows of the thread that has most to do.
+    let longest = |run: usize| {
+        let runs = rows.div_ceil(run);
+        let of_one = runs.div_ceil(threads);
+        let last = rows - (runs - 1) * run;
+        let last_is_alone = threads == 1 || runs % threads == 1;
+        of_one * (run + COST) - if last_is_alone { run - last } else { 0 }
+    };
+    let runs = (1..=MOST / GROUP).rev().map(|groups| groups * GROUP);
+    runs.min_by_key(|&run| longest(run)).unwrap_or(MOST)
 }
 
 /// Calls `work` with every item, on several threads if there are enough of `cost` multiply-adds
@@ -259,6 +273,17 @@ mod tests {
                 }
             });
             assert!(matrix.iter().all(|&value| value == 1.0));
+        }
+    }
+
+    #[test]
+    fn threads_have_as_many_rows_as_each_other() {
+        assert_eq!((balanced_run(0, 2), balanced_run(16, 2)), (1, 16));
+        assert_eq!(balanced_run(640, 1), 48);
+        for (rows, threads) in [(640, 2), (128, 2), (40, 2), (640, 4), (650, 3), (2048, 8)] {
+            let runs: Vec<usize> = (0..rows).step_by(balanced_run(rows, threads)).collect();
+            let longest = runs.len().div_ceil(threads) * balanced_run(rows, threads);
+            assert!(longest * 100 <= rows.div_ceil(threads) * 108, "{rows} by {threads}");
         }
     }
 
