@@ -35,9 +35,9 @@ impl Dot for Avx2 {
                     }
                 }
             }
-            for r in 0..R {
-                for half in 0..2 {
-                    _mm256_storeu_si256(out[r].as_mut_ptr().add(8 * half).cast(), sums[r][half]);
+            for (out, sums) in out.iter_mut().zip(sums) {
+                for (half, sum) in sums.into_iter().enumerate() {
+                    _mm256_storeu_si256(out.as_mut_ptr().add(8 * half).cast(), sum);
                 }
             }
         }
@@ -55,26 +55,25 @@ impl Dot for Avx2 {
         // is four halves of a register, four columns each.
         unsafe {
             for half in 0..2 {
-                let mut sums = [[_mm256_setzero_si256(); 2]; R];
+                let mut sums = [[_mm256_setzero_si256(); R]; 2];
                 for (k, group) in groups.iter().enumerate() {
                     let mut x = [_mm256_setzero_si256(); R];
                     for r in 0..R {
                         let four = fine[r].add(8 * k).cast::<i64>().read_unaligned();
                         x[r] = _mm256_set1_epi64x(four);
                     }
-                    for quarter in 0..2 {
+                    for (quarter, sums) in sums.iter_mut().enumerate() {
                         let at: *const __m128i = group.0.as_ptr().cast();
                         let bytes = _mm_loadu_si128(at.add(2 * half + quarter));
                         let weights = _mm256_cvtepi8_epi16(bytes);
-                        for r in 0..R {
-                            let pairs = _mm256_madd_epi16(weights, x[r]);
-                            sums[r][quarter] = _mm256_add_epi32(sums[r][quarter], pairs);
+                        for (sum, &x) in sums.iter_mut().zip(&x) {
+                            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(weights, x));
                         }
                     }
                 }
                 for r in 0..R {
                     // Columns 0, 1, 4, 5 and 2, 3, 6, 7.
-                    let fours = _mm256_hadd_epi32(sums[r][0], sums[r][1]);
+                    let fours = _mm256_hadd_epi32(sums[0][r], sums[1][r]);
                     let sum = _mm256_permute4x64_epi64::<0b11_01_10_00>(fours);
                     _mm256_storeu_si256(out[r].as_mut_ptr().add(8 * half).cast(), sum);
                 }

@@ -50,9 +50,9 @@ unsafe fn block<const R: usize>(
                 }
             }
         }
-        for r in 0..R {
-            for quarter in 0..4 {
-                v128_store(out[r].as_mut_ptr().add(4 * quarter).cast(), sums[r][quarter]);
+        for (out, sums) in out.iter_mut().zip(sums) {
+            for (quarter, sum) in sums.into_iter().enumerate() {
+                v128_store(out.as_mut_ptr().add(4 * quarter).cast(), sum);
             }
         }
     }

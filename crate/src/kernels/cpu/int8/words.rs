@@ -67,27 +67,27 @@ unsafe fn columns<const R: usize, const VECTORS: usize>(
     out: &mut [[i32; PANEL]; R],
 ) {
     // Each vector holds two sums for each of two columns.
-    let mut sums = [[i32x4_splat(0); VECTORS]; R];
+    let mut sums = [[i32x4_splat(0); R]; VECTORS];
     for (k, group) in groups.iter().enumerate() {
         let mut x = [i32x4_splat(0); R];
         for r in 0..R {
             x[r] = four(rows[r], k);
         }
-        for v in 0..VECTORS {
+        for (v, sums) in sums.iter_mut().enumerate() {
             // SAFETY: a group is eight halves of a vector, two columns each.
             let weights = unsafe {
                 let at: *const i16 = group.0.as_ptr().cast();
                 i16x8_load_extend_i8x8(at.add(4 * (2 * first + v)).cast())
             };
-            for r in 0..R {
-                sums[r][v] = i32x4_add(sums[r][v], i32x4_dot_i16x8(weights, x[r]));
+            for (sum, &x) in sums.iter_mut().zip(&x) {
+                *sum = i32x4_add(*sum, i32x4_dot_i16x8(weights, x));
             }
         }
     }
     for quarter in 0..VECTORS / 2 {
         let column = 4 * (first + quarter);
         for r in 0..R {
-            let (a, b) = (sums[r][2 * quarter], sums[r][2 * quarter + 1]);
+            let (a, b) = (sums[2 * quarter][r], sums[2 * quarter + 1][r]);
             let even = i32x4_shuffle::<0, 2, 4, 6>(a, b);
             let odd = i32x4_shuffle::<1, 3, 5, 7>(a, b);
             // SAFETY: the starts and a row's sums are four vectors each.
