@@ -41,8 +41,7 @@ const BLOCK_GROUPS: usize = BLOCK / GROUP;
 const TILE_ROWS: usize = 48;
 /// Most columns of a tile given to a thread.
 const TILE_COLUMNS: usize = 8 * PANEL;
-/// Tiles of a few rows for each thread, at least: as reading weights takes all the time, threads that
-/// come late find something to do.
+/// Tiles across the columns for each thread, at least, so that all end together where rows are few.
 const TILES_PER_THREAD: usize = 4;
 
 /// Four consecutive weights of each of a panel's 16 columns.
