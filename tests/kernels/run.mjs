@@ -21,7 +21,8 @@ async function runInPage(base64) {
   const said = [];
   const decoder = new TextDecoder();
   let memory;
-  const tell = (text, length) => said.push(decoder.decode(new Uint8Array(memory.buffer, text, length)));
+  const tell = (text, length) =>
+    said.push(decoder.decode(new Uint8Array(memory.buffer, text, length)));
   const module = await WebAssembly.compile(bytes);
   // The library's bindings ask for functions of a page, which no kernel calls.
   const imports = { page: { tell } };
