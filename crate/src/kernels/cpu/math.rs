@@ -15,9 +15,9 @@ pub(super) fn max(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
 }
 
-/// Numbers that are computed side by side: a chain of some twenty operations on one vector would wait
-/// for each result.
-pub(super) const ABREAST: usize = 8;
+/// Numbers that are computed side by side, two vectors: a chain of some twenty operations on one would
+/// wait for each result.
+pub(super) const ABREAST: usize = if cfg!(target_arch = "wasm32") { 8 } else { 16 };
 
 /// eˣ within 2 units in the last place; exactly 0 below −87, and e⁸⁸ above 88. The reduction by
 /// ln 2 in two parts and the polynomial are Cephes' `expf`.
