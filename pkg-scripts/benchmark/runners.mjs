@@ -18,11 +18,8 @@ export class ProcessRunner {
   #child;
   #lines;
 
-  constructor(command, args, environment = {}) {
-    this.#child = spawn(command, args, {
-      stdio: ["pipe", "pipe", "inherit"],
-      env: { ...process.env, ...environment },
-    });
+  constructor(command, args) {
+    this.#child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
     this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
     this.command = command;
   }

@@ -27,12 +27,10 @@ thread_local! {
 }
 
 /// Sets the number of threads that work is shared among, which is otherwise the machine's. `spawn`
-/// runs a function on a thread of its own, that it keeps.
-///
-/// Answers whether that was done: not once work has been shared.
+/// runs a function on a thread of its own, that it keeps. Once work has been shared it changes nothing.
 #[cfg(feature = "threads")]
-pub fn start_threads(threads: usize, spawn: impl FnMut(Box<dyn FnOnce() + Send>)) -> bool {
-    TEAM.get().is_none() && TEAM.set(Team::start(threads.saturating_sub(1), spawn)).is_ok()
+pub fn start_threads(threads: usize, spawn: impl FnMut(Box<dyn FnOnce() + Send>)) {
+    TEAM.get_or_init(|| Team::start(threads.saturating_sub(1), spawn));
 }
 
 /// A thread of the operating system, where there are some.
