@@ -56,6 +56,16 @@ export const learnButton = (page: Page) =>
 export const stopButton = (page: Page) =>
   page.locator("#learn").getByRole("button", { name: "Stop", exact: true });
 
+/** Replaces the task by lines of an input, a tab and an output. */
+export async function pasteExamples(page: Page, lines: string[]): Promise<void> {
+  await page
+    .getByRole("combobox", { name: "Task", exact: true })
+    .selectOption({ label: "My own examples" });
+  await page.locator("summary", { hasText: "Paste CSV" }).click();
+  await page.getByTestId("paste").fill(lines.join("\n"));
+  await page.getByRole("button", { name: "Use these examples" }).click();
+}
+
 /** Presses Learn and waits for the end of the run. */
 export async function learn(page: Page): Promise<void> {
   await learnButton(page).click();
