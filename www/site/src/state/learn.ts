@@ -13,6 +13,7 @@ import {
   parseSource,
   type Source,
 } from "loraloom";
+import { Paced } from "../paced.js";
 import { entryOf, needsShortlist, suggestModules, wanted } from "./library.js";
 import {
   asReport,
@@ -127,20 +128,22 @@ export async function learn(): Promise<boolean> {
     search: chosen.budget,
   };
   learning.value = true;
+  const show = new Paced<Evaluation>((more) => {
+    evaluations.value = [...evaluations.value, ...more];
+  });
   try {
     const result = await loom.value?.learn({
       examples,
       modules: ids,
       options: chosen,
       signal: stopping.signal,
-      onEvaluation: (evaluation) => {
-        evaluations.value = [...evaluations.value, evaluation];
-      },
+      onEvaluation: (evaluation) => show.add(evaluation),
       onSelected: (modules) => {
         selected.value = modules;
       },
     });
     if (!result) return false;
+    show.finish();
     learned.value = result;
     if (!result.modules.length) return false;
     composition.value = { modules: result.modules, merge: result.merge };
@@ -150,6 +153,7 @@ export async function learn(): Promise<boolean> {
     learnError.value = asReport(error);
     return false;
   } finally {
+    show.finish();
     learning.value = false;
   }
 }
