@@ -7,6 +7,7 @@ mod activations;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod packed;
 #[cfg(not(target_arch = "wasm32"))]
 mod portable;
 #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
@@ -25,13 +26,15 @@ use simd128::Simd128 as Native;
 
 use activations::Fine;
 pub use activations::{QuantizedRows, norm_rows, quantize_rows};
+pub use packed::PackedInt8;
+use packed::{Group, Panel};
 #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
 pub(super) use relaxed::is_made_of_pairs as relaxed_dot_is_made_of_pairs;
 
 use super::float::store;
 use super::{Isa, PANEL, Store};
 use crate::kernels::parallel::{Grid, Tile, for_each_tile, threads};
-use crate::kernels::quantize::{BLOCK, FINE_STEPS, QuantizedMatrix, ZERO_POINT, quantize_weights};
+use crate::kernels::quantize::{BLOCK, FINE_STEPS};
 
 /// Elements of the reduction that one instruction adds up.
 const GROUP: usize = 4;
@@ -43,158 +46,6 @@ const TILE_ROWS: usize = 48;
 const TILE_COLUMNS: usize = 8 * PANEL;
 /// Tiles across the columns for each thread, at least, so that all end together where rows are few.
 const TILES_PER_THREAD: usize = 4;
-
-/// Four consecutive weights of each of a panel's 16 columns.
-#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-#[repr(C, align(64))]
-struct Group([[i8; GROUP]; PANEL]);
-
-/// A weight matrix `[columns, depth]` in 8 bits, packed in panels of 16 columns: `[depth / 4, 16, 4]`
-/// each, filled up with zeros.
-#[derive(Debug, Clone, Default)]
-pub struct PackedInt8 {
-    columns: usize,
-    depth: usize,
-    /// `[panels, groups]`.
-    groups: Vec<Group>,
-    /// `[panels, blocks]`.
-    scales: Vec<[f32; PANEL]>,
-    /// `[panels, blocks]`: −64 times the sum of a column's weights in a block, which every product
-    /// starts from.
-    starts: Vec<[i32; PANEL]>,
-}
-
-impl PackedInt8 {
-    /// A matrix of zeros, to be filled by [`PackedInt8::set_column`].
-    pub fn zeros(columns: usize, depth: usize) -> Self {
-        let panels = columns.div_ceil(PANEL);
-        Self {
-            columns,
-            depth,
-            groups: vec![Group([[0; GROUP]; PANEL]); panels * depth.div_ceil(GROUP)],
-            scales: vec![[0.0; PANEL]; panels * depth.div_ceil(BLOCK)],
-            starts: vec![[0; PANEL]; panels * depth.div_ceil(BLOCK)],
-        }
-    }
-
-    /// Packs a quantised matrix.
-    pub fn new(matrix: &QuantizedMatrix) -> Self {
-        let mut packed = Self::zeros(matrix.d_out, matrix.d_in);
-        let rows = matrix.values.chunks_exact(matrix.d_in.max(1));
-        let scales = matrix.scales.chunks_exact(matrix.d_in.div_ceil(BLOCK).max(1));
-        for (column, (row, scales)) in rows.zip(scales).enumerate() {
-            packed.set_column(column, row, scales);
-        }
-        packed
-    }
-
-    /// Quantises and packs a row-major `[columns, depth]` matrix.
-    ///
-    /// # Panics
-    /// If `weights` is not of that size.
-    pub fn quantize(weights: &[f32], columns: usize, depth: usize) -> Self {
-        assert_eq!(weights.len(), columns * depth);
-        let mut packed = Self::zeros(columns, depth);
-        packed.quantize_columns(0, weights);
-        packed
-    }
-
-    /// Quantises and writes some columns, from `first` on: output rows of the layer, `[rows, depth]`.
-    ///
-    /// # Panics
-    /// If the columns do not exist.
-    pub fn quantize_columns(&mut self, first: usize, rows: &[f32]) {
-        let (mut values, mut scales) = (vec![0; self.depth], vec![0.0; self.depth.div_ceil(BLOCK)]);
-        for (column, row) in (first..).zip(rows.chunks_exact(self.depth.max(1))) {
-            quantize_weights(row, &mut values, &mut scales);
-            self.set_column(column, &values, &scales);
-        }
-    }
-
-    /// Writes one column: an output row of the layer and the scales of its blocks.
-    ///
-    /// # Panics
-    /// If the column does not exist, the row is not `depth` long or there is not a scale per block.
-    pub fn set_column(&mut self, column: usize, row: &[i8], scales: &[f32]) {
-        let (groups, blocks) = (self.depth.div_ceil(GROUP), self.depth.div_ceil(BLOCK));
-        assert!(column < self.columns && row.len() == self.depth && scales.len() == blocks);
-        let (panel, lane) = (column / PANEL, column % PANEL);
-        for (group, values) in self.groups[panel * groups..].iter_mut().zip(row.chunks(GROUP)) {
-            group.0[lane][..values.len()].copy_from_slice(values);
-        }
-        let places =
-            self.starts[panel * blocks..].iter_mut().zip(&mut self.scales[panel * blocks..]);
-        for ((start, place), (values, &scale)) in places.zip(row.chunks(BLOCK).zip(scales)) {
-            let sum: i32 = values.iter().map(|&value| i32::from(value)).sum();
-            start[lane] = -i32::from(ZERO_POINT) * sum;
-            place[lane] = scale;
-        }
-    }
-
-    /// Outputs of the layer.
-    pub fn columns(&self) -> usize {
-        self.columns
-    }
-
-    /// Inputs of the layer.
-    pub fn depth(&self) -> usize {
-        self.depth
-    }
-
-    /// Bytes held.
-    pub fn bytes(&self) -> usize {
-        size_of_val(&*self.groups) + size_of_val(&*self.scales) + size_of_val(&*self.starts)
-    }
-
-    /// All that is held, as it lies in memory. Whoever changes what that is gives
-    /// [`PACKED_LAYOUT`](crate::t5::PACKED_LAYOUT) a new number.
-    pub fn parts(&self) -> [&[u8]; 3] {
-        use bytemuck::cast_slice;
-        [cast_slice(&self.groups), cast_slice(&self.scales), cast_slice(&self.starts)]
-    }
-
-    /// As [`PackedInt8::parts`], to be written: a matrix of zeros becomes another of its size.
-    pub fn parts_mut(&mut self) -> [&mut [u8]; 3] {
-        use bytemuck::cast_slice_mut;
-        [
-            cast_slice_mut(&mut self.groups),
-            cast_slice_mut(&mut self.scales),
-            cast_slice_mut(&mut self.starts),
-        ]
-    }
-
-    /// Writes a column, scaled back to f32, to `out`.
-    ///
-    /// # Panics
-    /// If the column does not exist or `out` is not `depth` long.
-    pub fn read_column(&self, column: usize, out: &mut [f32]) {
-        assert!(column < self.columns && out.len() == self.depth);
-        let (panel, lane) = (column / PANEL, column % PANEL);
-        let groups = &self.groups[panel * self.depth.div_ceil(GROUP)..];
-        let scales = &self.scales[panel * self.depth.div_ceil(BLOCK)..];
-        let blocks = out.chunks_mut(BLOCK).zip(groups.chunks(BLOCK_GROUPS)).zip(scales);
-        for ((out, groups), scales) in blocks {
-            let values = groups.iter().flat_map(|group| group.0[lane]);
-            out.iter_mut().zip(values).for_each(|(out, q)| *out = scales[lane] * f32::from(q));
-        }
-    }
-
-    /// The matrix as it was before it was packed.
-    #[cfg(feature = "gpu")]
-    pub fn unpacked(&self) -> QuantizedMatrix {
-        let (d_out, d_in) = (self.columns, self.depth);
-        let (groups, blocks) = (d_in.div_ceil(GROUP), d_in.div_ceil(BLOCK));
-        let mut values = Vec::with_capacity(d_out * d_in);
-        let mut scales = Vec::with_capacity(d_out * blocks);
-        for column in 0..d_out {
-            let (panel, lane) = (column / PANEL, column % PANEL);
-            let row = self.groups[panel * groups..].iter().flat_map(|group| group.0[lane]);
-            values.extend(row.take(d_in));
-            scales.extend(self.scales[panel * blocks..][..blocks].iter().map(|s| s[lane]));
-        }
-        QuantizedMatrix { d_out, d_in, values, scales }
-    }
-}
 
 /// One summand of a product: activations times a weight matrix of their depth.
 #[derive(Clone, Copy)]
@@ -277,19 +128,15 @@ unsafe fn panel_product<D: Dot, const ROWS: usize, const FINE: bool>(
     row: usize,
     panel: usize,
 ) -> [[f32; PANEL]; ROWS] {
-    let weights = term.weights;
-    let (depth, blocks) = (weights.depth.div_ceil(GROUP), weights.depth.div_ceil(BLOCK));
-    let groups = &weights.groups[panel * depth..(panel + 1) * depth];
-    let starts = &weights.starts[panel * blocks..(panel + 1) * blocks];
-    let scales = &weights.scales[panel * blocks..(panel + 1) * blocks];
+    let Panel { groups, scales, starts } = term.weights.panel(panel);
     // Not by `array::from_fn`, which stays a call in WebAssembly.
     let mut values = [std::ptr::null(); ROWS];
     let mut fine = [std::ptr::null(); ROWS];
     let mut steps = [std::ptr::null(); ROWS];
     for r in 0..ROWS {
         let row = term.x.row(row + r);
-        assert!(row.values.len() == depth * GROUP && row.scales.len() == blocks);
-        assert!(!FINE || row.fine.len() == depth * GROUP * D::FINE.bytes());
+        assert!(row.values.len() == groups.len() * GROUP && row.scales.len() == scales.len());
+        assert!(!FINE || row.fine.len() == groups.len() * GROUP * D::FINE.bytes());
         values[r] = row.values.as_ptr();
         fine[r] = row.fine.as_ptr();
         steps[r] = row.scales.as_ptr();
@@ -447,11 +294,11 @@ fn tile_product(isa: Isa, terms: &[Term<'_>], how: Store, tile: &mut Tile<'_>) {
 /// If a term's operands differ in depth, the terms in columns or in bits, 14 bits are asked for that
 /// were not made for this instruction set, or `out` is not of that size.
 pub fn product_int8(isa: Isa, terms: &[Term<'_>], rows: usize, how: Store, out: &mut [f32]) {
-    let columns = terms.first().map_or(0, |term| term.weights.columns);
+    let columns = terms.first().map_or(0, |term| term.weights.columns());
     let fine = terms.first().is_some_and(|term| term.fine);
     for term in terms {
         assert!(term.fine == fine && (!fine || term.x.fine_form() == Some(fine_form(isa))));
-        assert!(term.x.depth() == term.weights.depth && term.weights.columns == columns);
+        assert!(term.x.depth() == term.weights.depth() && term.weights.columns() == columns);
     }
     let parts = if fine { 2 } else { 1 };
     let depth = parts * terms.iter().map(|term| term.x.depth()).sum::<usize>();
@@ -468,6 +315,7 @@ pub fn product_int8(isa: Isa, terms: &[Term<'_>], rows: usize, how: Store, out: 
 mod tests {
     use super::activations::QuantizedRow;
     use super::*;
+    use crate::kernels::quantize::{QuantizedMatrix, ZERO_POINT};
 
     /// Bytes that look random, `seed` apart.
     fn bytes(count: usize, seed: u32) -> Vec<u8> {
@@ -609,16 +457,5 @@ mod tests {
             all.push(integers);
         }
         assert!(all.iter().all(|integers| *integers == all[0]));
-    }
-
-    #[test]
-    fn a_column_is_read_back_as_it_was_quantised() {
-        let weights: Vec<f32> = (0..18 * 7).map(|i| (i as f32 * 0.7).sin()).collect();
-        let (packed, matrix) =
-            (PackedInt8::quantize(&weights, 18, 7), QuantizedMatrix::new(&weights, 18, 7));
-        let mut column = [0.0; 7];
-        packed.read_column(17, &mut column);
-        let expected = matrix.values[17 * 7..].iter().map(|&q| f32::from(q) * matrix.scales[17]);
-        assert!(column.iter().copied().eq(expected));
     }
 }
