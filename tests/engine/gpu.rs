@@ -179,7 +179,7 @@ fn losses_and_greedy_tokens_of_the_librarys_test_sets_are_the_cpus() {
         let mut composition = lora::Composition::new(&base.config, &adapters, merge).unwrap();
         let coefficients = vec![1.0; adapters.len()];
         let modules = composition.upload(&model).unwrap();
-        let side = composition.side_paths(&coefficients).unwrap();
+        let side = composition.side_paths(&coefficients, cpu.precision()).unwrap();
         let test = test_set(&registry, task);
         let batch = base.tokenized(&test[..most.min(test.len())]);
         for batch in batch.chunks(BATCH) {

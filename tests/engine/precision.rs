@@ -17,11 +17,12 @@ fn int8_keeps_the_loss_and_the_answers() {
     for task in 0..registry.tasks.len() {
         let modules = skills(&registry, task);
         let mut composition = Composition::new(&base.config, &modules, Merge::Delta).unwrap();
-        let side = composition.side_paths(&vec![1.0; modules.len()]).unwrap();
         let batch = base.tokenized(&test_set(&registry, task)[..ITEMS]);
         let inputs: Vec<&[u32]> = batch.iter().map(|item| &*item.input).collect();
         let [exact, found] = [0, 1].map(|which| {
             let (model, control) = (&models[which], Control::none());
+            let weights = vec![1.0; modules.len()];
+            let side = composition.side_paths(&weights, model.precision()).unwrap();
             let found = model.losses(&batch, Some(side), &control).unwrap();
             losses[which] += found.iter().map(|example| example.loss).sum::<f32>();
             model.generate(&inputs, Some(side), 24, &control, &mut |_, _| ()).unwrap()

@@ -11,7 +11,9 @@ use loraloom::formats::{PeftAdapter, SafetensorsFile};
 use loraloom::kernels::cpu::Isa;
 use loraloom::kernels::parallel::with_threads;
 use loraloom::lora::{Composition, Merge};
-use loraloom::t5::{Control, Precision, SidePaths, T5Config, T5Model, TokenizedExample};
+use loraloom::t5::{
+    Control, ModelError, Precision, SidePaths, T5Config, T5Model, TokenizedExample,
+};
 use serde::Deserialize;
 
 /// Largest relative difference of a loss: f32 rounding in another order.
@@ -95,11 +97,11 @@ impl Golden {
             .collect()
     }
 
-    fn side_paths(&self, case: &Case) -> Option<SidePaths> {
+    fn side_paths(&self, case: &Case, model: &T5Model) -> Option<SidePaths> {
         let adapters = self.adapters(case);
         let adapters: Vec<&PeftAdapter> = adapters.iter().collect();
-        let mut composition = Composition::new(&self.config, &adapters, case.merge?).unwrap();
-        Some(composition.side_paths(&case.weights).unwrap().clone())
+        let composition = Composition::new(&self.config, &adapters, case.merge?).unwrap();
+        Some(composition.into_side_paths(&case.weights, model.precision()).unwrap())
     }
 
     fn name(&self, case: &Case) -> String {
@@ -125,7 +127,7 @@ fn losses_are_hugging_faces() {
     for golden in Golden::all() {
         let model = golden.model(Precision::F32);
         for case in &golden.expected.cases {
-            let side = golden.side_paths(case);
+            let side = golden.side_paths(case, &model);
             for (found, example) in
                 losses(&model, &case.batch(), side.as_ref()).into_iter().zip(&case.examples)
             {
@@ -179,7 +181,7 @@ fn adapters_of_every_version_of_peft_have_its_losses() {
                 .unwrap_or_else(|error| panic!("{}: {error}", weights.display()));
             let mut composition =
                 Composition::new(&golden.config, &[&adapter], Merge::Delta).unwrap();
-            let side = composition.side_paths(&[1.0]).unwrap();
+            let side = composition.side_paths(&[1.0], Precision::F32).unwrap();
             let found = losses(&model, &batch, Some(side));
             for (found, Example { loss, .. }) in found.iter().zip(&expected.examples) {
                 let weights = weights.display();
@@ -195,7 +197,7 @@ fn greedy_tokens_are_hugging_faces() {
     for golden in Golden::all() {
         let model = golden.model(Precision::F32);
         for case in &golden.expected.cases {
-            let side = golden.side_paths(case);
+            let side = golden.side_paths(case, &model);
             let mut streamed = vec![Vec::new(); case.examples.len()];
             let limit = golden.expected.max_new_tokens;
             let mut on_token = |row: usize, token| streamed[row].push(token);
@@ -216,7 +218,7 @@ fn losses_in_8_bits_are_near_the_exact_ones() {
         let model = golden.model(Precision::Int8);
         let (mut found, mut exact) = (0.0, 0.0);
         for case in &golden.expected.cases {
-            let side = golden.side_paths(case);
+            let side = golden.side_paths(case, &model);
             found += losses(&model, &case.batch(), side.as_ref()).iter().sum::<f32>();
             exact += case.examples.iter().map(|example| example.loss).sum::<f32>();
         }
@@ -239,7 +241,7 @@ fn bits_of_all_losses() -> Bits {
         for (name, precision) in [("f32", Precision::F32), ("int8", Precision::Int8)] {
             let model = golden.model(precision);
             for case in &golden.expected.cases {
-                let side = golden.side_paths(case);
+                let side = golden.side_paths(case, &model);
                 let losses = bits(&losses(&model, &case.batch(), side.as_ref()));
                 all.entry(golden.name(case)).or_default().insert(name.into(), losses);
             }
@@ -286,7 +288,7 @@ fn a_prepared_batch_serves_one_composition_after_another() {
             let batch = cases[0].batch();
             let prepared = model.prepare(&batch).unwrap();
             for case in cases.iter().chain(cases.iter().rev()) {
-                let side = golden.side_paths(case);
+                let side = golden.side_paths(case, &model);
                 let found = model.prepared_losses(&prepared, side.as_ref(), &Control::none());
                 let found: Vec<f32> = found.unwrap().iter().map(|example| example.loss).collect();
                 let expected = losses(&model, &batch, side.as_ref());
@@ -301,8 +303,8 @@ fn every_instruction_set_gives_the_same_bits() {
     for golden in Golden::all() {
         for precision in [Precision::F32, Precision::Int8] {
             for case in &golden.expected.cases {
-                let side = golden.side_paths(case);
                 let mut model = golden.model(precision);
+                let side = golden.side_paths(case, &model);
                 let mut reference = None;
                 for isa in Isa::available() {
                     model = model.with_isa(isa);
@@ -325,7 +327,7 @@ fn one_thread_and_three_give_the_same_bits() {
     for precision in [Precision::F32, Precision::Int8] {
         let model = golden.model(precision);
         for case in &golden.expected.cases {
-            let side = golden.side_paths(case);
+            let side = golden.side_paths(case, &model);
             let [one, three] = [1, 3].map(|threads| {
                 with_threads(threads, || bits(&losses(&model, &case.batch(), side.as_ref())))
             });
@@ -386,6 +388,47 @@ fn modules_that_do_not_fit_are_refused_by_name() {
     assert!(error.contains("rank") && error.contains("use the delta merge"), "{error}");
 
     let mut fitting = Composition::new(&narrow.config, &adapters, Merge::Lorahub).unwrap();
-    assert!(fitting.side_paths(&[1.0]).is_err());
-    assert!(fitting.side_paths(&[1.0, f32::NAN, 0.0]).is_err());
+    assert!(fitting.side_paths(&[1.0], Precision::F32).is_err());
+    assert!(fitting.side_paths(&[1.0, f32::NAN, 0.0], Precision::F32).is_err());
+}
+
+#[test]
+fn side_paths_made_again_have_the_bits_of_those_made_first() {
+    let golden = &Golden::all()[1];
+    let models = [Precision::F32, Precision::Int8].map(|precision| golden.model(precision));
+    let case = &golden.expected.cases[1];
+    let adapters = golden.adapters(case);
+    let adapters: Vec<&PeftAdapter> = adapters.iter().collect();
+    let composition =
+        |merge| Composition::new(&golden.config, &adapters, merge).expect("modules of this base");
+    for merge in [Merge::Delta, Merge::Lorahub] {
+        let mut again = composition(merge);
+        for first in [0.0, 0.5, -1.25, 0.0] {
+            let weights: Vec<f32> =
+                (0..adapters.len()).map(|i| if i == 0 { first } else { 0.75 }).collect();
+            for model in &models {
+                let once = composition(merge).into_side_paths(&weights, model.precision()).unwrap();
+                let side = again.side_paths(&weights, model.precision()).unwrap();
+                let [once, again] =
+                    [&once, side].map(|side| bits(&losses(model, &case.batch(), Some(side))));
+                assert_eq!(once, again, "{merge:?} {weights:?} {:?}", model.precision());
+            }
+        }
+    }
+}
+
+#[test]
+fn side_paths_of_another_precision_are_refused() {
+    let golden = &Golden::all()[0];
+    let case = &golden.expected.cases[1];
+    let [exact, packed] =
+        [Precision::F32, Precision::Int8].map(|precision| golden.model(precision));
+    let side = golden.side_paths(case, &packed).unwrap();
+    let refused = ModelError::SidePrecision { expected: Precision::F32, found: Precision::Int8 };
+    assert_eq!(exact.losses(&case.batch(), Some(&side), &Control::none()), Err(refused.clone()));
+    let inputs = case.inputs();
+    let answer = exact.generate(&inputs, Some(&side), 2, &Control::none(), &mut |_, _| ());
+    assert_eq!(answer, Err(refused));
+    let made_for = |model| golden.side_paths(case, model).unwrap().bytes();
+    assert!(2 * made_for(&packed) < made_for(&exact), "8 bits beside a copy in 32");
 }

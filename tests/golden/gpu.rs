@@ -95,7 +95,7 @@ fn losses_in_8_bits_have_the_bits_of_the_cpus() {
         for case in &golden.expected.cases {
             let modules = modules(&golden, case, &model);
             let found = composed_losses(&model, case, modules.as_ref());
-            let side = golden.side_paths(case);
+            let side = golden.side_paths(case, &cpu);
             let expected = losses(&cpu, &case.batch(), side.as_ref());
             assert_eq!(bits(&found), bits(&expected), "{}", golden.name(case));
         }
@@ -118,7 +118,7 @@ fn greedy_tokens_are_the_cpus() {
             let outputs =
                 block_on(model.generate(&inputs, composed, limit, &control, &mut on_token));
             let outputs = outputs.unwrap();
-            let side = golden.side_paths(case);
+            let side = golden.side_paths(case, &cpu);
             let expected =
                 cpu.generate(&inputs, side.as_ref(), limit, &control, &mut |_, _| ()).unwrap();
             assert_eq!(outputs, expected, "{} {precision:?}", golden.name(case));

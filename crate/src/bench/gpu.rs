@@ -349,7 +349,7 @@ fn difference(
     let mut largest = 0f32;
     let last = members.len().saturating_sub(1);
     for member in if last == 0 { vec![0] } else { vec![0, last] } {
-        let side = composition.side_paths(members[member])?;
+        let side = composition.side_paths(members[member], cpu.precision())?;
         let expected = cpu.losses(examples, Some(side), &control)?;
         for (found, expected) in found[member].iter().zip(&expected) {
             let difference = ((found.loss - expected.loss) / expected.loss).abs();

@@ -226,7 +226,7 @@ impl Bench {
                 let weights = noise.normal(adapters.len(), 0.5);
                 let batch = model.prepare(examples)?;
                 let start = clock();
-                let side = composition.side_paths(&weights)?;
+                let side = composition.side_paths(&weights, model.precision())?;
                 let losses = model.prepared_losses(&batch, Some(side), &control)?;
                 let seconds = clock() - start;
                 check_finite(&losses)?;
@@ -283,14 +283,14 @@ impl Bench {
             }
             Prepared::LibraryDecode(inputs) => {
                 let model = model()?;
-                let mut composition =
-                    Composition::new(model.config(), &adapters, LearnOptions::default().merge)?;
-                let side =
-                    composition.side_paths(&vec![1.0 / adapters.len() as f32; adapters.len()])?;
+                let merge = LearnOptions::default().merge;
+                let weights = vec![1.0 / adapters.len() as f32; adapters.len()];
+                let side = Composition::new(model.config(), &adapters, merge)?
+                    .into_side_paths(&weights, model.precision())?;
                 let start = clock();
                 let outputs = model.generate(
                     &slices(inputs),
-                    Some(side),
+                    Some(&side),
                     library::MAX_NEW_TOKENS,
                     &control,
                     &mut |_, _| {},
@@ -387,7 +387,7 @@ fn learn(
             step.weights.iter().find(|module| module.id == *name).map_or(0.0, |m| m.weight)
         };
         let weights: Vec<f32> = names.iter().map(weight).collect();
-        let side = composition.side_paths(&weights)?;
+        let side = composition.side_paths(&weights, model.precision())?;
         let losses = model.prepared_losses(&batch, Some(side), &Control::none())?;
         let losses = losses.iter().map(|example| (example.loss, example.tokens));
         run.report(objective.cross_entropy(losses), 0.0)?;

@@ -135,7 +135,7 @@ impl Engine {
             .map(|(module, adapter)| (&*module.id, adapter, module.weight))
             .collect();
         let side = (learning.composition)
-            .side_paths(base.model.config(), &modules)
+            .side_paths(&base.model, &modules)
             .map_err(|error| lora_report(WHAT, &error, &ids))?;
         let refused = |error| input_report(WHAT, &error);
         let prepared = match &mut learning.prepared {

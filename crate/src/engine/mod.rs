@@ -239,11 +239,10 @@ impl Engine {
         let ids: Vec<&str> = used.iter().map(|module| &*module.id).collect();
         let weights: Vec<f32> = used.iter().map(|module| module.weight).collect();
         let adapters = self.adapters(what, ids.iter().copied())?;
-        let mut composition = lora::Composition::new(base.model.config(), &adapters, *merge)
-            .map_err(|error| lora_report(what, &error, &ids))?;
-        let side =
-            composition.side_paths(&weights).map_err(|error| lora_report(what, &error, &ids))?;
-        Ok(Some(side.clone()))
+        lora::Composition::new(base.model.config(), &adapters, *merge)
+            .and_then(|composition| composition.into_side_paths(&weights, base.model.precision()))
+            .map(Some)
+            .map_err(|error| lora_report(what, &error, &ids))
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::formats::{LinearId, PeftAdapter, PeftLayer};
 use crate::kernels::parallel::for_each_item;
-use crate::t5::{SidePath, SidePaths, T5Config};
+use crate::t5::{Precision, SidePath, SidePaths, T5Config, T5Model};
 
 /// How modules with weights `wᵢ` become one update of the base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -120,9 +120,8 @@ pub struct Composition<A> {
     pub(super) merge: Merge,
     /// Layers that any of the modules changes.
     layers: Vec<LinearId>,
-    /// Which modules the side paths are made of.
-    stacked: Vec<bool>,
-    side: SidePaths,
+    /// The side paths that were made last, and which modules have a part in them.
+    made: Option<(Vec<bool>, SidePaths)>,
 }
 
 impl<A: Borrow<PeftAdapter> + Clone> Composition<A> {
@@ -147,52 +146,82 @@ impl<A: Borrow<PeftAdapter> + Clone> Composition<A> {
             layers: layers.into_keys().collect(),
             adapters: adapters.to_vec(),
             merge,
-            stacked: vec![false; adapters.len()],
-            side: SidePaths::default(),
+            made: None,
         })
     }
 
-    /// The side paths of the modules with these weights, one per module.
+    /// The side paths of the modules with these weights, one per module, for models of a precision.
     ///
     /// # Errors
     /// [`LoraError::WeightCount`] or [`LoraError::Weight`].
-    pub fn side_paths(&mut self, weights: &[f32]) -> Result<&SidePaths, LoraError> {
+    pub fn side_paths(
+        &mut self,
+        weights: &[f32],
+        precision: Precision,
+    ) -> Result<&SidePaths, LoraError> {
+        self.check(weights)?;
+        let used: Vec<bool> = weights.iter().map(|&weight| weight != 0.0).collect();
+        let same = |made: &(Vec<bool>, SidePaths)| made.0 == used && made.1.precision == precision;
+        // What cannot be kept goes first: it may be as large as all modules together.
+        let kept = self.made.take().filter(|made| self.merge == Merge::Delta && same(made));
+        let mut side = match kept {
+            Some((_, side)) => side,
+            None => SidePaths { precision, layers: self.make_layers(weights, precision) },
+        };
+        if self.merge == Merge::Delta {
+            let adapters = self.adapters();
+            for (&layer, path) in &mut side.layers {
+                set_scales(path, &weighted(&adapters, layer, weights));
+            }
+        }
+        Ok(&self.made.insert((used, side)).1)
+    }
+
+    /// As [`Composition::side_paths`], where no others are asked for.
+    ///
+    /// # Errors
+    /// [`LoraError::WeightCount`] or [`LoraError::Weight`].
+    pub fn into_side_paths(
+        mut self,
+        weights: &[f32],
+        precision: Precision,
+    ) -> Result<SidePaths, LoraError> {
+        self.side_paths(weights, precision)?;
+        let (_, side) = self.made.expect("side paths that were made just now");
+        Ok(side)
+    }
+
+    /// # Errors
+    /// [`LoraError::WeightCount`] or [`LoraError::Weight`].
+    pub(super) fn check(&self, weights: &[f32]) -> Result<(), LoraError> {
         let (expected, found) = (self.adapters.len(), weights.len());
         if found != expected {
             return Err(LoraError::WeightCount { expected, found });
         }
-        check_weights(weights)?;
-        let used: Vec<bool> = weights.iter().map(|&weight| weight != 0.0).collect();
-        let adapters: Vec<&PeftAdapter> = self.adapters.iter().map(Borrow::borrow).collect();
-        // Modules of weight 0 have no part in it, so that they cost nothing.
-        let modules = |layer| {
-            let weighted = adapters.iter().zip(weights).filter(|&(_, &weight)| weight != 0.0);
-            weighted
-                .filter_map(|(adapter, &weight)| Some((adapter.layers.get(&layer)?, weight)))
-                .collect::<Vec<Weighted<'_>>>()
+        check_weights(weights)
+    }
+
+    /// The side paths of all layers, without scales for [`Merge::Delta`].
+    fn make_layers(&self, weights: &[f32], precision: Precision) -> BTreeMap<LinearId, SidePath> {
+        let make = match self.merge {
+            Merge::Lorahub => summed_path,
+            Merge::Delta => stacked_path,
         };
-        if self.merge == Merge::Lorahub || used != self.stacked {
-            let make = match self.merge {
-                Merge::Lorahub => summed_path,
-                Merge::Delta => stacked_path,
-            };
-            let mut paths: Vec<Option<SidePath>> = vec![None; self.layers.len()];
-            let parameters: usize = adapters.iter().map(|adapter| adapter.parameters()).sum();
-            let items = paths.iter_mut().zip(&self.layers).collect();
-            for_each_item(items, parameters / self.layers.len().max(1), |(path, &layer)| {
-                let modules = modules(layer);
-                *path = (!modules.is_empty()).then(|| make(&modules));
-            });
-            let layers = self.layers.iter().zip(paths);
-            self.side.layers = layers.filter_map(|(&layer, path)| Some((layer, path?))).collect();
-            self.stacked = used;
-        }
-        if self.merge == Merge::Delta {
-            for (&layer, path) in &mut self.side.layers {
-                set_scales(path, &modules(layer));
-            }
-        }
-        Ok(&self.side)
+        let mut paths: Vec<Option<SidePath>> = vec![None; self.layers.len()];
+        let adapters = self.adapters();
+        let parameters: usize = adapters.iter().map(|adapter| adapter.parameters()).sum();
+        let items = paths.iter_mut().zip(&self.layers).collect();
+        // Packing a number costs as much as adding up some.
+        for_each_item(items, 4 * parameters / self.layers.len().max(1), |(path, &layer)| {
+            let modules = weighted(&adapters, layer, weights);
+            *path = (!modules.is_empty()).then(|| make(&modules, precision));
+        });
+        let layers = self.layers.iter().zip(paths);
+        layers.filter_map(|(&layer, path)| Some((layer, path?))).collect()
+    }
+
+    fn adapters(&self) -> Vec<&PeftAdapter> {
+        self.adapters.iter().map(Borrow::borrow).collect()
     }
 }
 
@@ -210,31 +239,31 @@ impl<A: Borrow<PeftAdapter> + Clone> LastComposition<A> {
         Self { merge, last: None }
     }
 
-    /// The side paths of modules, each with its id, adapter and weight; none where all weigh 0.
+    /// The side paths beside a model of modules, each with its id, adapter and weight; none where all
+    /// weigh 0.
     ///
     /// # Errors
     /// A [`LoraError`], whose module is an index into `modules`.
     pub fn side_paths(
         &mut self,
-        config: &T5Config,
+        model: &T5Model,
         modules: &[(&str, A, f32)],
     ) -> Result<Option<&SidePaths>, LoraError> {
         if modules.iter().all(|&(.., weight)| weight == 0.0) {
             return Ok(None);
         }
         let same = |known: &[String]| known.iter().eq(modules.iter().map(|(id, ..)| id));
-        let (ids, mut composition) = match self.last.take().filter(|(known, _)| same(known)) {
+        let (ids, composition) = match self.last.take().filter(|(known, _)| same(known)) {
             Some(last) => last,
             None => {
                 let adapters: Vec<A> = modules.iter().map(|(_, a, _)| a.clone()).collect();
                 let ids = modules.iter().map(|&(id, ..)| id.to_owned()).collect();
-                (ids, Composition::new(config, &adapters, self.merge)?)
+                (ids, Composition::new(model.config(), &adapters, self.merge)?)
             }
         };
         let weights: Vec<f32> = modules.iter().map(|&(.., weight)| weight).collect();
-        composition.side_paths(&weights)?;
         let (_, composition) = self.last.insert((ids, composition));
-        Ok(Some(&composition.side))
+        composition.side_paths(&weights, model.precision()).map(Some)
     }
 }
 
@@ -286,8 +315,18 @@ fn check_equal(layer: LinearId, modules: &[(usize, &PeftLayer)]) -> Result<(), L
 /// A module's matrices of one layer, and its weight.
 type Weighted<'a> = (&'a PeftLayer, f32);
 
+/// The modules that change a layer; those of weight 0 have no part in it, so that they cost nothing.
+fn weighted<'a>(
+    adapters: &[&'a PeftAdapter],
+    layer: LinearId,
+    weights: &[f32],
+) -> Vec<Weighted<'a>> {
+    let weighted = adapters.iter().zip(weights).filter(|&(_, &weight)| weight != 0.0);
+    weighted.filter_map(|(adapter, &weight)| Some((adapter.layers.get(&layer)?, weight))).collect()
+}
+
 /// The modules' A one below another and their B side by side; without scales, which follow.
-fn stacked_path(modules: &[Weighted<'_>]) -> SidePath {
+fn stacked_path(modules: &[Weighted<'_>], precision: Precision) -> SidePath {
     let rank = modules.iter().map(|(matrices, _)| matrices.rank).sum();
     let d_out = modules.first().map_or(0, |(matrices, _)| matrices.d_out());
     let mut lora_b = Vec::with_capacity(rank * d_out);
@@ -296,8 +335,9 @@ fn stacked_path(modules: &[Weighted<'_>]) -> SidePath {
             lora_b.extend_from_slice(&matrices.lora_b[output * matrices.rank..][..matrices.rank]);
         }
     }
-    let lora_a = modules.iter().flat_map(|(matrices, _)| matrices.lora_a.iter().copied());
-    SidePath::new(lora_a.collect(), lora_b, vec![0.0; rank])
+    let lora_a: Vec<f32> =
+        modules.iter().flat_map(|(matrices, _)| matrices.lora_a.iter().copied()).collect();
+    SidePath::new(&lora_a, &lora_b, vec![0.0; rank], precision)
 }
 
 fn set_scales(path: &mut SidePath, modules: &[Weighted<'_>]) {
@@ -310,7 +350,7 @@ fn set_scales(path: &mut SidePath, modules: &[Weighted<'_>]) {
 }
 
 /// Σ w·A and Σ w·B of at least one module.
-fn summed_path(modules: &[Weighted<'_>]) -> SidePath {
+fn summed_path(modules: &[Weighted<'_>], precision: Precision) -> SidePath {
     let (first, _) = modules[0];
     let sum = |matrix: fn(&PeftLayer) -> &[f32]| {
         let mut sum = vec![0.0f32; matrix(first).len()];
@@ -324,7 +364,7 @@ fn summed_path(modules: &[Weighted<'_>]) -> SidePath {
         sum
     };
     let (a, b) = (sum(|matrices| &matrices.lora_a), sum(|matrices| &matrices.lora_b));
-    SidePath::new(a, b, vec![first.scaling; first.rank])
+    SidePath::new(&a, &b, vec![first.scaling; first.rank], precision)
 }
 
 /// Adds weighted matrices, one after another, in one pass over the sum: with many modules that pass

@@ -44,7 +44,7 @@ pub fn export(
     base_model: &str,
 ) -> Result<PeftFiles, LoraError> {
     // Everything that a composition refuses is refused here with the same words.
-    Composition::new(config, adapters, merge)?.side_paths(weights)?;
+    Composition::new(config, adapters, merge)?.check(weights)?;
     let mut modules: BTreeMap<LinearId, Vec<(&PeftLayer, f32)>> = BTreeMap::new();
     for (adapter, &weight) in adapters.iter().zip(weights).filter(|&(_, &weight)| weight != 0.0) {
         for (&id, layer) in &adapter.layers {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::Precision;
 use crate::formats::FormatError;
 #[cfg(feature = "gpu")]
 use crate::kernels::gpu::GpuError;
@@ -80,6 +81,14 @@ pub enum ModelError {
         tokens: usize,
         /// Most tokens allowed.
         limit: usize,
+    },
+    /// Side paths that were packed for models of another precision.
+    #[error("the modules were composed for {found:?}, but the model computes in {expected:?}")]
+    SidePrecision {
+        /// What the model computes in.
+        expected: Precision,
+        /// What the side paths were packed for.
+        found: Precision,
     },
     /// The graphics card cannot be used, or not any more.
     #[cfg(feature = "gpu")]

@@ -41,7 +41,7 @@ impl GreedyDecoder {
         }
         let encoded = model.encode(inputs, side, control)?;
         let config = model.config();
-        let context = model.context(side);
+        let context = model.context(side)?;
         let mut cross = Vec::new();
         for attention in model.decoder.blocks.iter().filter_map(|block| block.cross.as_ref()) {
             control.check()?;
@@ -85,7 +85,7 @@ impl GreedyDecoder {
         if self.is_finished() {
             return Ok(Vec::new());
         }
-        let (context, config) = (model.context(side), model.config());
+        let (context, config) = (model.context(side)?, model.config());
         let bounds: Vec<usize> = (0..=self.rows.len()).collect();
         let (first, bias) = (self.position, Some(&self.bias));
         let own_sight = Sight { bounds: &bounds, first, bias, causal: true };

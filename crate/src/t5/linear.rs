@@ -1,7 +1,6 @@
 //! Linear layers: the base's product, and a LoRA side path beside it.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
 
 use bytemuck::{cast_slice, cast_slice_mut};
 use half::f16;
@@ -12,7 +11,6 @@ use crate::kernels::cpu::{
     Isa, Operand, PackedF32, PackedInt8, QuantizedRows, Store, Term, norm_rows, product_f32,
     product_int8, quantize_rows, rms_norm, scale_columns,
 };
-use crate::kernels::parallel::for_each_item;
 use crate::kernels::scratch::Scratch;
 
 /// A weight matrix `[d_out, d_in]`, packed for its precision.
@@ -233,55 +231,43 @@ impl Activations {
 #[derive(Debug, Clone)]
 pub struct SidePath {
     /// A, `[rank, d_in]`.
-    lora_a: Vec<f32>,
+    lora_a: Linear,
     /// B, `[d_out, rank]`.
-    lora_b: Vec<f32>,
+    lora_b: Linear,
     /// One factor per rank, so that other weights of the modules need no packing.
     pub(crate) scales: Vec<f32>,
-    /// Both matrices, packed for the precision that they are first used in.
-    packed: OnceLock<(Precision, [Linear; 2])>,
 }
 
 impl SidePath {
     /// A path of A `[rank, d_in]` and B `[d_out, rank]`, row-major, with one scale per rank.
-    pub(crate) fn new(lora_a: Vec<f32>, lora_b: Vec<f32>, scales: Vec<f32>) -> Self {
-        Self { lora_a, lora_b, scales, packed: OnceLock::new() }
-    }
-
-    fn pack(&self, precision: Precision) -> [Linear; 2] {
-        let rank = self.scales.len();
-        [(&self.lora_a, rank), (&self.lora_b, self.lora_b.len() / rank.max(1))].map(
-            |(matrix, d_out)| Linear::new(matrix, [d_out, matrix.len() / d_out.max(1)], precision),
-        )
+    pub(crate) fn new(
+        lora_a: &[f32],
+        lora_b: &[f32],
+        scales: Vec<f32>,
+        precision: Precision,
+    ) -> Self {
+        let rank = scales.len();
+        let [d_in, d_out] = [lora_a, lora_b].map(|matrix| matrix.len() / rank.max(1));
+        Self {
+            lora_a: Linear::new(lora_a, [rank, d_in], precision),
+            lora_b: Linear::new(lora_b, [d_out, rank], precision),
+            scales,
+        }
     }
 }
 
-/// Side paths by the layer that they stand beside.
-#[derive(Debug, Clone, Default)]
+/// Side paths by the layer that they stand beside, packed for models of one precision.
+#[derive(Debug, Clone)]
 pub struct SidePaths {
+    pub(crate) precision: Precision,
     pub(crate) layers: BTreeMap<LinearId, SidePath>,
 }
 
 impl SidePaths {
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        let bytes = |path: &SidePath| {
-            let packed = path.packed.get().into_iter().flat_map(|(_, packed)| packed);
-            size_of_val(&*path.lora_a)
-                + size_of_val(&*path.lora_b)
-                + packed.map(Linear::bytes).sum::<usize>()
-        };
-        self.layers.values().map(bytes).sum()
-    }
-
-    /// Packs what is not packed yet, sharing the layers among threads.
-    fn pack(&self, precision: Precision) {
-        let paths: Vec<&SidePath> =
-            self.layers.values().filter(|path| path.packed.get().is_none()).collect();
-        let cost = paths.iter().map(|path| path.lora_a.len() + path.lora_b.len()).max();
-        for_each_item(paths, cost.unwrap_or(0) * 4, |path| {
-            path.packed.get_or_init(|| (precision, path.pack(precision)));
-        });
+        let paths = self.layers.values();
+        paths.map(|path| path.lora_a.bytes() + path.lora_b.bytes()).sum()
     }
 }
 
@@ -301,9 +287,6 @@ impl<'a> Context<'a> {
         d_model: usize,
         side: Option<&'a SidePaths>,
     ) -> Self {
-        if let Some(side) = side {
-            side.pack(precision);
-        }
         Self { isa, precision, d_model, side }
     }
 
@@ -363,21 +346,12 @@ impl<'a> Context<'a> {
         let Some(path) = path.filter(|path| path.scales.iter().any(|&scale| scale != 0.0)) else {
             return with(None);
         };
-        let repacked;
-        let [lora_a, lora_b] = match path.packed.get() {
-            Some((precision, packed)) if *precision == self.precision => packed,
-            _ => {
-                // Paths that a model of the other precision has used before.
-                repacked = path.pack(self.precision);
-                &repacked
-            }
-        };
         let (rank, fine) = (path.scales.len(), self.is_fine(id));
         let mut reduced = Scratch::new(rows * rank);
-        product(self.isa, &[(x, lora_a)], fine, rows, Store::Replace, &mut reduced);
+        product(self.isa, &[(x, &path.lora_a)], fine, rows, Store::Replace, &mut reduced);
         scale_columns(self.isa, &mut reduced, &path.scales);
         let reduced = Activations::new(*self, &reduced, rank, fine);
-        with(Some((&reduced, lora_b)));
+        with(Some((&reduced, &path.lora_b)));
     }
 
     /// Applies a layer that has no side path, with all bits that its activations have.

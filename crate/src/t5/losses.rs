@@ -30,7 +30,7 @@ impl PreparedStack {
         lengths: impl Iterator<Item = usize> + Clone,
         tokens: impl Iterator<Item = u32>,
     ) -> Self {
-        let (context, config) = (model.context(None), &model.config);
+        let (context, config) = (model.base_context(), &model.config);
         let embedded = model.embed(tokens);
         let first = weights.blocks.first();
         let first = first.map(|block| block.attention.own_of_base(context, config, &embedded));
@@ -140,7 +140,7 @@ impl T5Model {
         side: Option<&SidePaths>,
         control: &Control,
     ) -> Result<Vec<ExampleLoss>, ModelError> {
-        let (context, config) = (self.context(side), &self.config);
+        let (context, config) = (self.context(side)?, &self.config);
         let encoded = self.encode_prepared(&batch.inputs, context, control)?;
         let outputs = &batch.outputs;
         let bounds = &outputs.bounds;

@@ -127,8 +127,21 @@ impl T5Model {
         self
     }
 
-    pub(super) fn context<'a>(&self, side: Option<&'a SidePaths>) -> Context<'a> {
-        Context::new(self.isa, self.precision, self.config.d_model, side)
+    /// # Errors
+    /// [`ModelError::SidePrecision`].
+    pub(super) fn context<'a>(
+        &self,
+        side: Option<&'a SidePaths>,
+    ) -> Result<Context<'a>, ModelError> {
+        let expected = self.precision;
+        match side.map(|side| side.precision) {
+            Some(found) if found != expected => Err(ModelError::SidePrecision { expected, found }),
+            _ => Ok(Context::new(self.isa, expected, self.config.d_model, side)),
+        }
+    }
+
+    pub(super) fn base_context(&self) -> Context<'static> {
+        Context::new(self.isa, self.precision, self.config.d_model, None)
     }
 
     /// The embeddings of tokens that were checked, `[tokens, d_model]`.
@@ -145,15 +158,15 @@ impl T5Model {
     /// Runs the encoder over a batch of inputs.
     ///
     /// # Errors
-    /// A [`ModelError`] for an input that is empty, too long or not of this vocabulary, and
-    /// [`ModelError::Cancelled`].
+    /// A [`ModelError`] for an input that is empty, too long or not of this vocabulary, for side paths
+    /// of another precision, and [`ModelError::Cancelled`].
     pub fn encode(
         &self,
         inputs: &[&[u32]],
         side: Option<&SidePaths>,
         control: &Control,
     ) -> Result<Encoded, ModelError> {
-        self.encode_prepared(&self.prepare_inputs(inputs)?, self.context(side), control)
+        self.encode_prepared(&self.prepare_inputs(inputs)?, self.context(side)?, control)
     }
 
     /// Keys and values of the encoder's output.

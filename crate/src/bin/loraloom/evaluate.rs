@@ -328,7 +328,7 @@ impl<'a> Run<'a> {
             return Ok(None);
         }
         let weights: Vec<f32> = used().map(|module| module.weight).collect();
-        side_paths(self.loaded.model.config(), &modules, &weights, learned.merge).map(Some)
+        side_paths(&self.loaded.model, &modules, &weights, learned.merge).map(Some)
     }
 }
 

@@ -38,7 +38,7 @@ impl<'a> FewShotLosses<'a> {
                 Some((&**id, &self.modules.get(&**id)?.adapter, *weight))
             })
             .collect();
-        let side = self.composition.side_paths(self.loaded.model.config(), &modules);
+        let side = self.composition.side_paths(&self.loaded.model, &modules);
         let ids: Vec<&str> = modules.iter().map(|&(id, ..)| id).collect();
         let side = side.map_err(|error| CliError::modules(error, &ids))?;
         self.loaded.losses(&self.examples, side)

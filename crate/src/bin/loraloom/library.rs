@@ -7,7 +7,7 @@ use loraloom::lora::{Composition, Merge};
 use loraloom::registry::{
     Registry, RegistryBase, RegistryFile, RegistryModule, RegistryTask, Verifier, sha256_hex,
 };
-use loraloom::t5::{SidePaths, T5Config};
+use loraloom::t5::{SidePaths, T5Config, T5Model};
 
 use crate::arguments::AdapterArguments;
 use crate::error::{CliError, read};
@@ -177,9 +177,9 @@ pub fn read_adapters(arguments: &AdapterArguments) -> Result<Vec<Module>, CliErr
     folders.map(|folder| PeftFolder::find(folder)?.read(folder.display().to_string())).collect()
 }
 
-/// The side paths of the modules that a command was given, if it was given any.
+/// The side paths beside a model of the modules that a command was given, if it was given any.
 pub fn side_paths_of(
-    config: &T5Config,
+    model: &T5Model,
     arguments: &AdapterArguments,
 ) -> Result<Option<SidePaths>, CliError> {
     if arguments.adapters.is_empty() {
@@ -188,20 +188,20 @@ pub fn side_paths_of(
     let modules = read_adapters(arguments)?;
     let modules: Vec<&Module> = modules.iter().collect();
     let weights: Vec<f32> = arguments.adapters.iter().map(|(_, weight)| *weight).collect();
-    side_paths(config, &modules, &weights, arguments.merge.merge).map(Some)
+    side_paths(model, &modules, &weights, arguments.merge.merge).map(Some)
 }
 
-/// The side paths of modules with these weights.
+/// The side paths beside a model of modules with these weights.
 pub fn side_paths(
-    config: &T5Config,
+    model: &T5Model,
     modules: &[&Module],
     weights: &[f32],
     merge: Merge,
 ) -> Result<SidePaths, CliError> {
     let ids: Vec<&str> = modules.iter().map(|module| &*module.id).collect();
     let adapters: Vec<&PeftAdapter> = modules.iter().map(|module| &module.adapter).collect();
-    let side = Composition::new(config, &adapters, merge)
-        .and_then(|mut composition| composition.side_paths(weights).cloned());
+    let side = Composition::new(model.config(), &adapters, merge)
+        .and_then(|composition| composition.into_side_paths(weights, model.precision()));
     side.map_err(|error| CliError::modules(error, &ids))
 }
 

@@ -88,7 +88,9 @@ pub(super) async fn check(cpu: &T5Model, gpu: &GpuModel) -> Result<u64, ModelErr
         let mut composition = Composition::new(config, &adapters, merge)
             .expect("modules that were made for this configuration");
         let modules = composition.upload(gpu)?;
-        let side = composition.side_paths(&COEFFICIENTS).expect("one coefficient per module");
+        let side = composition
+            .side_paths(&COEFFICIENTS, cpu.precision())
+            .expect("one coefficient per module");
         let expected = cpu.losses(&batch, Some(side), &control)?;
         let evaluation = gpu.prepare(&batch, Some(&modules), 1)?;
         bytes = bytes.max(evaluation.bytes());

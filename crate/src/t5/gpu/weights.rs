@@ -163,7 +163,7 @@ impl GpuModel {
     /// [`GpuError::TooLarge`] if the device cannot hold a single row of a matrix, and the device's
     /// faults, [`GpuError::OutOfMemory`] among them.
     pub async fn load(gpu: Arc<Gpu>, model: &T5Model) -> Result<Self, GpuError> {
-        let (precision, context) = (model.precision(), model.context(None));
+        let (precision, context) = (model.precision(), model.base_context());
         let (vocab_size, d_model) = (model.config().vocab_size, model.config().d_model);
         let [weights, rows] = [plan_weights(&gpu, model), plan_embedding(&gpu, model)];
         [&weights, &rows].into_iter().try_for_each(|plan| plan.check(&gpu))?;

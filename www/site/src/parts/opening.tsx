@@ -118,6 +118,9 @@ function Loading() {
   );
 }
 
+/** Bytes that the engine needs for itself and its tokenizer, whatever the model. */
+const OWN_MEMORY = 8e6;
+
 /** Gigabytes of the machine, in the steps in which a browser tells them; not all do. */
 const { deviceMemory } = navigator as Navigator & { deviceMemory?: number };
 
@@ -131,7 +134,7 @@ function Facts() {
   const host = new URL(onHub ? hubUrl : registryUrl, document.baseURI).host;
   // A registry may leave lengths to the hub, which tells them as it is asked for the files.
   const about = model?.files.weights.bytes === 0 ? "about " : "";
-  // Bytes of a parameter, with the scales of the 8 bits and the engine's own memory.
+  // Bytes of a parameter, with the scales of the 8 bits and what a pass needs.
   const packed = engineSettings.value.precision === "int8" ? 1.5 : 4.5;
   const typical = bytesOf(found.value?.modules.slice(0, 1) ?? []);
   const licences = [...new Set([model?.licence, ...modules.map(({ licence }) => licence)])].filter(
@@ -190,7 +193,7 @@ function Facts() {
               {memory.value > 0
                 ? `The engine holds ${bytes(memory.value)} now.`
                 : model &&
-                  `The engine will need about ${bytes(packed * model.parameters + 2 * moduleBytes)}.`}
+                  `The engine will need about ${bytes(OWN_MEMORY + packed * model.parameters + 2 * moduleBytes)}.`}
               <EngineOptions />
             </>
           ) : (
