@@ -9,7 +9,7 @@ import { measureHub } from "./hub.mjs";
 import { jsonRow, median, printGrowth, printHead, printRow } from "./report.mjs";
 import { CEILINGS, DEFAULT_MODELS, HUB_MODELS, MODELS, NAMES, plan } from "./rows.mjs";
 import { Browser, NativeRunner } from "./runners.mjs";
-import { QUICK_TURNS, TURNS, takeTurns } from "./turns.mjs";
+import { QUICK_TURNS, TURNS, takeTurns, warmUp } from "./turns.mjs";
 
 const THREADS = [1, 2];
 
@@ -88,8 +88,7 @@ async function measureRow(row, ours, contenders) {
   const parties = [];
   for (const [threads, runner] of ours) {
     const work = await runner.prepare(row.workload);
-    // The first sample warms caches and lets the engine compile its hot code.
-    if (!row.long) await runner.sample();
+    if (!row.long) await warmUp(runner);
     parties.push({ threads, runner, work });
   }
   for (const threads of row.ceiling ? THREADS : []) {
@@ -99,7 +98,7 @@ async function measureRow(row, ours, contenders) {
   for (const contender of contenders) {
     if (!contender.takes(row)) continue;
     const work = await contender.runner.prepare(row.workload);
-    if (!row.long) await contender.runner.sample();
+    if (!row.long) await warmUp(contender.runner);
     parties.push({ contender, threads: contender.threads, runner: contender.runner, work });
   }
   await takeTurns(parties, turns, row.long);
