@@ -1,3 +1,5 @@
+// What comes faster than it can be drawn is shown together, in its order.
+
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { Paced } from "../src/paced.js";
 
