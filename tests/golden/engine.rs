@@ -403,10 +403,11 @@ fn side_paths_made_again_have_the_bits_of_those_made_first() {
         |merge| Composition::new(&golden.config, &adapters, merge).expect("modules of this base");
     for merge in [Merge::Delta, Merge::Lorahub] {
         let mut again = composition(merge);
-        for first in [0.0, 0.5, -1.25, 0.0] {
-            let weights: Vec<f32> =
-                (0..adapters.len()).map(|i| if i == 0 { first } else { 0.75 }).collect();
-            for model in &models {
+        for model in &models {
+            // Another set of modules, then other weights of the same one, and back.
+            for first in [0.0, 0.5, -1.25, 0.0] {
+                let weights: Vec<f32> =
+                    (0..adapters.len()).map(|i| if i == 0 { first } else { 0.75 }).collect();
                 let once = composition(merge).into_side_paths(&weights, model.precision()).unwrap();
                 let side = again.side_paths(&weights, model.precision()).unwrap();
                 let [once, again] =
