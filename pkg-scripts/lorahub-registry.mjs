@@ -110,7 +110,7 @@ const modules = names.map((repo) => {
       config: file(repo, "adapter_config.json"),
       weights: file(repo, "adapter_model.bin", MODULE_BYTES),
     },
-    licence: UNKNOWN_LICENCE,
+    license: UNKNOWN_LICENCE,
     tags: [dataset],
   };
 });
@@ -123,7 +123,7 @@ const registry = {
       id: BASE,
       title: "Flan-T5 large",
       description: "The instruction-tuned T5 1.1 that LoraHub\u2019s modules were trained on.",
-      licence: "Apache-2.0",
+      license: "Apache-2.0",
       parameters: PARAMETERS,
       files: {
         config: file(BASE, "config.json"),

@@ -7,11 +7,11 @@
 //! |---|---|
 //! | [`formats`] | reading outside files: safetensors, GGUF, PyTorch, PEFT folders, tokenizers, examples |
 //! | [`kernels`] | the arithmetic under the model: products, norms, softmax, one file per instruction set |
-//! | [`t5`] | the Flan-T5 model: encoder, teacher-forced decoder with loss, greedy decoding |
-//! | [`lora`] | composing adapters into the side paths that the model applies |
+//! | [`model`] | the Flan-T5 model: encoder, teacher-forced decoder with loss, greedy decoding |
+//! | [`lora`] | composing adapters into the LoRA branches that the model applies |
 //! | [`learn`] | the gradient-free search for one coefficient per module |
 //! | [`recipe`], [`registry`] | what is shared as a link, and what is fetched from a static host |
-//! | [`engine`], [`protocol`] | one model at work, step by step, and the types it talks to a page in |
+//! | [`session`], [`protocol`] | one model at work, step by step, and the types it talks to a page in |
 
 #[cfg(feature = "bench")]
 pub mod bench;
@@ -22,15 +22,15 @@ pub struct Readme;
 
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 pub mod bindings;
-pub mod engine;
 pub mod formats;
 pub mod kernels;
 pub mod learn;
 pub mod lora;
+pub mod model;
 pub mod protocol;
 #[cfg(test)]
 #[path = "../../tests/random.rs"]
 mod random;
 pub mod recipe;
 pub mod registry;
-pub mod t5;
+pub mod session;

@@ -5,15 +5,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::formats::{Example, ExamplesFormat};
-use crate::learn::{Evaluation, LearnOptions, LearnResult, WeightedModule};
-use crate::lora::Merge;
+use crate::learn::{Evaluation, LearnOptions, LearnResult};
+use crate::lora::Composition;
+use crate::model::t5::Precision;
+#[cfg(feature = "typescript")]
+use crate::model::t5::Verified;
 use crate::recipe::Recipe;
 #[cfg(feature = "typescript")]
 use crate::registry::{Candidate, FoundModules};
 use crate::registry::{ModuleQuery, Registry, RegistryModule};
-use crate::t5::Precision;
-#[cfg(feature = "typescript")]
-use crate::t5::Verified;
 
 /// A failure as people read it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -26,17 +26,6 @@ pub struct ErrorReport {
     pub why: String,
     /// What to do next.
     pub next: String,
-}
-
-/// Modules with their coefficients, and how they become one update of the base.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
-pub struct Composition {
-    /// The modules; those at 0 may be left out.
-    pub modules: Vec<WeightedModule>,
-    /// How they become one update.
-    pub merge: Merge,
 }
 
 /// A WebAssembly build of the engine.
@@ -139,8 +128,8 @@ pub struct BaseInfo {
     pub id: String,
     /// Title for people.
     pub title: String,
-    /// Licence of the weights.
-    pub licence: String,
+    /// License of the weights.
+    pub license: String,
     /// Number of parameters, embeddings included.
     pub parameters: f64,
     /// Bytes of the file of weights.

@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use loraloom::formats::{
-    AdapterConfig, FormatError, GgufFile, GgufWriter, LinearId, LinearKind, NamedTensor,
-    SafetensorsFile, Stack, TensorSource, TorchFile, llama_name,
+    FormatError, GgufFile, GgufWriter, NamedTensor, SafetensorsFile, TensorSource, TorchFile,
+    llama_name,
 };
-use loraloom::t5::{Control, Precision, T5Config, T5Model, TokenizedExample};
+
+use loraloom::lora::AdapterConfig;
+
+use loraloom::model::t5::{Control, Precision, T5Config, T5Model, TokenizedExample};
+use loraloom::model::{LinearId, LinearKind, Stack};
 use serde::Deserialize;
 
 #[derive(Deserialize)]

@@ -222,7 +222,7 @@ A LoRA module of LoraLoom's demo library, for the base `{BASE_ID}`.
             "config": _file(root, f"{folder}/adapter_config.json"),
             "weights": _file(root, f"{folder}/adapter_model.safetensors"),
         },
-        "licence": LICENCE,
+        "license": LICENCE,
         "tags": [module.factor],
         "result": {
             "exact_match": round(result.exact_match, 1),
@@ -257,7 +257,7 @@ def write(
                 "id": BASE_ID,
                 "title": "LoraLoom demo base",
                 "description": description,
-                "licence": LICENCE,
+                "license": LICENCE,
                 "parameters": parameters,
                 "files": {kind: _file(root, f"base/{name}") for kind, name in base_files},
             }

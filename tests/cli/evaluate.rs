@@ -1,6 +1,6 @@
 //! The comparison of methods on a registry's tasks.
 
-use loraloom::registry::sha256_hex;
+use loraloom::formats::sha256_hex;
 use serde_json::{Value, json};
 
 use crate::{error, examples_file, folder, json as run, path, text};

@@ -43,7 +43,7 @@ export async function largeLibrary(
         config: { path: `${repo}/adapter_config.json` },
         weights: { path: `${repo}/adapter_model.safetensors`, about_bytes: 18_900_000 },
       },
-      licence: "MIT OR Apache-2.0",
+      license: "MIT OR Apache-2.0",
       tags: [verb as string, thing as string],
     };
   });
@@ -101,7 +101,7 @@ export async function largeLibrary(
         id: "golden",
         title: "Golden",
         description: "Random weights.",
-        licence: "MIT OR Apache-2.0",
+        license: "MIT OR Apache-2.0",
         parameters: 1000,
         files: {
           config: await base("config.json"),

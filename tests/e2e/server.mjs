@@ -98,7 +98,7 @@ async function goldenRegistry() {
       id: model,
       title: model,
       description: "Random weights.",
-      licence: "MIT OR Apache-2.0",
+      license: "MIT OR Apache-2.0",
       parameters: 1000,
       files: {
         config: await file(`${model}/config.json`),
@@ -125,7 +125,7 @@ async function goldenRegistry() {
           config: await file(`${folder}/adapter_config.json`),
           weights: await file(`${folder}/${weights}`),
         },
-        licence: "MIT OR Apache-2.0",
+        license: "MIT OR Apache-2.0",
         tags: [],
       });
     }

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
-use loraloom::engine::GpuEngine;
 use loraloom::kernels::gpu::Gpu;
 use loraloom::learn::{LearnOptions, Optimizer};
+use loraloom::lora::Composition;
 use loraloom::lora::{self, Merge};
-use loraloom::protocol::{Composition, GpuMemory, LearningStep};
-use loraloom::t5::{Control, GpuModel, Precision};
+use loraloom::model::t5::{Control, GpuModel, Precision};
+use loraloom::protocol::{GpuMemory, LearningStep};
+use loraloom::session::GpuEngine;
 use pollster::block_on;
 
 use super::{Base, loaded, registry, run_test, skills, test_set};
@@ -117,7 +118,7 @@ fn answers_of_the_device_are_the_cpus_and_survive_its_loss() {
     let modules = ids
         .iter()
         .zip([0.8, -0.3])
-        .map(|(id, weight)| loraloom::learn::WeightedModule { id: id.clone(), weight })
+        .map(|(id, weight)| loraloom::lora::WeightedModule { id: id.clone(), weight })
         .collect();
     let composition = Composition { modules, merge: LearnOptions::default().merge };
     let items = &test_set(&registry, 0)[..60];
@@ -176,10 +177,10 @@ fn losses_and_greedy_tokens_of_the_librarys_test_sets_are_the_cpus() {
     for task in 0..registry.tasks.len() {
         let adapters = skills(&registry, task);
         let merge = [Merge::Delta, Merge::Lorahub][task % 2];
-        let mut composition = lora::Composition::new(&base.config, &adapters, merge).unwrap();
+        let mut composition = lora::AdapterSet::new(&base.config, &adapters, merge).unwrap();
         let coefficients = vec![1.0; adapters.len()];
         let modules = composition.upload(&model).unwrap();
-        let side = composition.side_paths(&coefficients, cpu.precision()).unwrap();
+        let side = composition.branches(&coefficients, cpu.precision()).unwrap();
         let test = test_set(&registry, task);
         let batch = base.tokenized(&test[..most.min(test.len())]);
         for batch in batch.chunks(BATCH) {

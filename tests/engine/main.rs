@@ -7,15 +7,16 @@ mod precision;
 
 use std::path::{Path, PathBuf};
 
-use loraloom::engine::{BaseBytes, BaseLabel, Engine};
-use loraloom::formats::{
-    Example, ExamplesFormat, GgufFile, PeftAdapter, Tokenizer, parse_examples,
-};
-use loraloom::learn::{LearnOptions, WeightedModule};
+use loraloom::formats::{Example, ExamplesFormat, GgufFile, Tokenizer, parse_examples};
+use loraloom::learn::LearnOptions;
+use loraloom::lora::Composition;
 use loraloom::lora::Merge;
-use loraloom::protocol::{Composition, TestResult};
+use loraloom::lora::PeftAdapter;
+use loraloom::lora::WeightedModule;
+use loraloom::model::t5::{Precision, T5Config, T5Model, TokenizedExample};
+use loraloom::protocol::TestResult;
 use loraloom::registry::{ModuleFiles, Registry, RegistryFile};
-use loraloom::t5::{Precision, T5Config, T5Model, TokenizedExample};
+use loraloom::session::{BaseBytes, BaseLabel, Engine};
 
 /// The library that ships; `LIBRARY` says where it lies for a test that runs elsewhere than it was
 /// built.

@@ -1,7 +1,7 @@
 //! What 8 bits cost on the library that ships, against the same model in f32.
 
-use loraloom::lora::{Composition, Merge};
-use loraloom::t5::{Control, Precision};
+use loraloom::lora::{AdapterSet, Merge};
+use loraloom::model::t5::{Control, Precision};
 
 use super::{Base, registry, skills, test_set};
 
@@ -16,13 +16,13 @@ fn int8_keeps_the_loss_and_the_answers() {
     let (mut right, mut kept, mut same, mut items) = (0, 0, 0, 0);
     for task in 0..registry.tasks.len() {
         let modules = skills(&registry, task);
-        let mut composition = Composition::new(&base.config, &modules, Merge::Delta).unwrap();
+        let mut composition = AdapterSet::new(&base.config, &modules, Merge::Delta).unwrap();
         let batch = base.tokenized(&test_set(&registry, task)[..ITEMS]);
         let inputs: Vec<&[u32]> = batch.iter().map(|item| &*item.input).collect();
         let [exact, found] = [0, 1].map(|which| {
             let (model, control) = (&models[which], Control::none());
             let weights = vec![1.0; modules.len()];
-            let side = composition.side_paths(&weights, model.precision()).unwrap();
+            let side = composition.branches(&weights, model.precision()).unwrap();
             let found = model.losses(&batch, Some(side), &control).unwrap();
             losses[which] += found.iter().map(|example| example.loss).sum::<f32>();
             model.generate(&inputs, Some(side), 24, &control, &mut |_, _| ()).unwrap()

@@ -7,12 +7,12 @@ use std::sync::LazyLock;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use loraloom::formats::{
-    AdapterConfig, ExamplesFormat, GgufFile, PeftAdapter, SafetensorsFile, TensorSource, Tokenizer,
-    TorchFile, parse_examples,
+    ExamplesFormat, GgufFile, SafetensorsFile, TensorSource, Tokenizer, TorchFile, parse_examples,
 };
+use loraloom::lora::{AdapterConfig, PeftAdapter};
+use loraloom::model::t5::{Control, Precision, T5Config, T5Model, TokenizedExample};
 use loraloom::recipe;
 use loraloom::registry::Registry;
-use loraloom::t5::{Control, Precision, T5Config, T5Model, TokenizedExample};
 use sha2::{Digest, Sha256};
 
 /// A reader, with the files that its damaged inputs are made from, relative to `tests/`.

@@ -7,12 +7,14 @@ mod gpu;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use loraloom::formats::{PeftAdapter, SafetensorsFile};
+use loraloom::formats::SafetensorsFile;
+
 use loraloom::kernels::cpu::Isa;
 use loraloom::kernels::parallel::with_threads;
-use loraloom::lora::{Composition, Merge};
-use loraloom::t5::{
-    Control, ModelError, Precision, SidePaths, T5Config, T5Model, TokenizedExample,
+use loraloom::lora::PeftAdapter;
+use loraloom::lora::{AdapterSet, Merge};
+use loraloom::model::t5::{
+    Control, LoraBranches, ModelError, Precision, T5Config, T5Model, TokenizedExample,
 };
 use serde::Deserialize;
 
@@ -97,11 +99,11 @@ impl Golden {
             .collect()
     }
 
-    fn side_paths(&self, case: &Case, model: &T5Model) -> Option<SidePaths> {
+    fn branches(&self, case: &Case, model: &T5Model) -> Option<LoraBranches> {
         let adapters = self.adapters(case);
         let adapters: Vec<&PeftAdapter> = adapters.iter().collect();
-        let composition = Composition::new(&self.config, &adapters, case.merge?).unwrap();
-        Some(composition.into_side_paths(&case.weights, model.precision()).unwrap())
+        let composition = AdapterSet::new(&self.config, &adapters, case.merge?).unwrap();
+        Some(composition.into_branches(&case.weights, model.precision()).unwrap())
     }
 
     fn name(&self, case: &Case) -> String {
@@ -113,7 +115,7 @@ fn read(path: &Path) -> Vec<u8> {
     std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn losses(model: &T5Model, batch: &[TokenizedExample], side: Option<&SidePaths>) -> Vec<f32> {
+fn losses(model: &T5Model, batch: &[TokenizedExample], side: Option<&LoraBranches>) -> Vec<f32> {
     let losses = model.losses(batch, side, &Control::none()).unwrap();
     losses.iter().map(|example| example.loss).collect()
 }
@@ -127,7 +129,7 @@ fn losses_are_hugging_faces() {
     for golden in Golden::all() {
         let model = golden.model(Precision::F32);
         for case in &golden.expected.cases {
-            let side = golden.side_paths(case, &model);
+            let side = golden.branches(case, &model);
             for (found, example) in
                 losses(&model, &case.batch(), side.as_ref()).into_iter().zip(&case.examples)
             {
@@ -180,8 +182,8 @@ fn adapters_of_every_version_of_peft_have_its_losses() {
             let adapter = PeftAdapter::parse(&config, read(&weights))
                 .unwrap_or_else(|error| panic!("{}: {error}", weights.display()));
             let mut composition =
-                Composition::new(&golden.config, &[&adapter], Merge::Delta).unwrap();
-            let side = composition.side_paths(&[1.0], Precision::F32).unwrap();
+                AdapterSet::new(&golden.config, &[&adapter], Merge::Delta).unwrap();
+            let side = composition.branches(&[1.0], Precision::F32).unwrap();
             let found = losses(&model, &batch, Some(side));
             for (found, Example { loss, .. }) in found.iter().zip(&expected.examples) {
                 let weights = weights.display();
@@ -197,7 +199,7 @@ fn greedy_tokens_are_hugging_faces() {
     for golden in Golden::all() {
         let model = golden.model(Precision::F32);
         for case in &golden.expected.cases {
-            let side = golden.side_paths(case, &model);
+            let side = golden.branches(case, &model);
             let mut streamed = vec![Vec::new(); case.examples.len()];
             let limit = golden.expected.max_new_tokens;
             let mut on_token = |row: usize, token| streamed[row].push(token);
@@ -218,7 +220,7 @@ fn losses_in_8_bits_are_near_the_exact_ones() {
         let model = golden.model(Precision::Int8);
         let (mut found, mut exact) = (0.0, 0.0);
         for case in &golden.expected.cases {
-            let side = golden.side_paths(case, &model);
+            let side = golden.branches(case, &model);
             found += losses(&model, &case.batch(), side.as_ref()).iter().sum::<f32>();
             exact += case.examples.iter().map(|example| example.loss).sum::<f32>();
         }
@@ -241,7 +243,7 @@ fn bits_of_all_losses() -> Bits {
         for (name, precision) in [("f32", Precision::F32), ("int8", Precision::Int8)] {
             let model = golden.model(precision);
             for case in &golden.expected.cases {
-                let side = golden.side_paths(case, &model);
+                let side = golden.branches(case, &model);
                 let losses = bits(&losses(&model, &case.batch(), side.as_ref()));
                 all.entry(golden.name(case)).or_default().insert(name.into(), losses);
             }
@@ -288,7 +290,7 @@ fn a_prepared_batch_serves_one_composition_after_another() {
             let batch = cases[0].batch();
             let prepared = model.prepare(&batch).unwrap();
             for case in cases.iter().chain(cases.iter().rev()) {
-                let side = golden.side_paths(case, &model);
+                let side = golden.branches(case, &model);
                 let found = model.prepared_losses(&prepared, side.as_ref(), &Control::none());
                 let found: Vec<f32> = found.unwrap().iter().map(|example| example.loss).collect();
                 let expected = losses(&model, &batch, side.as_ref());
@@ -304,7 +306,7 @@ fn every_instruction_set_gives_the_same_bits() {
         for precision in [Precision::F32, Precision::Int8] {
             for case in &golden.expected.cases {
                 let mut model = golden.model(precision);
-                let side = golden.side_paths(case, &model);
+                let side = golden.branches(case, &model);
                 let mut reference = None;
                 for isa in Isa::available() {
                     model = model.with_isa(isa);
@@ -327,7 +329,7 @@ fn one_thread_and_three_give_the_same_bits() {
     for precision in [Precision::F32, Precision::Int8] {
         let model = golden.model(precision);
         for case in &golden.expected.cases {
-            let side = golden.side_paths(case, &model);
+            let side = golden.branches(case, &model);
             let [one, three] = [1, 3].map(|threads| {
                 with_threads(threads, || bits(&losses(&model, &case.batch(), side.as_ref())))
             });
@@ -379,17 +381,17 @@ fn modules_that_do_not_fit_are_refused_by_name() {
     let [deep, narrow] = [&all[0], &all[1]];
     let adapters = narrow.adapters(&narrow.expected.cases[1]);
     let adapters: Vec<&PeftAdapter> = adapters.iter().collect();
-    let error = Composition::new(&deep.config, &adapters, Merge::Delta).unwrap_err().to_string();
+    let error = AdapterSet::new(&deep.config, &adapters, Merge::Delta).unwrap_err().to_string();
     assert!(error.contains("module 0") && error.contains("another base"), "{error}");
 
     let mixed = narrow.adapters(narrow.expected.cases.last().unwrap());
     let mixed: Vec<&PeftAdapter> = mixed.iter().collect();
-    let error = Composition::new(&narrow.config, &mixed, Merge::Lorahub).unwrap_err().to_string();
+    let error = AdapterSet::new(&narrow.config, &mixed, Merge::Lorahub).unwrap_err().to_string();
     assert!(error.contains("rank") && error.contains("use the delta merge"), "{error}");
 
-    let mut fitting = Composition::new(&narrow.config, &adapters, Merge::Lorahub).unwrap();
-    assert!(fitting.side_paths(&[1.0], Precision::F32).is_err());
-    assert!(fitting.side_paths(&[1.0, f32::NAN, 0.0], Precision::F32).is_err());
+    let mut fitting = AdapterSet::new(&narrow.config, &adapters, Merge::Lorahub).unwrap();
+    assert!(fitting.branches(&[1.0], Precision::F32).is_err());
+    assert!(fitting.branches(&[1.0, f32::NAN, 0.0], Precision::F32).is_err());
 }
 
 #[test]
@@ -400,7 +402,7 @@ fn side_paths_made_again_have_the_bits_of_those_made_first() {
     let adapters = golden.adapters(case);
     let adapters: Vec<&PeftAdapter> = adapters.iter().collect();
     let composition =
-        |merge| Composition::new(&golden.config, &adapters, merge).expect("modules of this base");
+        |merge| AdapterSet::new(&golden.config, &adapters, merge).expect("modules of this base");
     for merge in [Merge::Delta, Merge::Lorahub] {
         let mut again = composition(merge);
         for model in &models {
@@ -408,8 +410,8 @@ fn side_paths_made_again_have_the_bits_of_those_made_first() {
             for first in [0.0, 0.5, -1.25, 0.0] {
                 let weights: Vec<f32> =
                     (0..adapters.len()).map(|i| if i == 0 { first } else { 0.75 }).collect();
-                let once = composition(merge).into_side_paths(&weights, model.precision()).unwrap();
-                let side = again.side_paths(&weights, model.precision()).unwrap();
+                let once = composition(merge).into_branches(&weights, model.precision()).unwrap();
+                let side = again.branches(&weights, model.precision()).unwrap();
                 let [once, again] =
                     [&once, side].map(|side| bits(&losses(model, &case.batch(), Some(side))));
                 assert_eq!(once, again, "{merge:?} {weights:?} {:?}", model.precision());
@@ -424,12 +426,12 @@ fn side_paths_of_another_precision_are_refused() {
     let case = &golden.expected.cases[1];
     let [exact, packed] =
         [Precision::F32, Precision::Int8].map(|precision| golden.model(precision));
-    let side = golden.side_paths(case, &packed).unwrap();
-    let refused = ModelError::SidePrecision { expected: Precision::F32, found: Precision::Int8 };
+    let side = golden.branches(case, &packed).unwrap();
+    let refused = ModelError::BranchPrecision { expected: Precision::F32, found: Precision::Int8 };
     assert_eq!(exact.losses(&case.batch(), Some(&side), &Control::none()), Err(refused.clone()));
     let inputs = case.inputs();
     let answer = exact.generate(&inputs, Some(&side), 2, &Control::none(), &mut |_, _| ());
     assert_eq!(answer, Err(refused));
-    let made_for = |model| golden.side_paths(case, model).unwrap().bytes();
+    let made_for = |model| golden.branches(case, model).unwrap().bytes();
     assert!(2 * made_for(&packed) < made_for(&exact), "8 bits beside a copy in 32");
 }

@@ -4,8 +4,10 @@
 use std::sync::{Arc, OnceLock};
 
 use loraloom::kernels::gpu::{Gpu, GpuError};
-use loraloom::lora::{Composition, Merge};
-use loraloom::t5::{Control, ExampleLoss, GpuModel, GpuModules, ModelError, Precision, T5Model};
+use loraloom::lora::{AdapterSet, Merge};
+use loraloom::model::t5::{
+    Control, ExampleLoss, GpuModel, GpuModules, ModelError, Precision, T5Model,
+};
 use pollster::block_on;
 
 use super::{Case, Golden, bits, losses};
@@ -38,7 +40,7 @@ fn modules(golden: &Golden, case: &Case, model: &GpuModel) -> Option<(GpuModules
     let weighted = golden.adapters(case).into_iter().zip(case.weights.iter().copied());
     let (adapters, coefficients): (Vec<_>, Vec<_>) =
         weighted.filter(|&(_, weight)| weight != 0.0).unzip();
-    let composition = Composition::new(&golden.config, &adapters, case.merge?).unwrap();
+    let composition = AdapterSet::new(&golden.config, &adapters, case.merge?).unwrap();
     Some((composition.upload(model).unwrap(), coefficients))
 }
 
@@ -95,7 +97,7 @@ fn losses_in_8_bits_have_the_bits_of_the_cpus() {
         for case in &golden.expected.cases {
             let modules = modules(&golden, case, &model);
             let found = composed_losses(&model, case, modules.as_ref());
-            let side = golden.side_paths(case, &cpu);
+            let side = golden.branches(case, &cpu);
             let expected = losses(&cpu, &case.batch(), side.as_ref());
             assert_eq!(bits(&found), bits(&expected), "{}", golden.name(case));
         }
@@ -118,7 +120,7 @@ fn greedy_tokens_are_the_cpus() {
             let outputs =
                 block_on(model.generate(&inputs, composed, limit, &control, &mut on_token));
             let outputs = outputs.unwrap();
-            let side = golden.side_paths(case, &cpu);
+            let side = golden.branches(case, &cpu);
             let expected =
                 cpu.generate(&inputs, side.as_ref(), limit, &control, &mut |_, _| ()).unwrap();
             assert_eq!(outputs, expected, "{} {precision:?}", golden.name(case));
@@ -207,7 +209,7 @@ fn merges_differ_where_they_should() {
         let (Some(summed), Some(_)) = (both(Merge::Lorahub), both(Merge::Delta)) else { continue };
         let adapters = golden.adapters(summed);
         let [lorahub, delta] = [Merge::Lorahub, Merge::Delta].map(|merge| {
-            let composition = Composition::new(&golden.config, &adapters, merge).unwrap();
+            let composition = AdapterSet::new(&golden.config, &adapters, merge).unwrap();
             let modules = composition.upload(&model).unwrap();
             gpu_losses(&model, summed, Some(&modules), &[&summed.weights], 1)
         });

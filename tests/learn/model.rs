@@ -3,10 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use loraloom::engine::{BaseBytes, BaseLabel, Engine};
 use loraloom::formats::{ExamplesFormat, parse_examples};
 use loraloom::learn::{LearnOptions, LearnResult, Selection};
-use loraloom::t5::Precision;
+use loraloom::model::t5::Precision;
+use loraloom::session::{BaseBytes, BaseLabel, Engine};
 use serde::Deserialize;
 
 use crate::objectives::{Recorded, lowest};

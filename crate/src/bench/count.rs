@@ -3,8 +3,8 @@
 
 use super::synthetic::layers;
 use super::{Batch, Modules, PrecisionName, Work};
-use crate::formats::{LinearId, LinearKind, Stack};
-use crate::t5::T5Config;
+use crate::model::t5::T5Config;
+use crate::model::{LinearId, LinearKind, Stack};
 
 fn is_cross_memory(id: LinearId) -> bool {
     matches!(id.kind, LinearKind::CrossK | LinearKind::CrossV)
@@ -73,7 +73,7 @@ pub(super) fn prepared_evaluation(config: &T5Config, batch: &Batch, modules: &Mo
     Work { multiply_adds: whole.multiply_adds - prepared(config, batch), ..whole }
 }
 
-/// One loss of the whole batch, with the merge of the modules and their side path.
+/// One loss of the whole batch, with the merge of the modules and their LoRA branch.
 pub(super) fn evaluation(config: &T5Config, batch: &Batch, modules: &Modules) -> Work {
     let (tokens, targets) = (batch.tokens as u64, batch.targets as u64);
     let base =

@@ -8,8 +8,9 @@ use serde::Deserialize;
 
 use super::BenchError;
 use super::synthetic::{Noise, config, layers};
-use crate::formats::{Dtype, LinearKind, Stack, TensorView, ggml_type};
-use crate::t5::T5Config;
+use crate::formats::{Dtype, TensorView, ggml_type};
+use crate::model::t5::T5Config;
+use crate::model::{LinearKind, Stack};
 
 /// Where every tensor of a GGUF file starts: a multiple of this.
 const ALIGNMENT: u64 = 32;

@@ -11,13 +11,13 @@ use super::{
     Batch, BenchError, Modules, PrecisionName, Work, check_finite, count, loaded_name,
     random_model, slices,
 };
-use crate::formats::PeftAdapter;
 use crate::kernels::gpu::{
     Buffer, Gpu, GpuError, Matrix, Output, Program, Quantize, Recorder, Rows, RowsMode, Store,
 };
 use crate::kernels::quantize::QuantizedMatrix;
-use crate::lora::Composition;
-use crate::t5::{
+use crate::lora::AdapterSet;
+use crate::lora::PeftAdapter;
+use crate::model::t5::{
     Control, GpuEvaluation, GpuModel, GpuModules, ModelError, T5Model, TokenizedExample,
 };
 
@@ -247,7 +247,7 @@ impl GpuBench {
             .map(|seed| synthetic::adapter(config, modules.rank, seed as u64))
             .collect();
         let count = adapters.len();
-        let mut composition = Composition::new(config, &adapters, modules.merge)?;
+        let mut composition = AdapterSet::new(config, &adapters, modules.merge)?;
         let examples = synthetic::examples(config, batch);
         let uploaded = composition.upload(gpu)?;
         let evaluation = gpu.prepare(&examples, Some(&uploaded), members)?;
@@ -338,7 +338,7 @@ fn vectors(noise: &mut Noise, members: usize, modules: usize) -> Vec<Vec<f32>> {
 fn difference(
     cpu: &T5Model,
     gpu: &GpuModel,
-    composition: &mut Composition<PeftAdapter>,
+    composition: &mut AdapterSet<PeftAdapter>,
     evaluation: &GpuEvaluation,
     examples: &[TokenizedExample],
     vectors: &[Vec<f32>],
@@ -349,7 +349,7 @@ fn difference(
     let mut largest = 0f32;
     let last = members.len().saturating_sub(1);
     for member in if last == 0 { vec![0] } else { vec![0, last] } {
-        let side = composition.side_paths(members[member], cpu.precision())?;
+        let side = composition.branches(members[member], cpu.precision())?;
         let expected = cpu.losses(examples, Some(side), &control)?;
         for (found, expected) in found[member].iter().zip(&expected) {
             let difference = ((found.loss - expected.loss) / expected.loss).abs();

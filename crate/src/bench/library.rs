@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::BenchError;
-use crate::formats::{ExamplesFormat, GgufFile, PeftAdapter, Tokenizer, parse_examples};
-use crate::t5::{Precision, T5Config, T5Model, TokenizedExample};
+use crate::formats::{ExamplesFormat, GgufFile, Tokenizer, parse_examples};
+use crate::lora::PeftAdapter;
+use crate::model::t5::{Precision, T5Config, T5Model, TokenizedExample};
 
 /// Examples learned from.
 pub(super) const SHOTS: usize = 5;

@@ -24,11 +24,13 @@ pub use gpu::{Card, GpuBench, GpuWork, GpuWorkload};
 pub use synthetic::config_json;
 pub use workload::{Batch, Modules, PrecisionName, Work, Workload};
 
-use crate::formats::{FormatError, GgufFile, PeftAdapter, WeightsStream};
+use crate::formats::{FormatError, GgufFile, WeightsStream};
+
 use crate::learn::{LearnError, LearnOptions, LearningRun};
-use crate::lora::{self, Composition, LoraError, Merge, PeftFiles};
-use crate::t5::measured::LinearAlone;
-use crate::t5::{
+use crate::lora::PeftAdapter;
+use crate::lora::{self, AdapterSet, LoraError, Merge, PeftFiles};
+use crate::model::t5::measured::LinearAlone;
+use crate::model::t5::{
     Control, ModelBuilder, ModelError, Precision, T5Config, T5Model, TokenizedExample,
 };
 use synthetic::Noise;
@@ -221,12 +223,12 @@ impl Bench {
             }
             Prepared::Loss(examples, merge) => {
                 let model = model()?;
-                let mut composition = Composition::new(model.config(), &adapters, *merge)?;
+                let mut composition = AdapterSet::new(model.config(), &adapters, *merge)?;
                 let mut noise = Noise::new(u64::from(self.samples));
                 let weights = noise.normal(adapters.len(), 0.5);
                 let batch = model.prepare(examples)?;
                 let start = clock();
-                let side = composition.side_paths(&weights, model.precision())?;
+                let side = composition.branches(&weights, model.precision())?;
                 let losses = model.prepared_losses(&batch, Some(side), &control)?;
                 let seconds = clock() - start;
                 check_finite(&losses)?;
@@ -285,8 +287,8 @@ impl Bench {
                 let model = model()?;
                 let merge = LearnOptions::default().merge;
                 let weights = vec![1.0 / adapters.len() as f32; adapters.len()];
-                let side = Composition::new(model.config(), &adapters, merge)?
-                    .into_side_paths(&weights, model.precision())?;
+                let side = AdapterSet::new(model.config(), &adapters, merge)?
+                    .into_branches(&weights, model.precision())?;
                 let start = clock();
                 let outputs = model.generate(
                     &slices(inputs),
@@ -361,7 +363,7 @@ fn slices(inputs: &[Vec<u32>]) -> Vec<&[u32]> {
     inputs.iter().map(Vec::as_slice).collect()
 }
 
-fn check_finite(losses: &[crate::t5::ExampleLoss]) -> Result<(), BenchError> {
+fn check_finite(losses: &[crate::model::t5::ExampleLoss]) -> Result<(), BenchError> {
     if losses.iter().all(|example| example.loss.is_finite()) {
         return Ok(());
     }
@@ -378,7 +380,7 @@ fn learn(
     clock: &dyn Fn() -> f64,
 ) -> Result<(f64, u64), BenchError> {
     let start = clock();
-    let mut composition = Composition::new(model.config(), adapters, options.merge)?;
+    let mut composition = AdapterSet::new(model.config(), adapters, options.merge)?;
     let objective = options.objective;
     let mut run = LearningRun::new(options, names.to_vec())?;
     let batch = model.prepare(examples)?;
@@ -387,7 +389,7 @@ fn learn(
             step.weights.iter().find(|module| module.id == *name).map_or(0.0, |m| m.weight)
         };
         let weights: Vec<f32> = names.iter().map(weight).collect();
-        let side = composition.side_paths(&weights, model.precision())?;
+        let side = composition.branches(&weights, model.precision())?;
         let losses = model.prepared_losses(&batch, Some(side), &Control::none())?;
         let losses = losses.iter().map(|example| (example.loss, example.tokens));
         run.report(objective.cross_entropy(losses), 0.0)?;

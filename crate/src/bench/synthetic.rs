@@ -1,8 +1,9 @@
 //! Random models, modules and inputs of published geometries.
 
 use super::{Batch, BenchError};
-use crate::formats::{AdapterConfig, LinearId, LinearKind, PeftAdapter, PeftLayer, Stack};
-use crate::t5::{T5Config, TokenizedExample};
+use crate::lora::{AdapterConfig, PeftAdapter, PeftLayer};
+use crate::model::t5::{T5Config, TokenizedExample};
+use crate::model::{LinearId, LinearKind, Stack};
 
 /// A generator of noise (SplitMix64): the same on every machine.
 pub(super) struct Noise(u64);

@@ -132,7 +132,7 @@ pub(super) use methods_of_an_engine;
 
 /// A base model, its modules, and at most one running piece of work.
 #[wasm_bindgen]
-pub struct Engine(crate::engine::Engine);
+pub struct Engine(crate::session::Engine);
 
 impl Default for Engine {
     fn default() -> Self {
@@ -145,7 +145,7 @@ impl Engine {
     /// An engine with nothing loaded.
     #[wasm_bindgen(constructor)]
     pub fn new() -> Engine {
-        Engine(crate::engine::Engine::new(seconds))
+        Engine(crate::session::Engine::new(seconds))
     }
 
     /// Makes the next evaluation.

@@ -6,7 +6,7 @@ use wasm_bindgen::prelude::*;
 
 use super::engine::methods_of_an_engine;
 use super::{BaseLoad, answer, from_js, seconds, thrown};
-use crate::engine;
+use crate::session;
 
 /// See [`engine::GpuEngine`].
 #[wasm_bindgen]

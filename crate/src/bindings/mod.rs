@@ -16,12 +16,12 @@ use serde_wasm_bindgen::Serializer;
 use sha2::Digest;
 use wasm_bindgen::prelude::*;
 
-use crate::engine::BaseLabel;
 use crate::formats::{ExamplesFormat, parse_examples};
 use crate::learn::LearnOptions;
 use crate::protocol::ErrorReport;
 use crate::recipe;
 use crate::registry::{ModuleQuery, Registry, RegistryError};
+use crate::session::BaseLabel;
 
 pub use engine::Engine;
 #[cfg(feature = "threads")]
@@ -89,13 +89,13 @@ fn answer<T: Serialize>(result: Result<T, ErrorReport>) -> Result<JsValue, JsVal
 }
 
 fn refused(what: &str, why: &str, next: &str) -> JsValue {
-    let why = crate::engine::sentence(why);
+    let why = crate::session::sentence(why);
     thrown(&ErrorReport { what: what.into(), why, next: next.into() })
 }
 
 /// A base model whose weights arrive.
 #[wasm_bindgen]
-pub struct BaseLoad(crate::engine::BaseLoad);
+pub struct BaseLoad(crate::session::BaseLoad);
 
 #[wasm_bindgen]
 impl BaseLoad {
@@ -104,14 +104,14 @@ impl BaseLoad {
     pub fn new(
         id: String,
         title: String,
-        licence: String,
+        license: String,
         config: &[u8],
         tokenizer: &[u8],
         precision: JsValue,
     ) -> Result<BaseLoad, JsValue> {
         let precision = from_js(precision)?;
-        let label = BaseLabel { id, title, licence };
-        let load = crate::engine::BaseLoad::new(label, config, tokenizer, precision);
+        let label = BaseLabel { id, title, license };
+        let load = crate::session::BaseLoad::new(label, config, tokenizer, precision);
         load.map(BaseLoad).map_err(|report| thrown(&report))
     }
 
@@ -148,7 +148,7 @@ impl BaseLoad {
 /// What a packed copy of files of weights is kept under.
 #[wasm_bindgen(js_name = packedKey)]
 pub fn packed_key(sources: Vec<String>, precision: JsValue) -> Result<String, JsValue> {
-    Ok(crate::engine::packed_key(&sources, from_js(precision)?))
+    Ok(crate::session::packed_key(&sources, from_js(precision)?))
 }
 
 /// The names of the files that `model.safetensors.index.json` speaks of.
@@ -188,7 +188,7 @@ impl Sha256 {
 
     /// The hash so far, as 64 lower-case hexadecimal digits.
     pub fn hex(&self) -> String {
-        crate::registry::hex(self.0.clone().finalize())
+        crate::formats::hex(self.0.clone().finalize())
     }
 }
 

@@ -31,7 +31,7 @@ pub use cobyla::Cobyla;
 pub use greedy::Greedy;
 pub use options::{LearnError, LearnOptions, Objective, Optimizer, Selection};
 pub use ridge::RidgeTrustRegion;
-pub use run::{Evaluation, LearnResult, LearningRun, Phase, Step, WeightedModule};
+pub use run::{Evaluation, LearnResult, LearningRun, Phase, Step};
 
 /// A gradient-free minimiser that is asked for points and told their losses.
 pub trait Search {

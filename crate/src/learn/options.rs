@@ -81,7 +81,7 @@ pub struct LearnOptions {
     pub selection: Selection,
     /// Most modules to search over, where the selection chooses; 1 to 1,000.
     pub modules: u32,
-    /// How the modules become one side path.
+    /// How the modules become one LoRA branch.
     pub merge: Merge,
     /// What is minimised.
     pub objective: Objective,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::random::Random;
 use super::{LearnError, LearnOptions, Optimizer, Search, Selection, search};
-use crate::lora::Merge;
+use crate::lora::{Merge, WeightedModule};
 
 /// What a search is told in place of the first loss if that is not finite; later ones count as the
 /// worst loss seen.
@@ -24,17 +24,6 @@ pub enum Phase {
     Select,
     /// A point of the search.
     Search,
-}
-
-/// A module and its coefficient.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
-pub struct WeightedModule {
-    /// The module.
-    pub id: String,
-    /// Its coefficient.
-    pub weight: f32,
 }
 
 /// The weights to evaluate next.
@@ -75,7 +64,7 @@ pub struct Evaluation {
 pub struct LearnResult {
     /// The modules of the best point with their coefficients, those at 0 included.
     pub modules: Vec<WeightedModule>,
-    /// How the modules become one side path.
+    /// How the modules become one LoRA branch.
     pub merge: Merge,
     /// Which search found it.
     pub optimizer: Optimizer,

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Composition, LoraError, Merge};
-use crate::formats::{
-    FormatError, LinearId, LinearKind, NamedTensor, PeftAdapter, PeftLayer, Stack,
-    write_safetensors,
-};
-use crate::t5::T5Config;
+use super::{AdapterSet, LoraError, Merge};
+use crate::formats::{FormatError, NamedTensor, write_safetensors};
+use crate::lora::{PeftAdapter, PeftLayer};
+use crate::model::t5::T5Config;
+use crate::model::{LinearId, LinearKind, Stack};
 
 /// The two files of a PEFT folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +33,7 @@ struct Layer {
 /// modules at 0 are left out. `base_model` is what PEFT should load it onto.
 ///
 /// # Errors
-/// As [`Composition::new`] and [`Composition::side_paths`]; [`LoraError::Nothing`] if every weight
+/// As [`AdapterSet::new`] and [`AdapterSet::branches`]; [`LoraError::Nothing`] if every weight
 /// is 0.
 pub fn export(
     config: &T5Config,
@@ -44,7 +43,7 @@ pub fn export(
     base_model: &str,
 ) -> Result<PeftFiles, LoraError> {
     // Everything that a composition refuses is refused here with the same words.
-    Composition::new(config, adapters, merge)?.check(weights)?;
+    AdapterSet::new(config, adapters, merge)?.check(weights)?;
     let mut modules: BTreeMap<LinearId, Vec<(&PeftLayer, f32)>> = BTreeMap::new();
     for (adapter, &weight) in adapters.iter().zip(weights).filter(|&(_, &weight)| weight != 0.0) {
         for (&id, layer) in &adapter.layers {

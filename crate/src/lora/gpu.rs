@@ -3,12 +3,12 @@
 
 use std::borrow::Borrow;
 
-use super::{Composition, Merge};
-use crate::formats::PeftAdapter;
+use super::{AdapterSet, Merge};
 use crate::kernels::gpu::GpuError;
-use crate::t5::{GpuModel, GpuModules, ModuleLayers};
+use crate::lora::PeftAdapter;
+use crate::model::t5::{GpuModel, GpuModules, ModuleLayers};
 
-impl<A: Borrow<PeftAdapter>> Composition<A> {
+impl<A: Borrow<PeftAdapter>> AdapterSet<A> {
     /// Copies the modules to the device that holds `model`, which has to be of the configuration that
     /// they were checked against.
     ///

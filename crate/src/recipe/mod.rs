@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::formats::{Example, excerpt};
 use crate::lora::Merge;
+use crate::model::t5::Precision;
 use crate::registry::is_id;
-use crate::t5::Precision;
 
 /// The most modules of a recipe.
 const MAX_MODULES: usize = 1000;
@@ -122,7 +122,7 @@ pub struct Recipe {
     pub base: RecipeBase,
     /// The modules, in the order in which they are added up.
     pub modules: Vec<RecipeModule>,
-    /// How the modules become one side path.
+    /// How the modules become one LoRA branch.
     pub merge: Merge,
     /// What the base's products are computed in.
     pub precision: Precision,

@@ -204,9 +204,10 @@ impl Finder {
         if !needed.shards.is_empty() {
             return Lookup::Missing(self.files(&needed));
         }
-        let of_base = self.numbers(&filter);
-        let whole = of_base.len() <= most;
-        let mut scores: BTreeMap<u32, f64> = of_base.iter().map(|&number| (number, 0.0)).collect();
+        let without_branches = self.numbers(&filter);
+        let whole = without_branches.len() <= most;
+        let mut scores: BTreeMap<u32, f64> =
+            without_branches.iter().map(|&number| (number, 0.0)).collect();
         let mut shared: BTreeMap<u32, Vec<(f64, &str)>> = BTreeMap::new();
         for word in &asked {
             let numbers = self.numbers(word);

@@ -10,7 +10,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::formats::{Example, LinearKind, excerpt};
+use crate::formats::{Example, excerpt, hex, sha256_hex};
+
+use crate::model::LinearKind;
 
 pub use find::{Candidate, Finder, FoundModules, Lookup, ModuleQuery};
 pub use pages::{
@@ -120,8 +122,9 @@ pub struct RegistryBase {
     pub title: String,
     /// What it is, in a sentence or two.
     pub description: String,
-    /// Licence of the weights.
-    pub licence: String,
+    /// License of the weights.
+    #[serde(alias = "licence")]
+    pub license: String,
     /// Number of parameters.
     #[cfg_attr(feature = "typescript", ts(type = "number"))]
     pub parameters: u64,
@@ -171,8 +174,9 @@ pub struct RegistryModule {
     pub targets: Vec<String>,
     /// Its files.
     pub files: ModuleFiles,
-    /// Licence of the weights.
-    pub licence: String,
+    /// License of the weights.
+    #[serde(alias = "licence")]
+    pub license: String,
     /// Words to find it by.
     #[serde(default)]
     pub tags: Vec<String>,
@@ -275,7 +279,7 @@ impl Registry {
         for base in &self.bases {
             let of = |field: &str| format!("{field} of base {}", base.id);
             check_text(&of("the title"), &base.title)?;
-            check_text(&of("the licence"), &base.licence)?;
+            check_text(&of("the license"), &base.license)?;
             for (name, file) in [
                 ("the config file", &base.files.config),
                 ("the tokenizer file", &base.files.tokenizer),
@@ -326,7 +330,7 @@ impl RegistryModule {
         let of = |field: &str| format!("{field} of module {}", self.id);
         check_text(&of("the title"), &self.title)?;
         check_text(&of("the task"), &self.task)?;
-        check_text(&of("the licence"), &self.licence)?;
+        check_text(&of("the license"), &self.license)?;
         if let Some(example) = &self.example {
             check_example(&of("the example"), example)?;
         }
@@ -461,15 +465,6 @@ fn check_example(what: &str, example: &Example) -> Result<(), RegistryError> {
 
 fn invalid(what: &str, expected: String, found: impl ToString) -> RegistryError {
     RegistryError::Invalid { what: what.into(), expected, found: excerpt(&found.to_string()) }
-}
-
-/// SHA-256 of some bytes, as 64 lower-case hexadecimal digits.
-pub fn sha256_hex(bytes: &[u8]) -> String {
-    hex(Sha256::digest(bytes))
-}
-
-pub(crate) fn hex(digest: impl AsRef<[u8]>) -> String {
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Checks a file against its entry in the registry while its bytes arrive.

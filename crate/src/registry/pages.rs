@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Registry, RegistryError, RegistryFile, RegistryModule, invalid, not_json, sha256_hex};
+use super::{Registry, RegistryError, RegistryFile, RegistryModule, invalid, not_json};
+use crate::formats::sha256_hex;
 
 /// Modules of a page: some twenty kilobytes.
 pub const PAGE_MODULES: usize = 32;

@@ -42,7 +42,7 @@ export const registry: Registry = {
       id: "small",
       title: "Small",
       description: "",
-      licence: "MIT",
+      license: "MIT",
       parameters: 1000,
       files: {
         config: file("base/config.json"),
@@ -63,7 +63,7 @@ export const registry: Registry = {
       config: file(`modules/${id}/adapter_config.json`),
       weights: file(`modules/${id}/adapter_model.safetensors`),
     },
-    licence: "MIT",
+    license: "MIT",
     tags: [],
   })),
   tasks: [
@@ -94,7 +94,7 @@ export const options: LearnOptions = {
 
 /** A load that counts the bytes pushed. */
 class FakeLoad implements BaseLoad {
-  readonly #label: { id: string; title: string; licence: string };
+  readonly #label: { id: string; title: string; license: string };
   readonly #precision: "f32" | "int8";
   #bytes = 0;
   #copy = "";
@@ -102,12 +102,12 @@ class FakeLoad implements BaseLoad {
   constructor(
     id: string,
     title: string,
-    licence: string,
+    license: string,
     _config: Uint8Array,
     _tokenizer: Uint8Array,
     precision: "f32" | "int8",
   ) {
-    this.#label = { id, title, licence };
+    this.#label = { id, title, license };
     this.#precision = precision;
   }
   push(bytes: Uint8Array) {

@@ -36,7 +36,7 @@ async function context(overrides: Partial<DownloadContext> = {}): Promise<Downlo
 
 /** The library's base; `known` says whether the hashes of its files are told. */
 function pieces(known = true): BasePieces {
-  const { id, title, licence, files } = registry.bases[0] as (typeof registry.bases)[0];
+  const { id, title, license, files } = registry.bases[0] as (typeof registry.bases)[0];
   const wanted = ({ path, bytes, sha256 }: typeof files.weights) =>
     known
       ? { url: ORIGIN + path, bytes, sha256 }
@@ -44,7 +44,7 @@ function pieces(known = true): BasePieces {
   return {
     id,
     title,
-    licence,
+    license,
     config: wanted(files.config),
     tokenizer: wanted(files.tokenizer),
     weights: [wanted(files.weights)],

@@ -31,9 +31,9 @@ id: string,
  */
 title: string, 
 /**
- * Licence of the weights.
+ * License of the weights.
  */
-licence: string, 
+license: string, 
 /**
  * Number of parameters, embeddings included.
  */
@@ -420,7 +420,7 @@ selection: Selection,
  */
 modules: number, 
 /**
- * How the modules become one side path.
+ * How the modules become one LoRA branch.
  */
 merge: Merge, 
 /**
@@ -449,7 +449,7 @@ export type LearnResult = {
  */
 modules: Array<WeightedModule>, 
 /**
- * How the modules become one side path.
+ * How the modules become one LoRA branch.
  */
 merge: Merge, 
 /**
@@ -665,7 +665,7 @@ base: RecipeBase,
  */
 modules: Array<RecipeModule>, 
 /**
- * How the modules become one side path.
+ * How the modules become one LoRA branch.
  */
 merge: Merge, 
 /**
@@ -761,9 +761,9 @@ title: string,
  */
 description: string, 
 /**
- * Licence of the weights.
+ * License of the weights.
  */
-licence: string, 
+license: string, 
 /**
  * Number of parameters.
  */
@@ -862,9 +862,9 @@ targets: Array<string>,
  */
 files: ModuleFiles, 
 /**
- * Licence of the weights.
+ * License of the weights.
  */
-licence: string, 
+license: string, 
 /**
  * Words to find it by.
  */

@@ -109,14 +109,14 @@ class Loading {
 
   /** Reads the small files and begins a load. */
   async #begin(weights: { bytes: number | null }[]): Promise<[BaseLoad, Progress]> {
-    const { config, tokenizer, id, title, licence } = this.#pieces;
+    const { config, tokenizer, id, title, license } = this.#pieces;
     const small = [config, tokenizer];
     const progress = new Progress([...small.map(sizeOf), ...weights], this.#context);
     const [configBytes, tokenizerBytes] = await readPieces(small, this.#context, progress);
     const load = new this.#module.BaseLoad(
       id,
       title,
-      licence,
+      license,
       configBytes as Uint8Array,
       tokenizerBytes as Uint8Array,
       this.#precision,

@@ -119,7 +119,7 @@ export interface EngineModule {
   BaseLoad: new (
     id: string,
     title: string,
-    licence: string,
+    license: string,
     config: Uint8Array,
     tokenizer: Uint8Array,
     precision: Precision,

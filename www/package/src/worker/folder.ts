@@ -39,7 +39,7 @@ export async function readPieces(
 export interface BasePieces {
   id: string;
   title: string;
-  licence: string;
+  license: string;
   config: Piece;
   tokenizer: Piece;
   /** One file, or all files of weights that are in several. */
@@ -54,7 +54,7 @@ export interface AdapterPieces {
 
 /** A list of a repository's files longer than this is refused. */
 const MOST_LISTING_BYTES = 4 * 2 ** 20;
-/** `config.json` names the licence nowhere; the page of the model does. */
+/** `config.json` names the license nowhere; the page of the model does. */
 const UNKNOWN_LICENCE = "see the model's page";
 const INDEX = "model.safetensors.index.json";
 const TOKENIZERS = ["tokenizer.json", "spiece.model"];
@@ -276,7 +276,7 @@ export async function baseFolder(
   return {
     id: title,
     title,
-    licence: UNKNOWN_LICENCE,
+    license: UNKNOWN_LICENCE,
     config: await firstOf(folder, ["config.json"], "config.json"),
     tokenizer: await firstOf(folder, TOKENIZERS, "tokenizer.json or spiece.model"),
     weights: await baseWeights(folder, asked, context.read, context.shardNames),
@@ -325,13 +325,13 @@ export async function registryBase(
   place: RegistryPlace,
   context: FolderContext,
 ): Promise<BasePieces> {
-  const { id, title, licence, files } = base;
+  const { id, title, license, files } = base;
   const hub = registryHub(files.weights, place.hub);
-  if (hub) return { ...(await baseFolder(hub, context)), id, title, licence };
+  if (hub) return { ...(await baseFolder(hub, context)), id, title, license };
   return {
     id,
     title,
-    licence,
+    license,
     config: registryPiece(files.config, place.url),
     tokenizer: registryPiece(files.tokenizer, place.url),
     weights: [registryPiece(files.weights, place.url)],

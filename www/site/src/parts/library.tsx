@@ -93,7 +93,7 @@ export function Card({ module, alone }: { module: RegistryModule; alone: number 
         <p>{module.task}</p>
         <p class="details">
           <Term of="rank">rank</Term> {module.rank}, {module.targets.join(" ")}, {megabytes(module)}
-          , {module.licence}
+          , {module.license}
           {result &&
             `; exact match on its own task ${percent(result.exact_match)} (base ${percent(result.base_exact_match)})`}
         </p>

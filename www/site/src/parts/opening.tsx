@@ -137,7 +137,7 @@ function Facts() {
   // Bytes of a parameter, with the scales of the 8 bits and what a pass needs.
   const packed = engineSettings.value.precision === "int8" ? 1.5 : 4.5;
   const typical = bytesOf(found.value?.modules.slice(0, 1) ?? []);
-  const licences = [...new Set([model?.licence, ...modules.map(({ licence }) => licence)])].filter(
+  const licenses = [...new Set([model?.license, ...modules.map(({ license }) => license)])].filter(
     Boolean,
   );
   return (
@@ -158,7 +158,7 @@ function Facts() {
                 ? `those of the ${count(moduleCount.value, "module")} that suit the examples`
                 : `${count(modules.length, "module")} (${bytes(moduleBytes)})`}
               {isLarge.value && !modules.length && typical > 0 && `, about ${bytes(typical)} each`}.
-              Licence: {licences.join(", ")}.
+              Licence: {licenses.join(", ")}.
             </>
           ) : chosenBase.value ? (
             <>

@@ -24,7 +24,7 @@ pub struct WeightRow {
     pub scale: u32,
 }
 
-/// Where the factor of one rank of a side path comes from.
+/// Where the factor of one rank of a LoRA branch comes from.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 pub struct RankFactor {

@@ -1,0 +1,393 @@
+//! `loraloom evaluate`: the methods of composition compared on a registry's unseen tasks.
+//!
+//! `pkg-scripts/train/evaluate.py` is its twin in PyTorch: both draw the same few-shot examples.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use loraloom::formats::Example;
+use loraloom::learn::{LearnOptions, Objective, Optimizer};
+use loraloom::lora::Merge;
+use loraloom::lora::WeightedModule;
+use loraloom::model::t5::{LoraBranches, Precision};
+use loraloom::registry::{RegistryTask, TaskSet};
+use serde::Serialize;
+
+use crate::arguments::{OPTIMIZERS, by_name, name_of};
+use crate::error::{CliError, write};
+use crate::learning::{FewShotLosses, Known, learn};
+use crate::library::{self, Library, Module, branches};
+use crate::model::{LoadedModel, ModelFiles};
+use crate::output::Output;
+
+/// Compare the methods of composition on a registry's unseen tasks.
+#[derive(Args)]
+pub struct Evaluate {
+    /// registry.json; models, modules and tasks are read from the files beside it and checked
+    /// against their hashes.
+    #[arg(long, value_name = "FILE")]
+    registry: PathBuf,
+    /// Folder of the base model, if it is not beside the registry.
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// The registry's base to evaluate; the first one if left out.
+    #[arg(long, value_name = "ID")]
+    base: Option<String>,
+    /// f32 is exact; int8 keeps the base's weights in 8 bits.
+    #[arg(long, value_parser = by_name::<Precision>(&["f32", "int8"]),
+          default_value = name_of(Precision::default()))]
+    precision: Precision,
+    /// all, settings, table, or ids of tasks.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "all")]
+    tasks: Vec<String>,
+    /// Methods to compare; all of them if left out.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    methods: Vec<Method>,
+    /// The search of the methods default and lorahub.
+    #[arg(long, value_parser = by_name::<Optimizer>(&OPTIMIZERS),
+          default_value = name_of(LearnOptions::default().optimizer))]
+    optimizer: Optimizer,
+    /// Draws of the few-shot examples: the first is the task's own examples, each further one takes
+    /// as many of the test set, which then are not tested on.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    seeds: u32,
+    /// Most tokens of an answer.
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    max_new_tokens: usize,
+    /// Writes the rows as JSON.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// A way to answer a task from a few examples.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Method {
+    /// The base alone.
+    ZeroShot,
+    /// The base alone, with the examples before every input.
+    InContext,
+    /// The module with the lowest loss of the examples.
+    BestSingle,
+    /// All modules with equal weights that add up to 1.
+    Uniform,
+    /// LoraHub as published.
+    Lorahub,
+    /// The default settings of this program.
+    Default,
+}
+
+/// A method on a task: one value for each seed, or the mean over them.
+#[derive(Serialize)]
+struct Row {
+    task: String,
+    set: TaskSet,
+    method: Method,
+    /// Percentages.
+    exact_match: Vec<f64>,
+    /// Time of learning and of answering the test set.
+    seconds: Vec<f64>,
+    /// Mean number of evaluations of the few-shot loss.
+    evaluations: f64,
+    /// Mean number of tokens of an answered prompt, `</s>` included.
+    prompt_tokens: f64,
+}
+
+#[derive(Serialize)]
+struct Rows {
+    rows: Vec<Row>,
+}
+
+impl Evaluate {
+    pub fn run(self, output: &Output) -> Result<(), CliError> {
+        let library = Library::open(&self.registry)?;
+        let base = match (&self.base, &library.registry.bases[..]) {
+            (None, [first, ..]) => first,
+            (id, _) => library.base(id.as_deref(), "")?,
+        };
+        let tasks = self.chosen_tasks(&library)?;
+        let mut draws = Vec::new();
+        for task in &tasks {
+            let items = library.read_test(task)?;
+            let of_task = (0..self.seeds).map(|seed| Draw::new(task, &items, seed));
+            draws.push(of_task.collect::<Result<Vec<_>, _>>()?);
+        }
+        let files = match &self.model {
+            Some(folder) => ModelFiles::find(folder)?,
+            None => library.model_files(base),
+        };
+        let loaded = LoadedModel::open(&files, self.precision, output)?;
+        output.progress("Reading the modules");
+        let modules = library.read_modules(&base.id)?;
+        for merge in [Merge::Delta, LearnOptions::as_published().merge] {
+            library::check(loaded.model.config(), &modules, merge)?;
+        }
+        let methods = match &self.methods[..] {
+            [] => Method::value_variants(),
+            chosen => chosen,
+        };
+
+        let mut rows = Vec::new();
+        for (index, (task, draws)) in tasks.iter().zip(&draws).enumerate() {
+            let mut of_task: Vec<Row> =
+                methods.iter().map(|&method| Row::new(task, method)).collect();
+            for draw in draws {
+                let mut run = Run::new(&loaded, &modules, draw, &self)?;
+                for row in &mut of_task {
+                    run.add_to(row)?;
+                }
+            }
+            let scores = of_task
+                .iter()
+                .map(|row| format!("{} {:.1}", name_of(row.method), mean(&row.exact_match)));
+            let scores = scores.collect::<Vec<_>>().join(", ");
+            output.progress(format!("{:3}/{} {}: {scores}", index + 1, tasks.len(), task.id));
+            rows.extend(of_task);
+        }
+        let seeds = f64::from(self.seeds);
+        for row in &mut rows {
+            row.evaluations /= seeds;
+            row.prompt_tokens /= seeds;
+        }
+        let rows = Rows { rows };
+        if let Some(path) = &self.out {
+            write(path, serde_json::to_string_pretty(&rows).unwrap_or_default() + "\n")?;
+        }
+        output.answer(&rows, || text(&rows.rows, methods))
+    }
+
+    /// The tasks that were asked for, in the registry's order.
+    fn chosen_tasks<'l>(&self, library: &'l Library) -> Result<Vec<&'l RegistryTask>, CliError> {
+        if self.seeds == 0 {
+            return Err(CliError::Argument("--seeds should be at least 1, found 0".into()));
+        }
+        let names = |task: &RegistryTask| ["all".into(), name_of(task.set), task.id.clone()];
+        let all = &library.registry.tasks;
+        let known: Vec<String> = all.iter().flat_map(names).collect();
+        match self.tasks.iter().find(|name| !known.contains(name)) {
+            None => Ok(all
+                .iter()
+                .filter(|task| names(task).iter().any(|name| self.tasks.contains(name)))
+                .collect()),
+            Some(name) => Err(CliError::Argument(format!(
+                "--tasks should be all, settings, table, or ids of the registry's tasks, found {name}"
+            ))),
+        }
+    }
+}
+
+/// A task's few-shot examples by one seed, and the items to score.
+struct Draw {
+    seed: u32,
+    examples: Vec<Example>,
+    items: Vec<Example>,
+}
+
+impl Draw {
+    /// Seed 0 has the task's own examples. Seed `s` takes the `s`-th handful of the test items
+    /// instead and does not score those.
+    fn new(task: &RegistryTask, items: &[Example], seed: u32) -> Result<Self, CliError> {
+        let (mut examples, mut items) = (task.examples.clone(), items.to_vec());
+        if let Some(handfuls) = seed.checked_sub(1) {
+            let start = handfuls as usize * examples.len();
+            let end = start + examples.len();
+            if end >= items.len() {
+                return Err(CliError::Argument(format!(
+                    "--seeds should leave items to test, but task {} has only {} for {} examples a seed",
+                    task.id,
+                    items.len(),
+                    examples.len()
+                )));
+            }
+            examples = items.drain(start..end).collect();
+        }
+        Ok(Self { seed, examples, items })
+    }
+}
+
+/// All methods on one draw; what several of them need is computed once and counted for each.
+struct Run<'a> {
+    loaded: &'a LoadedModel,
+    modules: &'a [Module],
+    draw: &'a Draw,
+    optimizer: Optimizer,
+    max_new_tokens: usize,
+    /// Cross-entropy and seconds of each module alone, once they are known.
+    alone: Option<Known<'a>>,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        loaded: &'a LoadedModel,
+        modules: &'a [Module],
+        draw: &'a Draw,
+        arguments: &Evaluate,
+    ) -> Result<Self, CliError> {
+        if modules.is_empty() {
+            return Err(CliError::Argument("the registry has no module for that base".into()));
+        }
+        let Evaluate { optimizer, max_new_tokens, .. } = *arguments;
+        Ok(Self { loaded, modules, draw, optimizer, max_new_tokens, alone: None })
+    }
+
+    /// Runs a row's method and adds what it found.
+    fn add_to(&mut self, row: &mut Row) -> Result<(), CliError> {
+        let learned = self.learn(row.method)?;
+        let started = Instant::now();
+        let side = self.branches(&learned)?;
+        let prompts: Vec<String> = (self.draw.items.iter())
+            .map(|item| match row.method {
+                Method::InContext => in_context(&self.draw.examples, &item.input),
+                _ => item.input.clone(),
+            })
+            .collect();
+        let prompts = self.loaded.encode(&prompts)?;
+        let answers = self.loaded.answers(&prompts, side.as_ref(), self.max_new_tokens)?;
+        let matched = answers.iter().zip(&self.draw.items);
+        let matched = matched.filter(|(answer, item)| item.is_matched_by(&answer.text)).count();
+        let items = self.draw.items.len() as f64;
+        row.exact_match.push(100.0 * matched as f64 / items);
+        row.seconds.push(learned.seconds + started.elapsed().as_secs_f64());
+        row.evaluations += f64::from(learned.evaluations);
+        row.prompt_tokens += prompts.iter().map(Vec::len).sum::<usize>() as f64 / items;
+        Ok(())
+    }
+
+    /// The weights that a method gives the modules.
+    fn learn(&mut self, method: Method) -> Result<Learned, CliError> {
+        let options = match method {
+            Method::ZeroShot | Method::InContext => return Ok(Learned::default()),
+            Method::Uniform => {
+                let weight = 1.0 / self.modules.len() as f32;
+                let weighted = |module: &Module| WeightedModule { id: module.id.clone(), weight };
+                let weights = self.modules.iter().map(weighted).collect();
+                return Ok(Learned { weights, ..Learned::default() });
+            }
+            Method::BestSingle => {
+                let alone = self.alone()?;
+                let best = alone.iter().min_by(|(_, a), (_, b)| a.0.total_cmp(&b.0));
+                return Ok(Learned {
+                    weights: best
+                        .map(|(id, _)| WeightedModule { id: (*id).to_owned(), weight: 1.0 })
+                        .into_iter()
+                        .collect(),
+                    seconds: alone.values().map(|(_, seconds)| seconds).sum(),
+                    evaluations: alone.len() as u32,
+                    merge: Merge::Delta,
+                });
+            }
+            Method::Lorahub => LearnOptions::as_published(),
+            Method::Default => LearnOptions::default(),
+        };
+        let known = match method {
+            Method::Default => self.alone()?.clone(),
+            _ => Known::new(),
+        };
+        let optimizer = self.optimizer;
+        let options = LearnOptions { seed: self.draw.seed, optimizer, ..options };
+        let mut losses = self.losses(options.merge)?;
+        let candidates = self.modules.iter().map(|module| module.id.clone()).collect();
+        let result = learn(&mut losses, options, candidates, &known, &mut |_| ())?;
+        Ok(Learned {
+            weights: result.modules,
+            merge: result.merge,
+            seconds: result.seconds,
+            evaluations: result.evaluations,
+        })
+    }
+
+    fn losses(&self, merge: Merge) -> Result<FewShotLosses<'a>, CliError> {
+        let examples = self.loaded.tokenize(&self.draw.examples)?;
+        Ok(FewShotLosses::new(self.loaded, examples, self.modules, merge))
+    }
+
+    /// Evaluates each module alone, as the default selection does.
+    fn alone(&mut self) -> Result<&Known<'a>, CliError> {
+        if self.alone.is_none() {
+            let mut losses = self.losses(Merge::Delta)?;
+            let mut alone = BTreeMap::new();
+            for module in self.modules {
+                let started = Instant::now();
+                let weights = [WeightedModule { id: module.id.clone(), weight: 1.0 }];
+                let found = losses.of(&weights)?;
+                let examples = found.iter().map(|loss| (loss.loss, loss.tokens));
+                let cross_entropy = Objective::Paper.cross_entropy(examples);
+                alone.insert(&*module.id, (cross_entropy, started.elapsed().as_secs_f64()));
+            }
+            self.alone = Some(alone);
+        }
+        Ok(self.alone.get_or_insert_default())
+    }
+
+    fn branches(&self, learned: &Learned) -> Result<Option<LoraBranches>, CliError> {
+        let used = || learned.weights.iter().filter(|module| module.weight != 0.0);
+        let modules: Vec<&Module> =
+            used().filter_map(|w| self.modules.iter().find(|module| module.id == w.id)).collect();
+        if modules.is_empty() {
+            return Ok(None);
+        }
+        let weights: Vec<f32> = used().map(|module| module.weight).collect();
+        branches(&self.loaded.model, &modules, &weights, learned.merge).map(Some)
+    }
+}
+
+/// What a method found out before it answers.
+struct Learned {
+    weights: Vec<WeightedModule>,
+    merge: Merge,
+    seconds: f64,
+    evaluations: u32,
+}
+
+impl Default for Learned {
+    fn default() -> Self {
+        Self { weights: Vec::new(), merge: Merge::Delta, seconds: 0.0, evaluations: 0 }
+    }
+}
+
+impl Row {
+    fn new(task: &RegistryTask, method: Method) -> Self {
+        Self {
+            task: task.id.clone(),
+            set: task.set,
+            method,
+            exact_match: Vec::new(),
+            seconds: Vec::new(),
+            evaluations: 0.0,
+            prompt_tokens: 0.0,
+        }
+    }
+}
+
+/// The in-context prompt, which the demo's base was taught: `Q: input A: output` for each example,
+/// then the question.
+fn in_context(examples: &[Example], input: &str) -> String {
+    let shots = examples.iter().map(|e| format!("Q: {} A: {} ", e.input, e.output));
+    shots.collect::<String>() + &format!("Q: {input} A:")
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// The mean over tasks of each method, for each set.
+fn text(rows: &[Row], methods: &[Method]) -> String {
+    let mut lines = Vec::new();
+    for set in [TaskSet::Settings, TaskSet::Table] {
+        for &method in methods {
+            let of = rows.iter().filter(|row| row.set == set && row.method == method);
+            let means: Vec<f64> = of.map(|row| mean(&row.exact_match)).collect();
+            if !means.is_empty() {
+                let (set, method) = (name_of(set), name_of(method));
+                let tasks = means.len();
+                lines.push(format!(
+                    "{set:9} {method:12} {:5.1} mean of {tasks} tasks",
+                    mean(&means)
+                ));
+            }
+        }
+    }
+    lines.join("\n")
+}

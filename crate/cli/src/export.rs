@@ -1,0 +1,141 @@
+//! `loraloom export`: a composition as one PEFT adapter.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args};
+use loraloom::lora::PeftAdapter;
+use loraloom::lora::{Merge, export};
+use loraloom::model::t5::T5Config;
+use loraloom::recipe::{Recipe, decode};
+use serde::Serialize;
+
+use crate::arguments::AdapterArguments;
+use crate::error::{CliError, create_folder, read, write};
+use crate::library::{self, Library, Module};
+use crate::model::ModelFiles;
+use crate::output::Output;
+
+/// Write a composition as one PEFT adapter, which PEFT loads onto the same base.
+#[derive(Args)]
+#[command(group(ArgGroup::new("composition").required(true).args(["recipe", "adapters"])))]
+pub struct Export {
+    /// A recipe: the file that compose writes, or a link.
+    #[arg(long, value_name = "FILE|LINK")]
+    recipe: Option<String>,
+    /// registry.json of the recipe's base and modules.
+    #[arg(long, value_name = "FILE")]
+    registry: Option<PathBuf>,
+    /// Folder of the base model, for modules given by their folders.
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    #[command(flatten)]
+    adapters: AdapterArguments,
+    /// The name that PEFT should load the base by; the base's id or folder if left out.
+    #[arg(long, value_name = "NAME")]
+    base_model: Option<String>,
+    /// Folder to write adapter_config.json and adapter_model.safetensors into.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Exported {
+    modules: usize,
+    merge: Merge,
+    base_model: String,
+    bytes: usize,
+}
+
+/// Modules with their weights, and the base that they are for.
+struct Parts {
+    config: T5Config,
+    base_model: String,
+    modules: Vec<Module>,
+    weights: Vec<f32>,
+    merge: Merge,
+}
+
+impl Export {
+    pub fn run(self, output: &Output) -> Result<(), CliError> {
+        let parts = match &self.recipe {
+            Some(recipe) => self.read_recipe_parts(recipe)?,
+            None => self.read_folder_parts()?,
+        };
+        let base_model = self.base_model.unwrap_or(parts.base_model);
+        let adapters: Vec<&PeftAdapter> = parts.modules.iter().map(|m| &m.adapter).collect();
+        let ids: Vec<&str> = parts.modules.iter().map(|module| &*module.id).collect();
+        let files = export(&parts.config, &adapters, &parts.weights, parts.merge, &base_model)
+            .map_err(|error| CliError::modules(error, &ids))?;
+        create_folder(&self.out)?;
+        write(&self.out.join("adapter_config.json"), &files.config)?;
+        write(&self.out.join("adapter_model.safetensors"), &files.weights)?;
+        let exported = Exported {
+            modules: parts.weights.iter().filter(|&&weight| weight != 0.0).count(),
+            merge: parts.merge,
+            base_model,
+            bytes: files.weights.len(),
+        };
+        output.answer(&exported, || {
+            let Exported { modules, bytes, .. } = exported;
+            format!("{}: {modules} modules in one adapter of {bytes} bytes", self.out.display())
+        })
+    }
+
+    fn read_recipe_parts(&self, recipe: &str) -> Result<Parts, CliError> {
+        let Some(registry) = &self.registry else {
+            let problem = "--recipe needs --registry, where its modules are";
+            return Err(CliError::Argument(problem.into()));
+        };
+        let recipe = read_recipe(recipe)?;
+        let library = Library::open(registry)?;
+        let unknown = |what: &str, id: &str| {
+            CliError::Argument(format!(
+                "the recipe's {what} {id} is not in the registry, or is there in another version"
+            ))
+        };
+        let base = library.registry.base(&recipe.base.id);
+        let base = base
+            .filter(|base| base.files.weights.sha256.starts_with(&recipe.base.hash))
+            .ok_or_else(|| unknown("base", &recipe.base.id))?;
+        let mut modules = Vec::new();
+        for module in &recipe.modules {
+            let entry = library.registry.module(&module.id);
+            let entry = entry
+                .filter(|entry| entry.files.weights.sha256.starts_with(&module.hash))
+                .ok_or_else(|| unknown("module", &module.id))?;
+            modules.push(library.read_module(entry)?);
+        }
+        Ok(Parts {
+            config: library.model_files(base).read_config()?,
+            base_model: base.id.clone(),
+            modules,
+            weights: recipe.modules.iter().map(|module| module.weight).collect(),
+            merge: recipe.merge,
+        })
+    }
+
+    fn read_folder_parts(&self) -> Result<Parts, CliError> {
+        let Some(model) = &self.model else {
+            return Err(CliError::Argument("--adapter needs --model, the base's folder".into()));
+        };
+        Ok(Parts {
+            config: ModelFiles::find(model)?.read_config()?,
+            base_model: model.display().to_string(),
+            modules: library::read_adapters(&self.adapters)?,
+            weights: self.adapters.adapters.iter().map(|(_, weight)| *weight).collect(),
+            merge: self.adapters.merge.merge,
+        })
+    }
+}
+
+/// Reads a recipe from its file, or from the fragment of a link.
+fn read_recipe(text: &str) -> Result<Recipe, CliError> {
+    let path = PathBuf::from(text);
+    if !path.exists() {
+        let fragment = text.rsplit_once('#').map_or(text, |(_, fragment)| fragment);
+        return Ok(decode(fragment)?);
+    }
+    let recipe: Recipe = serde_json::from_slice(&read(&path)?).map_err(CliError::in_file(&path))?;
+    recipe.check().map_err(CliError::in_file(&path))?;
+    Ok(recipe)
+}

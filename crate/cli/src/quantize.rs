@@ -1,0 +1,208 @@
+//! `loraloom quantize`: a model as GGUF, its weights in 8 bits.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use loraloom::formats::{Dtype, FormatError, GgufValue, GgufWriter, NamedTensor, llama_name};
+use loraloom::model::t5::{Precision, T5Config, T5Model};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::error::{CliError, read, write};
+use crate::model::ModelFiles;
+use crate::output::Output;
+
+/// llama.cpp's number of a file whose matrices are Q8_0.
+const MOSTLY_Q8_0: u32 = 7;
+/// llama.cpp's numbers of the kinds of tokens.
+mod token_type {
+    pub const NORMAL: i32 = 1;
+    pub const UNKNOWN: i32 = 2;
+    pub const CONTROL: i32 = 3;
+    pub const USER_DEFINED: i32 = 4;
+    pub const UNUSED: i32 = 5;
+}
+
+/// Write a model as GGUF with its matrices in Q8_0.
+#[derive(Args)]
+pub struct Quantize {
+    /// Folder of the model as Hugging Face lays it out.
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// File to write.
+    #[arg(long, value_name = "FILE.gguf")]
+    out: PathBuf,
+    /// Whose names the tensors get: llama.cpp's, or Hugging Face's, which candle reads.
+    #[arg(long, value_enum, default_value_t = Names::LlamaCpp)]
+    names: Names,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Names {
+    #[value(name = "llama.cpp")]
+    LlamaCpp,
+    HuggingFace,
+}
+
+#[derive(Serialize)]
+struct Quantized {
+    tensors: usize,
+    /// Tensors that are in 8 bits.
+    quantized: usize,
+    bytes: usize,
+}
+
+impl Quantize {
+    pub fn run(self, output: &Output) -> Result<(), CliError> {
+        let files = ModelFiles::find(&self.model)?;
+        let (config, tokenizer) = (files.read_config()?, files.read_tokenizer()?);
+        config.check_tokenizer(&tokenizer)?;
+        if files.tokenizer.extension().is_none_or(|end| end != "json") {
+            return Err(CliError::File {
+                path: self.model.clone(),
+                problem: "the vocabulary is taken from tokenizer.json, found only spiece.model; \
+                          transformers' save_pretrained writes tokenizer.json"
+                    .into(),
+            });
+        }
+        output.progress("Reading the weights");
+        let (source, _) = files.read_weights()?;
+        // Whatever does not fit the configuration is refused here.
+        T5Model::load(config.clone(), &*source, Precision::F32)?;
+
+        let mut writer = GgufWriter::default();
+        let tokenizer: Value = serde_json::from_slice(&read(&files.tokenizer)?)
+            .map_err(CliError::in_file(&files.tokenizer))?;
+        set_metadata(&mut writer, &config);
+        set_tokenizer(&mut writer, &config, &tokenizer);
+        let mut names: Vec<String> =
+            source.names().into_iter().filter(|name| is_written(&config, name)).collect();
+        if !names.iter().any(|name| name == "shared.weight") {
+            names.push("encoder.embed_tokens.weight".into());
+        }
+        let mut quantized = Quantized { tensors: names.len(), quantized: 0, bytes: 0 };
+        for (index, name) in names.iter().enumerate() {
+            let missing = || CliError::Argument(format!("the weights have no tensor {name}"));
+            let view = source.tensor(name)?.ok_or_else(missing)?;
+            let hugging_face = match &**name {
+                "encoder.embed_tokens.weight" => "shared.weight",
+                name => name,
+            };
+            let name = match self.names {
+                Names::HuggingFace => hugging_face.to_owned(),
+                Names::LlamaCpp => llama_name(hugging_face).ok_or_else(|| unknown(hugging_face))?,
+            };
+            let tensor = NamedTensor { name, shape: view.shape.clone(), values: view.to_f32()? };
+            // llama.cpp keeps the table of position biases in full.
+            let quantise = !hugging_face.ends_with("relative_attention_bias.weight");
+            quantized.quantized += usize::from(writer.add(&tensor, quantise) == Dtype::Q8_0);
+            if (index + 1) % 50 == 0 {
+                output.progress(format!("{} of {} tensors", index + 1, names.len()));
+            }
+        }
+        let bytes = writer.finish();
+        quantized.bytes = bytes.len();
+        write(&self.out, bytes)?;
+        output.answer(&quantized, || {
+            let Quantized { tensors, quantized, bytes } = quantized;
+            let out = self.out.display();
+            format!("{out}: {tensors} tensors, {quantized} of them in 8 bits, {bytes} bytes")
+        })
+    }
+}
+
+fn unknown(name: &str) -> FormatError {
+    FormatError::Unsupported {
+        what: format!("tensor {name}"),
+        reason: "llama.cpp has no name for it; use --names hugging-face".into(),
+    }
+}
+
+/// Whether a tensor is part of the model, and not a copy of the embedding or a table that nothing
+/// uses.
+fn is_written(config: &T5Config, name: &str) -> bool {
+    let copy = name.ends_with("embed_tokens.weight")
+        || (name == "lm_head.weight" && config.tie_word_embeddings);
+    !copy && !name.ends_with("EncDecAttention.relative_attention_bias.weight")
+}
+
+/// llama.cpp's description of a T5 model (its convert_hf_to_gguf.py, `T5Model`).
+fn set_metadata(writer: &mut GgufWriter, config: &T5Config) {
+    let mut text = |key: &str, value: &str| writer.set(key, GgufValue::Text(value.into()));
+    text("general.architecture", "t5");
+    text("general.type", "model");
+    for (key, value) in [
+        ("general.file_type", MOSTLY_Q8_0 as usize),
+        ("general.quantization_version", 2),
+        ("t5.context_length", 512),
+        ("t5.embedding_length", config.d_model),
+        ("t5.feed_forward_length", config.d_ff),
+        ("t5.block_count", config.num_layers),
+        ("t5.decoder_block_count", config.num_decoder_layers),
+        ("t5.attention.head_count", config.num_heads),
+        ("t5.attention.key_length", config.d_kv),
+        ("t5.attention.value_length", config.d_kv),
+        ("t5.attention.relative_buckets_count", config.relative_attention_num_buckets),
+        ("t5.decoder_start_token_id", config.decoder_start_token_id as usize),
+        ("t5.vocab_size", config.vocab_size),
+    ] {
+        writer.set(key, GgufValue::U32(value as u32));
+    }
+    for key in ["t5.attention.layer_norm_epsilon", "t5.attention.layer_norm_rms_epsilon"] {
+        writer.set(key, GgufValue::F32(config.layer_norm_epsilon));
+    }
+}
+
+/// llama.cpp's description of a SentencePiece unigram vocabulary, of a `tokenizer.json` that was
+/// read without an error.
+fn set_tokenizer(writer: &mut GgufWriter, config: &T5Config, tokenizer: &Value) {
+    let size = config.vocab_size;
+    let mut tokens: Vec<String> = (0..size).map(|id| format!("[PAD{id}]")).collect();
+    let (mut scores, mut types) = (vec![-10_000.0f32; size], vec![token_type::UNUSED; size]);
+    let pieces = tokenizer["model"]["vocab"].as_array().into_iter().flatten();
+    for (id, piece) in pieces.enumerate().take(size) {
+        tokens[id] = piece[0].as_str().unwrap_or_default().into();
+        scores[id] = piece[1].as_f64().unwrap_or_default() as f32;
+        types[id] = token_type::NORMAL;
+    }
+    let end = config.eos_token_id as usize;
+    let unknown = tokenizer["model"]["unk_id"].as_u64().unwrap_or(2) as usize;
+    for added in tokenizer["added_tokens"].as_array().into_iter().flatten() {
+        let id = added["id"].as_u64().unwrap_or(u64::MAX) as usize;
+        if id < size && id != end && id != unknown && added["content"] != "<pad>" {
+            tokens[id] = added["content"].as_str().unwrap_or_default().into();
+            scores[id] = -1000.0;
+            types[id] = token_type::USER_DEFINED;
+        }
+    }
+    let pad = tokens.iter().position(|token| token == "<pad>").unwrap_or(0);
+    types[pad] = token_type::CONTROL;
+    types[end] = token_type::CONTROL;
+    if unknown < size {
+        types[unknown] = token_type::UNKNOWN;
+    }
+    writer.set("tokenizer.ggml.model", GgufValue::Text("t5".into()));
+    writer.set("tokenizer.ggml.pre", GgufValue::Text("default".into()));
+    writer.set("tokenizer.ggml.tokens", GgufValue::Texts(tokens));
+    writer.set("tokenizer.ggml.scores", GgufValue::F32s(scores));
+    writer.set("tokenizer.ggml.token_type", GgufValue::I32s(types));
+    writer.set("tokenizer.ggml.add_space_prefix", GgufValue::Bool(true));
+    writer.set("tokenizer.ggml.remove_extra_whitespaces", GgufValue::Bool(true));
+    writer.set("tokenizer.ggml.add_bos_token", GgufValue::Bool(false));
+    writer.set("tokenizer.ggml.add_eos_token", GgufValue::Bool(true));
+    for (key, id) in [("eos", end), ("unknown", unknown), ("padding", pad)] {
+        writer.set(&format!("tokenizer.ggml.{key}_token_id"), GgufValue::U32(id as u32));
+    }
+    if let Some(map) = charsmap(&tokenizer["normalizer"]) {
+        writer.set("tokenizer.ggml.precompiled_charsmap", GgufValue::Bytes(map));
+    }
+}
+
+/// SentencePiece's table of normal forms, wherever the normalizer holds it.
+fn charsmap(normalizer: &Value) -> Option<Vec<u8>> {
+    use base64::Engine;
+    if let Some(text) = normalizer["precompiled_charsmap"].as_str() {
+        return base64::engine::general_purpose::STANDARD.decode(text).ok();
+    }
+    normalizer["normalizers"].as_array()?.iter().find_map(charsmap)
+}

@@ -1,0 +1,237 @@
+//! `loraloom registry`: makes a static registry from folders, or checks one.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use loraloom::formats::{NamedTensor, TensorSource, parse_weights, write_safetensors};
+use loraloom::lora::PeftAdapter;
+use loraloom::lora::{AdapterSet, Merge};
+use loraloom::model::t5::T5Config;
+use loraloom::registry::{
+    BaseFiles, MANY_MODULES, ModuleFiles, PAGE_MODULES, Registry, RegistryBase, RegistryFile,
+    RegistryModule, VERSION, into_pages,
+};
+use serde::Serialize;
+
+use crate::card::Card;
+use crate::check::Check;
+use crate::error::{CliError, create_folder, read, write};
+use crate::library::{PeftFolder, folder_name, peft_folders};
+use crate::model::ModelFiles;
+use crate::output::Output;
+
+/// Make or check a registry: the index of base models and modules on a static host.
+#[derive(Subcommand)]
+pub enum RegistryCommand {
+    Build(Build),
+    Check(Check),
+}
+
+impl RegistryCommand {
+    pub fn run(self, output: &Output) -> Result<(), CliError> {
+        match self {
+            Self::Build(command) => command.run(output),
+            Self::Check(command) => command.run(output),
+        }
+    }
+}
+
+/// Make a registry from PEFT folders and the folder of their base model.
+///
+/// A module's id is its folder's name. Title, task, example, license and tags are taken from its
+/// README.md: the first heading, `- Task:`, ``- Example: `input` → `output` ``, `- Licence:`, and
+/// `license` and `tags` of the front matter.
+#[derive(Args)]
+pub struct Build {
+    /// The base model's folder and PEFT folders, or folders that hold PEFT folders.
+    #[arg(required = true, value_name = "DIR")]
+    folders: Vec<PathBuf>,
+    /// Folder to write registry.json and the files into.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Title of the registry.
+    #[arg(long, value_name = "TEXT", default_value = "LoRA modules")]
+    title: String,
+    /// Id of the base model; its folder's name if left out.
+    #[arg(long, value_name = "ID")]
+    base_id: Option<String>,
+    /// Store the modules' weights as f16, half as large.
+    #[arg(long)]
+    f16: bool,
+    /// Put the modules' entries into pages with an index of their words, as is done anyway where there
+    /// are 500 or more: whoever searches then fetches a few small files.
+    #[arg(long)]
+    pages: bool,
+}
+
+#[derive(Serialize)]
+struct Built {
+    registry: String,
+    modules: usize,
+    bytes: u64,
+}
+
+impl Build {
+    pub fn run(self, output: &Output) -> Result<(), CliError> {
+        let is_model = |folder: &&PathBuf| folder.join("config.json").exists();
+        let (models, others): (Vec<&PathBuf>, Vec<&PathBuf>) =
+            self.folders.iter().partition(is_model);
+        let [model] = models[..] else {
+            return Err(CliError::Argument(format!(
+                "among the folders there should be one base model (with config.json), found {}",
+                models.len()
+            )));
+        };
+        let base = self.base(model, output)?;
+        let config = T5Config::parse(&read(&self.out.join(&base.files.config.path))?)?;
+        let mut registry = Registry {
+            version: VERSION,
+            title: self.title.clone(),
+            bases: vec![base],
+            modules: Vec::new(),
+            index: None,
+            tasks: Vec::new(),
+        };
+        for folder in others {
+            for folder in peft_folders(folder)? {
+                let module = self.module(&folder, &config, &registry.bases[0].id)?;
+                output.progress(format!("{}: rank {}", module.id, module.rank));
+                registry.modules.push(module);
+            }
+        }
+        registry.check()?;
+        let path = self.out.join("registry.json");
+        let mut head = serde_json::to_string_pretty(&registry).unwrap_or_default();
+        if self.pages || registry.modules.len() >= MANY_MODULES {
+            let (paged, files) = into_pages(&registry, PAGE_MODULES)?;
+            for (path, bytes) in files {
+                self.put(&path, &bytes)?;
+            }
+            head = serde_json::to_string(&paged).unwrap_or_default();
+        }
+        write(&path, head + "\n")?;
+        let bases = registry.bases.iter().flat_map(|base| {
+            let BaseFiles { config, tokenizer, weights } = &base.files;
+            [config.bytes, tokenizer.bytes, weights.bytes]
+        });
+        let modules = registry
+            .modules
+            .iter()
+            .flat_map(|module| [module.files.config.bytes, module.files.weights.bytes]);
+        let built = Built {
+            registry: path.display().to_string(),
+            modules: registry.modules.len(),
+            bytes: bases.chain(modules).sum(),
+        };
+        output.answer(&built, || {
+            format!("{}: {} modules, {} bytes in all", built.registry, built.modules, built.bytes)
+        })
+    }
+
+    /// Copies the base's files.
+    fn base(&self, folder: &Path, output: &Output) -> Result<RegistryBase, CliError> {
+        let files = ModelFiles::find(folder)?;
+        let config = files.read_config()?;
+        config.check_tokenizer(&files.read_tokenizer()?)?;
+        let [weights] = &files.weights[..] else {
+            return Err(CliError::File {
+                path: folder.into(),
+                problem: "the weights should be one file; make one with loraloom quantize".into(),
+            });
+        };
+        output.progress(format!("Copying {}", weights.display()));
+        let copy = |from: &Path| {
+            let name = from.file_name().unwrap_or_default().to_string_lossy();
+            self.put(&format!("base/{name}"), &read(from)?)
+        };
+        let card = Card::read(folder);
+        let id = self.base_id.clone().unwrap_or_else(|| folder_name(folder));
+        Ok(RegistryBase {
+            title: card.title.unwrap_or_else(|| id.clone()),
+            description: card.task.unwrap_or_default(),
+            license: card.license.unwrap_or_else(|| "unknown".into()),
+            parameters: config.parameters(),
+            files: BaseFiles {
+                config: copy(&files.config)?,
+                tokenizer: copy(&files.tokenizer)?,
+                weights: copy(weights)?,
+            },
+            id,
+        })
+    }
+
+    /// Writes a module's files, as safetensors whatever they were.
+    fn module(
+        &self,
+        folder: &Path,
+        base: &T5Config,
+        base_id: &str,
+    ) -> Result<RegistryModule, CliError> {
+        let files = PeftFolder::find(folder)?;
+        let (config, bytes) = (read(&files.config)?, read(&files.weights)?);
+        let source = parse_weights(bytes.clone()).map_err(CliError::in_file(&files.weights))?;
+        let is_safetensors = files.weights.extension().is_some_and(|end| end == "safetensors");
+        let bytes =
+            if is_safetensors && !self.f16 { bytes } else { converted(&*source, self.f16)? };
+        let adapter = PeftAdapter::parse(&config, bytes.clone())
+            .map_err(CliError::in_file(&files.weights))?;
+        let id = folder_name(folder);
+        AdapterSet::new(base, &[&adapter], Merge::Delta)
+            .map_err(|error| CliError::modules(error, &[&id]))?;
+        let card = Card::read(folder);
+        let path = |name: &str| format!("modules/{id}/{name}");
+        Ok(RegistryModule {
+            title: card.title.unwrap_or_else(|| id.clone()),
+            task: card.task.unwrap_or_else(|| "Not described.".into()),
+            example: card.example,
+            base: base_id.into(),
+            rank: rank(&adapter),
+            targets: targets(&adapter),
+            files: ModuleFiles {
+                config: self.put(&path("adapter_config.json"), &config)?,
+                weights: self.put(&path("adapter_model.safetensors"), &bytes)?,
+            },
+            license: card.license.unwrap_or_else(|| "unknown".into()),
+            tags: card.tags,
+            result: None,
+            id,
+        })
+    }
+
+    /// Writes a file of the registry.
+    fn put(&self, path: &str, bytes: &[u8]) -> Result<RegistryFile, CliError> {
+        let place = self.out.join(path);
+        create_folder(place.parent().unwrap_or(&self.out))?;
+        write(&place, bytes)?;
+        Ok(RegistryFile::of_contents(path.into(), bytes))
+    }
+}
+
+/// The tensors of a file as safetensors.
+fn converted(source: &dyn TensorSource, half: bool) -> Result<Vec<u8>, CliError> {
+    let mut tensors = Vec::new();
+    for name in source.names() {
+        if let Some(view) = source.tensor(&name)? {
+            tensors.push(NamedTensor { name, shape: view.shape.clone(), values: view.to_f32()? });
+        }
+    }
+    Ok(write_safetensors(&tensors, half)?)
+}
+
+/// The largest rank of a layer.
+pub fn rank(adapter: &PeftAdapter) -> u32 {
+    adapter.layers.values().map(|layer| layer.rank as u32).max().unwrap_or(0)
+}
+
+/// PEFT's names of the layers that an adapter changes, in the order of a block's computation.
+pub fn targets(adapter: &PeftAdapter) -> Vec<String> {
+    let kinds: BTreeSet<_> = adapter.layers.keys().map(|layer| layer.kind).collect();
+    let mut targets: Vec<String> = Vec::new();
+    for kind in kinds {
+        if !targets.iter().any(|target| target == kind.target()) {
+            targets.push(kind.target().into());
+        }
+    }
+    targets
+}

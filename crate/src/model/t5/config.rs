@@ -1,0 +1,338 @@
+//! The model's sizes, from Hugging Face's `config.json`.
+
+use serde::Deserialize;
+
+use super::{MAX_TOKENS, ModelError};
+use crate::formats::Tokenizer;
+use crate::model::{LinearId, LinearKind, Stack};
+
+/// The feed-forward layer's kind, `feed_forward_proj` in `config.json`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum FeedForward {
+    /// T5 1.0: `wo(relu(wi(x)))`.
+    #[serde(rename = "relu")]
+    Relu,
+    /// T5 1.1 and Flan-T5: `wo(gelu_new(wi_0(x)) · wi_1(x))`.
+    #[serde(rename = "gated-gelu")]
+    GatedGelu,
+}
+
+/// A T5 model's sizes. Made by [`T5Config::parse`], which checks them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct T5Config {
+    /// Rows of the embedding.
+    pub vocab_size: usize,
+    /// Width of the residual stream.
+    pub d_model: usize,
+    /// Width of one attention head.
+    pub d_kv: usize,
+    /// Width of the feed-forward layer.
+    pub d_ff: usize,
+    /// Blocks of the encoder.
+    pub num_layers: usize,
+    /// Blocks of the decoder.
+    pub num_decoder_layers: usize,
+    /// Attention heads; `num_heads · d_kv` need not be `d_model`.
+    pub num_heads: usize,
+    /// Buckets that distances fall into.
+    pub relative_attention_num_buckets: usize,
+    /// Distance from which all fall into the last bucket.
+    pub relative_attention_max_distance: usize,
+    /// Added to the mean square in every norm.
+    pub layer_norm_epsilon: f32,
+    /// Kind of the feed-forward layer.
+    pub feed_forward: FeedForward,
+    /// Whether `lm_head` is the embedding, with its input scaled by `d_model^-0.5`.
+    pub tie_word_embeddings: bool,
+    /// Token that decoding starts from.
+    pub decoder_start_token_id: u32,
+    /// Token that ends an answer, `</s>`.
+    pub eos_token_id: u32,
+}
+
+/// The fields read, with the defaults of Hugging Face's `T5Config`.
+#[derive(Deserialize)]
+struct RawConfig {
+    #[serde(default)]
+    model_type: Option<String>,
+    #[serde(default = "default_vocab_size")]
+    vocab_size: usize,
+    #[serde(default = "default_d_model")]
+    d_model: usize,
+    #[serde(default = "default_d_kv")]
+    d_kv: usize,
+    #[serde(default = "default_d_ff")]
+    d_ff: usize,
+    #[serde(default = "default_num_layers")]
+    num_layers: usize,
+    #[serde(default)]
+    num_decoder_layers: Option<usize>,
+    #[serde(default = "default_num_heads")]
+    num_heads: usize,
+    #[serde(default = "default_buckets")]
+    relative_attention_num_buckets: usize,
+    #[serde(default = "default_max_distance")]
+    relative_attention_max_distance: usize,
+    #[serde(default = "default_epsilon")]
+    layer_norm_epsilon: f64,
+    #[serde(default = "default_feed_forward")]
+    feed_forward_proj: FeedForward,
+    #[serde(default = "default_tie")]
+    tie_word_embeddings: bool,
+    #[serde(default)]
+    decoder_start_token_id: Option<u32>,
+    #[serde(default)]
+    pad_token_id: Option<u32>,
+    #[serde(default)]
+    eos_token_id: Option<u32>,
+}
+
+fn default_vocab_size() -> usize {
+    32128
+}
+fn default_d_model() -> usize {
+    512
+}
+fn default_d_kv() -> usize {
+    64
+}
+fn default_d_ff() -> usize {
+    2048
+}
+fn default_num_layers() -> usize {
+    6
+}
+fn default_num_heads() -> usize {
+    8
+}
+fn default_buckets() -> usize {
+    32
+}
+fn default_max_distance() -> usize {
+    128
+}
+fn default_epsilon() -> f64 {
+    1e-6
+}
+fn default_feed_forward() -> FeedForward {
+    FeedForward::Relu
+}
+fn default_tie() -> bool {
+    true
+}
+
+impl T5Config {
+    /// Reads `config.json`. Fields that are missing take the defaults of Hugging Face's `T5Config`;
+    /// unknown fields are ignored.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] naming the field that is missing, out of range or not supported.
+    pub fn parse(json: &[u8]) -> Result<Self, ModelError> {
+        let raw: RawConfig = serde_json::from_slice(json).map_err(|error| ModelError::Config {
+            field: "config.json".into(),
+            expected: "a T5 model's configuration as Hugging Face writes it".into(),
+            found: error.to_string(),
+        })?;
+        if let Some(kind) = raw.model_type.filter(|kind| kind != "t5") {
+            return Err(ModelError::Config {
+                field: "model_type".into(),
+                expected: "\"t5\"".into(),
+                found: format!("{kind:?}"),
+            });
+        }
+        let config = Self {
+            vocab_size: raw.vocab_size,
+            d_model: raw.d_model,
+            d_kv: raw.d_kv,
+            d_ff: raw.d_ff,
+            num_layers: raw.num_layers,
+            num_decoder_layers: raw.num_decoder_layers.unwrap_or(raw.num_layers),
+            num_heads: raw.num_heads,
+            relative_attention_num_buckets: raw.relative_attention_num_buckets,
+            relative_attention_max_distance: raw.relative_attention_max_distance,
+            layer_norm_epsilon: raw.layer_norm_epsilon as f32,
+            feed_forward: raw.feed_forward_proj,
+            tie_word_embeddings: raw.tie_word_embeddings,
+            decoder_start_token_id: raw.decoder_start_token_id.or(raw.pad_token_id).unwrap_or(0),
+            eos_token_id: raw.eos_token_id.unwrap_or(1),
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ModelError> {
+        let buckets = self.relative_attention_num_buckets;
+        // A vocabulary of 0 is refused below, by its own name.
+        let last_token = self.vocab_size.saturating_sub(1);
+        // T5-XXL's sizes fit with room; beyond, a hostile file would ask for absurd memory.
+        for (field, value, range) in [
+            ("vocab_size", self.vocab_size, 2..=1 << 20),
+            ("d_model", self.d_model, 1..=1 << 14),
+            ("d_kv", self.d_kv, 1..=1 << 10),
+            ("d_ff", self.d_ff, 1..=1 << 16),
+            ("num_layers", self.num_layers, 1..=256),
+            ("num_decoder_layers", self.num_decoder_layers, 1..=256),
+            ("num_heads", self.num_heads, 1..=256),
+            ("relative_attention_num_buckets", buckets, 4..=1 << 12),
+            // Both directions' halves must have logarithmic buckets left.
+            (
+                "relative_attention_max_distance",
+                self.relative_attention_max_distance,
+                buckets / 2 + 1..=1 << 16,
+            ),
+            ("decoder_start_token_id", self.decoder_start_token_id as usize, 0..=last_token),
+            ("eos_token_id", self.eos_token_id as usize, 0..=last_token),
+        ] {
+            if !range.contains(&value) {
+                return Err(ModelError::Config {
+                    field: field.into(),
+                    expected: format!("from {} to {}", range.start(), range.end()),
+                    found: value.to_string(),
+                });
+            }
+        }
+        if !buckets.is_multiple_of(4) {
+            return Err(ModelError::Config {
+                field: "relative_attention_num_buckets".into(),
+                expected: "a multiple of 4, halved for the two directions and again for far ones"
+                    .into(),
+                found: buckets.to_string(),
+            });
+        }
+        if !(self.layer_norm_epsilon > 0.0 && self.layer_norm_epsilon < 1.0) {
+            return Err(ModelError::Config {
+                field: "layer_norm_epsilon".into(),
+                expected: "between 0 and 1".into(),
+                found: self.layer_norm_epsilon.to_string(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Checks that a tokenizer belongs to the model.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] if the tokenizer knows more tokens than the model, or ends texts with
+    /// another one.
+    pub fn check_tokenizer(&self, tokenizer: &Tokenizer) -> Result<(), ModelError> {
+        let unfit = |field: &str, expected: String, found: usize| {
+            Err(ModelError::Config { field: field.into(), expected, found: found.to_string() })
+        };
+        let (known, end) = (tokenizer.vocabulary_size(), tokenizer.end());
+        if known > self.vocab_size {
+            let expected = format!("at least {known}, the tokens of its tokenizer");
+            return unfit("vocab_size", expected, self.vocab_size);
+        }
+        if end != self.eos_token_id {
+            let expected = format!("{end}, with which its tokenizer ends texts");
+            return unfit("eos_token_id", expected, self.eos_token_id as usize);
+        }
+        Ok(())
+    }
+
+    /// Width of all heads together.
+    pub fn d_attention(&self) -> usize {
+        self.num_heads * self.d_kv
+    }
+
+    /// Number of parameters, embeddings included; a tied `lm_head` counts once.
+    pub fn parameters(&self) -> u64 {
+        let norm = self.d_model;
+        let attention = 4 * self.d_model * self.d_attention() + norm;
+        let matrices = if self.feed_forward == FeedForward::GatedGelu { 3 } else { 2 };
+        let feed_forward = matrices * self.d_model * self.d_ff + norm;
+        let bias = self.relative_attention_num_buckets * self.num_heads;
+        let encoder = self.num_layers * (attention + feed_forward) + bias + norm;
+        let decoder = self.num_decoder_layers * (2 * attention + feed_forward) + bias + norm;
+        let tables = if self.tie_word_embeddings { 1 } else { 2 };
+        (encoder + decoder + tables * self.vocab_size * self.d_model) as u64
+    }
+
+    /// Blocks of a stack.
+    pub fn blocks(&self, stack: Stack) -> usize {
+        match stack {
+            Stack::Encoder => self.num_layers,
+            Stack::Decoder => self.num_decoder_layers,
+        }
+    }
+
+    /// Whether the model can take these tokens, of example `example`.
+    pub(super) fn check_tokens(
+        &self,
+        what: &'static str,
+        example: usize,
+        tokens: &[u32],
+    ) -> Result<(), ModelError> {
+        let vocab_size = self.vocab_size;
+        if tokens.is_empty() {
+            return Err(ModelError::Empty { what, example });
+        }
+        if tokens.len() > MAX_TOKENS {
+            let (tokens, limit) = (tokens.len(), MAX_TOKENS);
+            return Err(ModelError::TooLong { what, example, tokens, limit });
+        }
+        match tokens.iter().position(|&token| token as usize >= vocab_size) {
+            None => Ok(()),
+            Some(position) => {
+                let token = tokens[position];
+                Err(ModelError::TokenOutOfRange { what, example, position, token, vocab_size })
+            }
+        }
+    }
+
+    /// Shape of a linear layer's weight, `[d_out, d_in]`, or `None` if the model has no such layer.
+    pub fn linear_shape(&self, id: LinearId) -> Option<[usize; 2]> {
+        use LinearKind::*;
+        if !id.is_possible() || id.block >= self.blocks(id.stack) {
+            return None;
+        }
+        match (id.kind, self.feed_forward) {
+            (SelfQ | SelfK | SelfV | CrossQ | CrossK | CrossV, _) => {
+                Some([self.d_attention(), self.d_model])
+            }
+            (SelfO | CrossO, _) => Some([self.d_model, self.d_attention()]),
+            (Wi, FeedForward::Relu) | (Wi0 | Wi1, FeedForward::GatedGelu) => {
+                Some([self.d_ff, self.d_model])
+            }
+            (Wo, _) => Some([self.d_model, self.d_ff]),
+            (Wi, FeedForward::GatedGelu) | (Wi0 | Wi1, FeedForward::Relu) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(json: &str) -> String {
+        T5Config::parse(json.as_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn missing_fields_take_hugging_faces_defaults() {
+        let config = T5Config::parse(br#"{"num_layers": 3, "feed_forward_proj": "gated-gelu"}"#);
+        let config = config.unwrap();
+        assert_eq!(config.num_decoder_layers, 3);
+        assert_eq!(config.d_attention(), 512);
+        assert!(config.tie_word_embeddings);
+        assert_eq!(config.eos_token_id, 1);
+    }
+
+    #[test]
+    fn values_that_make_no_model_are_refused_by_name() {
+        for (json, field) in [
+            (r#"{"d_model": 0}"#, "d_model"),
+            (r#"{"d_ff": 99999999999}"#, "d_ff"),
+            (r#"{"vocab_size": 0}"#, "vocab_size"),
+            (r#"{"relative_attention_num_buckets": 6}"#, "relative_attention_num_buckets"),
+            (r#"{"relative_attention_max_distance": 16}"#, "relative_attention_max_distance"),
+            (r#"{"layer_norm_epsilon": 0}"#, "layer_norm_epsilon"),
+            (r#"{"decoder_start_token_id": 32128}"#, "decoder_start_token_id"),
+            (r#"{"feed_forward_proj": "gated-silu"}"#, "gated-silu"),
+            (r#"{"model_type": "bart"}"#, "model_type"),
+            ("[1]", "config.json"),
+        ] {
+            assert!(error(json).contains(field), "{json}: {}", error(json));
+        }
+    }
+}

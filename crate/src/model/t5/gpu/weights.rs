@@ -1,0 +1,285 @@
+//! The model's weights on the device.
+
+use std::sync::Arc;
+
+use super::plan::MemoryPlan;
+use crate::kernels::gpu::{Buffer, Embedding, Gpu, GpuError, Matrix};
+use crate::model::t5::blocks::{Attention, Block};
+use crate::model::t5::linear::{Context, Linear};
+use crate::model::t5::model::StackWeights;
+use crate::model::t5::{Precision, T5Config, T5Model};
+use crate::model::{LinearId, Stack};
+
+const NORM: &str = "a norm";
+
+/// Linear layers that share their input, their weights one below another.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) ids: Vec<LinearId>,
+    pub(super) matrix: Matrix,
+    /// Layers that take 14 bits of their input, which stand first.
+    pub(super) fine_layers: usize,
+}
+
+impl Group {
+    /// Columns that take 14 bits of their input.
+    pub(super) fn fine(&self) -> usize {
+        self.matrix.d_out() / self.ids.len() * self.fine_layers
+    }
+
+    fn new(gpu: &Gpu, context: Context<'_>, layers: &LayerGroup<'_>) -> Result<Self, GpuError> {
+        let linears: Vec<&Linear> = layers.iter().map(|(_, linear)| *linear).collect();
+        Ok(Self {
+            fine_layers: layers.iter().take_while(|(id, _)| context.is_fine(*id)).count(),
+            ids: layers.iter().map(|(id, _)| *id).collect(),
+            matrix: matrix(gpu, &layers[0].0.to_string(), &linears)?,
+        })
+    }
+}
+
+/// Layers that share their input.
+type LayerGroup<'a> = Vec<(LinearId, &'a Linear)>;
+
+/// A block's layers, those that share their input together.
+struct LayerGroups<'a> {
+    qkv: LayerGroup<'a>,
+    o: LayerGroup<'a>,
+    /// q, kv and o of the attention over the encoder.
+    cross: Option<[LayerGroup<'a>; 3]>,
+    wi: LayerGroup<'a>,
+    wo: LayerGroup<'a>,
+}
+
+impl<'a> LayerGroups<'a> {
+    fn new(stack: Stack, block: usize, weights: &'a Block) -> Self {
+        use crate::model::LinearKind::{Wi, Wi0, Wi1, Wo};
+        let id = |kind| LinearId { stack, block, kind };
+        let Attention { q, k, v, o, ids, .. } = &weights.attention;
+        let feed_forward = &weights.feed_forward;
+        Self {
+            qkv: vec![(ids[0], q), (ids[1], k), (ids[2], v)],
+            o: vec![(ids[3], o)],
+            cross: weights.cross.as_ref().map(|cross| {
+                let Attention { q, k, v, o, ids, .. } = cross;
+                [vec![(ids[0], q)], vec![(ids[1], k), (ids[2], v)], vec![(ids[3], o)]]
+            }),
+            wi: match &feed_forward.gate {
+                None => vec![(id(Wi), &feed_forward.wi)],
+                Some(gate) => vec![(id(Wi0), &feed_forward.wi), (id(Wi1), gate)],
+            },
+            wo: vec![(id(Wo), &feed_forward.wo)],
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &LayerGroup<'a>> {
+        [&self.qkv, &self.o, &self.wi, &self.wo].into_iter().chain(self.cross.iter().flatten())
+    }
+}
+
+/// What a [`Matrix`] of that shape will take.
+fn plan_matrix(
+    plan: &mut MemoryPlan,
+    gpu: &Gpu,
+    what: &str,
+    shape: [usize; 2],
+    precision: Precision,
+) {
+    for words in Matrix::words(gpu, shape, precision == Precision::Int8) {
+        plan.add(what.to_owned(), words);
+    }
+}
+
+/// Layers, one below another, in the precision that they have.
+fn matrix(gpu: &Gpu, what: &str, layers: &[&Linear]) -> Result<Matrix, GpuError> {
+    let d_in = layers[0].d_in();
+    let mut quantized = Vec::new();
+    let mut values = Vec::new();
+    let mut row = vec![0.0; d_in];
+    for linear in layers {
+        match linear {
+            Linear::Int8(packed) => quantized.push(packed.unpacked()),
+            Linear::F32(_) => {
+                for index in 0..linear.d_out() {
+                    linear.read_row(index, &mut row);
+                    values.extend_from_slice(&row);
+                }
+            }
+        }
+    }
+    if quantized.is_empty() {
+        return Matrix::f32(gpu, what, &values, d_in);
+    }
+    Matrix::int8(gpu, what, &quantized)
+}
+
+/// The decoder's attention over the encoder.
+#[derive(Debug)]
+pub(super) struct CrossWeights {
+    pub(super) norm: Buffer,
+    pub(super) q: Group,
+    pub(super) kv: Group,
+    pub(super) o: Group,
+}
+
+/// One block.
+#[derive(Debug)]
+pub(super) struct BlockWeights {
+    pub(super) norm: Buffer,
+    pub(super) qkv: Group,
+    pub(super) o: Group,
+    pub(super) cross: Option<CrossWeights>,
+    pub(super) feed_forward_norm: Buffer,
+    pub(super) wi: Group,
+    pub(super) wo: Group,
+}
+
+/// One stack.
+#[derive(Debug)]
+pub(super) struct GpuStack {
+    pub(super) blocks: Vec<BlockWeights>,
+    /// `[buckets, num_heads]`, in main memory: a batch's distances are looked up there.
+    pub(super) relative_attention_bias: Vec<f32>,
+    pub(super) final_norm: Buffer,
+}
+
+/// A model on the graphics card.
+#[derive(Debug)]
+pub struct GpuModel {
+    pub(super) gpu: Arc<Gpu>,
+    pub(super) config: T5Config,
+    pub(super) precision: Precision,
+    pub(super) embedding: Embedding,
+    pub(super) encoder: GpuStack,
+    pub(super) decoder: GpuStack,
+    pub(super) lm_head: Matrix,
+    bytes: u64,
+    embedding_bytes: u64,
+}
+
+impl GpuModel {
+    /// Copies a model's weights to the device, in the model's precision.
+    ///
+    /// # Errors
+    /// [`GpuError::TooLarge`] if the device cannot hold a single row of a matrix, and the device's
+    /// faults, [`GpuError::OutOfMemory`] among them.
+    pub async fn load(gpu: Arc<Gpu>, model: &T5Model) -> Result<Self, GpuError> {
+        let (precision, context) = (model.precision(), model.base_context());
+        let (vocab_size, d_model) = (model.config().vocab_size, model.config().d_model);
+        let [weights, rows] = [plan_weights(&gpu, model), plan_embedding(&gpu, model)];
+        [&weights, &rows].into_iter().try_for_each(|plan| plan.check(&gpu))?;
+        let (embedding_bytes, bytes) = (rows.bytes(), weights.bytes() + rows.bytes());
+        let lm_head = matrix(&gpu, "lm_head", &[&model.lm_head])?;
+        let mut rows = vec![0.0; vocab_size * d_model];
+        for (token, row) in rows.chunks_exact_mut(d_model).enumerate() {
+            model.embedding.read_row(&model.lm_head, token, row);
+        }
+        let embedding = Embedding::new(&gpu, &rows, d_model)?;
+        let loaded = Self {
+            encoder: load_stack(&gpu, context, Stack::Encoder, &model.encoder)?,
+            decoder: load_stack(&gpu, context, Stack::Decoder, &model.decoder)?,
+            embedding,
+            lm_head,
+            config: model.config().clone(),
+            precision,
+            bytes,
+            embedding_bytes,
+            gpu,
+        };
+        // Uploads that did not fit show once the device has taken them.
+        loaded.gpu.settle().await?;
+        Ok(loaded)
+    }
+
+    /// The device.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// The model's sizes.
+    pub fn config(&self) -> &T5Config {
+        &self.config
+    }
+
+    /// Bytes of the weights on the device, the embedding among them.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Bytes of the embedding.
+    pub fn embedding_bytes(&self) -> u64 {
+        self.embedding_bytes
+    }
+}
+
+/// What the embedding will take.
+fn plan_embedding(gpu: &Gpu, model: &T5Model) -> MemoryPlan {
+    let T5Config { vocab_size, d_model, .. } = *model.config();
+    let mut plan = MemoryPlan::default();
+    plan_matrix(&mut plan, gpu, "the embedding", [vocab_size, d_model], Precision::F32);
+    plan
+}
+
+/// What the weights but the embedding will take.
+fn plan_weights(gpu: &Gpu, model: &T5Model) -> MemoryPlan {
+    let (d_model, precision) = (model.config().d_model, model.precision());
+    let mut plan = MemoryPlan::default();
+    let lm_head = [model.lm_head.d_out(), model.lm_head.d_in()];
+    plan_matrix(&mut plan, gpu, "lm_head", lm_head, precision);
+    for (stack, weights) in [(Stack::Encoder, &model.encoder), (Stack::Decoder, &model.decoder)] {
+        for (index, block) in weights.blocks.iter().enumerate() {
+            for group in LayerGroups::new(stack, index, block).iter() {
+                let rows = group.iter().map(|(_, linear)| linear.d_out()).sum();
+                let shape = [rows, group[0].1.d_in()];
+                plan_matrix(&mut plan, gpu, &group[0].0.to_string(), shape, precision);
+            }
+            let norms = 2 + usize::from(block.cross.is_some());
+            (0..norms).for_each(|_| plan.add(NORM, d_model));
+        }
+        plan.add(NORM, d_model);
+    }
+    plan
+}
+
+fn load_stack(
+    gpu: &Gpu,
+    context: Context<'_>,
+    stack: Stack,
+    weights: &StackWeights,
+) -> Result<GpuStack, GpuError> {
+    Ok(GpuStack {
+        blocks: (weights.blocks.iter().enumerate())
+            .map(|(index, block)| load_block(gpu, context, stack, index, block))
+            .collect::<Result<_, _>>()?,
+        relative_attention_bias: weights.relative_attention_bias.clone(),
+        final_norm: gpu.upload(NORM, &weights.final_norm)?,
+    })
+}
+
+fn load_block(
+    gpu: &Gpu,
+    context: Context<'_>,
+    stack: Stack,
+    block: usize,
+    weights: &Block,
+) -> Result<BlockWeights, GpuError> {
+    let group = |layers: &LayerGroup<'_>| Group::new(gpu, context, layers);
+    let norm = |values: &[f32]| gpu.upload(NORM, values);
+    let groups = LayerGroups::new(stack, block, weights);
+    let cross = weights.cross.as_ref().zip(groups.cross.as_ref()).map(|(weights, [q, kv, o])| {
+        Ok::<_, GpuError>(CrossWeights {
+            norm: norm(&weights.norm)?,
+            q: group(q)?,
+            kv: group(kv)?,
+            o: group(o)?,
+        })
+    });
+    Ok(BlockWeights {
+        norm: norm(&weights.attention.norm)?,
+        qkv: group(&groups.qkv)?,
+        o: group(&groups.o)?,
+        cross: cross.transpose()?,
+        feed_forward_norm: norm(&weights.feed_forward.norm)?,
+        wi: group(&groups.wi)?,
+        wo: group(&groups.wo)?,
+    })
+}

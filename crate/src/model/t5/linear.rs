@@ -1,0 +1,388 @@
+//! Linear layers: the base's product, and a LoRA LoRA branch beside it.
+
+use std::collections::BTreeMap;
+
+use bytemuck::{cast_slice, cast_slice_mut};
+use half::f16;
+
+use super::Precision;
+use crate::kernels::cpu::{
+    Isa, Operand, PackedF32, PackedInt8, QuantizedRows, Store, Term, norm_rows, product_f32,
+    product_int8, quantize_rows, rms_norm, scale_columns,
+};
+use crate::kernels::scratch::Scratch;
+use crate::model::{LinearId, LinearKind, Stack};
+
+/// A weight matrix `[d_out, d_in]`, packed for its precision.
+#[derive(Debug, Clone)]
+pub(super) enum Linear {
+    F32(PackedF32),
+    Int8(PackedInt8),
+}
+
+impl Linear {
+    pub(super) fn new(weights: &[f32], [d_out, d_in]: [usize; 2], precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Linear::F32(PackedF32::new(weights, d_out, d_in)),
+            Precision::Int8 => Linear::Int8(PackedInt8::quantize(weights, d_out, d_in)),
+        }
+    }
+
+    /// A matrix of zeros.
+    pub(super) fn zeros([d_out, d_in]: [usize; 2], precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Linear::F32(PackedF32::zeros(d_out, d_in)),
+            Precision::Int8 => Linear::Int8(PackedInt8::zeros(d_out, d_in)),
+        }
+    }
+
+    /// Packs some outputs' weights, `[rows, d_in]`, from the output `first` on.
+    pub(super) fn set_rows(&mut self, first: usize, rows: &[f32]) {
+        match self {
+            Linear::F32(packed) => {
+                for (column, row) in (first..).zip(rows.chunks_exact(packed.depth().max(1))) {
+                    packed.set_column(column, 0, row);
+                }
+            }
+            Linear::Int8(packed) => packed.quantize_columns(first, rows),
+        }
+    }
+
+    /// Writes the weights of one output, `[d_in]`, to `out`.
+    pub(super) fn read_row(&self, index: usize, out: &mut [f32]) {
+        match self {
+            Linear::F32(packed) => packed.read_column(index, out),
+            Linear::Int8(packed) => packed.read_column(index, out),
+        }
+    }
+
+    /// All that is held, as it lies in memory.
+    pub(super) fn parts(&self) -> Vec<&[u8]> {
+        match self {
+            Linear::F32(packed) => packed.parts().into(),
+            Linear::Int8(packed) => packed.parts().into(),
+        }
+    }
+
+    /// As [`Linear::parts`], to be written.
+    pub(super) fn parts_mut(&mut self) -> Vec<&mut [u8]> {
+        match self {
+            Linear::F32(packed) => packed.parts_mut().into(),
+            Linear::Int8(packed) => packed.parts_mut().into(),
+        }
+    }
+
+    #[cfg(feature = "gpu")]
+    pub(super) fn d_in(&self) -> usize {
+        match self {
+            Linear::F32(packed) => packed.depth(),
+            Linear::Int8(packed) => packed.depth(),
+        }
+    }
+
+    pub(super) fn d_out(&self) -> usize {
+        match self {
+            Linear::F32(packed) => packed.columns(),
+            Linear::Int8(packed) => packed.columns(),
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Linear::F32(packed) => packed.bytes(),
+            Linear::Int8(packed) => packed.bytes(),
+        }
+    }
+}
+
+/// The embedding, `[vocab_size, d_model]`.
+#[derive(Debug, Clone)]
+pub(super) enum Embedding {
+    F32(Vec<f32>),
+    /// Beside weights in 8 bits: a few rows are looked up, so precision costs no time here.
+    F16(Vec<f16>),
+    /// The rows of a tied `lm_head`.
+    Tied,
+}
+
+impl Embedding {
+    /// As many zeros, of a model whose `lm_head` is not tied to it.
+    pub(super) fn zeros(values: usize, precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Embedding::F32(vec![0.0; values]),
+            Precision::Int8 => Embedding::F16(vec![f16::ZERO; values]),
+        }
+    }
+
+    /// Writes some rows, `[rows, width]`, from the row `first` on.
+    pub(super) fn set_rows(&mut self, first: usize, width: usize, rows: &[f32]) {
+        let range = first * width..first * width + rows.len();
+        match self {
+            Embedding::F32(values) => values[range].copy_from_slice(rows),
+            Embedding::F16(values) => {
+                values[range].iter_mut().zip(rows).for_each(|(value, row)| *value = to_f16(row));
+            }
+            Embedding::Tied => {}
+        }
+    }
+
+    /// Writes the embedding of a token, `[d_model]`, to `out`.
+    pub(super) fn read_row(&self, lm_head: &Linear, token: usize, out: &mut [f32]) {
+        let range = token * out.len()..(token + 1) * out.len();
+        match self {
+            Embedding::F32(values) => out.copy_from_slice(&values[range]),
+            Embedding::F16(values) => {
+                out.iter_mut().zip(&values[range]).for_each(|(out, value)| *out = value.to_f32());
+            }
+            Embedding::Tied => lm_head.read_row(token, out),
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Embedding::F32(values) => size_of_val(&**values),
+            Embedding::F16(values) => size_of_val(&**values),
+            Embedding::Tied => 0,
+        }
+    }
+
+    /// All that is held, as it lies in memory.
+    pub(super) fn part(&self) -> &[u8] {
+        match self {
+            Embedding::F32(values) => cast_slice(values),
+            Embedding::F16(values) => cast_slice(values),
+            Embedding::Tied => &[],
+        }
+    }
+
+    /// As [`Embedding::part`], to be written.
+    pub(super) fn part_mut(&mut self) -> &mut [u8] {
+        match self {
+            Embedding::F32(values) => cast_slice_mut(values),
+            Embedding::F16(values) => cast_slice_mut(values),
+            Embedding::Tied => &mut [],
+        }
+    }
+}
+
+/// The nearest number in half precision; one beyond its range becomes its largest.
+fn to_f16(value: &f32) -> f16 {
+    f16::from_f32(value.clamp(f16::MIN.to_f32(), f16::MAX.to_f32()))
+}
+
+/// Models up to this `d_model` have little to make up for coarse activations with: on the demo
+/// library 7 bits change 3 % of the answers, 14 bits half as many, and the products are small anyway.
+const NARROW: usize = 256;
+
+/// Rows of activations that linear layers are applied to, in the form that their precision needs.
+#[derive(Debug)]
+pub(super) enum Activations {
+    /// `[rows, width]`, and the width.
+    F32(Scratch<f32>, usize),
+    Int8(QuantizedRows),
+}
+
+impl Activations {
+    /// Rows `[rows, width]`, in 8 bits for layers of which one may be fine.
+    pub(super) fn new(context: Context<'_>, values: &[f32], width: usize, fine: bool) -> Self {
+        match context.precision {
+            Precision::F32 => {
+                let mut copy = Scratch::new(values.len());
+                copy.copy_from_slice(values);
+                Activations::F32(copy, width)
+            }
+            Precision::Int8 => {
+                let count = values.len() / width.max(1);
+                let mut rows = if fine {
+                    QuantizedRows::fine(context.isa, count, width)
+                } else {
+                    QuantizedRows::new(count, width)
+                };
+                quantize_rows(context.isa, values, &mut rows);
+                Activations::Int8(rows)
+            }
+        }
+    }
+
+    /// T5's norm of rows `[rows, weight.len()]`, times `factor`.
+    pub(super) fn normed(
+        context: Context<'_>,
+        epsilon: f32,
+        weight: &[f32],
+        factor: f32,
+        x: &[f32],
+        fine: bool,
+    ) -> Self {
+        if context.precision == Precision::Int8 && !fine {
+            let mut rows = QuantizedRows::new(x.len() / weight.len().max(1), weight.len());
+            norm_rows(context.isa, x, weight, epsilon, factor, &mut rows);
+            return Activations::Int8(rows);
+        }
+        let mut normed = Scratch::new(x.len());
+        rms_norm(context.isa, x, weight, epsilon, factor, &mut normed);
+        match context.precision {
+            Precision::F32 => Activations::F32(normed, weight.len()),
+            Precision::Int8 => Self::new(context, &normed, weight.len(), fine),
+        }
+    }
+}
+
+/// The low-rank path beside one linear layer: `y += B · (scales ⊙ (A · x))`.
+#[derive(Debug, Clone)]
+pub struct LoraBranch {
+    /// A, `[rank, d_in]`.
+    lora_a: Linear,
+    /// B, `[d_out, rank]`.
+    lora_b: Linear,
+    /// One factor per rank, so that other weights of the modules need no packing.
+    pub(crate) scales: Vec<f32>,
+}
+
+impl LoraBranch {
+    /// A path of A `[rank, d_in]` and B `[d_out, rank]`, row-major, with one scale per rank.
+    pub(crate) fn new(
+        lora_a: &[f32],
+        lora_b: &[f32],
+        scales: Vec<f32>,
+        precision: Precision,
+    ) -> Self {
+        let rank = scales.len();
+        let [d_in, d_out] = [lora_a, lora_b].map(|matrix| matrix.len() / rank.max(1));
+        Self {
+            lora_a: Linear::new(lora_a, [rank, d_in], precision),
+            lora_b: Linear::new(lora_b, [d_out, rank], precision),
+            scales,
+        }
+    }
+}
+
+/// LoRA branches by the layer that they stand beside, packed for models of one precision.
+#[derive(Debug, Clone)]
+pub struct LoraBranches {
+    pub(crate) precision: Precision,
+    pub(crate) layers: BTreeMap<LinearId, LoraBranch>,
+}
+
+impl LoraBranches {
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        let paths = self.layers.values();
+        paths.map(|path| path.lora_a.bytes() + path.lora_b.bytes()).sum()
+    }
+}
+
+/// What linear layers are applied with.
+#[derive(Clone, Copy)]
+pub(super) struct Context<'a> {
+    pub(super) isa: Isa,
+    precision: Precision,
+    d_model: usize,
+    side: Option<&'a LoraBranches>,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(
+        isa: Isa,
+        precision: Precision,
+        d_model: usize,
+        side: Option<&'a LoraBranches>,
+    ) -> Self {
+        Self { isa, precision, d_model, side }
+    }
+
+    /// Whether a layer's 8-bit product takes 14 bits of its activations in place of 7, for twice the
+    /// work: in narrow models everywhere, in others where errors cost most (queries and keys, as T5
+    /// does not scale the scores down) and where there are few rows (the decoder).
+    pub(super) fn is_fine(&self, id: LinearId) -> bool {
+        use LinearKind::{CrossK, CrossV, SelfK, SelfQ};
+        self.d_model <= NARROW
+            || match id.stack {
+                Stack::Encoder => matches!(id.kind, SelfQ | SelfK),
+                Stack::Decoder => !matches!(id.kind, CrossK | CrossV),
+            }
+    }
+
+    /// Without LoRA branches.
+    pub(super) fn without_branches(self) -> Self {
+        Self { side: None, ..self }
+    }
+
+    /// Applies a layer and its LoRA branch to `x`, into `out`, `[rows, d_out]`.
+    pub(super) fn apply(
+        &self,
+        id: LinearId,
+        linear: &Linear,
+        x: &Activations,
+        how: Store,
+        out: &mut [f32],
+    ) {
+        let (rows, fine) = (out.len() / linear.d_out(), self.is_fine(id));
+        self.reduce(id, x, rows, |side| match side {
+            None => product(self.isa, &[(x, linear)], fine, rows, how, out),
+            Some(side) => product(self.isa, &[(x, linear), side], fine, rows, how, out),
+        });
+    }
+
+    /// Adds a layer's LoRA branch to the result of its base, `[rows, d_out]`: together they have the
+    /// bits of [`Context::apply`].
+    pub(super) fn add_side(&self, id: LinearId, x: &Activations, rows: usize, out: &mut [f32]) {
+        self.reduce(id, x, rows, |side| {
+            if let Some(side) = side {
+                product(self.isa, &[side], self.is_fine(id), rows, Store::Add, out);
+            }
+        });
+    }
+
+    /// Calls `with` with the second product of a layer's LoRA branch, if it has one: what A and the
+    /// scales make of `x`, and B.
+    fn reduce(
+        &self,
+        id: LinearId,
+        x: &Activations,
+        rows: usize,
+        with: impl FnOnce(Option<(&Activations, &Linear)>),
+    ) {
+        let path = self.side.and_then(|side| side.layers.get(&id));
+        let Some(path) = path.filter(|path| path.scales.iter().any(|&scale| scale != 0.0)) else {
+            return with(None);
+        };
+        let (rank, fine) = (path.scales.len(), self.is_fine(id));
+        let mut reduced = Scratch::new(rows * rank);
+        product(self.isa, &[(x, &path.lora_a)], fine, rows, Store::Replace, &mut reduced);
+        scale_columns(self.isa, &mut reduced, &path.scales);
+        let reduced = Activations::new(*self, &reduced, rank, fine);
+        with(Some((&reduced, &path.lora_b)));
+    }
+
+    /// Applies a layer that has no LoRA branch, with all bits that its activations have.
+    pub(super) fn apply_base(&self, linear: &Linear, x: &Activations, how: Store, out: &mut [f32]) {
+        product(self.isa, &[(x, linear)], true, out.len() / linear.d_out(), how, out);
+    }
+}
+
+/// The sum of one or two products into `out`, `[rows, d_out]`.
+fn product(
+    isa: Isa,
+    products: &[(&Activations, &Linear)],
+    fine: bool,
+    rows: usize,
+    how: Store,
+    out: &mut [f32],
+) {
+    let mut terms = Vec::with_capacity(products.len());
+    for (index, product) in products.iter().enumerate() {
+        match *product {
+            (Activations::Int8(x), Linear::Int8(weights)) => {
+                terms.push(Term { x, fine: fine && x.is_fine(), weights });
+            }
+            (Activations::F32(x, width), Linear::F32(weights)) => {
+                let how = if index == 0 { how } else { Store::Add };
+                product_f32(isa, Operand::dense(x, *width), rows, weights, how, out);
+            }
+            _ => unreachable!("a model's activations and weights have its precision"),
+        }
+    }
+    if !terms.is_empty() {
+        product_int8(isa, &terms, rows, how, out);
+    }
+}
