@@ -149,6 +149,14 @@ wasm_opt_flags() {
   esac
 }
 
+# Builds with the same target features share a target folder, and with it the standard library.
+wasm_target_dir() {
+  case $1 in
+    threads | gpu) say "$CARGO_TARGET_DIR/wasm" ;;
+    *) say "$CARGO_TARGET_DIR/wasm-single" ;;
+  esac
+}
+
 wasm_bindgen_path() {
   local version
   version=$(locked_version wasm-bindgen)
