@@ -1,25 +1,30 @@
-// Every kind of bad input: the message has three parts, the page goes on, nothing typed is lost.
+// Bad input of every kind: the error has three parts, the page keeps working, nothing typed is lost.
 
 import type { Page } from "@playwright/test";
 import { expect, learnButton, openSite, setBudget, test } from "./support.js";
 
-// A missing file is an error in the console too, which is right.
+// The browser logs a missing file too.
 test.use({ expectErrors: /404|Failed to load resource/ });
 
-/** An alert with all three parts. */
-async function problem(page: Page, within: string, what: RegExp | string, why: RegExp | string) {
+/** Expects an error with all three parts. */
+async function expectProblem(
+  page: Page,
+  within: string,
+  what: RegExp | string,
+  why: RegExp | string,
+) {
   const parts = page.locator(within).locator(".problem").first().locator("p");
   await expect(parts.nth(0)).toContainText(what);
   await expect(parts.nth(1)).toContainText(why);
   await expect(parts.nth(2)).not.toBeEmpty();
 }
 
-/** Types into the table, so that a test can see that nothing typed is lost. */
+/** Types into the table; {@link expectTypedKept} then finds it. */
 async function typeSomething(page: Page) {
   await page.getByLabel("Output 2", { exact: true }).fill("typed by hand");
 }
 
-const typedIsThere = (page: Page) =>
+const expectTypedKept = (page: Page) =>
   expect(page.getByLabel("Output 2", { exact: true })).toHaveValue("typed by hand");
 
 const withFault = (kind: string) => `./?registry=./faults/${kind}/library/registry.json`;
@@ -28,27 +33,25 @@ test("a module file that is missing (404)", async ({ page }) => {
   await openSite(page, withFault("missing-module"));
   await typeSomething(page);
   await learnButton(page).click();
-  await problem(page, ".opening", "could not be fetched", "404");
-  await typedIsThere(page);
+  await expectProblem(page, ".hero", "could not be fetched", "404");
+  await expectTypedKept(page);
   await expect(learnButton(page)).toBeEnabled();
 });
 
-test("a module file that was changed (wrong hash), and the page goes on without it", async ({
-  page,
-}) => {
+test("a module file with another hash, and learning without that module", async ({ page }) => {
   await openSite(page, withFault("changed-module"));
   await typeSomething(page);
   await learnButton(page).click();
-  await problem(
+  await expectProblem(
     page,
-    ".opening",
+    ".hero",
     "is not the file that the registry names",
     /Expected SHA-256 .* found/,
   );
-  await typedIsThere(page);
+  await expectTypedKept(page);
 
-  // Other modules still work: those ticked by hand, without the changed one.
-  await page.getByRole("combobox", { name: "Search over" }).selectOption({ label: "those I tick" });
+  // Modules selected by hand, without the changed one, still work.
+  await page.getByRole("combobox", { name: "Modules to use" }).selectOption("by-hand");
   await page.locator(".card input[type=checkbox]").nth(1).check();
   await page.locator(".card input[type=checkbox]").nth(2).check();
   await setBudget(page, 3);
@@ -60,46 +63,46 @@ test("weights that are cut short", async ({ page }) => {
   await openSite(page, withFault("truncated-module"));
   await typeSomething(page);
   await learnButton(page).click();
-  await problem(page, ".opening", /./, /\d/);
-  await typedIsThere(page);
+  await expectProblem(page, ".hero", /./, /\d/);
+  await expectTypedKept(page);
 });
 
 test("a server that stalls", async ({ page }) => {
   await openSite(page, withFault("stalled-base"));
   await typeSomething(page);
   await learnButton(page).click();
-  await problem(
+  await expectProblem(
     page,
-    ".opening",
+    ".hero",
     "stopped loading",
     /No byte came for \d+ seconds; 1000 of \d+ bytes/,
   );
-  await typedIsThere(page);
+  await expectTypedKept(page);
 });
 
 test("a stalled download can be stopped at once", async ({ page }) => {
   await openSite(page, withFault("stalled-base"));
   await learnButton(page).click();
-  await page.locator(".opening").getByRole("button", { name: "Stop" }).click();
+  await page.locator(".hero").getByRole("button", { name: "Stop" }).click();
   await expect(learnButton(page)).toBeEnabled();
   await expect(page.locator(".problem")).toHaveCount(0);
 });
 
 test("a registry that is missing or broken", async ({ page }) => {
   await page.goto(withFault("missing-registry"));
-  await problem(page, ".opening", "could not be fetched", "404");
+  await expectProblem(page, ".hero", "could not be fetched", "404");
   await page.goto(withFault("broken-registry"));
-  await problem(page, ".opening", /./, /./);
+  await expectProblem(page, ".hero", /./, /./);
   await expect(page.getByRole("button", { name: "Try again" })).toBeVisible();
 });
 
-test("a broken link, a foreign link, and the page goes on", async ({ page }) => {
+test("a broken link, and learning after it", async ({ page }) => {
   await openSite(page, "./#this-is-no-recipe");
-  await problem(page, ".opening", /link/i, /./);
+  await expectProblem(page, ".hero", /link/i, /./);
   await page.evaluate(() => {
     location.hash = "AAAAAAAAAAAAAAAAAAAAAAAA";
   });
-  await problem(page, ".opening", /link/i, /./);
+  await expectProblem(page, ".hero", /link/i, /./);
   await setBudget(page, 3);
   await learnButton(page).click();
   await expect(page.getByTestId("learn-status")).toContainText("Learned in");
@@ -111,16 +114,16 @@ test("malformed examples name the line, and the table stays", async ({ page }) =
   await page.locator("summary", { hasText: "Paste CSV" }).click();
   await page.getByTestId("paste").fill('{"input": "a", "output": "b"}\n{"input": "c"}');
   await page.getByRole("button", { name: "Use these examples" }).click();
-  await problem(page, "#task", /./, /2/);
+  await expectProblem(page, "#task", /./, /2/);
   await expect(page.getByTestId("paste")).toHaveValue(/"c"/);
-  await typedIsThere(page);
+  await expectTypedKept(page);
 });
 
 test("an example without an output is named by its row", async ({ page }) => {
   await openSite(page);
   await page.getByLabel("Output 3", { exact: true }).fill("");
   await learnButton(page).click();
-  await problem(page, "#task", "incomplete", "Row 3 has no output");
+  await expectProblem(page, "#task", "incomplete", "Row 3 has no output");
 });
 
 test("an input longer than the limit", async ({ page }) => {
@@ -128,7 +131,7 @@ test("an input longer than the limit", async ({ page }) => {
   await setBudget(page, 3);
   await page.getByTestId("input").fill("one two three ".repeat(20_000));
   await page.locator("#answers").getByRole("button", { name: "Answer", exact: true }).click();
-  await problem(page, "#answers", /./, /\d/);
+  await expectProblem(page, "#answers", /./, /\d/);
 });
 
 test("an adapter of another base names the shapes", async ({ page }) => {
@@ -150,7 +153,7 @@ test("an adapter of another base names the shapes", async ({ page }) => {
     },
     { name: "adapter_model.safetensors", mimeType: "", buffer: adapterOfWidth(7, 4) },
   ]);
-  await problem(page, "#modules", /./, /7/);
+  await expectProblem(page, "#modules", /./, /7/);
 });
 
 test("a folder that is no PEFT folder", async ({ page }) => {
@@ -158,7 +161,7 @@ test("a folder that is no PEFT folder", async ({ page }) => {
   await page
     .getByTestId("local-files")
     .setInputFiles([{ name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("x") }]);
-  await problem(page, "#modules", "lacks a file", "notes.txt");
+  await expectProblem(page, "#modules", "lacks a file", "notes.txt");
 });
 
 /** A safetensors file with one LoRA pair for a model of another width. */

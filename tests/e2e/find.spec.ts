@@ -1,5 +1,5 @@
-// Finding modules in libraries too large to fetch: by words, tags and rank, and by the examples; only
-// what was chosen is fetched, and of a library in pages only what the search takes.
+// Finding modules in libraries too large to fetch whole: by words, tags and rank, and by the examples.
+// Only the chosen modules are fetched, and of a paged library only the pages that a search needs.
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { type Hub, startHub } from "./hub.js";
 import { largeLibrary } from "./large-library.js";
 import { expect, learn, learnButton, openSite, setBudget, test } from "./support.js";
 
-// A hub without a list of files answers 404 to the question for it.
+// A hub without a file list returns 404 for it.
 test.use({ expectErrors: /404|ERR_/ });
 
 const golden = () => join(test.info().project.testDir, "..", "golden", "models", "narrow-tied");
@@ -28,14 +28,14 @@ async function typeExamples(page: Page): Promise<void> {
 
 const shortlist = (page: Page) => page.locator("[data-chosen]");
 
-/** The bytes of a library's index and pages that were asked for, each once. */
+/** Bytes of the requested files of a library's index and pages, each counted once. */
 function fetchedBytes(hub: Hub, files: Record<string, Uint8Array>): number {
-  const asked = new Set(
+  const requested = new Set(
     hub.requests.map(
       (line) => line.match(/^GET \/many\/library\/resolve\/main\/((?!base\/)\S+)/)?.[1],
     ),
   );
-  return [...asked].reduce((sum, path) => sum + (files[path ?? ""]?.length ?? 0), 0);
+  return [...requested].reduce((sum, path) => sum + (files[path ?? ""]?.length ?? 0), 0);
 }
 
 test("of 10,000 modules a search fetches a few pages, and learning the modules chosen", async ({
@@ -61,19 +61,19 @@ test("of 10,000 modules a search fetches a few pages, and learning the modules c
   await page.getByLabel("Tag").selectOption("extract");
   await expect(page.getByTestId("found")).toHaveText("6 modules found");
   await search.fill("poems nowhere");
-  await expect(page.getByText("No module has all of these.")).toBeVisible();
+  await expect(page.getByText("No module matches.")).toBeVisible();
   expect(fetchedBytes(hub, files) / whole).toBeLessThan(0.1);
 
   await search.fill("owner/answer-laws-5085");
   await page.getByLabel("Rank").selectOption("");
   await page.getByLabel("Tag").selectOption("");
   await page.getByRole("button", { name: /^Add.*: answer laws/ }).click();
-  await expect(page.getByTestId("to-fetch")).toContainText("1 module to fetch, 18.9 MB");
+  await expect(page.getByTestId("to-fetch")).toContainText("1 module to download, 18.9 MB");
   await expect(shortlist(page)).toContainText("added by you");
 
   await typeExamples(page);
-  await page.getByRole("button", { name: "Find the nearest" }).click();
-  await expect(page.getByTestId("to-fetch")).toContainText("20 modules to fetch, 378.0 MB");
+  await page.getByRole("button", { name: "Find the closest" }).click();
+  await expect(page.getByTestId("to-fetch")).toContainText("20 modules to download, 378.0 MB");
   await expect(shortlist(page).first()).toContainText("similarity");
   await expect(page.locator(".shortlist")).toContainText("shares “set77x”");
   await shortlist(page).first().getByRole("button").click();
@@ -86,15 +86,15 @@ test("of 10,000 modules a search fetches a few pages, and learning the modules c
   expect(fetchedBytes(hub, files) / whole).toBeLessThan(0.2);
   await expect(page.locator("#learn .weights, #learn figure").last()).toContainText("laws");
 
-  // The link names modules of pages that a new visitor has not fetched.
+  // The link names modules whose pages a new visitor has not fetched.
   await expect(page.locator("#link")).toHaveValue(/#/);
   await page.reload();
-  await expect(page.locator(".opening")).toContainText("Restored from the link");
+  await expect(page.locator(".hero")).toContainText("Opened from a link");
   await expect(page.locator("#learn")).toContainText("laws");
   await hub.close();
 });
 
-test("LoraHub's published modules are offered, and only those that suit are fetched", async ({
+test("of LoraHub's published modules only the closest to the examples are fetched", async ({
   page,
 }) => {
   const path = join(test.info().project.testDir, "../../www/site/public/lorahub/registry.json");
@@ -112,7 +112,7 @@ test("LoraHub's published modules are offered, and only those that suit are fetc
 
   await expect(page.getByTestId("fetch-facts")).toContainText("about 3.1 GB");
   await expect(page.getByTestId("fetch-facts")).toContainText("196 modules");
-  await expect(page.getByTestId("chosen")).toContainText("nearest to your examples");
+  await expect(page.getByTestId("chosen")).toContainText("closest to your examples");
   await expect(page.getByRole("textbox", { name: "Input 1" })).toHaveValue("the laws of set77x");
   await page.getByRole("searchbox", { name: "Find a module" }).fill("qasc separated");
   await expect(page.locator(".card[data-module]").first()).toContainText("qasc");
@@ -122,9 +122,9 @@ test("LoraHub's published modules are offered, and only those that suit are fetc
   await learnButton(page).click();
   await expect(page.getByTestId("learn-status")).toContainText("Learned in");
   await expect(shortlist(page)).toHaveCount(20);
-  const asked = new Set(
+  const requested = new Set(
     hub.requests.map((line) => line.match(/(lorahub\/\S+?)\/(tree|resolve)/)?.[1]).filter(Boolean),
   );
-  expect(asked.size).toBe(20);
+  expect(requested.size).toBe(20);
   await hub.close();
 });

@@ -1,6 +1,5 @@
-// The engine in the browser, through the package as a page without a bundler uses it: in f32 against
-// Hugging Face transformers and PEFT, whose numbers golden/make_texts.py makes; and, on everything that a
-// page can run on, against the bits of the native command line, which golden/make_bits.mjs keeps.
+// The package without a bundler: in f32 against Hugging Face transformers and PEFT (golden/make_texts.py),
+// and on every wasm build against the bits of the native command line (golden/make_bits.mjs).
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -68,16 +67,16 @@ for (const model of ["narrow-tied", "deep-untied", "wide-bfloat", "relu-tied"]) 
   });
 }
 
-/** What a page may run on, and how it is told to. */
-const WAYS = {
-  "as the page chooses": {},
-  "three threads where there may be some": { threads: 3 },
+/** Options that select each CPU build. */
+const BUILDS = {
+  "the default": {},
+  "three threads where available": { threads: 3 },
   "one thread": { threads: 1 },
   "plain SIMD": { threads: 1, wasmUrl: "/plain_simd/" },
 };
 
-for (const [way, options] of Object.entries(WAYS)) {
-  test(`losses have the bits of the native engine: ${way}`, async ({ page }) => {
+for (const [name, options] of Object.entries(BUILDS)) {
+  test(`losses have the bits of the native engine: ${name}`, async ({ page }) => {
     const { testDir } = test.info().project;
     const read = (name: string) => JSON.parse(readFileSync(join(testDir, "golden", name), "utf8"));
     const { models } = read("texts.json") as Golden;

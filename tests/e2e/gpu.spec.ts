@@ -1,5 +1,5 @@
-// The engine on WebGPU, in Chromium's software card: Hugging Face's losses and answers in f32, the
-// CPU's bits in 8 bits, and cards that are lost or refuse something.
+// The engine on WebGPU, with Chromium's software GPU: Hugging Face's losses and outputs in f32, the
+// CPU's bits in int8, and devices that are lost or reject a call.
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ import {
   test,
 } from "./support.js";
 
-// Chromium warns of faults that the tests make, and that its card is one in software.
+// Chromium logs the faults that the tests inject, and that its GPU is a software one.
 test.use({ expectErrors: /404|WebGPU|GPU|Vulkan|adapter|createBuffer|Device/i });
 
 interface Case {
@@ -39,7 +39,7 @@ for (const precision of ["f32", "int8"] as const) {
     const { models, max_new_tokens } = golden<Golden>("texts.json");
     const bits = golden<Record<string, { int8: number[][] }>>("bits.json");
     await openPackage(page);
-    // A card in software takes a minute for each model; natively all of them are compared.
+    // A software GPU takes a minute for each model. The native tests compare all of them.
     for (const model of ["narrow-tied"]) {
       const cases = models[model] as Case[];
       const found = await page.evaluate(
@@ -71,7 +71,7 @@ for (const precision of ["f32", "int8"] as const) {
         },
         [model, precision, cases, max_new_tokens] as const,
       );
-      // It was the card that answered, from the first to the last.
+      // The GPU was used from the first call to the last.
       expect(found.gpu, model).toMatchObject({ active: true, reason: "" });
       expect(found.gpu?.name).not.toBe("");
       if (precision === "int8") {
@@ -92,7 +92,7 @@ for (const precision of ["f32", "int8"] as const) {
   });
 }
 
-/** What happens to the card at one evaluation of a run, by the code that does it in the worker. */
+/** Code that breaks the GPU device in the worker, at one evaluation of a run. */
 const FAULTS = {
   none: "",
   lost: "devices.at(-1).destroy();",
@@ -100,7 +100,7 @@ const FAULTS = {
   "refuses a buffer": "devices.at(-1).createBuffer({ size: 16, usage: 0 });",
 } as const;
 
-/** Learns in a worker whose card has that fault at the third evaluation. */
+/** Learns in a worker whose GPU has that fault at the third evaluation. */
 function learnWith(page: Page, fault: keyof typeof FAULTS, device: "webgpu" | "wasm") {
   return page.evaluate(
     async ([fault, device]) => {
@@ -118,13 +118,13 @@ function learnWith(page: Page, fault: keyof typeof FAULTS, device: "webgpu" | "w
       const worker = file(
         `import "${faults}"; import "${new URL("/package/worker.js", location.href)}";`,
       );
-      const told: GpuStatus[] = [];
+      const statuses: GpuStatus[] = [];
       const loom = await window.loraloom.LoraLoom.open({
         registryUrl: "/golden/registry.json",
         baseId: "narrow-tied",
         device,
         createWorker: () => new Worker(worker, { type: "module" }) as never,
-        onGpu: (status) => told.push(status),
+        onGpu: (status) => statuses.push(status),
       });
       const channel = new BroadcastChannel("faults");
       const learned = await loom.learn({
@@ -139,28 +139,27 @@ function learnWith(page: Page, fault: keyof typeof FAULTS, device: "webgpu" | "w
         },
       });
       channel.close();
-      // What is answered afterwards, too.
       const { text } = await loom.generate({ input: "one", composition: learned, maxNewTokens: 8 });
       loom.dispose();
-      return { learned, text, told };
+      return { learned, text, statuses };
     },
     [FAULTS[fault], device] as const,
   );
 }
 
-/** A result without the times that it took. */
-const timeless = ({ learned, text }: { learned: LearnResult; text: string }) => ({
+/** A result without its durations. */
+const withoutTimes = ({ learned, text }: { learned: LearnResult; text: string }) => ({
   ...learned,
   text,
   seconds: 0,
   history: learned.history.map((one) => ({ ...one, seconds: 0 })),
 });
 
-test("a lost card is opened again and a refusing one left, and learning gives the same result", async ({
+test("learning gives the same result after a lost device and after a rejected call", async ({
   page,
 }) => {
   await openPackage(page);
-  const expected = timeless(await learnWith(page, "none", "wasm"));
+  const expected = withoutTimes(await learnWith(page, "none", "wasm"));
   expect(expected.history).toHaveLength(5);
   for (const [fault, last] of [
     ["none", { active: true, reason: "" }],
@@ -169,13 +168,13 @@ test("a lost card is opened again and a refusing one left, and learning gives th
     ["refuses a buffer", { active: false, reason: expect.stringContaining("usage") }],
   ] as const) {
     const found = await learnWith(page, fault, "webgpu");
-    expect(found.told[0], fault).toMatchObject({ active: true });
-    expect(found.told.at(-1), fault).toMatchObject(last);
-    expect(timeless(found), fault).toEqual(expected);
+    expect(found.statuses[0], fault).toMatchObject({ active: true });
+    expect(found.statuses.at(-1), fault).toMatchObject(last);
+    expect(withoutTimes(found), fault).toEqual(expected);
   }
 });
 
-test("a card with too little room is left before anything is copied there, and says what does not fit", async ({
+test("a GPU whose limits are too small is not used, and the reason names what does not fit", async ({
   page,
 }) => {
   await openPackage(page);
@@ -214,26 +213,25 @@ test("a card with too little room is left before anything is copied there, and s
   expect(text).not.toBe("");
 });
 
-test("the story with the card chosen: learning, answers, a test set, and a link for a CPU", async ({
+test("the workflow on the GPU: learning, answers, a test set, and a link opened on a CPU", async ({
   page,
   context,
   browser,
 }) => {
-  // A card in software takes seconds for what one in hardware does in milliseconds: few items are
-  // tested, and few points evaluated.
+  // A software GPU is a thousand times slower than a real one: few test items and few evaluations.
   await openSite(page, "./?device=webgpu&registry=./short/library/registry.json");
-  await page.getByRole("combobox", { name: "Search over" }).selectOption("random");
+  await page.getByRole("combobox", { name: "Modules to use" }).selectOption("random");
   await setBudget(page, 3);
   await page.getByLabel("Modules at most").fill("3");
   await page.getByLabel("Modules at most").blur();
   await learn(page);
-  const card = page.getByTestId("graphics-card");
-  await expect(card).toContainText("gives the CPU’s results with this model");
+  const gpu = page.getByTestId("gpu");
+  await expect(gpu).toContainText("gives the same results as the CPU");
   const size = String.raw`[\d.]+ [kM]B`;
-  await expect(card).toContainText(
+  await expect(gpu).toContainText(
     new RegExp(
-      `takes ${size} of the card’s memory: ${size} weights, ${size} embedding, ` +
-        `${size} modules, ${size} to compute in`,
+      `uses ${size} of GPU memory: ${size} weights, ${size} embedding, ` +
+        `${size} modules, ${size} buffers`,
     ),
   );
   await page.getByRole("button", { name: "Another from the test set" }).click();
@@ -245,15 +243,15 @@ test("the story with the card chosen: learning, answers, a test set, and a link 
   await expect(page.getByTestId("score-composed")).toHaveText(score);
   await expect(page.getByTestId("score-base")).toHaveText(score);
   const scores = await page.getByTestId("score-composed").textContent();
-  await expect(card).toContainText("gives the CPU’s results with this model");
+  await expect(gpu).toContainText("gives the same results as the CPU");
 
   const link = await copyLink(page, context);
   const fresh = await browser.newContext();
   try {
     const other = await fresh.newPage();
     await other.goto(link);
-    await expect(other.getByTestId("learn-status")).toContainText("nothing was learned here");
-    await expect(other.getByTestId("graphics-card")).toHaveCount(0);
+    await expect(other.getByTestId("learn-status")).toContainText("Opened from a shared link");
+    await expect(other.getByTestId("gpu")).toHaveCount(0);
     expect(await answers(other, input)).toEqual(first);
     await other.getByRole("button", { name: /^Run the test/ }).click();
     await expect(other.getByTestId("score-composed")).toHaveText(scores ?? "");

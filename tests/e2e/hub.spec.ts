@@ -1,5 +1,5 @@
-// Models and adapters from a hub, a folder of a static host, and this computer, in the browser: the
-// same losses as Hugging Face's from each, through broken connections, and offline afterwards.
+// Models and adapters from a hub, a folder of a static host, and this computer: the losses are Hugging
+// Face's from each, after dropped connections, and offline.
 
 import { readFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
@@ -8,7 +8,7 @@ import { zipSync } from "../../www/node_modules/fflate/esm/index.mjs";
 import { type Hub, startHub } from "./hub.js";
 import { expect, openPackage, openSite, test } from "./support.js";
 
-// The page asks an older hub for its list of files, a folder for names that it may have.
+// A folder has no file list: the page tries the names that it may have.
 test.use({ expectErrors: /404|ERR_/ });
 
 const MODEL = "deep-untied";
@@ -143,17 +143,19 @@ test("packed weights are kept, load without the file and the hub, and are never 
   const source = first.files.find(({ packed, url }) => !packed && weights(url));
   expect(copy).toMatchObject({ complete: true, url: source?.url });
 
-  // Without the file itself: only the copy can answer.
+  // Only the packed copy is left.
   await change(source?.key ?? "", "remove");
-  const asked = hub.requests.length;
+  const requestsBefore = hub.requests.length;
   const again = await run();
   expect(again.stages).not.toContainEqual(keeping);
-  expect(hub.requests.slice(asked).filter(weights)).toEqual([]);
+  expect(hub.requests.slice(requestsBefore).filter(weights)).toEqual([]);
 
   await change(copy?.key ?? "", "damage");
   const repaired = await run();
   expect(repaired.stages).toContainEqual(keeping);
-  expect(hub.requests.slice(asked).some((request) => /model.safetensors/.test(request))).toBe(true);
+  expect(
+    hub.requests.slice(requestsBefore).some((request) => /model.safetensors/.test(request)),
+  ).toBe(true);
   await hub.close();
   const offline = await run();
   expect(offline.stages).not.toContainEqual(keeping);
@@ -174,7 +176,9 @@ test("the page loads a folder's model, shows what it keeps, and deletes it", asy
 
   await page.getByText("Storage").click();
   const storage = page.getByTestId("storage");
-  await expect(storage.getByRole("listitem").first()).toContainText("as first downloaded");
+  await expect(storage.getByRole("listitem").first()).toContainText(
+    "unchanged since the first download",
+  );
   await expect(storage.getByRole("listitem").filter({ hasText: "packed" })).toHaveCount(1);
   await storage.getByRole("button", { name: "Delete all" }).click();
   await expect(storage).toContainText("0 files");
@@ -204,7 +208,7 @@ test("the page reads a model's files and an adapter's ZIP archive from this comp
   await expect(page.locator("#modules")).toContainText("mine");
 });
 
-test("the page says what a folder lacks, and goes on with the library's model", async ({
+test("the page names the file that a folder lacks, and keeps the library's model", async ({
   page,
 }) => {
   const hub = await startHub({ "owner/empty": { "config.json": Buffer.from("{}") } });
@@ -213,15 +217,17 @@ test("the page says what a folder lacks, and goes on with the library's model", 
   const choice = page.getByTestId("base-choice");
   await choice.getByRole("textbox").fill(`${hub.url}/owner/empty/resolve/main`);
   await choice.getByRole("button", { name: "Load" }).click();
-  await expect(page.locator(".opening .problem")).toContainText("tokenizer.json or spiece.model");
+  await expect(page.locator(".hero .problem")).toContainText("tokenizer.json or spiece.model");
   await choice.getByRole("textbox").fill("not a model");
   await choice.getByRole("button", { name: "Load" }).click();
-  await expect(page.locator(".opening .problem")).toContainText("names no model");
+  await expect(page.locator(".hero .problem")).toContainText("names no model");
   await expect(page.getByTestId("fetch-facts")).toContainText("MB");
   await hub.close();
 });
 
-test("the page says when a model does not answer as is published of it", async ({ page }) => {
+test("the page warns of a model that fails the check against published outputs", async ({
+  page,
+}) => {
   const known = "google/flan-t5-small";
   const hub = await startHub({ [known]: golden() });
   await openSite(page, `./?hub=${encodeURIComponent(hub.url)}`);
@@ -229,8 +235,8 @@ test("the page says when a model does not answer as is published of it", async (
   const choice = page.getByTestId("base-choice");
   await choice.getByRole("textbox").fill(known);
   await choice.getByRole("button", { name: "Load" }).click();
-  await expect(page.getByTestId("known-answer")).toContainText(
-    `do not answer as published of ${known}: “translate English to German`,
+  await expect(page.getByTestId("verification")).toContainText(
+    `does not give the output published for ${known}: for “translate English to German`,
   );
   await hub.close();
 });

@@ -1,11 +1,11 @@
-// The page itself: accessibility in light, dark and on a phone, no overflow, and a main thread that
-// stays free while learning.
+// The page itself: accessibility in light, dark and on a phone, no overflow, and a free main thread
+// while learning.
 
 import { join } from "node:path";
 import type { Page } from "@playwright/test";
 import { expect, learn, openSite, test } from "./support.js";
 
-/** What axe finds wrong. */
+/** The violations that axe reports. */
 async function violations(page: Page) {
   const { testDir } = test.info().project;
   await page.addScriptTag({ path: join(testDir, "../../www/node_modules/axe-core/axe.min.js") });
@@ -49,12 +49,12 @@ test("nothing is wider than a small phone", async ({ page }) => {
   expect(await overflow(page)).toBeLessThanOrEqual(0);
 });
 
-test("a large library without tasks asks for none, and is no wider than a small phone", async ({
+test("a large library without tasks has no task list, and is no wider than a small phone", async ({
   page,
 }) => {
   await page.setViewportSize({ width: 360, height: 740 });
   await page.goto("./?registry=./lorahub/registry.json");
-  await expect(page.getByText("First fetches the model")).toBeVisible();
+  await expect(page.getByText("Downloads the model first")).toBeVisible();
   await expect(page.getByRole("combobox", { name: "Task", exact: true })).toHaveCount(0);
   await page.getByText("The library: 196 modules").click();
   await expect(page.getByText("196 modules found")).toBeVisible();
@@ -75,7 +75,7 @@ test("learning moves nothing around on the page", async ({ page }) => {
   await learn(page);
   await page.locator(".sides").waitFor();
   const after = await places();
-  // The modules' line may take one line more or less; nothing else moves.
+  // The line on the selected modules may wrap differently; nothing else moves.
   for (const [index, top] of after.entries()) {
     expect(Math.abs(top - (before[index] as number))).toBeLessThanOrEqual(24);
   }
@@ -87,7 +87,7 @@ test("the main thread stays free while learning", async ({ page }) => {
   await page.evaluate(() => {
     const turns = { learning: 0 };
     Object.assign(window, { turns });
-    // Turns of the event loop while learning: a page that computes has one for each evaluation.
+    // Event loop turns while learning: a page that computes has about one per evaluation.
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = () => {
       const buttons = [...document.querySelectorAll("#learn button")];
@@ -103,7 +103,7 @@ test("the main thread stays free while learning", async ({ page }) => {
   expect(turns).toBeGreaterThan(10 * (await page.locator(".chart circle").count()));
 });
 
-test("the story is usable by keyboard alone", async ({ page }) => {
+test("the workflow is usable by keyboard alone", async ({ page }) => {
   await openSite(page);
   await page.keyboard.press("Tab");
   await expect(page.getByRole("button", { name: "Learn a task now" })).toBeFocused();

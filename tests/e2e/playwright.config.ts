@@ -1,5 +1,5 @@
-// The end-to-end tests in real Chromium: every story once on an isolated page (threads) and once on
-// one that is not, and those of the graphics card on one in software. Build the site first.
+// The end-to-end tests in Chromium: each once on an isolated page (threads) and once on
+// one that is not, and the GPU tests on a software GPU. Build the site first.
 
 import { defineConfig } from "@playwright/test";
 
@@ -8,8 +8,8 @@ const launchOptions = {
   args: ["--no-sandbox", "--disable-background-networking"],
 };
 
-/** WebGPU in software: as exact as a card, and slow. */
-const SOFTWARE_CARD = [
+/** Flags for WebGPU in software: exact, and slow. */
+const SOFTWARE_GPU = [
   "--enable-unsafe-webgpu",
   "--use-webgpu-adapter=swiftshader",
   "--enable-features=Vulkan",
@@ -21,7 +21,7 @@ const SOFTWARE_CARD = [
 
 const ISOLATED = Number(process.env.E2E_PORT ?? 4471);
 const PLAIN = ISOLATED + 1;
-const ON_CARD = /gpu.spec.ts/;
+const GPU_SPEC = /gpu.spec.ts/;
 
 export default defineConfig({
   testDir: ".",
@@ -36,16 +36,16 @@ export default defineConfig({
   projects: [
     {
       name: "isolated",
-      testIgnore: ON_CARD,
+      testIgnore: GPU_SPEC,
       use: { baseURL: `http://localhost:${ISOLATED}/` },
     },
-    { name: "plain", testIgnore: ON_CARD, use: { baseURL: `http://localhost:${PLAIN}/` } },
+    { name: "plain", testIgnore: GPU_SPEC, use: { baseURL: `http://localhost:${PLAIN}/` } },
     {
       name: "gpu",
-      testMatch: ON_CARD,
+      testMatch: GPU_SPEC,
       use: {
         baseURL: `http://localhost:${ISOLATED}/`,
-        launchOptions: { ...launchOptions, args: [...launchOptions.args, ...SOFTWARE_CARD] },
+        launchOptions: { ...launchOptions, args: [...launchOptions.args, ...SOFTWARE_GPU] },
       },
     },
   ],

@@ -1,9 +1,8 @@
-// What the end-to-end tests share: a page that fails on errors nobody expected, and the story's
-// steps as a person takes them.
+// Shared by the end-to-end tests: a page that fails on unexpected errors, and the workflow's steps.
 
 import { type BrowserContext, test as base, expect, type Page } from "@playwright/test";
 
-/** A test whose page must show no error in the console, but for those that `expectErrors` names. */
+/** A test that fails on console errors and warnings, except those that `expectErrors` matches. */
 export const test = base.extend<{ expectErrors: RegExp | null; noConsoleErrors: undefined }>({
   expectErrors: [null, { option: true }],
   noConsoleErrors: [
@@ -17,7 +16,7 @@ export const test = base.extend<{ expectErrors: RegExp | null; noConsoleErrors: 
   ],
 });
 
-/** Collects what a page complains of. */
+/** Collects the errors and warnings of a page. */
 export function watchErrors(page: Page, errors: string[]): void {
   page.on("console", (message) => {
     if (message.type() === "error" || message.type() === "warning") errors.push(message.text());
@@ -36,7 +35,7 @@ declare global {
 
 /** Opens an empty page of the site's origin with the package in `window.loraloom`. */
 export async function openPackage(page: Page): Promise<void> {
-  // A file that is not there lends its address and its headers.
+  // A missing file still has the origin and the headers.
   await page.goto("/library/none");
   await page.evaluate(async () => {
     const address = new URL("/package/index.js", location.href).href;
@@ -44,7 +43,7 @@ export async function openPackage(page: Page): Promise<void> {
   });
 }
 
-/** Opens the site and waits until it knows the machine and the library. */
+/** Opens the site and waits for the engine and the registry. */
 export async function openSite(page: Page, path = "./"): Promise<void> {
   await page.goto(path);
   await expect(page.getByTestId("device")).toContainText("thread");
@@ -56,7 +55,7 @@ export const learnButton = (page: Page) =>
 export const stopButton = (page: Page) =>
   page.locator("#learn").getByRole("button", { name: "Stop", exact: true });
 
-/** Replaces the task by lines of an input, a tab and an output. */
+/** Replaces the examples by lines of an input, a tab and an output. */
 export async function pasteExamples(page: Page, lines: string[]): Promise<void> {
   await page
     .getByRole("combobox", { name: "Task", exact: true })
@@ -80,14 +79,14 @@ export async function setBudget(page: Page, budget: number): Promise<void> {
   await field.blur();
 }
 
-/** Asks one input of both; answers with what the base and the composition say. */
+/** The answers of the base and of the composition to an input. */
 export async function answers(
   page: Page,
   input: string,
 ): Promise<{ base: string; composed: string }> {
   await page.getByTestId("input").fill(input);
   await page.locator("#answers").getByRole("button", { name: "Answer", exact: true }).click();
-  // An answer may come within a frame, so the busy state itself may never be seen.
+  // An answer may take less than a frame, so the test cannot wait for the busy state itself.
   await expect(page.getByRole("group", { name: `Answers to ${input}` })).toHaveAttribute(
     "aria-busy",
     "false",
@@ -98,7 +97,7 @@ export async function answers(
   };
 }
 
-/** Copies the link as a person does, through the clipboard. */
+/** Copies the link through the clipboard. */
 export async function copyLink(page: Page, context: BrowserContext): Promise<string> {
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
   await page.getByRole("button", { name: "Copy the link" }).click();
@@ -106,7 +105,7 @@ export async function copyLink(page: Page, context: BrowserContext): Promise<str
   return page.evaluate(() => navigator.clipboard.readText());
 }
 
-/** The task's own examples, as the table shows them. */
+/** The texts of the table of examples, inputs and outputs. */
 export async function tableInputs(page: Page): Promise<string[]> {
   const cells = page.locator("#task tbody textarea");
   return cells.evaluateAll((all) => all.map((cell) => (cell as HTMLTextAreaElement).value));

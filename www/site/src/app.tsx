@@ -1,34 +1,34 @@
-// The page: the first screen, and under it the story from left to right.
+// The page: the first screen, and under it the panels of the workflow in three columns.
 
-import { AnswersPart } from "./parts/answers.js";
-import { LearnPart } from "./parts/learn.js";
-import { ModulesPart } from "./parts/modules.js";
-import { OpeningPart } from "./parts/opening.js";
-import { SharePart } from "./parts/share.js";
-import { TaskPart } from "./parts/task.js";
+import { AnswersPanel } from "./panels/answers.js";
+import { Hero } from "./panels/hero.js";
+import { LearnPanel } from "./panels/learn.js";
+import { ModulesPanel } from "./panels/modules.js";
+import { SharePanel } from "./panels/share.js";
+import { TaskPanel } from "./panels/task.js";
 
 /** The whole page. */
 export function App() {
   return (
     <>
-      <OpeningPart />
-      <main class="story">
+      <Hero />
+      <main class="workflow">
         <div class="column">
-          <TaskPart />
-          <ModulesPart />
+          <TaskPanel />
+          <ModulesPanel />
         </div>
         <div class="column">
-          <LearnPart />
+          <LearnPanel />
         </div>
         <div class="column">
-          <AnswersPart />
-          <SharePart />
+          <AnswersPanel />
+          <SharePanel />
         </div>
       </main>
       <footer>
         <p>
           The method is <a href="https://arxiv.org/abs/2307.13269">LoraHub (Huang et al., 2023)</a>:
-          one weight for each module, found without gradients. Nothing you type leaves this tab.
+          one weight per module, found without gradients. Nothing you type leaves this tab.
         </p>
       </footer>
     </>

@@ -1,10 +1,12 @@
 // The page's entry.
 
+import "./style.css";
 import { render } from "preact";
 import { App } from "./app.js";
-import { keepLinkFresh, restoreFromAddress, startPage } from "./state/story.js";
+import { keepLinkCurrent } from "./state/share.js";
+import { restoreFromAddress, startPage } from "./state/workflow.js";
 
 render(<App />, document.getElementById("app") as HTMLElement);
-keepLinkFresh();
+keepLinkCurrent();
 addEventListener("hashchange", () => void restoreFromAddress());
 void startPage();

@@ -1,7 +1,6 @@
-// The loss of every evaluation as dots, with the best so far as a line, on a logarithmic scale: the
-// first modules that help divide the loss by ten, and what mixing adds would not be seen on a
-// linear one. Drawn here as SVG: sixty dots need no chart library, and SVG takes the page's colours,
-// text and dark mode as they are.
+// The loss of every evaluation as dots, and the best so far as a line. The scale is logarithmic: the
+// first modules divide the loss by ten, and the gain of mixing them is too small for a linear one.
+// Plain SVG needs no chart library and takes the page's colours, text and dark mode.
 
 import { useSignal } from "@preact/signals";
 import type { Evaluation } from "loraloom";
@@ -14,15 +13,15 @@ const RIGHT = 10;
 const TOP = 10;
 const BOTTOM = 34;
 /** Evaluations that the empty chart has room for. */
-const EMPTY_ROOM = 40;
+const MIN_ROOM = 40;
 
-/** A loss of nothing has no logarithm; what is below this is drawn here. */
-const LEAST = 0.001;
-/** How far below the first loss the axis reaches before any loss is lower. */
-const FIRST_RATIO = 20;
+/** Lower losses are drawn here: 0 has no logarithm. */
+const MIN_LOSS = 0.001;
+/** How far below the first loss the axis reaches at first. */
+const INITIAL_RATIO = 20;
 
-/** Lines that the chart has room for; with more, only powers of ten are drawn. */
-const MOST_TICKS = 8;
+/** With more ticks than this, only powers of ten are drawn. */
+const MAX_TICKS = 8;
 
 /** Round numbers (1, 2 and 5 times powers of ten) from one at or below `low` to one above `high`. */
 function ticks(low: number, high: number): number[] {
@@ -57,18 +56,17 @@ export function LossChart({
   const searching = evaluations.some(({ phase }) => phase === "search");
   const selects = searching ? measured : Math.max(measured, evaluations.length && planned.select);
   const start = evaluations.find(({ weights }) => weights.every(({ weight }) => weight === 0));
-  const first = Math.max(evaluations[0]?.loss ?? 1, LEAST);
-  // Weights near the bounds can be far off: the scale follows the start, and dots above it are
-  // drawn at the top edge.
+  const first = Math.max(evaluations[0]?.loss ?? 1, MIN_LOSS);
+  // Extreme weights give extreme losses: those above the scale are drawn at its top edge.
   const highest = Math.max(...evaluations.map(({ loss }) => Math.min(loss, 2 * first)), first);
-  const lowest = Math.min(...evaluations.map(({ loss }) => loss), first / FIRST_RATIO);
-  const axis = ticks(Math.max(lowest, LEAST), highest);
+  const lowest = Math.min(...evaluations.map(({ loss }) => loss), first / INITIAL_RATIO);
+  const axis = ticks(Math.max(lowest, MIN_LOSS), highest);
   const bottom = axis[0] as number;
   const top = axis.at(-1) as number;
   const lines = axis.filter(
-    (tick) => axis.length <= MOST_TICKS || Number.isInteger(Math.log10(tick)),
+    (tick) => axis.length <= MAX_TICKS || Number.isInteger(Math.log10(tick)),
   );
-  const room = Math.max(planned.select + planned.search, evaluations.length, EMPTY_ROOM);
+  const room = Math.max(planned.select + planned.search, evaluations.length, MIN_ROOM);
   const x = (number: number) => LEFT + ((number - 0.5) / room) * (width.value - LEFT - RIGHT);
   const y = (loss: number) => {
     const share = Math.log(Math.min(Math.max(loss, bottom), top) / bottom) / Math.log(top / bottom);
@@ -100,7 +98,7 @@ export function LossChart({
           {selects ? "each module alone" : ""}
         </text>
         <text class="axis-name" x={width.value - RIGHT} y={HEIGHT - 6} text-anchor="end">
-          {selects ? "mixing them → evaluation" : "evaluation"} {evaluations.length || ""}
+          {selects ? "mixes, evaluation" : "evaluation"} {evaluations.length || ""}
         </text>
         {selects > 0 && (
           <line
@@ -135,7 +133,7 @@ export function LossChart({
         <path class="best-line" d={bestLine} />
         {!evaluations.length && (
           <text class="note" x={width.value / 2} y={HEIGHT / 2 - 8} text-anchor="middle">
-            One dot for every evaluation, once learning starts.
+            One dot per evaluation, once learning starts.
           </text>
         )}
       </svg>

@@ -1,15 +1,15 @@
-// The weights as signed bars, the largest first; rows glide to their place while learning.
+// The weights as signed bars, the largest first. Rows move to their place while learning.
 
 import type { ModuleLoss, WeightedModule } from "loraloom";
 import { change, weight as weightText } from "../format.js";
 
-/** Rows shown; the table behind the chart has all of them. */
+/** Rows of the chart; the table has all modules. */
 const ROWS = 10;
 const ROW_HEIGHT = 26;
-/** The weight that fills half of the chart: the search's bound. */
-const FULL = 1.5;
+/** The weight that fills half of the chart: the search's default bound. */
+const FULL_WEIGHT = 1.5;
 
-/** The bars; `without` adds how much the loss rises when a module is left out. */
+/** The bars, with how much the loss rises without each module of `without`. */
 export function WeightBars({
   weights,
   name,
@@ -25,15 +25,15 @@ export function WeightBars({
     .sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight) || a.id.localeCompare(b.id))
     .slice(0, ROWS);
   const place = new Map(sorted.map(({ id }, index) => [id, index]));
-  // A fixed order of the elements lets each row glide instead of being drawn anew.
+  // In a fixed order, the elements move instead of being re-created.
   const rows = [...sorted].sort((a, b) => a.id.localeCompare(b.id));
-  const full = Math.max(FULL, ...sorted.map(({ weight }) => Math.abs(weight)));
+  const full = Math.max(FULL_WEIGHT, ...sorted.map(({ weight }) => Math.abs(weight)));
   const rise = new Map(
     reference === null ? [] : without.map(({ id, loss }) => [id, loss - reference]),
   );
   return (
     <div class="weights" style={{ height: `${ROWS * ROW_HEIGHT}px` }} data-testid="weights">
-      {!rows.length && <p class="waits">One bar for every module, once learning starts.</p>}
+      {!rows.length && <p class="placeholder">One bar per module, once learning starts.</p>}
       <ul>
         {rows.map(({ id, weight }) => (
           <li

@@ -1,68 +1,59 @@
-// The library of modules: what is found in it, and of a large one the modules to fetch, each with the
-// reason why it is among them.
+// The library of modules: searching it, and the shortlist of modules to fetch from a large one.
 
 import { computed, effect, signal } from "@preact/signals";
-import type {
-  ErrorReport,
-  Example,
-  FoundModules,
-  RegistryFile,
-  RegistryModule,
-  Suggestion,
-} from "loraloom";
+import type { Example, FoundModules, RegistryFile, RegistryModule, Suggestion } from "loraloom";
+import { type ErrorText, toErrorText } from "./errors.js";
+import { readSaved, saveOnChange } from "./saved.js";
 import {
-  asReport,
   base,
-  downloads,
+  downloadOptions,
   ensureBase,
-  keep,
   libraryModules,
-  loading,
   loom,
-  recall,
   registry,
   registryBase,
   registryUrl,
+  withLoading,
 } from "./session.js";
 
-/** A library of more modules, or of more bytes, is not fetched whole. */
-const MOST_FETCHED = { modules: 60, bytes: 150e6 };
-/** Modules of a large library that are shown at first, and that each further press shows more. */
-const SHOWN = 24;
+/** The largest library that is fetched whole. */
+const FETCH_LIMIT = { modules: 60, bytes: 150e6 };
+/** Modules of a large library shown at first, and added by "Show more". */
+const PAGE_SIZE = 24;
 
-/** How long to wait for the next letter before a large library is searched. */
-const TYPING_MS = 150;
+/** Milliseconds without a keystroke before a large library is searched. */
+const DEBOUNCE_MS = 150;
 
 /** A module to fetch, and why. */
-export interface Choice {
+interface ShortlistEntry {
   module: RegistryModule;
   reason: string;
 }
 
-/** What the library's modules are searched by. */
+/** The search of the library's modules. */
 export const query = signal({ text: "", tag: "", rank: null as number | null });
-/** How many of the modules found are shown. */
-export const shown = signal(SHOWN);
-/** What was found; null before the library is read. */
+/** How many of the found modules are shown. */
+export const shown = signal(PAGE_SIZE);
+/** The modules found; null before the library is read. */
 export const found = signal<FoundModules | null>(null);
 /** The modules to fetch from a large library. */
-export const shortlist = signal<Choice[]>(recall(`shortlist ${registryUrl}`) ?? []);
-keep(`shortlist ${registryUrl}`, () => shortlist.value);
-/** Descriptions read so far, while modules are looked for. */
-export const finding = signal<{ done: number; total: number } | null>(null);
-/** What is wrong with looking for modules. */
-export const findError = signal<ErrorReport | null>(null);
+export const shortlist = signal<ShortlistEntry[]>(readSaved(`shortlist ${registryUrl}`) ?? []);
+saveOnChange(`shortlist ${registryUrl}`, () => shortlist.value);
+/** How many descriptions were compared so far; null where none are being compared. */
+export const suggestProgress = signal<{ done: number; total: number } | null>(null);
+/** The error of searching or suggesting. */
+export const searchError = signal<ErrorText | null>(null);
 
-/** The examples that the shortlist was made for; null where a person changed it. */
-let madeFor: string | null = recall(`made for ${registryUrl}`);
-/** Entries of modules that were met, by their ids. */
+/** The examples, as JSON, that the shortlist was suggested for; null where it was edited by hand. */
+const suggestedFor = signal<string | null>(readSaved(`suggested for ${registryUrl}`));
+saveOnChange(`suggested for ${registryUrl}`, () => suggestedFor.value);
+/** Entries of modules, by id, of a library whose registry does not list them. */
 const entries = signal(new Map<string, RegistryModule>());
-let stopping = new AbortController();
 
-/** The length of a file, or about that. */
+/** The size of a file, or an estimate. */
 const fileBytes = ({ bytes, about_bytes }: RegistryFile) => bytes || (about_bytes ?? 0);
 
-/** Bytes to fetch for a module; 0 where nobody knows. */
+/** Bytes to fetch for a module; 0 where unknown. */
 export const moduleBytes = ({ files }: RegistryModule) =>
   fileBytes(files.config) + fileBytes(files.weights);
 
@@ -78,7 +69,7 @@ export const baseBytes = computed(() => {
     : 0;
 });
 
-/** The library's modules, in pages or not. */
+/** The number of modules in the library. */
 export const moduleCount = computed(
   () => registry.value?.index?.modules ?? libraryModules.value.length,
 );
@@ -86,17 +77,17 @@ export const moduleCount = computed(
 /** Whether only a shortlist of the library is fetched. */
 export const isLarge = computed(
   () =>
-    moduleCount.value > MOST_FETCHED.modules ||
+    moduleCount.value > FETCH_LIMIT.modules ||
     libraryModules.value.length < moduleCount.value ||
-    bytesOf(libraryModules.value) > MOST_FETCHED.bytes,
+    bytesOf(libraryModules.value) > FETCH_LIMIT.bytes,
 );
 
-/** The modules that learning needs: those chosen from a large library, all of a small one. */
-export const wanted = computed(() =>
+/** The modules that learning loads: all of a small library, the shortlist of a large one. */
+export const modulesToLoad = computed(() =>
   isLarge.value ? shortlist.value.map(({ module }) => module) : libraryModules.value,
 );
 
-/** The entry of a module, if it was met. */
+/** The entry of a module, where it was read. */
 export function entryOf(id: string): RegistryModule | undefined {
   return libraryModules.value.find((one) => one.id === id) ?? entries.value.get(id);
 }
@@ -104,130 +95,118 @@ export function entryOf(id: string): RegistryModule | undefined {
 /** The title of a module, or its id. */
 export const titleOf = (id: string) => entryOf(id)?.title ?? id;
 
-/** Remembers entries, so that their titles are known. */
-export function meet(modules: RegistryModule[]): void {
+/** Caches entries for {@link entryOf}. */
+function cacheEntries(modules: RegistryModule[]): void {
   if (modules.every(({ id }) => entries.value.has(id))) return;
   entries.value = new Map([...entries.value, ...modules.map((one) => [one.id, one] as const)]);
 }
-meet(shortlist.value.map(({ module }) => module));
+cacheEntries(shortlist.value.map(({ module }) => module));
 
-/** Asks for the modules that a link names. */
-export async function meetIds(ids: string[]): Promise<void> {
-  meet((await loom.value?.entries(ids).catch(() => [])) ?? []);
+/** Fetches the entries of the modules that a link names. */
+export async function fetchEntries(ids: string[]): Promise<void> {
+  cacheEntries((await loom.value?.entries(ids).catch(() => [])) ?? []);
 }
 
 let latest = 0;
 effect(() => {
-  const asked = ++latest;
+  const number = ++latest;
   const engine = loom.value;
   const { text, tag, rank } = query.value;
   const limit = isLarge.value ? shown.value : moduleCount.value;
-  const fits = base.value?.id ?? registryBase.value?.id ?? null;
-  const waiting = isLarge.value && text ? TYPING_MS : 0;
+  const baseId = base.value?.id ?? registryBase.value?.id ?? null;
+  const delay = isLarge.value && text ? DEBOUNCE_MS : 0;
   setTimeout(async () => {
-    if (asked !== latest || !engine) return;
+    if (number !== latest || !engine) return;
     const tags = tag ? [tag] : [];
     try {
-      const result = await engine.search({ text, tags, rank, base: fits, limit });
-      if (asked !== latest) return;
+      const result = await engine.search({ text, tags, rank, base: baseId, limit });
+      if (number !== latest) return;
       found.value = result;
-      findError.value = null;
-      meet(result.modules);
+      searchError.value = null;
+      cacheEntries(result.modules);
     } catch (error) {
-      if (asked === latest) findError.value = asReport(error);
+      if (number === latest) searchError.value = toErrorText(error);
     }
-  }, waiting);
+  }, delay);
 });
 
-/** Changes what is searched by. */
+/** Changes the search. */
 export function searchBy(changed: Partial<typeof query.value>): void {
-  shown.value = SHOWN;
+  shown.value = PAGE_SIZE;
   query.value = { ...query.value, ...changed };
 }
 
-/** Shows more of what was found. */
+/** Shows more of the found modules. */
 export function showMore(): void {
-  shown.value += SHOWN;
+  shown.value += PAGE_SIZE;
 }
 
-function changeShortlist(choices: Choice[], examples: string | null): void {
-  shortlist.value = choices;
-  madeFor = examples;
-  try {
-    sessionStorage.setItem(`loraloom.made for ${registryUrl}`, JSON.stringify(examples));
-  } catch {
-    // A reload then keeps the list as it is.
-  }
+function setShortlist(entries: ShortlistEntry[], examples: string | null): void {
+  shortlist.value = entries;
+  suggestedFor.value = examples;
 }
 
 /** Adds a module to the shortlist. */
-export function choose(module: RegistryModule): void {
+export function addToShortlist(module: RegistryModule): void {
   if (shortlist.value.some((one) => one.module.id === module.id)) return;
-  changeShortlist([...shortlist.value, { module, reason: "added by you" }], null);
+  setShortlist([...shortlist.value, { module, reason: "added by you" }], null);
 }
 
-/** Takes a module off the shortlist. */
-export function unchoose(id: string): void {
-  changeShortlist(
+/** Removes a module from the shortlist. */
+export function removeFromShortlist(id: string): void {
+  setShortlist(
     shortlist.value.filter(({ module }) => module.id !== id),
     null,
   );
 }
 
-/** Empties the shortlist; the next search fills it again. */
+/** Clears the shortlist; the next run suggests a new one. */
 export function clearShortlist(): void {
-  changeShortlist([], null);
+  setShortlist([], null);
 }
 
-/** Whether learning from these examples starts with looking for modules. */
+/** Whether learning from these examples starts with suggesting modules. */
 export function needsShortlist(examples: Example[]): boolean {
-  const outdated = madeFor !== null && madeFor !== JSON.stringify(examples);
+  const outdated = suggestedFor.value !== null && suggestedFor.value !== JSON.stringify(examples);
   return isLarge.value && (outdated || !shortlist.value.length);
 }
 
 function reasonOf({ similarity, words }: Suggestion): string {
   const shared = words.slice(0, 3).map((word) => `“${word}”`);
-  const nearness = `similarity ${similarity.toFixed(2).replace("-", "−")}`;
-  return shared.length ? `${nearness}, shares ${shared.join(", ")}` : nearness;
+  const similarityText = `similarity ${similarity.toFixed(2).replace("-", "−")}`;
+  return shared.length ? `${similarityText}, shares ${shared.join(", ")}` : similarityText;
 }
 
-/** Fills the shortlist with the modules nearest to the examples; answers whether there are any. */
-export async function suggestModules(examples: Example[], most: number): Promise<boolean> {
-  findError.value = null;
+/** Fills the shortlist with the modules most similar to the examples; resolves with whether there are any. */
+export async function suggestModules(examples: Example[], limit: number): Promise<boolean> {
+  searchError.value = null;
   if (!(await ensureBase())) return false;
-  stopping = new AbortController();
-  const suggested = await loading(
-    "Looking for modules",
+  const suggested = await withLoading(
+    "Finding modules",
     async () =>
       loom.value?.suggest({
         examples,
-        most,
-        ...downloads(),
-        signal: AbortSignal.any([stopping.signal, downloads().signal]),
+        most: limit,
+        ...downloadOptions(),
         onRead: (counts) => {
-          finding.value = counts;
+          suggestProgress.value = counts;
         },
       }),
-    findError,
+    searchError,
   );
-  finding.value = null;
+  suggestProgress.value = null;
   if (!suggested) return false;
-  meet(suggested.map(({ module }) => module));
-  changeShortlist(
+  cacheEntries(suggested.map(({ module }) => module));
+  setShortlist(
     suggested.map((one) => ({ module: one.module, reason: reasonOf(one) })),
     JSON.stringify(examples),
   );
   if (!suggested.length) {
-    findError.value = {
+    searchError.value = {
       what: "No modules were found for these examples.",
-      why: "No module of this library has a word of the examples in its description.",
-      next: "Search the library below, and add modules yourself.",
+      why: "No description in this library shares a word with your examples.",
+      next: "Search the library below and add modules yourself.",
     };
   }
   return suggested.length > 0;
-}
-
-/** Stops looking for modules. */
-export function stopFinding(): void {
-  stopping.abort();
 }

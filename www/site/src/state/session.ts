@@ -1,45 +1,45 @@
-// What is loaded: the engine, its registry and the base model, with the progress of downloads.
+// The engine, its registry and the base model, with the progress of downloads.
 
-import { computed, effect, type Signal, signal } from "@preact/signals";
+import { computed, type Signal, signal } from "@preact/signals";
 import {
   type BaseInfo,
   DEFAULT_HUB,
   type DeviceKind,
-  type ErrorReport,
   type GpuStatus,
   LoraLoom,
-  LoraLoomError,
   type Precision,
   type Progress,
   parseSource,
   type Source,
   type Verified,
 } from "loraloom";
+import { type ErrorText, toErrorText } from "./errors.js";
+import { readSaved, saveOnChange } from "./saved.js";
 
 /** The engine once its registry is read; null while it starts or when that failed. */
 export const loom = signal<LoraLoom | null>(null);
 /** The loaded base model. */
 export const base = signal<BaseInfo | null>(null);
-/** What is published of that model, and what it answers here; null where nothing is known. */
+/** The result of checking the base against published reference outputs; null where none are known. */
 export const verified = signal<Verified | null>(null);
-/** The graphics card's part in the engine; null where it was not asked for. */
+/** Whether the GPU is used; null where it was not selected. */
 export const gpu = signal<GpuStatus | null>(null);
 /** Bytes of memory that the engine holds. */
 export const memory = signal(0);
 /** The error of starting or loading. */
-export const startError = signal<ErrorReport | null>(null);
-/** The download that runs. */
+export const startError = signal<ErrorText | null>(null);
+/** The current download. */
 export const progress = signal<Progress | null>(null);
-/** What is being done, in words, while something starts or loads. */
+/** The current step of starting or loading, in words. */
 export const stage = signal("");
-/** Whether something starts or loads. */
+/** Whether the engine starts or something loads. */
 export const busy = signal(false);
-/** A line that tells of a restart of the engine. */
-export const restartNote = signal<ErrorReport | null>(null);
+/** Why the engine was restarted. */
+export const restartError = signal<ErrorText | null>(null);
 
 /** The registry, or null before it is read. */
 export const registry = computed(() => loom.value?.registry ?? null);
-/** The base model that a person chose besides the library's; null for the library's. */
+/** A base model from outside the library; null for the library's. */
 export const chosenBase = signal<Source | null>(null);
 /** The library's base that is or would be loaded; null for one from elsewhere. */
 export const registryBase = computed(() => {
@@ -71,13 +71,13 @@ export const engineSettings = signal<EngineSettings>({
   device: "wasm",
   threads: null,
   precision: "int8",
-  ...recall<Partial<EngineSettings>>("engine"),
-  ...askedDevice(),
+  ...readSaved<Partial<EngineSettings>>("engine"),
+  ...deviceFromAddress(),
 });
-keep("engine", () => engineSettings.value);
+saveOnChange("engine", () => engineSettings.value);
 
-/** What `?device=` names. It is taken out of the address, which goes on as a link to others. */
-function askedDevice(): Partial<EngineSettings> {
+/** The device that `?device=` names. It is removed from the address, which becomes a link for others. */
+function deviceFromAddress(): Partial<EngineSettings> {
   const device = query.get("device");
   if (device !== "webgpu" && device !== "wasm") return {};
   const address = new URL(location.href);
@@ -86,44 +86,12 @@ function askedDevice(): Partial<EngineSettings> {
   return { device };
 }
 
-let stopping = new AbortController();
-
-/** Reads a value kept for this tab. */
-export function recall<T>(key: string): T | null {
-  try {
-    return JSON.parse(sessionStorage.getItem(`loraloom.${key}`) ?? "null");
-  } catch {
-    return null;
-  }
-}
-
-/** Keeps a value for this tab whenever it changes, so that a reload loses nothing typed. */
-export function keep(key: string, value: () => unknown): void {
-  effect(() => {
-    const text = JSON.stringify(value());
-    try {
-      sessionStorage.setItem(`loraloom.${key}`, text);
-    } catch {
-      // A full or forbidden store: the page works on without it.
-    }
-  });
-}
-
-/** The three parts of anything thrown; null for a cancel, which needs no message. */
-export function asReport(error: unknown): ErrorReport | null {
-  if (error instanceof DOMException && error.name === "AbortError") return null;
-  if (error instanceof LoraLoomError) return error;
-  return {
-    what: "Something went wrong on this page.",
-    why: error instanceof Error ? error.message : String(error),
-    next: "Try again; what you typed is kept when you reload.",
-  };
-}
+let controller = new AbortController();
 
 /** Callbacks and signal of a call that downloads. */
-export function downloads() {
+export function downloadOptions() {
   return {
-    signal: stopping.signal,
+    signal: controller.signal,
     onProgress: (value: Progress) => {
       progress.value = value;
     },
@@ -133,20 +101,20 @@ export function downloads() {
   };
 }
 
-/** Runs something that starts or loads; its error is shown on the first screen, or in `failure`. */
-export async function loading<T>(
+/** Runs a call that starts or loads something; resolves with null after an error, shown in `failure`. */
+export async function withLoading<T>(
   text: string,
   work: () => Promise<T>,
-  failure: Signal<ErrorReport | null> = startError,
+  failure: Signal<ErrorText | null> = startError,
 ): Promise<T | null> {
-  stopping = new AbortController();
+  controller = new AbortController();
   busy.value = true;
   stage.value = text;
   failure.value = null;
   try {
     return await work();
   } catch (error) {
-    failure.value = asReport(error);
+    failure.value = toErrorText(error);
     return null;
   } finally {
     busy.value = false;
@@ -155,25 +123,26 @@ export async function loading<T>(
   }
 }
 
-/** Stops what is being loaded. */
-export function stopLoading(): void {
-  stopping.abort();
+/** Cancels the current download. */
+export function cancelLoading(): void {
+  controller.abort();
 }
 
 /** Starts the engine and reads the registry; no model is fetched. */
 export async function start(): Promise<boolean> {
-  const opened = await loading("Starting the engine", () =>
+  const { device, threads } = engineSettings.value;
+  const opened = await withLoading("Starting the engine", () =>
     LoraLoom.inspect({
       registryUrl,
       hub: hubUrl,
-      device: engineSettings.value.device,
+      device,
+      ...(threads ? { threads } : {}),
+      ...downloadOptions(),
       onGpu: (status) => {
         gpu.value = status;
       },
-      ...downloads(),
-      ...(engineSettings.value.threads ? { threads: engineSettings.value.threads } : {}),
       onRestart: (report) => {
-        restartNote.value = report;
+        restartError.value = report;
       },
     }),
   );
@@ -184,15 +153,15 @@ export async function start(): Promise<boolean> {
   return opened !== null;
 }
 
-/** Loads the base model if it is not loaded, and answers whether it is there. */
+/** Loads the base model where it is not loaded; resolves with whether it is. */
 export async function ensureBase(): Promise<boolean> {
   if (base.value) return true;
   if (!loom.value && !(await start())) return false;
-  const info = await loading("Loading the model", async () =>
+  const info = await withLoading("Loading the model", async () =>
     loom.value?.load({
       precision: engineSettings.value.precision,
       ...(chosenBase.value ? { source: chosenBase.value } : {}),
-      ...downloads(),
+      ...downloadOptions(),
     }),
   );
   if (!info) return false;
@@ -202,35 +171,35 @@ export async function ensureBase(): Promise<boolean> {
   return true;
 }
 
-/** Loads another base model than the library's: by its hub id or address, or from files. */
+/** Loads a base model from outside the library: its hub id or address, or files. */
 export async function loadBaseFrom(from: string | Source): Promise<void> {
   try {
     chosenBase.value = typeof from === "string" ? parseSource(from, hubUrl) : from;
   } catch (error) {
-    startError.value = asReport(error);
+    startError.value = toErrorText(error);
     return;
   }
   base.value = null;
   if (!(await ensureBase())) chosenBase.value = null;
 }
 
-effect(() => {
-  if (!base.value) verified.value = null;
-});
-
-/** Goes back to the library's own base model. */
-export function forgetChosenBase(): void {
+/** Returns to the library's own base model. */
+export function useLibraryBase(): void {
   chosenBase.value = null;
   base.value = null;
 }
 
-/** Asks the engine how much memory it holds. */
+base.subscribe((loaded) => {
+  if (!loaded) verified.value = null;
+});
+
+/** Reads how much memory the engine holds. */
 export async function readMemory(): Promise<void> {
   memory.value = (await loom.value?.memoryBytes().catch(() => 0)) ?? 0;
 }
 
-/** Ends the engine and starts it anew with other settings. */
-export async function applyEngineSettings(settings: Partial<EngineSettings>): Promise<void> {
+/** Restarts the engine with other settings. */
+export async function changeEngine(settings: Partial<EngineSettings>): Promise<void> {
   engineSettings.value = { ...engineSettings.value, ...settings };
   loom.value?.dispose();
   base.value = null;

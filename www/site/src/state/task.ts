@@ -1,61 +1,82 @@
 // The task: examples chosen from the library, typed, pasted or dropped.
 
 import { computed, signal } from "@preact/signals";
-import type { ErrorReport, Example, RegistryTask } from "loraloom";
-import { asReport, keep, loom, recall, registry } from "./session.js";
+import type { Example, Recipe, RegistryTask } from "loraloom";
+import { type ErrorText, toErrorText } from "./errors.js";
+import { readSaved, saveOnChange } from "./saved.js";
+import { loom, registry } from "./session.js";
 
-/** The choice that stands for one's own examples. */
-export const OWN = "";
-/** Rows that an empty table starts with. */
-const ROWS = 5;
-/** A file of examples larger than this is refused before it is read. */
-const MOST_FILE_BYTES = 4 * 2 ** 20;
+/** The task id that stands for one's own examples. */
+export const OWN_EXAMPLES = "";
+/** File name endings of examples, as a file input takes them. */
+export const EXAMPLE_FILES = ".csv,.tsv,.jsonl,.ndjson,.txt,.json";
+/** Rows of an empty table. */
+const EMPTY_ROWS = 5;
+/** The largest file of examples that is read. */
+const MAX_FILE_BYTES = 4 * 2 ** 20;
 
-interface Kept {
+interface SavedTask {
   taskId: string | null;
   examples: Example[];
   title: string;
 }
 
-const kept = recall<Kept>("task");
-/** The chosen task's id; `OWN` for one's own examples, null before the registry is read. */
-export const taskId = signal<string | null>(kept?.taskId ?? null);
+const saved = readSaved<SavedTask>("task");
+/** The chosen task's id, or `OWN_EXAMPLES`; null before the registry is read. */
+export const taskId = signal<string | null>(saved?.taskId ?? null);
 /** The rows of the table. */
-export const examples = signal<Example[]>(kept?.examples ?? emptyRows());
+export const examples = signal<Example[]>(saved?.examples ?? emptyTable());
 /** The task's name, as it goes into a link. */
-export const title = signal(kept?.title ?? "");
-/** What is wrong with the examples. */
-export const taskError = signal<ErrorReport | null>(null);
-keep("task", () => ({ taskId: taskId.value, examples: examples.value, title: title.value }));
+export const title = signal(saved?.title ?? "");
+/** The error of reading or checking the examples. */
+export const taskError = signal<ErrorText | null>(null);
+saveOnChange("task", () => ({
+  taskId: taskId.value,
+  examples: examples.value,
+  title: title.value,
+}));
 
 /** The chosen task of the library. */
 export const task = computed<RegistryTask | null>(
   () => registry.value?.tasks.find(({ id }) => id === taskId.value) ?? null,
 );
 
-function emptyRows(): Example[] {
-  return Array.from({ length: ROWS }, () => ({ input: "", output: "" }));
+/** The rows that have an input and an output. */
+export const completeExamples = computed(() =>
+  examples.value.filter(({ input, output }) => input.trim() && output.trim()),
+);
+
+function emptyTable(): Example[] {
+  return Array.from({ length: EMPTY_ROWS }, () => ({ input: "", output: "" }));
 }
 
-/** Takes a task of the library with its examples, or an empty table for one's own. */
+/** Chooses a task of the library with its examples, or an empty table for one's own. */
 export function chooseTask(id: string): void {
   const chosen = registry.value?.tasks.find((one) => one.id === id);
-  taskId.value = chosen ? id : OWN;
-  examples.value = chosen ? chosen.examples.map((one) => ({ ...one })) : emptyRows();
+  taskId.value = chosen ? id : OWN_EXAMPLES;
+  examples.value = chosen ? chosen.examples.map((one) => ({ ...one })) : emptyTable();
   title.value = chosen?.title ?? "";
   taskError.value = null;
 }
 
 /**
- * Takes the library's first task where nothing was chosen or typed before. Examples of another
+ * Chooses the library's first task where nothing is chosen or typed yet. Examples of another
  * library's task are kept as one's own.
  */
 export function chooseDefaultTask(): void {
-  const known = taskId.value === OWN || task.value;
-  if (known) return;
+  if (taskId.value === OWN_EXAMPLES || task.value) return;
   const first = registry.value?.tasks[0];
-  if (!first && examples.value.some(({ input }) => input.trim())) taskId.value = OWN;
-  else chooseTask(first?.id ?? OWN);
+  if (!first && examples.value.some(({ input }) => input.trim())) taskId.value = OWN_EXAMPLES;
+  else chooseTask(first?.id ?? OWN_EXAMPLES);
+}
+
+/** Takes the task of a restored recipe: the library's of that title, or the recipe's examples. */
+export function takeRecipe(recipe: Recipe): void {
+  const known = registry.value?.tasks.find((one) => one.title === recipe.title);
+  taskId.value = known && !recipe.examples.length ? known.id : OWN_EXAMPLES;
+  if (recipe.examples.length) examples.value = recipe.examples;
+  else if (known) examples.value = known.examples;
+  title.value = recipe.title;
 }
 
 /** Changes one cell; the examples are one's own from then on. */
@@ -78,12 +99,12 @@ export function removeExample(row: number): void {
 }
 
 function makeOwn(): void {
-  if (taskId.value === OWN) return;
-  taskId.value = OWN;
+  if (taskId.value === OWN_EXAMPLES) return;
+  taskId.value = OWN_EXAMPLES;
   title.value = "";
 }
 
-/** Reads pasted text into the table; on an error the table stays as it is. */
+/** Reads pasted text into the table, which stays as it is after an error. */
 export async function pasteExamples(text: string): Promise<boolean> {
   try {
     const parsed = await loom.value?.parseExamples(text, "auto");
@@ -93,25 +114,25 @@ export async function pasteExamples(text: string): Promise<boolean> {
     taskError.value = null;
     return true;
   } catch (error) {
-    taskError.value = asReport(error);
+    taskError.value = toErrorText(error);
     return false;
   }
 }
 
-/** Reads a dropped file as examples. */
+/** The text of a file of examples; null, with an error, where it is too large. */
 export async function readExamplesFile(file: File): Promise<string | null> {
-  if (file.size > MOST_FILE_BYTES) {
+  if (file.size > MAX_FILE_BYTES) {
     taskError.value = {
       what: `${file.name} was not read.`,
-      why: `Expected a small file of examples (at most ${MOST_FILE_BYTES / 2 ** 20} MB), found ${(file.size / 2 ** 20).toFixed(0)} MB.`,
-      next: "Keep the few lines that show the task best: five are enough.",
+      why: `It has ${(file.size / 2 ** 20).toFixed(0)} MB; the limit is ${MAX_FILE_BYTES / 2 ** 20} MB.`,
+      next: "Keep only the lines that show the task best. Five are enough.",
     };
     return null;
   }
   return file.text();
 }
 
-/** The filled rows, or null with an error where a row is half filled or none is. */
+/** The filled rows; null, with an error, where a row is half filled or none is. */
 export function filledExamples(): Example[] | null {
   const rows = examples.value;
   const half = rows.findIndex(({ input, output }) => !input.trim() !== !output.trim());
@@ -120,19 +141,18 @@ export function filledExamples(): Example[] | null {
     taskError.value = {
       what: "An example is incomplete.",
       why: `Row ${half + 1} has no ${field}.`,
-      next: `Fill in the ${field}, or empty the row.`,
+      next: `Fill in the ${field}, or clear the row.`,
     };
     return null;
   }
-  const filled = rows.filter(({ input }) => input.trim());
-  if (!filled.length) {
+  if (!completeExamples.value.length) {
     taskError.value = {
       what: "There are no examples to learn from.",
-      why: "Every row of the table is empty.",
-      next: "Choose a task, or type a few pairs: five are usual.",
+      why: "The table is empty.",
+      next: "Choose a task, or type a few pairs. Five are enough.",
     };
     return null;
   }
   taskError.value = null;
-  return filled;
+  return completeExamples.value;
 }

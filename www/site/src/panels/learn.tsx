@@ -1,35 +1,38 @@
-// Learning: the loss of every evaluation, the weights of the best one, and the options.
+// Learning: the loss of every evaluation, the weights of the best one, and the settings.
 
+import "./learn.css";
 import { computed } from "@preact/signals";
 import type { LearnOptions } from "loraloom";
 import { LossChart } from "../charts/loss-chart.js";
 import { WeightBars } from "../charts/weight-bars.js";
+import { Panel } from "../components/panel.js";
+import { Problem } from "../components/problem.js";
+import { ProgressBar } from "../components/progress-bar.js";
+import { Term, Tooltip } from "../components/tooltip.js";
 import { bytes, count, loss, seconds, weight } from "../format.js";
+import { composition, restored } from "../state/composition.js";
 import {
   bestWeights,
-  changedOptions,
-  composition,
   evaluations,
+  learn,
   learnError,
   learned,
   learning,
   leaveOneOut,
-  leavingOut,
-  options,
+  leaveOneOutProgress,
+  lossWithout,
   planned,
   stopLearning,
   wholeLoss,
-  withoutModule,
 } from "../state/learn.js";
-import { finding, titleOf as title } from "../state/library.js";
+import { suggestProgress, titleOf } from "../state/library.js";
 import { busy, loom, progress, registryBase } from "../state/session.js";
-import { learnAndKeep, restored } from "../state/story.js";
-import { Bar, Part, Problem, Term } from "./common.js";
+import { changedOptions, changeOptions, options } from "../state/settings.js";
 
-/** Parameters from which on learning takes minutes. */
+/** Parameters of a model that takes minutes to learn with. */
 const LARGE_MODEL = 1e8;
 
-/** What a screen reader is told: every tenth evaluation and the end, not every one. */
+/** Text for screen readers: every tenth evaluation and the end. */
 const spoken = computed(() => {
   if (learning.value) {
     const tens = Math.floor(evaluations.value.length / 10) * 10;
@@ -40,10 +43,10 @@ const spoken = computed(() => {
   return `${result.complete ? "Learned" : "Stopped"}: loss ${loss(result.loss)} after ${count(result.evaluations, "evaluation")}.`;
 });
 
-/** The third part of the story. */
-export function LearnPart() {
+/** The run with its charts and settings. */
+export function LearnPanel() {
   return (
-    <Part number={3} name="learn" title="Learning">
+    <Panel name="learn" title="Learning">
       <div class="row">
         {learning.value ? (
           <button type="button" class="primary" onClick={stopLearning}>
@@ -53,8 +56,8 @@ export function LearnPart() {
           <button
             type="button"
             class="primary"
-            disabled={!loom.value || busy.value || leavingOut.value !== null}
-            onClick={() => void learnAndKeep()}
+            disabled={!loom.value || busy.value || leaveOneOutProgress.value !== null}
+            onClick={() => void learn()}
           >
             Learn
           </button>
@@ -63,67 +66,74 @@ export function LearnPart() {
           {statusText()}
         </p>
       </div>
-      <p class="for-readers" role="status" aria-live="polite">
+      <p class="visually-hidden" role="status" aria-live="polite">
         {spoken.value}
       </p>
       <Problem error={learnError.value} />
       <figure>
         <figcaption>
-          <Term of="loss">Loss</Term> of every <Term of="evaluation">evaluation</Term>, on a
-          logarithmic scale
+          <Term of="loss">Loss</Term> of every <Term of="evaluation">evaluation</Term> (log scale)
         </figcaption>
         <LossChart evaluations={evaluations.value} planned={planned.value} />
       </figure>
       <figure>
         <figcaption>
-          <Term of="weight">Weight</Term> of each module, at the best loss so far
+          How much each module counts (<Term of="weight">weight</Term>)
+          {lossWithout.value.length > 0 && <span class="rise-title">Error added if removed</span>}
         </figcaption>
         <WeightBars
           weights={bestWeights.value}
-          name={title}
-          without={withoutModule.value}
+          name={titleOf}
+          without={lossWithout.value}
           reference={wholeLoss.value}
         />
         <LeaveOneOut />
       </figure>
       <Numbers />
       <Options />
-    </Part>
+    </Panel>
   );
 }
 
 function statusText() {
   const last = evaluations.value.at(-1);
   const result = learned.value;
-  const running = progress.value;
-  if (finding.value) {
-    return `Looking for modules: ${finding.value.done} of ${finding.value.total} descriptions read`;
+  const download = progress.value;
+  if (suggestProgress.value) {
+    const { done, total } = suggestProgress.value;
+    return `Comparing descriptions: ${done} of ${total}`;
   }
-  if (running) return `Loading: ${bytes(running.overallLoaded)} of ${bytes(running.overallTotal)}`;
+  if (download) {
+    return `Loading: ${bytes(download.overallLoaded)} of ${bytes(download.overallTotal)}`;
+  }
   if (learning.value) {
-    return last
-      ? `${last.number} of at most ${planned.value.select + planned.value.search} evaluations, best loss ${loss(last.best)}; the last took ${seconds(last.seconds)}`
-      : "First evaluation…";
+    const { select, search } = planned.value;
+    return `Trying mixes: ${last?.number ?? 0} of ${select + search}`;
   }
   if (result) {
     const end = result.complete ? "Learned in" : "Stopped after";
-    return `${end} ${seconds(result.seconds)}: loss ${loss(result.lossStart)} → ${loss(result.loss)}, ${count(result.evaluations, "evaluation")}`;
+    return `${end} ${seconds(result.seconds)}. Loss ${loss(result.lossStart)} → ${loss(result.loss)}, ${count(result.evaluations, "evaluation")}.`;
   }
-  if (restored.value) return "Restored from a link: nothing was learned here.";
+  if (restored.value) return "Opened from a shared link.";
   return (registryBase.value?.parameters ?? 0) > LARGE_MODEL
-    ? "Waits for you: with a model of this size it takes minutes."
-    : "Waits for you: a few seconds on most machines.";
+    ? "Ready. With a model of this size it takes minutes."
+    : "Ready. Takes a few seconds.";
 }
 
 function LeaveOneOut() {
-  const running = leavingOut.value;
+  const running = leaveOneOutProgress.value;
   if (running) {
     return (
       <div class="row">
         <button type="button" onClick={stopLearning}>
           Stop
         </button>
-        <Bar value={running.done} max={running.total} label="Modules left out" side="composed" />
+        <ProgressBar
+          value={running.done}
+          max={running.total}
+          label="Modules left out"
+          side="composed"
+        />
         <p class="status">
           {running.done} of {running.total}
         </p>
@@ -139,11 +149,7 @@ function LeaveOneOut() {
       >
         Which modules matter?
       </button>
-      <p class="status">
-        {withoutModule.value.length
-          ? "Right: how much the loss rises without the module."
-          : "Measures the loss without each module."}
-      </p>
+      <p class="status">Measures the loss without each module.</p>
     </div>
   );
 }
@@ -151,10 +157,10 @@ function LeaveOneOut() {
 /** The tables behind the charts. */
 function Numbers() {
   const weights = bestWeights.value;
-  const without = new Map(withoutModule.value.map(({ id, loss }) => [id, loss]));
+  const without = new Map(lossWithout.value.map(({ id, loss }) => [id, loss]));
   return (
     <details>
-      <summary>The numbers as tables</summary>
+      <summary>Show as tables</summary>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard */}
       <section class="scroll" tabIndex={0} aria-label="Weights">
         <table class="numbers">
@@ -170,7 +176,7 @@ function Numbers() {
               .sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight))
               .map(({ id, weight: value }) => (
                 <tr key={id}>
-                  <th scope="row">{title(id)}</th>
+                  <th scope="row">{titleOf(id)}</th>
                   <td>{weight(value)}</td>
                   <td>{without.has(id) ? loss(without.get(id) as number) : ""}</td>
                 </tr>
@@ -195,7 +201,7 @@ function Numbers() {
               <tr key={one.number}>
                 <td>{one.number}</td>
                 <td>
-                  {one.phase === "select" ? `${title(one.weights[0]?.id ?? "")} alone` : "search"}
+                  {one.phase === "select" ? `${titleOf(one.weights[0]?.id ?? "")} alone` : "search"}
                 </td>
                 <td>{loss(one.loss)}</td>
                 <td>{loss(one.best)}</td>
@@ -213,9 +219,6 @@ function Options() {
   const all = options.value;
   const engine = loom.value;
   if (!all || !engine) return null;
-  const change = (changed: Partial<LearnOptions>) => {
-    changedOptions.value = { ...changedOptions.value, ...changed };
-  };
   const whole = (field: "budget" | "modules" | "seed", least: number, most: number) => ({
     type: "number" as const,
     min: least,
@@ -223,7 +226,9 @@ function Options() {
     value: all[field],
     onChange: ({ currentTarget }: { currentTarget: HTMLInputElement }) => {
       const value = Math.round(Number(currentTarget.value));
-      change({ [field]: Math.min(most, Math.max(least, Number.isFinite(value) ? value : least)) });
+      changeOptions({
+        [field]: Math.min(most, Math.max(least, Number.isFinite(value) ? value : least)),
+      });
       currentTarget.value = String(all[field]);
     },
   });
@@ -251,19 +256,25 @@ function Options() {
       <div class="options">
         <div class="option">
           <span>
-            <label for="budget">Budget</label> <Term of="budget">?</Term>
+            <label for="budget">Budget</label>{" "}
+            <Tooltip tip="The most mixes that the search tries." label="About: budget">
+              ?
+            </Tooltip>
           </span>
           <input id="budget" {...whole("budget", 1, 2000)} />
         </div>
         <div class="option">
           <span>
-            <label for="optimizer">Optimizer</label> <Term of="optimizer">?</Term>
+            <label for="optimizer">Optimizer</label>{" "}
+            <Tooltip tip="The method that proposes mixes to try." label="About: optimizer">
+              ?
+            </Tooltip>
           </span>
           <select
             id="optimizer"
             value={all.optimizer}
             onChange={({ currentTarget }) =>
-              change({ optimizer: currentTarget.value as LearnOptions["optimizer"] })
+              changeOptions({ optimizer: currentTarget.value as LearnOptions["optimizer"] })
             }
           >
             <option value="cobyla">COBYLA</option>
@@ -278,13 +289,16 @@ function Options() {
         </label>
         <div class="option">
           <span>
-            <label for="merge">Merge</label> <Term of="merge">?</Term>
+            <label for="merge">Merge</label>{" "}
+            <Tooltip tip="How modules become one update." label="About: merge">
+              ?
+            </Tooltip>
           </span>
           <select
             id="merge"
             value={all.merge}
             onChange={({ currentTarget }) =>
-              change({ merge: currentTarget.value as LearnOptions["merge"] })
+              changeOptions({ merge: currentTarget.value as LearnOptions["merge"] })
             }
           >
             <option value="delta">delta</option>

@@ -1,8 +1,13 @@
 // Answers: the base beside the composition, for one input and over a test set.
 
+import "./answers.css";
+import { FileInput } from "../components/file-input.js";
+import { Panel } from "../components/panel.js";
+import { Problem } from "../components/problem.js";
+import { ProgressBar } from "../components/progress-bar.js";
+import { Term } from "../components/tooltip.js";
 import { percent } from "../format.js";
 import {
-  anotherInput,
   answer,
   answerError,
   answeredInput,
@@ -10,26 +15,25 @@ import {
   answers,
   expected,
   input,
+  nextTestInput,
+  readTestFile,
   runTest,
+  SIDES,
   type Side,
   stopAnswering,
   testing,
   testSet,
   tests,
-  useTestText,
 } from "../state/answer.js";
-import { composition, learning } from "../state/learn.js";
+import { composition } from "../state/composition.js";
 import { busy, loom } from "../state/session.js";
-import { readExamplesFile, task } from "../state/task.js";
-import { Bar, Part, Problem, Term } from "./common.js";
+import { EXAMPLE_FILES, OWN_EXAMPLES, readExamplesFile, task } from "../state/task.js";
 
-const SIDES: Side[] = ["base", "composed"];
-
-/** The fourth part of the story. */
-export function AnswersPart() {
+/** An input with its answers, and the test set. */
+export function AnswersPanel() {
   const working = answering.value || testing.value;
   return (
-    <Part number={4} name="answers" title="Answers">
+    <Panel name="answers" title="Answers">
       <form
         onSubmit={(event) => {
           event.preventDefault();
@@ -67,14 +71,14 @@ export function AnswersPart() {
           <button
             type="button"
             disabled={!task.value || !loom.value || working}
-            onClick={() => void anotherInput()}
+            onClick={() => void nextTestInput()}
           >
             Another from the test set
           </button>
         </div>
       </form>
       <Problem error={answerError.value} />
-      {/* biome-ignore lint/a11y/useSemanticElements: these are no fields of a form */}
+      {/* biome-ignore lint/a11y/useSemanticElements: a fieldset is for form fields */}
       <div
         class="sides"
         role="group"
@@ -99,23 +103,26 @@ export function AnswersPart() {
       </div>
       <p class="expected">{expected.value ? `Expected: ${expected.value}` : ""}</p>
       <TestSet />
-    </Part>
+    </Panel>
   );
 }
 
 function answerText(side: Side) {
   const given = answers.value[side];
   if (given?.text) return given.text;
-  if (given?.done) return <span class="waits">(an empty answer)</span>;
-  if (side === "composed" && !composition.value) {
-    return <span class="waits">Waits for learning.</span>;
-  }
-  return <span class="waits">{answering.value ? "…" : "Waits for an input."}</span>;
+  const placeholder = given?.done
+    ? "(an empty answer)"
+    : side === "composed" && !composition.value
+      ? "Learn first."
+      : answering.value
+        ? "…"
+        : "Type an input above.";
+  return <span class="placeholder">{placeholder}</span>;
 }
 
 function TestSet() {
   const own = !task.value;
-  const file = testSet.value?.taskId === "" ? testSet.value : null;
+  const file = testSet.value?.taskId === OWN_EXAMPLES ? testSet.value : null;
   const items = own ? file : testSet.value;
   const total = items?.examples.length;
   return (
@@ -138,29 +145,17 @@ function TestSet() {
           </button>
         )}
         {own && (
-          <label class="button">
-            Open a test file
-            <input
-              type="file"
-              class="for-readers"
-              accept=".csv,.tsv,.jsonl,.ndjson,.txt,.json"
-              onChange={async ({ currentTarget }) => {
-                const chosen = currentTarget.files?.[0];
-                currentTarget.value = "";
-                const text = chosen && (await readExamplesFile(chosen));
-                if (text) await useTestText(text, chosen.name);
-              }}
-            />
-          </label>
+          <FileInput
+            label="Open a test file"
+            accept={EXAMPLE_FILES}
+            onFiles={async ([chosen]) => {
+              const text = chosen && (await readExamplesFile(chosen));
+              if (text) await readTestFile(text, chosen.name);
+            }}
+          />
         )}
         <p class="status">
-          {own && file
-            ? file.name
-            : own
-              ? "Pairs that are not among your examples."
-              : learning.value
-                ? "Waits for learning."
-                : ""}
+          {own && (file ? file.name : "Use pairs that are not among your examples.")}
         </p>
       </div>
       {SIDES.map((side) => {
@@ -169,28 +164,33 @@ function TestSet() {
         return (
           <div key={side} class={`score ${side}`}>
             <span>{side === "base" ? "Base" : "Composed"}</span>
-            <Bar value={counts ? share : 0} max={100} label={`Exact match, ${side}`} side={side} />
+            <ProgressBar
+              value={counts ? share : 0}
+              max={100}
+              label={`Exact match, ${side}`}
+              side={side}
+            />
             <output data-testid={`score-${side}`}>
               {counts
                 ? counts.result
                   ? `${percent(Math.round(share * 10) / 10)} (${counts.correct} of ${counts.done})`
-                  : `${counts.correct} right, ${counts.done} of ${counts.total}`
+                  : `${counts.correct} correct, ${counts.done} of ${counts.total}`
                 : "not tested"}
             </output>
           </div>
         );
       })}
-      <Mistakes />
+      <TestAnswers />
     </div>
   );
 }
 
-/** What the composition answered, item by item. */
-function Mistakes() {
+/** The composition's answer to each item. */
+function TestAnswers() {
   const result = tests.value.composed?.result;
   return (
     <details hidden={!result?.answers.length}>
-      <summary>The composed answers one by one</summary>
+      <summary>The composed model’s answers</summary>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard */}
       <section class="scroll" tabIndex={0} aria-label="Answers to the test set">
         <table class="numbers">

@@ -1,13 +1,15 @@
-// Sharing: the composition as a link, with the examples only where the person wants that.
+// The composition as a link.
 
+import "./share.css";
 import { useSignal } from "@preact/signals";
+import { Panel } from "../components/panel.js";
+import { Problem } from "../components/problem.js";
 import { count } from "../format.js";
-import { instruction, link, shareError, withExamples } from "../state/story.js";
-import { examples, title } from "../state/task.js";
-import { Part, Problem } from "./common.js";
+import { instruction, link, shareError, withExamples } from "../state/share.js";
+import { completeExamples, title } from "../state/task.js";
 
-/** The fifth part of the story. */
-export function SharePart() {
+/** The link, and what goes into it. */
+export function SharePanel() {
   const copied = useSignal("");
   const copy = async () => {
     const address = link.value;
@@ -16,15 +18,14 @@ export function SharePart() {
       await navigator.clipboard.writeText(address);
       copied.value = address;
     } catch {
-      // Without the permission, the link is at least selected.
+      // Without permission to copy, the link is selected.
       (document.getElementById("link") as HTMLInputElement).select();
       copied.value = "";
     }
   };
-  const filled = examples.value.filter(({ input, output }) => input.trim() && output.trim()).length;
   return (
-    <Part number={5} name="share" title="Share">
-      <div class="options one-a-row">
+    <Panel name="share" title="Share">
+      <div class="options one-per-row">
         <label>
           Name of the task
           <input
@@ -36,7 +37,7 @@ export function SharePart() {
           />
         </label>
         <label>
-          A note on its inputs (optional)
+          How to write an input (optional)
           <input
             value={instruction.value}
             maxLength={300}
@@ -46,7 +47,7 @@ export function SharePart() {
           />
         </label>
       </div>
-      <label class="tick">
+      <label class="check">
         <input
           type="checkbox"
           checked={withExamples.value}
@@ -54,7 +55,7 @@ export function SharePart() {
             withExamples.value = currentTarget.checked;
           }}
         />{" "}
-        Put the {count(filled, "example")} into the link
+        Include my {count(completeExamples.value.length, "example")}
       </label>
       <div class="row link-row">
         <input
@@ -63,7 +64,7 @@ export function SharePart() {
           readOnly
           aria-label="Link"
           value={link.value ?? ""}
-          placeholder="Waits for learning."
+          placeholder="Learn first."
           onFocus={({ currentTarget }) => currentTarget.select()}
         />
         <button type="button" disabled={!link.value} onClick={() => void copy()}>
@@ -72,12 +73,12 @@ export function SharePart() {
       </div>
       <p class="status" role="status">
         {!link.value
-          ? "The link holds the weights, not the model: a few hundred characters."
+          ? "The link holds the mix, not the model: a few hundred characters."
           : copied.value === link.value
-            ? "Copied. Whoever opens it gets the same answers, without learning."
-            : `${count(link.value.length, "character")}. It restores the composition, without learning.`}
+            ? "Copied. It opens with this exact mix, and gives the same answers."
+            : "Opens with this exact mix. Nothing to re-learn."}
       </p>
       <Problem error={shareError.value} />
-    </Part>
+    </Panel>
   );
 }

@@ -1,4 +1,4 @@
-// The whole story as a person lives it, the link in a fresh profile, and a run that is stopped.
+// The workflow from examples to a link in a fresh profile, and runs that are stopped.
 
 import {
   answers,
@@ -15,7 +15,10 @@ import {
   watchErrors,
 } from "./support.js";
 
-test("says which build runs and why", async ({ page }, { project }) => {
+/** Texts in place of an answer. */
+const PLACEHOLDER = /Learn first|Type an input/;
+
+test("shows which build runs and why", async ({ page }, { project }) => {
   await openSite(page);
   const device = page.getByTestId("device");
   if (project.name === "isolated") {
@@ -26,28 +29,24 @@ test("says which build runs and why", async ({ page }, { project }) => {
   }
 });
 
-test("says why a graphics card that was asked for is not used, and learns on the CPU", async ({
-  page,
-}) => {
+test("shows why a selected GPU is not used, and learns on the CPU", async ({ page }) => {
   await openSite(page, "./?device=webgpu");
-  const card = page.getByTestId("graphics-card");
-  await expect(card).toContainText("asked for and is not used");
-  await expect(card).toContainText("found no graphics card that pages may use");
+  const gpu = page.getByTestId("gpu");
+  await expect(gpu).toContainText("No usable GPU; using the CPU.");
+  await expect(gpu).toContainText("found no graphics card that pages may use");
   await learn(page);
   await page.reload();
-  // The choice is kept for the visit, until another is made.
-  await expect(card).toContainText("is not used");
+  // The choice is saved for the tab until it is changed.
+  await expect(gpu).toContainText("No usable GPU");
   await page.locator("summary", { hasText: "Change" }).first().click();
   await page.getByRole("combobox", { name: "Runs on" }).selectOption("wasm");
-  await expect(card).toHaveCount(0);
+  await expect(gpu).toHaveCount(0);
   await page.reload();
   await expect(page.getByTestId("device")).toContainText("thread");
-  await expect(card).toHaveCount(0);
+  await expect(gpu).toHaveCount(0);
 });
 
-test("one button loads in bytes, learns, and answers a new input on both sides", async ({
-  page,
-}) => {
+test("the demo shows its download in bytes, learns, and answers a new input", async ({ page }) => {
   await page.addInitScript(() => {
     const shown = new Set<string>();
     Object.assign(window, { shown });
@@ -58,7 +57,7 @@ test("one button loads in bytes, learns, and answers a new input on both sides",
   await openSite(page);
   await page.getByRole("button", { name: "Learn a task now" }).click();
   await expect(page.getByTestId("learn-status")).toContainText("Learned in");
-  await expect(page.getByTestId("answer-composed")).not.toContainText("Waits");
+  await expect(page.getByTestId("answer-composed")).not.toContainText(PLACEHOLDER);
   await expect(page.locator(".sides")).toHaveAttribute("aria-busy", "false");
 
   const shown = await page.evaluate(() => [...(window as unknown as { shown: Set<string> }).shown]);
@@ -67,7 +66,7 @@ test("one button loads in bytes, learns, and answers a new input on both sides",
   expect(await page.locator(".weights li").count()).toBeGreaterThan(3);
 });
 
-test("the story: an unseen task, learning, answers, its test set, and a link for others", async ({
+test("the workflow: an unseen task, learning, answers, its test set, and a link for others", async ({
   page,
   context,
   browser,
@@ -78,16 +77,16 @@ test("the story: an unseen task, learning, answers, its test set, and a link for
   expect(await tableInputs(page)).toHaveLength(10);
 
   await learn(page);
-  await expect(page.getByTestId("chosen")).toContainText("chosen");
+  await expect(page.getByTestId("chosen")).toContainText("selected");
   const table = page.getByRole("region", { name: "Evaluations" });
-  await page.locator("summary", { hasText: "The numbers as tables" }).click();
+  await page.locator("summary", { hasText: "Show as tables" }).click();
   expect(await table.locator("tbody tr").count()).toBe(await page.locator(".chart circle").count());
 
   await page.getByRole("button", { name: "Another from the test set" }).click();
   await expect(page.getByTestId("input")).not.toBeEmpty();
   const input = await page.getByTestId("input").inputValue();
   const first = await answers(page, input);
-  expect(first.composed).not.toContain("Waits");
+  expect(first.composed).not.toMatch(PLACEHOLDER);
 
   await page.getByRole("button", { name: /^Run the test/ }).click();
   const score = /^\d+(\.\d)? % \(\d+ of \d{2,}\)$/;
@@ -108,7 +107,7 @@ test("the story: an unseen task, learning, answers, its test set, and a link for
     const errors: string[] = [];
     watchErrors(other, errors);
     await other.goto(link);
-    await expect(other.getByTestId("learn-status")).toContainText("nothing was learned here");
+    await expect(other.getByTestId("learn-status")).toContainText("Opened from a shared link");
     expect(await answers(other, input)).toEqual(first);
     expect(await other.locator(".chart circle").count()).toBe(0);
     expect(errors).toEqual([]);
@@ -134,14 +133,14 @@ test("learning twice with one seed gives the same link", async ({ page, context 
   expect(await copyLink(page, context)).toBe(first);
 });
 
-test("examples go into the link only when ticked", async ({ page, context, browser }) => {
+test("examples go into the link only when included", async ({ page, context, browser }) => {
   await openSite(page);
   await setBudget(page, 3);
   const edited = page.getByLabel("Output 1", { exact: true });
   await edited.fill("quelque chose");
   await learn(page);
   const without = await copyLink(page, context);
-  await page.getByLabel(/Put the \d+ examples into the link/).check();
+  await page.getByLabel(/Include my \d+ examples/).check();
   await expect(page.getByLabel("Link", { exact: true })).not.toHaveValue(without);
   const link = await copyLink(page, context);
   expect(link.length).toBeGreaterThan(without.length);
@@ -150,7 +149,7 @@ test("examples go into the link only when ticked", async ({ page, context, brows
     const other = await fresh.newPage();
     await other.goto(link);
     await expect(other.getByLabel("Output 1", { exact: true })).toHaveValue("quelque chose");
-    await expect(other.getByTestId("learn-status")).toContainText("nothing was learned here");
+    await expect(other.getByTestId("learn-status")).toContainText("Opened from a shared link");
   } finally {
     await fresh.close();
   }
@@ -168,25 +167,27 @@ test("a stopped run ends at once and keeps the best point", async ({ page }) => 
   );
   await setBudget(page, 2000);
   await learnButton(page).click();
-  await expect(page.getByTestId("learn-status")).toContainText(/^[5-9]\d of/);
+  await expect(page.getByTestId("learn-status")).toContainText(/^Trying mixes: [5-9]\d of/);
   const dots = page.locator(".chart circle");
-  // Counted and stopped in one go, so that the evaluations made meanwhile do not count.
+  // Counted and stopped in one turn, so that no evaluation comes between.
   const before = await stopButton(page).evaluate((button: HTMLButtonElement) => {
     button.click();
     return document.querySelectorAll(".chart circle").length;
   });
   await expect(page.getByTestId("learn-status")).toContainText("Stopped after");
-  // The one that was being made when the stop came, and one whose message was on its way.
+  // The evaluation in progress, and one whose message was already posted.
   expect(await dots.count()).toBeLessThanOrEqual(before + 2);
   await expect(page.getByRole("button", { name: "Copy the link" })).toBeEnabled();
-  expect((await answers(page, "input : one , two")).composed).not.toContain("Waits");
+  expect((await answers(page, "input : one , two")).composed).not.toMatch(PLACEHOLDER);
 });
 
-test("a second Learn while one runs is refused, and the first goes on", async ({ page }) => {
+test("a second run is rejected while one is in progress, and the first continues", async ({
+  page,
+}) => {
   await openSite(page);
   await setBudget(page, 2000);
   await learnButton(page).click();
-  await expect(page.getByTestId("learn-status")).toContainText("of at most");
+  await expect(page.getByTestId("learn-status")).toContainText("Trying mixes");
   await page.getByRole("button", { name: "Learn a task now" }).click();
   const alert = page.locator("#learn").getByRole("alert");
   await expect(alert).toContainText("Learning did not start.");
@@ -196,7 +197,7 @@ test("a second Learn while one runs is refused, and the first goes on", async ({
   await expect(page.getByTestId("learn-status")).toContainText("Stopped after");
 });
 
-test("one's own five examples, pasted, are learned from and survive a reload", async ({ page }) => {
+test("pasted examples are learned from and survive a reload", async ({ page }) => {
   await openSite(page);
   await setBudget(page, 5);
   const pairs = ["dog\tchien", "cat\tchat", "horse\tcheval", "bird\toiseau", "fish\tpoisson"];
@@ -211,10 +212,10 @@ test("one's own five examples, pasted, are learned from and survive a reload", a
   await expect(page.getByTestId("device")).toContainText("thread");
 });
 
-test("which modules matter is measured by leaving each out", async ({ page }) => {
+test("the error without each module is shown beside its weight", async ({ page }) => {
   await openSite(page);
   await learn(page);
   await page.getByRole("button", { name: "Which modules matter?" }).click();
-  await expect(page.locator("#learn")).toContainText("how much the loss rises");
+  await expect(page.locator("#learn")).toContainText("Error added if removed");
   await expect(page.locator(".weights .rise").first()).toHaveText(/^[+−]\d/);
 });

@@ -1,13 +1,18 @@
-// The task: choose one of the library, or type, paste or drop five pairs.
+// The task: one of the library, or pairs that are typed, pasted or dropped.
 
+import "./task.css";
 import { useSignal } from "@preact/signals";
+import { FileInput } from "../components/file-input.js";
+import { Panel } from "../components/panel.js";
+import { Problem } from "../components/problem.js";
 import { registry } from "../state/session.js";
 import {
   addExample,
   chooseTask,
+  EXAMPLE_FILES,
   editExample,
   examples,
-  OWN,
+  OWN_EXAMPLES,
   pasteExamples,
   readExamplesFile,
   removeExample,
@@ -15,25 +20,24 @@ import {
   taskError,
   taskId,
 } from "../state/task.js";
-import { Part, Problem } from "./common.js";
 
-/** The first part of the story. */
-export function TaskPart() {
+/** The examples. */
+export function TaskPanel() {
   const dragging = useSignal(false);
   const chosen = task.value;
-  const takeFile = async (file: File | undefined) => {
+  const readFile = async (file: File | undefined) => {
     const text = file && (await readExamplesFile(file));
     if (text) await pasteExamples(text);
   };
   return (
-    <Part number={1} name="task" title="The task, as five examples">
+    <Panel name="task" title="The task, in five examples">
       {registry.value?.tasks.length !== 0 && (
         <label class="field">
           <span>Task</span>
           <select
-            // Made anew once there are tasks: one that had no option for its value shows none.
-            key={registry.value ? "read" : "waiting"}
-            value={taskId.value ?? OWN}
+            // Re-created once the tasks are read: a select without its value's option shows none.
+            key={registry.value ? "ready" : "loading"}
+            value={taskId.value ?? OWN_EXAMPLES}
             onChange={({ currentTarget }) => chooseTask(currentTarget.value)}
           >
             {registry.value?.tasks.map(({ id, title }) => (
@@ -41,16 +45,16 @@ export function TaskPart() {
                 {title}
               </option>
             ))}
-            <option value={OWN}>My own examples</option>
+            <option value={OWN_EXAMPLES}>My own examples</option>
           </select>
         </label>
       )}
       <p class="explain task-text">
         {chosen
           ? `${chosen.description} ${chosen.why_unseen}`
-          : "Short inputs and outputs work best. The model has never been trained on your task: the modules have to make it."}
+          : "Keep inputs and outputs short. This works only if some modules come close to your task."}
       </p>
-      {/* biome-ignore lint/a11y/noStaticElementInteractions: dropping is one of three ways to fill the table; the file button does the same by keyboard */}
+      {/* biome-ignore lint/a11y/noStaticElementInteractions: the file button does the same by keyboard */}
       <div
         class={`examples ${dragging.value ? "dragging" : ""}`}
         onDragOver={(event) => {
@@ -65,7 +69,7 @@ export function TaskPart() {
           dragging.value = false;
           const text = event.dataTransfer?.getData("text/plain");
           if (text) void pasteExamples(text);
-          else void takeFile(event.dataTransfer?.files[0]);
+          else void readFile(event.dataTransfer?.files[0]);
         }}
       >
         <table>
@@ -74,7 +78,7 @@ export function TaskPart() {
               <th scope="col">Input</th>
               <th scope="col">Output</th>
               <th scope="col">
-                <span class="for-readers">Remove</span>
+                <span class="visually-hidden">Remove</span>
               </th>
             </tr>
           </thead>
@@ -117,22 +121,15 @@ export function TaskPart() {
         <button type="button" onClick={addExample}>
           Add a row
         </button>
-        <label class="button">
-          Open a file
-          <input
-            type="file"
-            class="for-readers"
-            accept=".csv,.tsv,.jsonl,.ndjson,.txt,.json"
-            onChange={({ currentTarget }) => {
-              void takeFile(currentTarget.files?.[0]);
-              currentTarget.value = "";
-            }}
-          />
-        </label>
+        <FileInput
+          label="Open a file"
+          accept={EXAMPLE_FILES}
+          onFiles={([file]) => void readFile(file)}
+        />
       </div>
       <PasteBox />
       <Problem error={taskError.value} />
-    </Part>
+    </Panel>
   );
 }
 
@@ -143,7 +140,7 @@ function PasteBox() {
       <summary>Paste CSV, TSV or JSONL</summary>
       <label class="field">
         <span>
-          One pair a line: <code>input,output</code>, tabs instead of commas, or{" "}
+          One pair per line: <code>input,output</code>, with a tab instead of the comma, or{" "}
           <code>{'{"input": …, "output": …}'}</code>
         </span>
         <textarea

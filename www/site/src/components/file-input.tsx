@@ -1,0 +1,50 @@
+/** A button that opens files. */
+export function FileInput(props: {
+  label: string;
+  accept: string;
+  multiple?: boolean;
+  testId?: string;
+  onFiles: (files: File[]) => void;
+}) {
+  return (
+    <label class="button">
+      {props.label}
+      <input
+        type="file"
+        class="visually-hidden"
+        multiple={props.multiple}
+        accept={props.accept}
+        data-testid={props.testId}
+        onChange={({ currentTarget }) => {
+          const files = [...(currentTarget.files ?? [])];
+          currentTarget.value = "";
+          if (files.length) props.onFiles(files);
+        }}
+      />
+    </label>
+  );
+}
+
+/** The files of a drop; of a dropped folder, those directly in it. */
+export async function droppedFiles(event: DragEvent): Promise<File[]> {
+  const entries = [...(event.dataTransfer?.items ?? [])].map((item) => item.webkitGetAsEntry());
+  const files: File[] = [];
+  for (const entry of entries) {
+    const inside = entry?.isDirectory
+      ? await new Promise<FileSystemEntry[]>((resolve) =>
+          (entry as FileSystemDirectoryEntry)
+            .createReader()
+            .readEntries(resolve, () => resolve([])),
+        )
+      : [entry];
+    for (const one of inside) {
+      if (!one?.isFile) continue;
+      files.push(
+        await new Promise<File>((resolve, reject) =>
+          (one as FileSystemFileEntry).file(resolve, reject),
+        ),
+      );
+    }
+  }
+  return files;
+}

@@ -1,0 +1,102 @@
+// The shortlist: the modules that are downloaded from a large library, and why.
+
+import { Problem } from "../components/problem.js";
+import { ProgressBar } from "../components/progress-bar.js";
+import { bytes, count } from "../format.js";
+import { learning } from "../state/learn.js";
+import {
+  baseBytes,
+  bytesOf,
+  clearShortlist,
+  removeFromShortlist,
+  searchError,
+  shortlist,
+  suggestModules,
+  suggestProgress,
+} from "../state/library.js";
+import { base, busy, cancelLoading, loom } from "../state/session.js";
+import { options } from "../state/settings.js";
+import { filledExamples } from "../state/task.js";
+import { PickableTitle, sizeText } from "./library.js";
+
+/** The modules to download, and a button that suggests them. */
+export function Shortlist() {
+  const entries = shortlist.value;
+  const total = bytesOf(entries.map(({ module }) => module));
+  const comparing = suggestProgress.value;
+  const limit = options.value?.modules ?? 0;
+  return (
+    <section class="shortlist" aria-label="Modules to download">
+      <div class="row">
+        {comparing ? (
+          <>
+            <button type="button" onClick={cancelLoading}>
+              Stop
+            </button>
+            <ProgressBar
+              value={comparing.done}
+              max={comparing.total}
+              label="Descriptions compared"
+            />
+            <p class="status">
+              Comparing descriptions: {comparing.done} of {comparing.total}
+            </p>
+          </>
+        ) : (
+          <>
+            <button
+              type="button"
+              disabled={!loom.value || busy.value || learning.value}
+              onClick={() => {
+                const examples = filledExamples();
+                if (examples) void suggestModules(examples, limit);
+              }}
+            >
+              Find the closest to my examples
+            </button>
+            <p class="status">
+              {base.value
+                ? "Compares the modules’ descriptions with your examples."
+                : `Downloads the model first${baseBytes.value ? ` (${bytes(baseBytes.value)})` : ""}, to compare the modules’ descriptions with your examples.`}
+            </p>
+          </>
+        )}
+      </div>
+      <Problem error={searchError.value} />
+      {entries.length > 0 && (
+        <>
+          <div class="card-head">
+            <h3 data-testid="to-fetch">
+              {count(entries.length, "module")} to download{total ? `, ${bytes(total)}` : ""}
+            </h3>
+            <button type="button" class="quiet" disabled={learning.value} onClick={clearShortlist}>
+              Remove all
+            </button>
+          </div>
+          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard */}
+          <ul class="chosen" tabIndex={0} aria-label="Modules to download">
+            {entries.map(({ module, reason }) => (
+              <li key={module.id} class="card" data-chosen={module.id}>
+                <div class="card-head">
+                  <PickableTitle id={module.id} title={module.title} />
+                  <button
+                    type="button"
+                    class="quiet"
+                    disabled={learning.value}
+                    aria-label={`Remove ${module.title}`}
+                    onClick={() => removeFromShortlist(module.id)}
+                  >
+                    ×
+                  </button>
+                </div>
+                <p class="details">
+                  {reason}; {sizeText(module)}
+                </p>
+              </li>
+            ))}
+          </ul>
+        </>
+      )}
+    </section>
+  );
+}
