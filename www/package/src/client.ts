@@ -1,16 +1,33 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 // The page's side: a typed Promise API over the worker.
 
-import { LoraLoomError } from "./errors.js";
+import type { LoraLoomError } from "./errors.js";
+import { type CallOptions, createWorker, Link } from "./link.js";
 import type {
+  GenerateCall,
+  GenerateInput,
+  InspectOptions,
+  LearnCall,
+  LearnInput,
+  LeaveOneOutInput,
+  LoadOptions,
+  OpenOptions,
+  Restored,
+  ScoreInput,
+  ShareInput,
+  SuggestInput,
+  TestCall,
+  TestInput,
+} from "./options.js";
+import type {
+  Answer,
   BaseInfo,
   Composition,
   Device,
-  ErrorReport,
-  Event,
   Example,
   ExamplesFormat,
   FoundModules,
-  Generated,
+  Inspected,
   LearnOptions,
   LearnResult,
   ModuleInfo,
@@ -19,83 +36,92 @@ import type {
   Precision,
   Recipe,
   Registry,
-  RegistryBase,
   RegistryModule,
-  Request,
+  RequestKind,
+  Requests,
   Score,
+  Setting,
   Source,
   Storage,
   Suggestion,
-  TestResult,
   Verified,
-} from "./generated/protocol.js";
-import { type CallOptions, createWorker, Link } from "./link.js";
-import type { Answers } from "./messages.js";
-import type {
-  GenerateCall,
-  InspectOptions,
-  LearnCall,
-  LoadOptions,
-  OpenOptions,
-  Restored,
-  ShareCall,
-  SuggestCall,
-  TestCall,
-} from "./options.js";
+  WorkerRequest,
+} from "./protocol.js";
+import { RunningCall } from "./running-call.js";
 import { DEFAULT_HUB, parseSource } from "./sources.js";
 
 const DEFAULT_STALL_SECONDS = 15;
 const DEFAULT_MAX_NEW_TOKENS = 64;
-const DEFAULT_FOUND = 24;
-const DEFAULT_SUGGESTED = 20;
-/** Hex digits of a file's SHA-256 by which a link names it. */
-const SHORT_HASH_DIGITS = 12;
+const DEFAULT_SEARCH_LIMIT = 24;
+const DEFAULT_SUGGEST_LIMIT = 20;
 
 /**
- * A registry, a base model and its modules in a worker of their own.
+ * A module library, a base model and loaded modules, in a worker of their own.
  *
+ * Errors are {@link LoraLoomError}s. Every call takes a `signal`; an aborted call rejects with the
+ * signal's reason. One call of `learn`, `generate`, `test`, `score`, `leaveOneOut` and `suggest` runs at
+ * a time; a second one rejects with code `busy`.
+ *
+ * @example
  * ```ts
  * const loom = await LoraLoom.open({ registryUrl: "library/registry.json" });
  * const learned = await loom.learn({ examples });
  * const { text } = await loom.generate({ input: "…", composition: learned });
+ * loom.dispose();
  * ```
- *
- * Errors are {@link LoraLoomError}s; an aborted download rejects with the signal's reason.
  */
 export class LoraLoom {
+  static {
+    // Browsers without explicit resource management have no such symbol.
+    if (Symbol.dispose) LoraLoom.prototype[Symbol.dispose] = LoraLoom.prototype.dispose;
+  }
+
   /** The module library. */
   readonly registry: Registry;
-  /** The wasm build that runs, why it is that one, and what of the graphics card is used now. */
-  device: Device;
-  /** The options that {@link learn} uses where none are given. */
+  /** Default options of {@link learn}. */
   readonly defaults: LearnOptions;
-  /** The options of the published method. */
+  /** Options of the published method, for {@link learn}. */
   readonly published: LearnOptions;
-  /** The loaded base, or null before {@link load}. */
-  base: BaseInfo | null = null;
+  /** Limits, default, label and help of each option of {@link learn}. */
+  readonly settings: Setting[];
+  /** As {@link dispose}: `using loom = await LoraLoom.open(…)`. */
+  declare [Symbol.dispose]: () => void;
 
   readonly #link: Link;
   readonly #options: InspectOptions;
-  readonly #loaded = new Map<string, ModuleInfo>();
+  readonly #loaded = new Set<string>();
   readonly #local = new Map<string, Source>();
+  #device: Device;
+  #base: BaseInfo | null = null;
   #opened: { source: Source; precision: Precision } | null = null;
   #restart: Promise<void> | null = null;
 
-  private constructor(link: Link, options: InspectOptions, inspected: Answers["inspect"]) {
+  private constructor(link: Link, options: InspectOptions, inspected: Inspected) {
     this.#link = link;
     this.#options = options;
     this.registry = inspected.registry;
-    this.device = inspected.device;
     this.defaults = inspected.defaults;
     this.published = inspected.published;
-    link.onCrash = (report) => this.#recover(report);
+    this.settings = inspected.settings;
+    this.#device = inspected.device;
+    link.onCrash = (error) => this.#recover(error);
     link.onGpu = (gpu) => {
-      this.device = { ...this.device, gpu };
+      this.#device = { ...this.#device, gpu };
       options.onGpu?.(gpu);
     };
   }
 
-  /** Starts the engine, reads the registry and loads a base model. */
+  /**
+   * Starts the engine, reads the registry and loads a base model.
+   *
+   * @example
+   * ```ts
+   * const loom = await LoraLoom.open({
+   *   registryUrl: "library/registry.json",
+   *   onProgress: ({ overallLoaded, overallTotal }) => console.log(overallLoaded / overallTotal),
+   * });
+   * ```
+   */
   static async open(options: OpenOptions): Promise<LoraLoom> {
     const loom = await LoraLoom.inspect(options);
     try {
@@ -107,7 +133,16 @@ export class LoraLoom {
     return loom;
   }
 
-  /** Starts the engine and reads the registry, without fetching any model. */
+  /**
+   * Starts the engine and reads the registry, without fetching a model.
+   *
+   * @example
+   * ```ts
+   * const loom = await LoraLoom.inspect({ registryUrl: "library/registry.json" });
+   * console.log(loom.device.build, loom.registry.bases[0]?.title);
+   * await loom.load();
+   * ```
+   */
   static async inspect(options: InspectOptions): Promise<LoraLoom> {
     const link = new Link(options.createWorker ?? createWorker);
     try {
@@ -119,73 +154,138 @@ export class LoraLoom {
     }
   }
 
-  /** Fetches a base model and packs its weights. */
+  /** The wasm build in use, the reason for it, and the state of the GPU. */
+  get device(): Device {
+    return this.#device;
+  }
+
+  /** The loaded base model; null before {@link load}. */
+  get base(): BaseInfo | null {
+    return this.#base;
+  }
+
+  /**
+   * Fetches a base model and packs its weights. Modules of an earlier base are dropped.
+   *
+   * @example
+   * ```ts
+   * const base = await loom.load({ source: "google/flan-t5-small", precision: "f32" });
+   * console.log(base.parameters, base.memoryBytes);
+   * ```
+   */
   async load(options: LoadOptions = {}): Promise<BaseInfo> {
     const source = this.#asSource(options.source, options.baseId);
     const opened = { source, precision: options.precision ?? "int8" };
-    // What takes minutes to fetch is worth keeping; browsers ask people at most once.
+    // Downloads of minutes are worth storing; browsers ask the user at most once.
     if (source.kind === "hub" || source.kind === "folder") await keepStorage();
-    this.base = await this.#call({ kind: "open", ...opened }, options);
+    this.#base = await this.#call({ kind: "open", ...opened }, options);
     this.#opened = opened;
     this.#loaded.clear();
-    return this.base;
+    this.#local.clear();
+    return this.#base;
   }
 
   /**
-   * Holds the loaded base against a value that is published of it, as `loraloom verify` does; null
-   * where none is known. A base of an unknown id is only told to be a known one, never not to be.
+   * Checks the model against published reference outputs; null where none are known. A base of an
+   * unknown id can agree with a known model, and is never reported to differ from one.
+   *
+   * @example
+   * ```ts
+   * const verified = await loom.verify();
+   * if (verified) console.log(verified.expected, verified.found, verified.agrees);
+   * ```
    */
-  verify(): Promise<Verified | null> {
-    return this.#call({ kind: "verify" });
+  verify(options: CallOptions = {}): Promise<Verified | null> {
+    return this.#call({ kind: "verify" }, options);
   }
 
   /**
-   * Finds modules of the library by words of their texts, by tags and by rank, best first. Of a library
-   * in pages this fetches the few files that the answer takes.
+   * Finds modules of the library by text, tags and rank, best first. Of a library in pages, only the
+   * pages that are needed are fetched.
+   *
+   * @example
+   * ```ts
+   * const { total, modules } = await loom.search({ text: "question", rank: 16, limit: 10 });
+   * console.log(total, modules.map(({ title }) => title));
+   * ```
    */
-  search(query: Partial<ModuleQuery> = {}): Promise<FoundModules> {
-    const defaults = { text: "", tags: [], rank: null, offset: 0, limit: DEFAULT_FOUND };
-    const base = this.base?.id ?? null;
-    return this.#call({ kind: "search", query: { ...defaults, base, ...query } });
-  }
-
-  /** The library's entries of modules; ids that it has not are left out. */
-  entries(ids: string[]): Promise<RegistryModule[]> {
-    return this.#call({ kind: "entries", ids });
+  search(query: Partial<ModuleQuery> = {}, options: CallOptions = {}): Promise<FoundModules> {
+    const defaults = { text: "", tags: [], rank: null, offset: 0, limit: DEFAULT_SEARCH_LIMIT };
+    const base = this.#base?.id ?? null;
+    return this.#call({ kind: "search", query: { ...defaults, base, ...query } }, options);
   }
 
   /**
-   * Finds the modules whose descriptions are nearest to some examples, with the loaded base's own
-   * encoder, so that only those need to be fetched. Aborted, it rejects with the signal's reason.
+   * The library's entries of modules; ids that are not in the library are left out.
+   *
+   * @example
+   * ```ts
+   * const [module] = await loom.entries(["one"]);
+   * console.log(module?.task, module?.license);
+   * ```
    */
-  suggest(call: SuggestCall): Promise<Suggestion[]> {
-    const { examples, most = DEFAULT_SUGGESTED, onRead } = call;
-    return this.#call({ kind: "suggest", examples, most }, call, (event) => {
-      if (event.kind === "tested") onRead?.(event);
+  entries(ids: string[], options: CallOptions = {}): Promise<RegistryModule[]> {
+    return this.#call({ kind: "entries", ids }, options);
+  }
+
+  /**
+   * Finds the modules whose descriptions are nearest to some examples, by embeddings of the loaded
+   * base's encoder, so that only those need to be fetched.
+   *
+   * @example
+   * ```ts
+   * const suggestions = await loom.suggest({ examples, limit: 5 });
+   * const learned = await loom.learn({ examples, modules: suggestions.map(({ module }) => module.id) });
+   * ```
+   */
+  suggest(input: SuggestInput): Promise<Suggestion[]> {
+    const { examples, limit = DEFAULT_SUGGEST_LIMIT } = input;
+    return this.#call({ kind: "suggest", examples, limit }, input, (event) => {
+      if (event.kind === "step") input.onStep?.(event);
     });
   }
 
   /**
-   * The ids of the library's modules that were trained for the loaded base; none of a library whose
-   * modules are in pages, where {@link search} and {@link suggest} find them.
+   * Ids of the library's modules that were trained for the loaded base. Empty for a library in pages,
+   * whose modules {@link search} and {@link suggest} find.
    */
   fittingModules(): string[] {
-    const base = this.base?.id;
+    const base = this.#base?.id;
     return this.registry.modules.filter((module) => module.base === base).map(({ id }) => id);
   }
 
-  /** Fetches, checks and reads modules of the library; those already loaded cost nothing. */
+  /**
+   * Fetches, checks and reads modules of the library. Loaded modules are not fetched again.
+   *
+   * @example
+   * ```ts
+   * const [info] = await loom.loadModules(["one", "two"]);
+   * console.log(info?.rank, info?.targets);
+   * ```
+   */
   async loadModules(ids: string[], options: CallOptions = {}): Promise<ModuleInfo[]> {
     const fromLibrary = ids.filter((id) => !this.#local.has(id));
     const infos = await this.#call({ kind: "loadModules", ids: fromLibrary }, options);
-    for (const info of infos) this.#loaded.set(info.id, info);
+    for (const info of infos) this.#loaded.add(info.id);
     return infos;
   }
 
   /**
-   * Adds a module that is not in the library: a hub's id, the address of a PEFT folder, or files of
-   * this computer (see {@link filesSource}), a ZIP archive included. Such a module cannot go into a
-   * link.
+   * Adds a module from outside the library: a hub's id, the address of a PEFT folder, or files of this
+   * computer (see {@link filesSource}), a ZIP archive included. Such a module cannot be shared in a link.
+   *
+   * @example
+   * ```ts
+   * const contents = (text: string) => new Blob([text]);
+   * const info = await loom.addModule(
+   *   "mine",
+   *   filesSource([
+   *     { path: "mine/adapter_config.json", contents: contents("{}") },
+   *     { path: "mine/adapter_model.safetensors", contents: contents("…") },
+   *   ]),
+   * );
+   * console.log(info.bytes);
+   * ```
    */
   async addModule(
     id: string,
@@ -198,160 +298,273 @@ export class LoraLoom {
     return info;
   }
 
-  /** What the browser keeps of the files fetched: where, how much, and which. */
+  /**
+   * What the browser stores for this site: where, how much, and which files.
+   *
+   * @example
+   * ```ts
+   * const { files, usage } = await loom.storage();
+   * console.log(usage, files.map(({ url, bytes }) => `${url}: ${bytes}`));
+   * ```
+   */
   storage(): Promise<Storage> {
     return this.#call({ kind: "storage" });
   }
 
-  /** Deletes kept files, by their keys. What is loaded stays loaded. */
+  /**
+   * Deletes stored files by their keys. Loaded models and modules stay loaded.
+   *
+   * @example
+   * ```ts
+   * const { files } = await loom.storage();
+   * await loom.deleteStored(files.filter(({ complete }) => !complete).map(({ key }) => key));
+   * ```
+   */
   deleteStored(keys: string[]): Promise<Storage> {
     return this.#call({ kind: "deleteStored", keys });
   }
 
   /**
-   * Learns one weight for each module from a few examples, without gradients.
+   * Learns one weight per module from a few examples, without gradients. Missing modules are loaded
+   * first.
    *
-   * When the signal aborts while it learns, it resolves with the best point seen and
-   * `complete: false`.
+   * @example
+   * ```ts
+   * const call = loom.learn({ examples, options: { budget: 20 } });
+   * for await (const { number, loss } of call) console.log(number, loss);
+   * const learned = await call;
+   * ```
    */
-  async learn(call: LearnCall): Promise<LearnResult> {
-    const modules = call.modules ?? this.fittingModules();
-    const missing = modules.filter((id) => !this.#loaded.has(id) && !this.#local.has(id));
-    if (missing.length) await this.loadModules(missing, call);
-    const options = { ...this.defaults, ...call.options };
-    return this.#call(
-      { kind: "learn", examples: call.examples, modules, options },
-      call,
-      (event) => {
-        if (event.kind === "evaluation") call.onEvaluation?.(event.evaluation);
-        else if (event.kind === "selected") call.onSelected?.(event.modules);
-      },
+  learn(input: LearnInput): LearnCall {
+    return new RunningCall(async ({ onStep, stop }) => {
+      const { examples, modules = this.fittingModules() } = input;
+      const options = { ...this.defaults, ...input.options };
+      const missing = modules.filter((id) => !this.#loaded.has(id) && !this.#local.has(id));
+      if (missing.length) {
+        const signal = input.signal ? AbortSignal.any([input.signal, stop]) : stop;
+        try {
+          await this.loadModules(missing, { ...input, signal });
+        } catch (error) {
+          if (!stop.aborted || input.signal?.aborted) throw error;
+          return nothingLearned(options);
+        }
+      }
+      return this.#call(
+        { kind: "learn", examples, modules, options },
+        input,
+        (event) => {
+          if (event.kind === "selected") input.onSelected?.(event.modules);
+          if (event.kind !== "evaluation") return;
+          input.onEvaluation?.(event.evaluation);
+          onStep(event.evaluation);
+        },
+        stop,
+      );
+    });
+  }
+
+  /**
+   * The loss of a composition without each of its modules.
+   *
+   * @example
+   * ```ts
+   * const { loss } = await loom.score({ examples, composition: learned });
+   * for (const without of await loom.leaveOneOut({ examples, composition: learned })) {
+   *   console.log(without.id, without.loss - loss);
+   * }
+   * ```
+   */
+  leaveOneOut(input: LeaveOneOutInput): Promise<ModuleLoss[]> {
+    const { examples } = input;
+    const composition = toComposition(input.composition) as Composition;
+    return this.#call({ kind: "leaveOneOut", examples, composition }, input, (event) => {
+      if (event.kind === "step") input.onStep?.(event);
+    });
+  }
+
+  /**
+   * Generates the output for an input, token by token.
+   *
+   * @example
+   * ```ts
+   * const call = loom.generate({ input: "…", composition: learned, maxNewTokens: 32 });
+   * for await (const text of call) console.log(text); // the text so far
+   * const { text, tokens, seconds } = await call;
+   * ```
+   */
+  generate(input: GenerateInput): GenerateCall {
+    return new RunningCall(({ onStep, stop }) =>
+      this.#call(
+        {
+          kind: "generate",
+          input: input.input,
+          composition: toComposition(input.composition),
+          maxNewTokens: input.maxNewTokens ?? DEFAULT_MAX_NEW_TOKENS,
+        },
+        input,
+        (event) => {
+          if (event.kind !== "token") return;
+          input.onToken?.(event.text);
+          onStep(event.text);
+        },
+        stop,
+      ),
     );
   }
 
-  /** The loss of a composition with each of its modules left out in turn. */
-  leaveOneOut(
-    examples: Example[],
-    composition: Composition,
-    options: CallOptions & { onTested?: TestCall["onTested"] } = {},
-  ): Promise<ModuleLoss[]> {
-    const request = { kind: "leaveOneOut", examples, composition: only(composition) } as const;
-    return this.#call(request, options, (event) => {
-      if (event.kind === "tested") options.onTested?.(event);
-    });
+  /**
+   * Generates the output for every input, and counts the exact matches.
+   *
+   * @example
+   * ```ts
+   * const items = await loom.fetchTest("first");
+   * const { exactMatch } = await loom.test({ examples: items, composition: learned });
+   * console.log(`${exactMatch} %`);
+   * ```
+   */
+  test(input: TestInput): TestCall {
+    return new RunningCall(({ onStep, stop }) =>
+      this.#call(
+        {
+          kind: "test",
+          examples: input.examples,
+          composition: toComposition(input.composition),
+          maxNewTokens: input.maxNewTokens ?? DEFAULT_MAX_NEW_TOKENS,
+        },
+        input,
+        (event) => {
+          if (event.kind !== "tested") return;
+          const { done, total, correct } = event;
+          input.onTested?.({ done, total, correct });
+          onStep({ done, total, correct });
+        },
+        stop,
+      ),
+    );
   }
 
-  /** Answers an input, token by token. Aborted, it resolves with the text so far. */
-  generate(call: GenerateCall): Promise<Generated> {
-    const request = {
-      kind: "generate",
-      input: call.input,
-      composition: only(call.composition),
-      maxNewTokens: call.maxNewTokens ?? DEFAULT_MAX_NEW_TOKENS,
-    } as const;
-    return this.#call(request, call, (event) => {
-      if (event.kind === "token") call.onToken?.(event.text);
-    });
+  /**
+   * The loss over examples: the mean cross-entropy of each output's tokens, in nats.
+   *
+   * @example
+   * ```ts
+   * const base = await loom.score({ examples });
+   * const composed = await loom.score({ examples, composition: learned });
+   * console.log(base.loss, composed.loss);
+   * ```
+   */
+  score(input: ScoreInput): Promise<Score> {
+    const { examples } = input;
+    const composition = toComposition(input.composition);
+    return this.#call({ kind: "score", examples, composition }, input);
   }
 
-  /** Answers every input and counts the exact matches. Aborted, it resolves with what is done. */
-  test(call: TestCall): Promise<TestResult> {
-    const request = {
-      kind: "test",
-      examples: call.examples,
-      composition: only(call.composition),
-      maxNewTokens: call.maxNewTokens ?? DEFAULT_MAX_NEW_TOKENS,
-    } as const;
-    return this.#call(request, call, (event) => {
-      if (event.kind === "tested") call.onTested?.(event);
-    });
-  }
-
-  /** The loss over examples: the mean cross-entropy of each output's tokens. */
-  score(examples: Example[], composition: Composition | null = null): Promise<Score> {
-    return this.#call({ kind: "score", examples, composition: only(composition) });
-  }
-
-  /** Fetches a task's test set. */
+  /**
+   * Fetches the test set of a task of the library.
+   *
+   * @example
+   * ```ts
+   * const items = await loom.fetchTest("first");
+   * console.log(items.length, items[0]?.input);
+   * ```
+   */
   fetchTest(taskId: string, options: CallOptions = {}): Promise<Example[]> {
     return this.#call({ kind: "fetchTest", taskId }, options);
   }
 
-  /** Reads examples from pasted text; errors name the line and the field. */
+  /**
+   * Parses examples written as JSON lines, CSV or TSV.
+   *
+   * @example
+   * ```ts
+   * const examples = await loom.parseExamples('{"input": "2 + 2", "output": "4"}', "jsonl");
+   * ```
+   */
   parseExamples(text: string, format: ExamplesFormat = "auto"): Promise<Example[]> {
     return this.#call({ kind: "parseExamples", text, format });
   }
 
-  /** Bytes of memory that the engine holds. */
+  /**
+   * Bytes of memory that the engine uses.
+   *
+   * @example
+   * ```ts
+   * console.log((await loom.memoryBytes()) / 1e6, "MB");
+   * ```
+   */
   memoryBytes(): Promise<number> {
-    return this.#call({ kind: "memory" });
+    return this.#call({ kind: "memoryBytes" });
   }
 
-  /** The `#` fragment (without the `#`) that restores a composition elsewhere. */
-  async share(call: ShareCall): Promise<string> {
-    const base = this.registry.bases.find(({ id }) => id === this.base?.id);
-    if (!base || !this.base) {
-      throw new LoraLoomError({
-        what: "There is nothing to share yet.",
-        why: "No base model is loaded.",
-        next: "Load the model and learn first.",
-      });
-    }
-    const entries = await this.entries(call.composition.modules.map(({ id }) => id));
-    const modules = call.composition.modules.map(({ id, weight }) => {
-      const module = entries.find((one) => one.id === id);
-      const hash = this.#loaded.get(id)?.sha256 ?? module?.files.weights.sha256;
-      if (!module || !hash || this.#local.has(id)) {
-        throw new LoraLoomError({
-          what: "This composition cannot become a link.",
-          why: `The module "${id}" was added to this page alone; whoever opens the link does not have it.`,
-          next: "Learn with modules of the library only, or publish the module in a library first.",
-        });
-      }
-      return { id, hash: hash.slice(0, SHORT_HASH_DIGITS), weight };
+  /**
+   * The fragment of a link, without `#`, from which {@link restore} restores a composition.
+   *
+   * @example
+   * ```ts
+   * const fragment = await loom.share({ composition: learned, title: "My task" });
+   * console.log(`https://example.org/#${fragment}`);
+   * ```
+   */
+  share(input: ShareInput): Promise<string> {
+    return this.#call({
+      kind: "share",
+      registry: input.registry ?? absolute(this.#options.registryUrl),
+      composition: toComposition(input.composition) as Composition,
+      title: input.title,
+      instruction: input.instruction ?? null,
+      examples: input.examples ?? [],
     });
-    const recipe: Recipe = {
-      registry: call.registry ?? this.#registryUrl(),
-      base: { id: base.id, hash: this.base.sha256.slice(0, SHORT_HASH_DIGITS) },
-      modules,
-      merge: call.composition.merge,
-      precision: this.base.precision,
-      title: call.title,
-      instruction: call.instruction ?? null,
-      examples: call.examples ?? [],
-    };
-    return this.#call({ kind: "encodeRecipe", recipe });
   }
 
-  /** Reads a link's fragment without loading anything. */
+  /**
+   * The recipe in a link's fragment. Nothing is loaded.
+   *
+   * @example
+   * ```ts
+   * const recipe = await loom.decode(fragment);
+   * console.log(recipe.title, recipe.base.id, recipe.modules);
+   * ```
+   */
   decode(fragment: string): Promise<Recipe> {
-    return this.#call({ kind: "decodeRecipe", fragment: fragment.replace(/^#/, "") });
+    return this.#call({ kind: "decode", fragment: fragment.replace(/^#/, "") });
   }
 
   /**
    * Restores a composition from a link's fragment: checks that this library has the same base and
    * modules, and loads what is missing. Nothing is learned.
+   *
+   * @example
+   * ```ts
+   * const { recipe, composition } = await loom.restore(fragment);
+   * const { text } = await loom.generate({ input: "…", composition });
+   * console.log(recipe.title, text);
+   * ```
    */
   async restore(fragment: string, options: CallOptions = {}): Promise<Restored> {
     const recipe = await this.decode(fragment);
-    const entries = await this.entries(recipe.modules.map(({ id }) => id));
-    const hashOf = (module: RegistryModule) => module.files.weights.sha256;
-    this.#check(recipe, entries, (base) => base.files.weights.sha256, hashOf);
-    if (this.base?.id !== recipe.base.id || this.base.precision !== recipe.precision) {
-      await this.load({ ...options, baseId: recipe.base.id, precision: recipe.precision });
+    const { base, precision, merge, modules } = recipe;
+    await this.#call({ kind: "checkRecipe", recipe, loaded: false }, options);
+    if (this.#base?.id !== base.id || this.#base.precision !== precision) {
+      await this.load({ ...options, baseId: base.id, precision });
     }
-    await this.loadModules(
-      recipe.modules.map(({ id }) => id),
-      options,
-    );
-    // What the library gives no hash of has one now.
-    const loaded = ({ id }: RegistryModule) => this.#loaded.get(id)?.sha256 ?? "";
-    this.#check(recipe, entries, () => this.base?.sha256 ?? "", loaded);
-    const modules = recipe.modules.map(({ id, weight }) => ({ id, weight }));
-    return { recipe, composition: { modules, merge: recipe.merge } };
+    const ids = modules.map(({ id }) => id);
+    await this.loadModules(ids, options);
+    // Files without a hash in the library have one now.
+    await this.#call({ kind: "checkRecipe", recipe, loaded: true }, options);
+    return {
+      recipe,
+      composition: { modules: modules.map(({ id, weight }) => ({ id, weight })), merge },
+    };
   }
 
-  /** Ends the worker and frees all that it holds. Calls still running reject. */
+  /**
+   * Ends the worker and frees its memory. Running calls reject.
+   *
+   * @example
+   * ```ts
+   * loom.dispose();
+   * ```
+   */
   dispose(): void {
     this.#link.close();
   }
@@ -361,64 +574,30 @@ export class LoraLoom {
     return typeof source === "string" ? parseSource(source, hubOf(this.#options)) : source;
   }
 
-  #registryUrl(): string {
-    return absolute(this.#options.registryUrl);
-  }
-
-  /**
-   * Refuses a recipe whose base or modules this library does not have, or has in other versions, by
-   * the hashes of their weights; an empty hash is one that is not known yet.
-   */
-  #check(
-    recipe: Recipe,
-    entries: RegistryModule[],
-    baseHash: (base: RegistryBase) => string,
-    moduleHash: (module: RegistryModule) => string,
-  ): void {
-    const foreign = (why: string) =>
-      new LoraLoomError({
-        what: "This link does not fit the library that is open here.",
-        why,
-        next: `Open the link on the site where it was made, or with that site's library: ${recipe.registry}`,
-      });
-    const base = this.registry.bases.find(({ id }) => id === recipe.base.id);
-    if (!base) throw foreign(`It was made with the base "${recipe.base.id}", which is not here.`);
-    const other = (hash: string, expected: string) => hash !== "" && !hash.startsWith(expected);
-    if (other(baseHash(base), recipe.base.hash)) {
-      throw foreign(`It was made with another version of the base "${recipe.base.id}".`);
-    }
-    for (const { id, hash } of recipe.modules) {
-      const module = entries.find((one) => one.id === id);
-      if (!module) throw foreign(`It uses the module "${id}", which is not here.`);
-      if (other(moduleHash(module), hash)) {
-        throw foreign(`It was made with another version of the module "${id}".`);
-      }
-    }
-  }
-
-  async #call<R extends Request>(
-    request: R,
-    options: CallOptions = {},
-    onEvent?: (event: Event) => void,
-  ): Promise<Answers[R["kind"]]> {
+  async #call<K extends RequestKind>(
+    request: WorkerRequest<K>,
+    options?: CallOptions,
+    onEvent?: (event: Requests[K]["event"]) => void,
+    stop?: AbortSignal,
+  ): Promise<Answer<K>> {
     await this.#restart;
-    return this.#link.call(request, options, onEvent);
+    return this.#link.call(request, options, onEvent, stop);
   }
 
-  /** Replaces a crashed worker and loads again, from the cache, what the old one held. */
-  #recover(report: ErrorReport): void {
-    this.#options.onRestart?.(report);
+  /** Loads into the new worker, from storage, what the crashed one had loaded. */
+  #recover(error: LoraLoomError): void {
+    this.#options.onRestart?.(error);
     this.#restart = (async () => {
       try {
         await this.#link.call(inspectRequest(this.#options));
         if (!this.#opened) return;
         await this.#link.call({ kind: "open", ...this.#opened });
-        await this.#link.call({ kind: "loadModules", ids: [...this.#loaded.keys()] });
+        await this.#link.call({ kind: "loadModules", ids: [...this.#loaded] });
         for (const [id, source] of this.#local) {
           await this.#link.call({ kind: "addModule", id, source });
         }
       } catch {
-        // The next call meets what is missing and says so.
+        // The next call reports what is missing.
       } finally {
         this.#restart = null;
       }
@@ -430,7 +609,7 @@ function hubOf({ hub }: InspectOptions): string {
   return (hub ?? DEFAULT_HUB).replace(/\/+$/, "");
 }
 
-/** Asks the browser not to evict what is kept; workers cannot. */
+/** Asks the browser not to evict stored files; workers cannot. */
 async function keepStorage(): Promise<void> {
   await globalThis.navigator?.storage?.persist?.().catch(() => false);
 }
@@ -439,14 +618,28 @@ function absolute(url: string | URL): string {
   return new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href;
 }
 
-/** The parts of a composition that the engine takes; a `LearnResult` is a composition too. */
-function only(composition: Composition): Composition;
-function only(composition: Composition | null | undefined): Composition | null;
-function only(composition: Composition | null | undefined): Composition | null {
+/** The composition in a value that may have more fields: a `LearnResult` is a composition too. */
+function toComposition(composition: Composition | null | undefined): Composition | null {
   return composition ? { modules: composition.modules, merge: composition.merge } : null;
 }
 
-function inspectRequest(options: InspectOptions): Extract<Request, { kind: "inspect" }> {
+/** The result of a run that was stopped before its modules were loaded. */
+function nothingLearned({ merge, optimizer }: LearnOptions): LearnResult {
+  const [lossStart, loss] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
+  const counts = { evaluations: 0, selectEvaluations: 0, seconds: 0 };
+  return {
+    modules: [],
+    merge,
+    optimizer,
+    lossStart,
+    loss,
+    ...counts,
+    complete: false,
+    history: [],
+  };
+}
+
+function inspectRequest(options: InspectOptions): WorkerRequest<"inspect"> {
   return {
     kind: "inspect",
     registryUrl: absolute(options.registryUrl),

@@ -1,7 +1,8 @@
 // The web component <lora-loom>: a composition from a link, base and composed answers side by side.
 
-import type { Composition } from "./index.js";
-import { LoraLoom, LoraLoomError } from "./index.js";
+import { LoraLoom } from "./client.js";
+import { loraLoomError, reasonOf } from "./errors.js";
+import type { Composition, Progress } from "./protocol.js";
 
 const STYLE = `
 :host { display: block; font: inherit; color: inherit; --loom-composed: light-dark(#a8420f, #ffa26b); --loom-base: light-dark(#5b6470, #a5adb8); }
@@ -29,15 +30,30 @@ const MARKUP = `
   <div class="composed"><dt>Composed</dt><dd part="composed"></dd></div>
 </dl>`;
 
+declare global {
+  interface HTMLElementTagNameMap {
+    "lora-loom": LoraLoomElement;
+  }
+}
+
+/** `HTMLElement`, or an empty class where there is no DOM: on a server, the module does nothing. */
+const Base = globalThis.HTMLElement ?? (class {} as typeof HTMLElement);
+
 /**
- * Shows a composition that someone shared.
+ * The element `<lora-loom>`: a shared composition, with the base's and the composed answer side by side.
  *
- * `registry` is the address of the module library, `recipe` the fragment of a link (with or
- * without its `#`, or the whole link). The model is fetched when the reader first asks for an
- * answer, or at once with the attribute `eager`.
+ * `registry` is the address of the module library, `recipe` the fragment of a link (with or without its
+ * `#`, or the whole link). The model is fetched for the first answer, or at once with the attribute
+ * `eager`.
+ *
+ * @example
+ * ```html
+ * <script type="module">import "loraloom/element";</script>
+ * <lora-loom registry="library/registry.json" recipe="…what follows the # of a link…"></lora-loom>
+ * ```
  */
-export class LoraLoomElement extends HTMLElement {
-  /** Attributes that start over when they change. */
+export class LoraLoomElement extends Base {
+  /** Attributes whose change closes what was loaded. */
   static readonly observedAttributes = ["registry", "recipe"];
 
   readonly #root = this.attachShadow({ mode: "open" });
@@ -45,7 +61,7 @@ export class LoraLoomElement extends HTMLElement {
   #composition: Composition | null = null;
   #abort: AbortController | null = null;
 
-  /** Draws the form, and loads at once where `eager` is set. */
+  /** Renders the form, and loads at once where `eager` is set. */
   connectedCallback(): void {
     this.#root.innerHTML = `<style>${STYLE}</style>${MARKUP}`;
     const form = this.#root.querySelector("form") as HTMLFormElement;
@@ -62,7 +78,7 @@ export class LoraLoomElement extends HTMLElement {
     this.#close();
   }
 
-  /** Forgets what was loaded for the old address or recipe. */
+  /** Closes what was loaded for the old address or recipe. */
   attributeChangedCallback(_name: string, before: string | null): void {
     if (before !== null) this.#close();
   }
@@ -74,7 +90,8 @@ export class LoraLoomElement extends HTMLElement {
     this.#composition = null;
   }
 
-  #say(text: string): void {
+  /** Shows a line of state. */
+  #show(text: string): void {
     const state = this.#root.querySelector(".state");
     if (state) state.textContent = text;
   }
@@ -87,9 +104,7 @@ export class LoraLoomElement extends HTMLElement {
       await work();
       button.textContent = "Answer";
     } catch (error) {
-      if (!this.#abort?.signal.aborted) {
-        this.#say(error instanceof LoraLoomError ? error.message : String(error));
-      }
+      if (!this.#abort?.signal.aborted) this.#show(reasonOf(error));
     } finally {
       button.disabled = false;
     }
@@ -100,36 +115,27 @@ export class LoraLoomElement extends HTMLElement {
     const registryUrl = this.getAttribute("registry");
     const recipe = this.getAttribute("recipe");
     if (!registryUrl || !recipe) {
-      throw new LoraLoomError({
-        what: "There is nothing to load.",
-        why: `<lora-loom> needs the attributes registry and recipe; ${registryUrl ? "recipe" : "registry"} is missing.`,
-        next: "Copy the recipe from a link: it is what follows the #.",
-      });
+      throw loraLoomError("element-attribute", { attribute: registryUrl ? "recipe" : "registry" });
     }
     this.#abort = new AbortController();
     const { signal } = this.#abort;
     const options = {
       signal,
-      onStage: (text: string) => this.#say(`${text}…`),
-      onProgress: ({
-        overallLoaded,
-        overallTotal,
-      }: {
-        overallLoaded: number;
-        overallTotal: number;
-      }) => this.#say(`${megabytes(overallLoaded)} of ${megabytes(overallTotal)} MB`),
+      onStage: (text: string) => this.#show(`${text}…`),
+      onProgress: ({ overallLoaded, overallTotal }: Progress) =>
+        this.#show(`${megabytes(overallLoaded)} of ${megabytes(overallTotal)} MB`),
     };
     this.#loom ??= await LoraLoom.inspect({ registryUrl, ...options });
     const restored = await this.#loom.restore(recipe.slice(recipe.indexOf("#") + 1), options);
     this.#composition = restored.composition;
-    this.#say(restored.recipe.title);
+    this.#show(restored.recipe.title);
     return this.#loom;
   }
 
   async #answer(input: string): Promise<void> {
     const loom = await this.#open();
     if (!input.trim()) {
-      this.#say("Type an input first.");
+      this.#show("Type an input first.");
       return;
     }
     const show = (part: string) => (text: string) => {
@@ -159,4 +165,6 @@ function megabytes(bytes: number): string {
   return (bytes / 1e6).toFixed(1);
 }
 
-if (!customElements.get("lora-loom")) customElements.define("lora-loom", LoraLoomElement);
+if (globalThis.customElements && !customElements.get("lora-loom")) {
+  customElements.define("lora-loom", LoraLoomElement);
+}

@@ -7,18 +7,8 @@
 
 export { LoraLoom } from "./client.js";
 export { LoraLoomError } from "./errors.js";
-export type * from "./generated/protocol.js";
 export type { CallOptions, WorkerLike } from "./link.js";
-export type { FromWorker, Progress, ToWorker } from "./messages.js";
-export type {
-  GenerateCall,
-  InspectOptions,
-  LearnCall,
-  LoadOptions,
-  OpenOptions,
-  Restored,
-  ShareCall,
-  SuggestCall,
-  TestCall,
-} from "./options.js";
+export type * from "./options.js";
+export type * from "./protocol.js";
+export type { RunningCall } from "./running-call.js";
 export { DEFAULT_HUB, describeSource, filesSource, parseSource } from "./sources.js";

@@ -1,8 +1,17 @@
-// The worker behind a client, and the calls that wait for it.
+// The page's end of the worker: posts requests, and settles the calls that wait for an answer.
 
-import { LoraLoomError } from "./errors.js";
-import type { ErrorReport, Event, GpuStatus, Request } from "./generated/protocol.js";
-import type { Answers, FromWorker, Progress, ToWorker } from "./messages.js";
+import { LoraLoomError, loraLoomError } from "./errors.js";
+import type {
+  Answer,
+  FromWorker,
+  GpuStatus,
+  Progress,
+  RequestKind,
+  Requests,
+  ToWorker,
+  WorkerEvent,
+  WorkerRequest,
+} from "./protocol.js";
 
 /** The part of a `Worker` that the client uses. */
 export interface WorkerLike {
@@ -12,23 +21,23 @@ export interface WorkerLike {
   terminate(): void;
 }
 
-/** How to stop a call, and where its downloads report. */
+/** Options of every call. */
 export interface CallOptions {
-  /** Stops the call. Learning, tests and answers then resolve with what they have. */
+  /** Aborts the call, which then rejects with the signal's reason. */
   signal?: AbortSignal;
-  /** Bytes fetched, from the cache too. */
+  /** Called with the bytes fetched so far, files from storage included. */
   onProgress?: (progress: Progress) => void;
-  /** What is being done, in words. */
+  /** Called with each stage of the call, as a phrase. */
   onStage?: (text: string) => void;
 }
 
-/** A worker that does not answer for so long after a cancel is replaced: no step takes this long. */
+/** A worker that does not end a call within so many seconds is replaced: no step takes this long. */
 const STOP_SECONDS = 10;
 
 interface Pending {
   resolve(result: never): void;
   reject(error: unknown): void;
-  onEvent(event: Event): void;
+  onEvent(event: WorkerEvent): void;
   signal: AbortSignal | undefined;
   release(): void;
 }
@@ -42,17 +51,11 @@ export function createWorker(): WorkerLike {
   }) as WorkerLike;
 }
 
-const HUNG: ErrorReport = {
-  what: "The engine was ended.",
-  why: `It did not stop within ${STOP_SECONDS} seconds of being asked to.`,
-  next: "It is started again with what was loaded. Try once more.",
-};
-
 /** The worker and the calls that wait for it. */
 export class Link {
-  /** Told once for each crash, after the new worker is there. */
-  onCrash: (report: ErrorReport) => void = () => undefined;
-  /** Told when the graphics card is used, or is not any more. */
+  /** Called once for each crash, after the new worker is created. */
+  onCrash: (error: LoraLoomError) => void = () => undefined;
+  /** Called when the state of the GPU changed. */
   onGpu: (status: GpuStatus) => void = () => undefined;
   readonly #create: () => WorkerLike;
   readonly #pending = new Map<number, Pending>();
@@ -65,68 +68,63 @@ export class Link {
     this.#worker = this.#start();
   }
 
-  call<R extends Request>(
-    request: R,
+  /** Posts a request; `stop` ends it with what was reached, the signal of the options rejects it. */
+  call<K extends RequestKind>(
+    request: WorkerRequest<K>,
     { signal, onProgress, onStage }: CallOptions = {},
-    onEvent?: (event: Event) => void,
-  ): Promise<Answers[R["kind"]]> {
+    onEvent: (event: Requests[K]["event"]) => void = () => undefined,
+    stop?: AbortSignal,
+  ): Promise<Answer<K>> {
     if (signal?.aborted) return Promise.reject(signal.reason);
-    if (this.#closed) {
-      return Promise.reject(
-        new LoraLoomError({
-          what: "The engine is closed.",
-          why: "dispose() was called.",
-          next: "Open it again.",
-        }),
-      );
-    }
+    if (this.#closed) return Promise.reject(loraLoomError("disposed", {}));
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       let overdue: ReturnType<typeof setTimeout> | undefined;
-      const cancel = () => {
-        this.#worker.postMessage({ id, cancel: true });
-        overdue = setTimeout(() => this.#crash(HUNG), STOP_SECONDS * 1000);
+      const end = (message: ToWorker) => {
+        this.#worker.postMessage(message);
+        overdue ??= setTimeout(
+          () => this.#crash(loraLoomError("worker-hung", { seconds: STOP_SECONDS })),
+          STOP_SECONDS * 1000,
+        );
       };
-      signal?.addEventListener("abort", cancel);
+      const onAbort = () => end({ id, abort: true });
+      const onStop = () => end({ id, stop: true });
       this.#pending.set(id, {
         resolve,
         reject,
         signal,
         release: () => {
           clearTimeout(overdue);
-          signal?.removeEventListener("abort", cancel);
+          signal?.removeEventListener("abort", onAbort);
+          stop?.removeEventListener("abort", onStop);
         },
         onEvent: (event) => {
           if (event.kind === "progress") onProgress?.(event);
           else if (event.kind === "stage") onStage?.(event.text);
           else if (event.kind === "gpu") this.onGpu(event.status);
-          else onEvent?.(event);
+          else onEvent(event as Requests[K]["event"]);
         },
       });
-      this.#worker.postMessage({ id, request });
+      this.#worker.postMessage({ id, request: request as WorkerRequest });
+      signal?.addEventListener("abort", onAbort);
+      stop?.addEventListener("abort", onStop);
+      if (stop?.aborted) onStop();
     });
   }
 
+  /** Ends the worker. Calls that wait for it reject. */
   close(): void {
     this.#closed = true;
     this.#worker.terminate();
-    this.#rejectAll({
-      what: "The engine was closed.",
-      why: "dispose() was called while this ran.",
-      next: "Open it again.",
-    });
+    this.#rejectAll(loraLoomError("disposed-during-call", {}));
   }
 
   #start(): WorkerLike {
     const worker = this.#create();
     worker.onmessage = ({ data }) => this.#receive(data);
-    worker.onerror = (error) => {
-      error.preventDefault();
-      this.#crash({
-        what: "The engine stopped.",
-        why: error.message || "The worker's script did not load.",
-        next: "Reload the page; if it happens again, the site's files may be incomplete.",
-      });
+    worker.onerror = (event) => {
+      event.preventDefault();
+      this.#crash(loraLoomError("worker-failed", { reason: event.message ?? "" }, event.error));
     };
     return worker;
   }
@@ -140,30 +138,32 @@ export class Link {
     }
     this.#pending.delete(message.id);
     pending.release();
-    if ("result" in message) {
+    if ("crashed" in message) {
+      const error = new LoraLoomError(message.crashed);
+      pending.reject(error);
+      this.#crash(error);
+    } else if (pending.signal?.aborted) {
+      // Also where the answer was posted before the worker received the abort.
+      pending.reject(pending.signal.reason);
+    } else if ("result" in message) {
       pending.resolve(message.result as never);
-    } else if ("aborted" in message) {
-      pending.reject(pending.signal?.reason);
     } else if ("error" in message) {
-      pending.reject(new LoraLoomError(message.error));
-    } else {
-      pending.reject(new LoraLoomError(message.crashed));
-      this.#crash(message.crashed);
+      pending.reject(new LoraLoomError(message.error, { cause: message.cause }));
     }
   }
 
-  #crash(report: ErrorReport): void {
+  #crash(error: LoraLoomError): void {
     this.#worker.terminate();
-    this.#rejectAll(report);
+    this.#rejectAll(error);
     if (this.#closed) return;
     this.#worker = this.#start();
-    this.onCrash(report);
+    this.onCrash(error);
   }
 
-  #rejectAll(report: ErrorReport): void {
+  #rejectAll(error: LoraLoomError): void {
     for (const pending of this.#pending.values()) {
       pending.release();
-      pending.reject(new LoraLoomError(report));
+      pending.reject(error);
     }
     this.#pending.clear();
   }

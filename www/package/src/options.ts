@@ -1,130 +1,177 @@
-// What the client's calls take and answer with, beside the types of the protocol.
+// Options and results of the client's calls, beside the types of the protocol.
 
 import type { LoraLoom } from "./client.js";
+import type { LoraLoomError } from "./errors.js";
+import type { CallOptions, WorkerLike } from "./link.js";
 import type {
   Composition,
   DeviceKind,
-  ErrorReport,
   Evaluation,
   Example,
+  Generated,
   GpuStatus,
   LearnOptions,
+  LearnResult,
   ModuleLoss,
   Precision,
   Recipe,
   Source,
-} from "./generated/protocol.js";
-import type { CallOptions, WorkerLike } from "./link.js";
+  TestResult,
+} from "./protocol.js";
+import type { RunningCall } from "./running-call.js";
 import type { DEFAULT_HUB, filesSource, parseSource } from "./sources.js";
 
-/** Where the library is and how to run the engine. */
+/** Where the library is, and how to run the engine. */
 export interface InspectOptions extends CallOptions {
-  /** The address of `registry.json`, relative to the page. */
+  /** Address of `registry.json`, relative to the page. */
   registryUrl: string | URL;
   /**
-   * `wasm` (default) runs on the processor. `webgpu` runs on the graphics card, checks it against the
-   * processor on the model that is loaded, and goes on there where it is missing, wrong or lost:
-   * {@link LoraLoom.device} says so and why.
+   * `wasm` (default) runs on the CPU. `webgpu` runs on the GPU after checking it against the CPU on the
+   * loaded model, and falls back to the CPU where the GPU is missing, wrong or lost:
+   * {@link LoraLoom.device} has the reason.
    */
   device?: DeviceKind;
-  /** Threads to use; one per core (at most 8) where left out. One thread needs no isolated page. */
+  /** Number of threads. Default: one per core, at most 8. One thread needs no isolated page. */
   threads?: number;
-  /** The folder that holds the wasm builds, for bundlers that do not copy the package's files. */
+  /** Folder of the wasm builds, for bundlers that do not copy the package's files. */
   wasmUrl?: string | URL;
-  /** The hub that ids without an address belong to; the default is {@link DEFAULT_HUB}. */
+  /** Address of the hub that ids without an address belong to. Default: {@link DEFAULT_HUB}. */
   hub?: string;
-  /** Makes the worker, for bundlers that do not understand `new URL(…, import.meta.url)`. */
+  /** Creates the worker, for bundlers that do not support `new URL(…, import.meta.url)`. */
   createWorker?: () => WorkerLike;
-  /** Seconds without a byte after which a server counts as stalled. Default 15. */
+  /** Seconds without a byte after which a download is retried. Default: 15. */
   stallSeconds?: number;
-  /** Told when the engine crashed and a new one is being started with what was loaded. */
-  onRestart?: (report: ErrorReport) => void;
-  /** Told when the graphics card is used, or is not any more, and why. */
+  /** Called when the engine crashed; a new one is started with what was loaded. */
+  onRestart?: (error: LoraLoomError) => void;
+  /** Called when the state of the GPU changed. */
   onGpu?: (status: GpuStatus) => void;
 }
 
-/** Which base to load. */
+/** Which base model to load. */
 export interface LoadOptions extends CallOptions {
-  /** The base's id in the registry; the first one where left out. */
+  /** Id of a base in the registry. Default: the first one. */
   baseId?: string;
   /**
-   * Where the base is, if not in the registry: a hub's id such as `google/flan-t5-small`, the address
-   * of a folder, or what {@link parseSource} and {@link filesSource} give.
+   * Place of a base outside the registry: a hub's id such as `google/flan-t5-small`, the address of a
+   * folder, or the result of {@link parseSource} or {@link filesSource}.
    */
   source?: Source | string;
   /** `int8` (default) keeps the weights in 8 bits; `f32` is exact and four times as large. */
   precision?: Precision;
 }
 
-/** Where the library is, how to run the engine, and which base to load. */
+/** Where the library is, how to run the engine, and which base model to load. */
 export type OpenOptions = InspectOptions & LoadOptions;
 
-/** What to learn from. */
-export interface LearnCall extends CallOptions {
-  /** The examples, usually five. */
+/** A running {@link LoraLoom.learn}; its steps are the evaluations. */
+export type LearnCall = RunningCall<LearnResult, Evaluation>;
+/** A running {@link LoraLoom.generate}; its steps are the text so far, after every token. */
+export type GenerateCall = RunningCall<Generated, string>;
+/** A running {@link LoraLoom.test}; its steps are the counts after every answer. */
+export type TestCall = RunningCall<TestResult, TestProgress>;
+
+/** Counts of a running test. */
+export interface TestProgress {
+  /** Items answered. */
+  done: number;
+  /** Items in all. */
+  total: number;
+  /** Exact matches so far. */
+  correct: number;
+}
+
+/** Counts of a running call. */
+export interface StepProgress {
+  /** Steps done. */
+  done: number;
+  /** Steps in all. */
+  total: number;
+}
+
+/** Input of {@link LoraLoom.learn}. */
+export interface LearnInput extends CallOptions {
+  /** Examples to learn from, usually five. */
   examples: Example[];
-  /** The candidate modules; all of the library that fit the base where left out. */
+  /** Ids of the candidate modules. Default: all modules of the library that fit the base. */
   modules?: string[];
-  /** Options that differ from `defaults`. */
+  /** Options that differ from {@link LoraLoom.defaults}. */
   options?: Partial<LearnOptions>;
-  /** Told of every evaluation of the loss. */
+  /** Called after every evaluation of the loss. */
   onEvaluation?: (evaluation: Evaluation) => void;
-  /** Told of the modules chosen, with the loss of each alone. */
+  /** Called with the selected modules and the loss of each alone. */
   onSelected?: (modules: ModuleLoss[]) => void;
 }
 
-/** What modules to look for, and with what. */
-export interface SuggestCall extends CallOptions {
-  /** The examples, usually five. */
+/** Input of {@link LoraLoom.suggest}. */
+export interface SuggestInput extends CallOptions {
+  /** Examples of the task, usually five. */
   examples: Example[];
-  /** At most so many modules. Default 20, as LoraHub takes. */
-  most?: number;
-  /** Told of the descriptions read so far. */
-  onRead?: (counts: { done: number; total: number }) => void;
+  /** Maximum number of modules. Default: 20, as in LoraHub. */
+  limit?: number;
+  /** Called after each batch of descriptions is encoded. */
+  onStep?: (progress: StepProgress) => void;
 }
 
-/** What to answer. */
-export interface GenerateCall extends CallOptions {
-  /** The input text. */
+/** Input of {@link LoraLoom.generate}. */
+export interface GenerateInput extends CallOptions {
+  /** Input text. */
   input: string;
-  /** The modules and their weights; null or left out for the base alone. */
+  /** Modules and their weights. Default: none, the base model alone. */
   composition?: Composition | null;
-  /** At most so many tokens. Default 64. */
+  /** Maximum number of new tokens. Default: 64. */
   maxNewTokens?: number;
-  /** Told of the text so far after every token. */
+  /** Called with the text so far after every token. */
   onToken?: (text: string) => void;
 }
 
-/** What to test on. */
-export interface TestCall extends CallOptions {
-  /** The inputs with the outputs expected. */
+/** Input of {@link LoraLoom.test}. */
+export interface TestInput extends CallOptions {
+  /** Inputs with the expected outputs. */
   examples: Example[];
-  /** The modules and their weights; null or left out for the base alone. */
+  /** Modules and their weights. Default: none, the base model alone. */
   composition?: Composition | null;
-  /** At most so many tokens for each answer. Default 64. */
+  /** Maximum number of new tokens of each answer. Default: 64. */
   maxNewTokens?: number;
-  /** Told after every answer. */
-  onTested?: (counts: { done: number; total: number; correct: number }) => void;
+  /** Called after every answer. */
+  onTested?: (progress: TestProgress) => void;
 }
 
-/** What a link holds. */
-export interface ShareCall {
-  /** The modules and their weights. */
+/** Input of {@link LoraLoom.score}. */
+export interface ScoreInput extends CallOptions {
+  /** Inputs with the expected outputs. */
+  examples: Example[];
+  /** Modules and their weights. Default: none, the base model alone. */
+  composition?: Composition | null;
+}
+
+/** Input of {@link LoraLoom.leaveOneOut}. */
+export interface LeaveOneOutInput extends CallOptions {
+  /** Inputs with the expected outputs. */
+  examples: Example[];
+  /** Modules and their weights. */
   composition: Composition;
-  /** The task's name. */
+  /** Called after each module. */
+  onStep?: (progress: StepProgress) => void;
+}
+
+/** Input of {@link LoraLoom.share}. */
+export interface ShareInput {
+  /** Modules and their weights. */
+  composition: Composition;
+  /** Name of the task. */
   title: string;
-  /** A line that tells what the task is. */
+  /** What the task is, in one line. */
   instruction?: string | null;
-  /** Examples go into the link only when given here. */
+  /** Examples to put into the link. Default: none. */
   examples?: Example[];
-  /** How the registry is named in the link; its address where left out. */
+  /** Address of the registry in the link. Default: the address of the open one. */
   registry?: string;
 }
 
-/** What came out of a link. */
+/** Result of {@link LoraLoom.restore}. */
 export interface Restored {
-  /** The recipe as the link holds it. */
+  /** The recipe in the link. */
   recipe: Recipe;
-  /** Its composition, with every module loaded. */
+  /** Its composition; every module is loaded. */
   composition: Composition;
 }

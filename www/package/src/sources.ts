@@ -1,20 +1,20 @@
-// How people write where a model or an adapter is, and the one default address of a hub.
+// Parsing and describing the place of a model or an adapter, and the default address of a hub.
 
-import { LoraLoomError } from "./errors.js";
-import type { Source } from "./generated/protocol.js";
+import { loraLoomError } from "./errors.js";
+import type { Source } from "./protocol.js";
 
 /** The hub that an id without a host belongs to. */
 export const DEFAULT_HUB = "https://huggingface.co";
-/** The revision of an id without one. */
+/** The revision where none is given. */
 const DEFAULT_REVISION = "main";
-/** Endings of files of weights. */
+/** File names of weights. */
 const WEIGHTS = /\.(safetensors|gguf|bin)$/;
 
 const PART = "[A-Za-z0-9][A-Za-z0-9._-]*";
 const REPO = new RegExp(`^(${PART}/${PART})(?:@([A-Za-z0-9._/-]+?))?(?:/([A-Za-z0-9._/-]+))?$`);
 
 /**
- * Reads what a person types:
+ * The source that a person typed:
  *
  * - `google/flan-t5-small`, `google/flan-t5-small@REVISION`, `owner/name/model-q8_0.gguf`: a
  *   repository of the hub;
@@ -22,26 +22,32 @@ const REPO = new RegExp(`^(${PART}/${PART})(?:@([A-Za-z0-9._/-]+?))?(?:/([A-Za-z
  * - any other `https://…/`: a folder with the files; `https://…/model.gguf`: that file and its folder.
  *
  * @param hub the hub's address, where it is not {@link DEFAULT_HUB}
- * @throws {@link LoraLoomError} for what is none of these
+ * @throws {@link LoraLoomError} with code `invalid-input` for anything else
+ *
+ * @example
+ * ```ts
+ * const source = parseSource("google/flan-t5-small@main");
+ * console.log(describeSource(source)); // google/flan-t5-small
+ * ```
  */
 export function parseSource(text: string, hub: string = DEFAULT_HUB): Source {
   const trimmed = text.trim();
   const host = hub.replace(/\/+$/, "");
-  if (/^https?:\/\//i.test(trimmed)) return parseAddress(trimmed, host);
-  const match = trimmed.match(REPO);
-  if (!match?.[1]) {
-    throw new LoraLoomError({
-      what: `"${trimmed.slice(0, 80)}" names no model or adapter.`,
-      why: "Expected an id such as google/flan-t5-small, or an address that starts with https://.",
-      next: "Copy the id from the hub's page, or the address of the folder that holds the files.",
-    });
+  const invalid = () => loraLoomError("source-invalid", { source: trimmed.slice(0, 80) });
+  if (/^https?:\/\//i.test(trimmed)) {
+    try {
+      return parseAddress(new URL(trimmed), host);
+    } catch {
+      throw invalid();
+    }
   }
+  const match = trimmed.match(REPO);
+  if (!match?.[1]) throw invalid();
   const [, repo, revision = DEFAULT_REVISION, file = null] = match;
   return { kind: "hub", host, repo, revision, file };
 }
 
-function parseAddress(address: string, hub: string): Source {
-  const url = new URL(address);
+function parseAddress(url: URL, hub: string): Source {
   url.hash = "";
   const onHub = url.href.startsWith(`${hub}/`);
   if (onHub) {
@@ -60,7 +66,17 @@ function parseAddress(address: string, hub: string): Source {
   return { kind: "folder", url: url.href, file: null };
 }
 
-/** Files as an input, a drop or a program gives them, as a source. */
+/**
+ * The source of files of this computer: of an `<input type="file">`, a drop, or made by a program.
+ *
+ * @example
+ * ```ts
+ * const source = filesSource([
+ *   { path: "mine/adapter_config.json", contents: new Blob(["{}"]) },
+ *   { path: "mine/adapter_model.safetensors", contents: new Blob(["…"]) },
+ * ]);
+ * ```
+ */
 export function filesSource(files: Iterable<File | { path: string; contents: Blob }>): Source {
   return {
     kind: "files",
@@ -72,7 +88,7 @@ export function filesSource(files: Iterable<File | { path: string; contents: Blo
   };
 }
 
-/** A source in a few words. */
+/** A source in a few words, for people. */
 export function describeSource(source: Source): string {
   switch (source.kind) {
     case "registry":

@@ -1,10 +1,10 @@
-// The worker's entry: joins the worker's scope to a session.
+// The worker's entry: connects the worker's scope to a session.
 
-import type { FromWorker, ToWorker } from "./messages.js";
+import type { FromWorker, ToWorker } from "./protocol.js";
 import { detectCapabilities } from "./worker/capabilities.js";
 import { loadEngine } from "./worker/engine.js";
 import { startWorker } from "./worker/serve.js";
-import { Session } from "./worker/session.js";
+import { WorkerSession } from "./worker/session.js";
 
 /** The part of a worker's global scope that is used here. */
 interface Scope {
@@ -13,7 +13,7 @@ interface Scope {
 }
 
 const scope = self as unknown as Scope;
-const receive = startWorker(new Session({ detectCapabilities, loadEngine }), (message) =>
+const receive = startWorker(new WorkerSession({ detectCapabilities, loadEngine }), (message) =>
   scope.postMessage(message),
 );
 scope.onmessage = ({ data }) => void receive(data);

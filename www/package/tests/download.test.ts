@@ -4,8 +4,13 @@
 import { createHash } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type Hub, startHub } from "../../../tests/e2e/hub.js";
-import type { Event } from "../src/generated/protocol.js";
-import { type DownloadContext, downloadFile, type Wanted } from "../src/worker/download.js";
+import type { WorkerEvent } from "../src/protocol.js";
+import {
+  type DownloadContext,
+  downloadFile,
+  RestartRequired,
+  type Wanted,
+} from "../src/worker/download.js";
 import { fetchFiles, fetchRegistry } from "../src/worker/fetch.js";
 import { openStore } from "../src/worker/store.js";
 import { fakeModule, sha256 } from "./fake-engine.js";
@@ -30,7 +35,7 @@ const REPO = "owner/name";
 
 let hub: Hub;
 let folder: MemoryFolder;
-let events: Event[];
+let events: WorkerEvent[];
 
 beforeEach(async () => {
   hub = await startHub({ [REPO]: { "small.bin": SMALL, "long.bin": LONG } });
@@ -139,6 +144,8 @@ describe("a file of the hub", () => {
     expect(same(await fetchOne(wanted("small.bin")), SMALL)).toBe(true);
     hub.faults.tooMany = 1000;
     await expect(fetchOne({ ...wanted("long.bin") })).rejects.toMatchObject({
+      code: "network",
+      details: { status: 429 },
       why: expect.stringContaining("429"),
       next: expect.stringContaining("Wait"),
     });
@@ -160,6 +167,7 @@ describe("a file of the hub", () => {
     changed[100] = (changed[100] as number) ^ 1;
     hub.replace(REPO, "small.bin", changed);
     await expect(fetchOne(wanted("small.bin"))).rejects.toMatchObject({
+      code: "integrity",
       what: expect.stringContaining("not the file"),
       why: expect.stringContaining(sha256(SMALL).slice(0, 12)),
     });
@@ -201,7 +209,7 @@ describe("a file of the hub", () => {
   });
 });
 
-describe("a file whose hash nobody told", () => {
+describe("a file of unknown hash", () => {
   test("is pinned at its first use, and read from what is kept afterwards", async () => {
     const file = wanted("small.bin", false);
     expect(same(await fetchOne(file), SMALL)).toBe(true);
@@ -211,7 +219,7 @@ describe("a file whose hash nobody told", () => {
     expect(same(await fetchOne(file), SMALL)).toBe(true);
   });
 
-  test("begins anew when it changes between two stretches, never mixing two versions", async () => {
+  test("starts over when it changes between two ranges, never mixing two versions", async () => {
     const other = randomBytes(5000, 4);
     hub.faults.cuts = [3000];
     const file = wanted("small.bin", false);
@@ -223,7 +231,7 @@ describe("a file whose hash nobody told", () => {
     expect(same(await running, other)).toBe(true);
   });
 
-  test("that cannot be begun anew says so rather than mix two versions", async () => {
+  test("that cannot start over rejects rather than mix two versions", async () => {
     hub.faults.cuts = [3000];
     const sink = {
       push: () => hub.replace(REPO, "small.bin", randomBytes(5000, 4)),
@@ -235,7 +243,7 @@ describe("a file whose hash nobody told", () => {
       sink,
       () => undefined,
     );
-    await expect(running).rejects.toThrow();
+    await expect(running).rejects.toBeInstanceOf(RestartRequired);
   });
 });
 

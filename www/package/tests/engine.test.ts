@@ -1,9 +1,9 @@
-// Which build is picked on which machine, and the reason that is given.
+// The build that is chosen on each machine, its reason, and the order of calls.
 
 import { describe, expect, test } from "vitest";
 import type { Capabilities } from "../src/worker/capabilities.js";
 import { chooseBuild } from "../src/worker/engine.js";
-import { oneAfterAnother } from "../src/worker/graphics.js";
+import { serializeCalls } from "../src/worker/turn.js";
 
 const full: Capabilities = {
   simd: true,
@@ -13,7 +13,7 @@ const full: Capabilities = {
   hardwareConcurrency: 4,
   adapter: null,
 };
-const card = { name: "vendor family", missing: null };
+const adapter = { name: "vendor family", missing: null };
 
 describe("chooseBuild", () => {
   test("takes one thread per core where everything is there", () => {
@@ -24,7 +24,7 @@ describe("chooseBuild", () => {
     });
   });
 
-  test("stops at eight threads unless more are asked for", () => {
+  test("stops at eight threads unless more are requested", () => {
     const many = { ...full, hardwareConcurrency: 32 };
     expect(chooseBuild(many, null, "wasm").threads).toBe(8);
     expect(chooseBuild(many, 12, "wasm").threads).toBe(12);
@@ -42,30 +42,30 @@ describe("chooseBuild", () => {
     expect(device.reason).toContain("no relaxed SIMD");
   });
 
-  test("runs without the thread pool when one thread is asked for", () => {
+  test("runs without the thread pool when one thread is requested", () => {
     expect(chooseBuild(full, 1, "wasm")).toMatchObject({
       build: "relaxed",
-      reason: "one thread, as asked",
+      reason: "one thread, as requested",
     });
   });
 
-  test("takes the build with the graphics card only where it is asked for and can run", () => {
-    const withCard = { ...full, adapter: card };
-    expect(chooseBuild(withCard, null, "wasm")).toMatchObject({ build: "threads", gpu: null });
-    expect(chooseBuild(withCard, null, "webgpu")).toMatchObject({
+  test("takes the build with the GPU only where it is requested and can run", () => {
+    const withGpu = { ...full, adapter };
+    expect(chooseBuild(withGpu, null, "wasm")).toMatchObject({ build: "threads", gpu: null });
+    expect(chooseBuild(withGpu, null, "webgpu")).toMatchObject({
       build: "gpu",
       threads: 4,
       gpu: { active: false, name: "vendor family", reason: "" },
     });
-    const plain = chooseBuild({ ...withCard, isolated: false }, null, "webgpu");
+    const plain = chooseBuild({ ...withGpu, isolated: false }, null, "webgpu");
     expect(plain).toMatchObject({ build: "gpu", threads: 1 });
   });
 
-  test("takes the processor's build with the reason why there is no graphics card", () => {
+  test("takes a CPU build, with the reason, where there is no GPU", () => {
     const missing = { name: "", missing: "There is none." };
     for (const [capabilities, build, reason] of [
       [{ ...full, adapter: missing }, "threads", "There is none."],
-      [{ ...full, relaxedSimd: false, adapter: card }, "simd128", "needs relaxed SIMD"],
+      [{ ...full, relaxedSimd: false, adapter }, "simd128", "needs relaxed SIMD"],
     ] as const) {
       const device = chooseBuild(capabilities, null, "webgpu");
       expect(device.build).toBe(build);
@@ -73,36 +73,31 @@ describe("chooseBuild", () => {
     }
   });
 
-  test("refuses a browser without SIMD in three parts", () => {
+  test("rejects a browser without SIMD", () => {
     expect(() => chooseBuild({ ...full, simd: false }, null, "wasm")).toThrowError(
       expect.objectContaining({
-        what: expect.any(String),
+        code: "unsupported",
         why: expect.stringContaining("SIMD"),
-        next: expect.any(String),
       }),
     );
   });
 });
 
-describe("oneAfterAnother", () => {
-  test("makes a call only when the one before has ended, also when that failed", async () => {
+describe("serializeCalls", () => {
+  test("starts a call after the one before has ended, also where that failed", async () => {
     const log: string[] = [];
-    const engine = oneAfterAnother({
-      async slow(name: string) {
-        log.push(`${name} begins`);
-        await new Promise((resolve) => setTimeout(resolve, 5));
-        log.push(`${name} ends`);
-        if (name === "first") throw new Error("first failed");
-        return name;
-      },
-      quick() {
-        log.push("quick");
-      },
-    });
-    const first = engine.slow("first");
-    const answers = [engine.slow("second"), engine.quick()];
+    const serialize = serializeCalls();
+    const call = async (name: string) => {
+      log.push(`${name} starts`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      log.push(`${name} ends`);
+      if (name === "first") throw new Error("first failed");
+      return name;
+    };
+    const first = serialize(() => call("first"));
+    const rest = [serialize(() => call("second")), serialize(() => "third")];
     await expect(first).rejects.toThrow("first failed");
-    expect(await Promise.all(answers)).toEqual(["second", undefined]);
-    expect(log).toEqual(["first begins", "first ends", "second begins", "second ends", "quick"]);
+    expect(await Promise.all(rest)).toEqual(["second", "third"]);
+    expect(log).toEqual(["first starts", "first ends", "second starts", "second ends"]);
   });
 });

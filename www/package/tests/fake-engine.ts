@@ -1,14 +1,26 @@
-// A stand-in for the wasm engine, in unit tests only: it counts and answers, and computes nothing.
+// A fake of the wasm engine, in unit tests only: it counts, and computes nothing.
 
 import { createHash } from "node:crypto";
 import type {
   Candidate,
+  Composition,
+  Evaluation,
   GpuStatus,
   LearnOptions,
+  LearnResult,
+  ModuleLoss,
   ModuleQuery,
+  Recipe,
   Registry,
-} from "../src/generated/protocol.js";
-import type { BaseLoad, Engine, EngineModule, Finder } from "../src/worker/engine.js";
+} from "../src/protocol.js";
+import type {
+  BaseLoad,
+  EngineModule,
+  Hooks,
+  ModuleSearch,
+  Session,
+  Sha256,
+} from "../src/worker/engine.js";
 
 export const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 
@@ -92,8 +104,14 @@ export const options: LearnOptions = {
   regularization: 0.05,
 };
 
+/** What each class of a wasm build has. */
+abstract class Freed {
+  free() {}
+  [Symbol.dispose]() {}
+}
+
 /** A load that counts the bytes pushed. */
-class FakeLoad implements BaseLoad {
+class FakeLoad extends Freed implements BaseLoad {
   readonly #label: { id: string; title: string; license: string };
   readonly #precision: "f32" | "int8";
   #bytes = 0;
@@ -107,6 +125,7 @@ class FakeLoad implements BaseLoad {
     _tokenizer: Uint8Array,
     precision: "f32" | "int8",
   ) {
+    super();
     this.#label = { id, title, license };
     this.#precision = precision;
   }
@@ -114,9 +133,9 @@ class FakeLoad implements BaseLoad {
     this.#bytes += bytes.length;
   }
   endFile() {}
-  packedPiece(sha256: string, offset: number, most: number) {
+  packedPiece(sha256: string, offset: number, limit: number) {
     const copy = bytesOf(JSON.stringify({ packed: sha256, bytes: this.#bytes }));
-    return copy.slice(offset, offset + most);
+    return copy.slice(offset, offset + limit);
   }
   pushPacked(bytes: Uint8Array) {
     this.#copy += new TextDecoder().decode(bytes);
@@ -126,7 +145,6 @@ class FakeLoad implements BaseLoad {
     this.#bytes = bytes;
     return packed as string;
   }
-  free() {}
   finish() {
     return {
       ...this.#label,
@@ -141,129 +159,129 @@ class FakeLoad implements BaseLoad {
   }
 }
 
-/** An engine that learns in `steps` evaluations and may trap at one of them. */
-export class FakeEngine implements Engine {
+const failure = (code: "invalid-input" | "not-found" | "aborted", what: string, why: string) => ({
+  code,
+  what,
+  why,
+  next: "Try another.",
+  details: {},
+});
+
+/** A session whose calls take `steps` steps, and which may trap at one of them. */
+export class FakeSession extends Freed implements Session {
   static steps = 5;
   static trapAt = Number.POSITIVE_INFINITY;
-  readonly modules = new Set<string>();
-  #at = 0;
-  #stopped = false;
+  /** Whether a call is running: the engine's own borrow check. */
+  #borrowed = false;
+  /** Whether descriptions were encoded before. */
+  #encoded = false;
+
+  /** Runs a call as the engine does: none while another one is awaited. */
+  protected async borrow<T>(call: () => Promise<T>): Promise<T> {
+    if (this.#borrowed) throw new Error("called while another call was awaited");
+    this.#borrowed = true;
+    try {
+      return await call();
+    } finally {
+      this.#borrowed = false;
+    }
+  }
+
+  /** Takes steps until the last one or until the call is to stop; whether it came to its end. */
+  protected async each({ nextTurn }: Hooks, steps: number, onStep: (step: number) => void) {
+    for (let step = 1; step <= steps; step++) {
+      if (await nextTurn()) return false;
+      if (step >= FakeSession.trapAt) throw new WebAssembly.RuntimeError("unreachable");
+      onStep(step);
+    }
+    return true;
+  }
 
   finishBase(load: BaseLoad, sha256: string) {
+    if (this.#borrowed) throw new Error("called while another call was awaited");
     return { ...(load as FakeLoad).finish(), sha256 };
   }
-  free() {}
+  async openGpu(): Promise<GpuStatus | null> {
+    return null;
+  }
   addModule(id: string, _config: Uint8Array, weights: Uint8Array) {
-    this.modules.add(id);
+    if (this.#borrowed) throw new Error("called while another call was awaited");
     return { id, rank: 8, targets: ["q", "v"], bytes: 100, sha256: sha256(weights) };
   }
-  verify(id: string) {
+  async verify(id: string) {
     if (id !== "small") return null;
     const known = { model: id, source: "a test", input: "in", expected: "-1.0000" };
     return { ...known, found: "-2.0000", agrees: false };
   }
-  hasModule(id: string) {
-    return this.modules.has(id);
+  learn(_examples: unknown, _modules: unknown, options: LearnOptions, hooks: Hooks) {
+    return this.borrow(async (): Promise<LearnResult> => {
+      let best: Evaluation | null = null;
+      const complete = await this.each(hooks, FakeSession.steps, (number) => {
+        const weights = [{ id: "one", weight: number / 10 }];
+        best = { number, phase: "search", loss: 1 / number, best: 1 / number, weights, seconds: 0 };
+        hooks.onEvent({ kind: "evaluation", evaluation: best });
+        this.evaluated(number, hooks);
+      });
+      const { number, loss, weights } = best ?? { number: 0, loss: 1, weights: [] };
+      const { merge, optimizer } = options;
+      const found = { modules: weights, merge, optimizer, lossStart: 1, loss };
+      const counts = { evaluations: number, selectEvaluations: 0, seconds: 0 };
+      return { ...found, ...counts, complete, history: [] };
+    });
   }
-  startLearning() {
-    this.#at = 0;
-  }
-  learningStep(): ReturnType<Engine["learningStep"]> {
-    return this.evaluate();
-  }
-  evaluate() {
-    this.#at++;
-    if (this.#at >= FakeEngine.trapAt) throw new WebAssembly.RuntimeError("unreachable");
-    const weights = [{ id: "one", weight: this.#at / 10 }];
-    const evaluation = {
-      number: this.#at,
-      phase: "search" as const,
-      loss: 1 / this.#at,
-      best: 1 / this.#at,
-      weights,
-      seconds: 0,
-    };
-    return {
-      evaluation,
-      selected: null,
-      result: this.#at >= FakeEngine.steps ? this.#result(true) : null,
-    };
-  }
-  stopLearning() {
-    return this.#result(false);
-  }
-  #result(complete: boolean) {
-    return {
-      modules: [{ id: "one", weight: this.#at / 10 }],
-      merge: "delta" as const,
-      optimizer: "cobyla" as const,
-      lossStart: 1,
-      loss: 1 / Math.max(1, this.#at),
-      evaluations: this.#at,
-      selectEvaluations: 0,
-      seconds: 0,
-      complete,
-      history: [],
-    };
-  }
-  #candidates: Candidate[] = [];
-  /** Whether descriptions were read before. */
-  #read = false;
-  startRetrieval(_examples: unknown, candidates: Candidate[], most: number) {
-    this.#candidates = candidates.slice(0, most);
-    this.#at = this.#read ? 1 : 0;
-  }
-  retrievalStep() {
-    const finished = this.#at++ > 0;
-    const result = this.#candidates.map((one) => ({ ...one, similarity: 0.5 }));
-    return { done: this.#at, total: 2, result: finished ? result : null };
+  protected evaluated(_number: number, _hooks: Hooks) {}
+  suggest(_examples: unknown, candidates: Candidate[], limit: number, hooks: Hooks) {
+    return this.borrow(async () => {
+      const complete = await this.each(hooks, 2, (done) => {
+        if (done === 2 || !this.#encoded) hooks.onEvent({ kind: "step", done, total: 2 });
+      });
+      if (!complete) throw failure("aborted", "The search was stopped.", "It was stopped.");
+      this.#encoded = true;
+      return candidates.slice(0, limit).map((one) => ({ ...one, similarity: 0.5 }));
+    });
   }
   embeddings() {
-    return bytesOf("read");
+    return bytesOf(this.#encoded ? "encoded" : "");
   }
   addEmbeddings(bytes: Uint8Array) {
-    this.#read = new TextDecoder().decode(bytes) === "read";
+    this.#encoded = new TextDecoder().decode(bytes) === "encoded";
   }
-  startGeneration() {
-    this.#at = 0;
-    this.#stopped = false;
+  generate(_input: string, _composition: unknown, maxNewTokens: number, hooks: Hooks) {
+    return this.borrow(async () => {
+      let text = "";
+      const steps = Math.min(FakeSession.steps, maxNewTokens);
+      const complete = await this.each(hooks, steps, () => {
+        text += "x";
+        hooks.onEvent({ kind: "token", text });
+      });
+      return { text, tokens: text.length, seconds: 0, complete };
+    });
   }
-  generationStep() {
-    if (this.#stopped) throw new Error("stopped");
-    this.#at++;
-    const text = "x".repeat(this.#at);
-    return {
-      text,
-      tokens: this.#at,
-      result:
-        this.#at >= FakeEngine.steps
-          ? { text, tokens: this.#at, seconds: 0, complete: true }
-          : null,
-    };
+  test(_examples: unknown, _composition: unknown, _maxNewTokens: number, hooks: Hooks) {
+    return this.borrow(async () => {
+      let correct = 0;
+      const complete = await this.each(hooks, FakeSession.steps, (done) => {
+        correct = done;
+        hooks.onEvent({ kind: "tested", done, total: FakeSession.steps, correct });
+      });
+      return { exactMatch: 100, correct, total: correct, seconds: 0, complete, answers: [] };
+    });
   }
-  startTest() {
-    this.#at = 0;
+  score(_examples: unknown, composition: Composition | null) {
+    const loss = composition?.modules.length ?? 0;
+    return this.borrow(async () => ({ loss, examples: [] }));
   }
-  testStep() {
-    this.#at++;
-    const counts = { done: this.#at, total: FakeEngine.steps, correct: this.#at };
-    return { ...counts, result: this.#at >= FakeEngine.steps ? this.#tested(true) : null };
-  }
-  stopTest() {
-    return this.#tested(false);
-  }
-  #tested(complete: boolean) {
-    const counts = { exactMatch: 100, correct: this.#at, total: this.#at };
-    return { ...counts, seconds: 0, complete, answers: [] };
-  }
-  stop() {
-    this.#stopped = true;
-  }
-  score(_examples: unknown, composition: { modules: { id: string }[] } | null) {
-    return { loss: composition?.modules.length ?? 0, examples: [] };
-  }
-  memoryBytes() {
-    return 100;
+  leaveOneOut(_examples: unknown, { modules }: Composition, hooks: Hooks) {
+    return this.borrow(async () => {
+      const losses: ModuleLoss[] = [];
+      const total = modules.length;
+      const complete = await this.each(hooks, total, (done) => {
+        losses.push({ id: modules[done - 1]?.id ?? "", loss: total - 1 });
+        hooks.onEvent({ kind: "step", done, total });
+      });
+      if (!complete) throw failure("aborted", "It was stopped.", "It was stopped.");
+      return losses;
+    });
   }
 }
 
@@ -274,45 +292,26 @@ const UNUSED: GpuStatus = {
   reason: "",
 };
 
-/** The same on a graphics card that may be lost at one of the steps; it is at one thing at a time. */
-export class FakeGpuEngine extends FakeEngine {
+/** The same on a GPU that may be lost at one of the evaluations. */
+export class FakeGpuSession extends FakeSession {
   static losesAt = Number.POSITIVE_INFINITY;
-  #status = UNUSED;
-  #busy = false;
 
-  async openGpu() {
-    await this.#wait();
-    this.#status = { ...UNUSED, active: true, memory: { ...UNUSED.memory, weightsBytes: 100 } };
-    return this.#status;
+  override async openGpu() {
+    return { ...UNUSED, active: true, memory: { ...UNUSED.memory, weightsBytes: 100 } };
   }
-  gpuStatus() {
-    return { ...this.#status };
-  }
-  async #wait() {
-    this.#busy = true;
-    await new Promise((resolve) => setTimeout(resolve, 1));
-    this.#busy = false;
-  }
-  override async learningStep() {
-    await this.#wait();
-    const step = this.evaluate();
-    if (step.evaluation.number === FakeGpuEngine.losesAt) {
-      this.#status = { ...UNUSED, reason: "It was lost." };
-    }
-    return step;
-  }
-  override memoryBytes() {
-    if (this.#busy) throw new Error("called while a step was awaited");
-    return super.memoryBytes();
+  protected override evaluated(number: number, { onEvent }: Hooks) {
+    if (number !== FakeGpuSession.losesAt) return;
+    onEvent({ kind: "gpu", status: { ...UNUSED, reason: "It was lost." } });
   }
 }
 
 /** Finds modules by their ids; of a registry with an index, in the one page that it names. */
-class FakeFinder implements Finder {
+class FakeModuleSearch extends Freed implements ModuleSearch {
   #modules: Registry["modules"];
   readonly #page: { path: string; bytes: number; sha256: string } | undefined;
 
   constructor(registry: Registry) {
+    super();
     this.#modules = registry.modules;
     this.#page = registry.index?.pages[0];
   }
@@ -338,44 +337,90 @@ class FakeFinder implements Finder {
   }
 }
 
-/** The glue of a wasm build, with the engine above. */
+class FakeSha256 extends Freed implements Sha256 {
+  readonly #hash = createHash("sha256");
+  update(bytes: Uint8Array) {
+    this.#hash.update(bytes);
+  }
+  hex() {
+    return this.#hash.copy().digest("hex");
+  }
+}
+
+const foreign = (why: string) =>
+  failure("not-found", "This link does not fit the library that is open here.", why);
+
+/** The exports of a wasm build, with the session above. */
 export const fakeModule: EngineModule = {
-  default: async () => ({ memory: new WebAssembly.Memory({ initial: 1 }) }),
-  Engine: FakeEngine,
+  default: async () => ({ memory: new WebAssembly.Memory({ initial: 1 }) }) as never,
+  Session: FakeSession,
   BaseLoad: FakeLoad,
+  ModuleSearch: FakeModuleSearch,
+  Sha256: FakeSha256,
+  memoryBytes: () => 100,
   packedKey: (sources, precision) => `packed-1-${sha256(bytesOf([precision, ...sources].join()))}`,
-  Finder: FakeFinder,
+  usualWeights: () => ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"],
+  chooseWeights: (names) => {
+    const name = [
+      "model.safetensors",
+      "model.safetensors.index.json",
+      "model-Q8_0.gguf",
+      "pytorch_model.bin",
+    ].find((one) => names.includes(one));
+    return name ? { kind: name.endsWith(".index.json") ? "index" : "file", name } : null;
+  },
+  weightsIdentity: (hashes) =>
+    hashes.includes("")
+      ? ""
+      : hashes.length === 1
+        ? (hashes[0] ?? "")
+        : sha256(bytesOf(hashes.join())),
   shardNames: (index) => [
     ...new Set<string>(
       Object.values(JSON.parse(new TextDecoder().decode(index)).weight_map as object),
     ),
   ],
-  Sha256: class {
-    readonly #hash = createHash("sha256");
-    update(bytes: Uint8Array) {
-      this.#hash.update(bytes);
-    }
-    hex() {
-      return this.#hash.digest("hex");
-    }
-  },
   parseRegistry: (bytes) => JSON.parse(new TextDecoder().decode(bytes)),
   parseExamples: (text) =>
     text
       .trim()
       .split("\n")
       .map((line) => JSON.parse(line)),
+  makeRecipe: ({ base: id, composition, ...draft }, _bases, entries, loaded): Recipe => {
+    const modules = composition.modules.map(({ id, weight }) => {
+      const entry = entries.find((one) => one.id === id);
+      if (!entry)
+        throw failure("invalid-input", "This composition cannot become a link.", `"${id}"`);
+      return { id, hash: loaded.modules[id] ?? entry.files.weights.sha256, weight };
+    });
+    const { merge } = composition;
+    return { ...draft, base: { id, hash: loaded.bases[id] ?? "" }, modules, merge };
+  },
+  checkRecipe: ({ base, modules }, bases, entries, loaded) => {
+    const found = bases.find(({ id }) => id === base.id);
+    if (!found) throw foreign("The base is not here.");
+    const baseHash = loaded.bases[base.id] ?? found.files.weights.sha256;
+    if (baseHash !== base.hash) throw foreign("The base is another.");
+    for (const { id, hash } of modules) {
+      const entry = entries.find((one) => one.id === id);
+      if (!entry) throw foreign("A module is not here.");
+      if ((loaded.modules[id] ?? entry.files.weights.sha256) !== hash) {
+        throw foreign("A module is another.");
+      }
+    }
+  },
   encodeRecipe: (recipe) => encodeURIComponent(JSON.stringify(recipe)),
   decodeRecipe: (fragment) => {
     try {
       return JSON.parse(decodeURIComponent(fragment));
     } catch {
-      throw { what: "The link was not read.", why: "It is not a recipe.", next: "Copy it again." };
+      throw failure("invalid-input", "The link was not read.", "It is not a recipe.");
     }
   },
+  learnSettings: () => [],
   defaultLearnOptions: () => options,
   publishedLearnOptions: () => ({ ...options, merge: "lorahub" }),
 };
 
-/** The glue of the build with the graphics card. */
-export const fakeGpuModule: EngineModule = { ...fakeModule, GpuEngine: FakeGpuEngine };
+/** The exports of the build with the GPU. */
+export const fakeGpuModule: EngineModule = { ...fakeModule, Session: FakeGpuSession };

@@ -2,12 +2,12 @@
 // never used when anything about it is wrong.
 
 import { beforeEach, describe, expect, test } from "vitest";
-import type { Event, Precision } from "../src/generated/protocol.js";
+import type { Precision, WorkerEvent } from "../src/protocol.js";
 import { loadBase } from "../src/worker/base.js";
 import type { DownloadContext } from "../src/worker/download.js";
 import type { BasePieces } from "../src/worker/folder.js";
 import { openStore, toStoredFile } from "../src/worker/store.js";
-import { FakeEngine, fakeModule, files, registry, sha256 } from "./fake-engine.js";
+import { FakeSession, fakeModule, files, registry, sha256 } from "./fake-engine.js";
 import { MemoryFolder } from "./file-system.js";
 import { ORIGIN, serveLibrary } from "./server.js";
 
@@ -15,7 +15,7 @@ const WEIGHTS = "base/model.gguf";
 
 let folder: MemoryFolder;
 let asked: string[];
-let events: Event[];
+let events: WorkerEvent[];
 
 beforeEach(() => {
   folder = new MemoryFolder();
@@ -57,7 +57,7 @@ async function load(
   overrides: Partial<DownloadContext> = {},
 ) {
   const { load, sha256 } = await loadBase(base, precision, fakeModule, await context(overrides));
-  return new FakeEngine().finishBase(load, sha256);
+  return new FakeSession().finishBase(load, sha256);
 }
 
 const copies = () => [...folder.files.keys()].filter((name) => /^packed-.*[0-9a-f]$/.test(name));
@@ -107,7 +107,7 @@ describe("a packed copy", () => {
     expect(folder.files.get(name)).toEqual(good);
   });
 
-  test("that the browser stops giving back gives way to the file", async () => {
+  test("that the browser stops reading gives way to the file", async () => {
     const store = await openStore({ getDirectory: folder.getDirectory }, 0.05);
     const first = await load(pieces(), "int8", { store });
     const [name] = copies() as [string];

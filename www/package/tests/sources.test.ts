@@ -5,7 +5,13 @@ import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Hub, startHub } from "../../../tests/e2e/hub.js";
 import { DEFAULT_HUB, filesSource, parseSource } from "../src/sources.js";
-import { adapterFolder, baseFolder, type FolderContext, type Piece } from "../src/worker/folder.js";
+import type { DownloadContext } from "../src/worker/download.js";
+import {
+  adapterFolder,
+  baseFolder as baseFolderBy,
+  type FolderSource,
+  type Piece,
+} from "../src/worker/folder.js";
 import { openStore } from "../src/worker/store.js";
 import { fakeModule, sha256 } from "./fake-engine.js";
 import { MemoryFolder } from "./file-system.js";
@@ -52,7 +58,7 @@ describe("parseSource", () => {
     });
   });
 
-  test.each(["", "flan", "two words/here", "../../etc", "javascript:alert(1)"])(
+  test.each(["", "flan", "two words/here", "../../etc", "javascript:alert(1)", "https://"])(
     "refuses %j",
     (text) => {
       expect(() => parseSource(text)).toThrow(/names no model/);
@@ -76,7 +82,8 @@ const SHARDS = {
 
 describe("the files of a source", () => {
   let hub: Hub;
-  let context: FolderContext;
+  let context: DownloadContext;
+  const baseFolder = (source: FolderSource) => baseFolderBy(source, fakeModule, context);
 
   beforeEach(async () => {
     hub = await startHub({
@@ -97,18 +104,11 @@ describe("the files of a source", () => {
       "owner/nothing": { "README.md": text("# Nothing") },
     });
     context = {
-      download: {
-        signal: new AbortController().signal,
-        stallSeconds: 5,
-        newHasher: () => new fakeModule.Sha256(),
-        onEvent: () => undefined,
-        store: await openStore({ getDirectory: new MemoryFolder().getDirectory }),
-      },
-      read: async (piece) =>
-        new Uint8Array(
-          await (piece instanceof Blob ? piece : await fetch(piece.url)).arrayBuffer(),
-        ),
-      shardNames: fakeModule.shardNames,
+      signal: new AbortController().signal,
+      stallSeconds: 5,
+      newHasher: () => new fakeModule.Sha256(),
+      onEvent: () => undefined,
+      store: await openStore({ getDirectory: new MemoryFolder().getDirectory }),
     };
   });
   afterEach(() => hub.close());
@@ -121,7 +121,7 @@ describe("the files of a source", () => {
     pieces.map((piece) => (piece instanceof Blob ? "blob" : piece.url.split("/").at(-1)));
 
   test("a hub's list gives lengths and hashes", async () => {
-    const { id, weights, tokenizer } = await baseFolder(onHub("owner/whole"), context);
+    const { id, weights, tokenizer } = await baseFolder(onHub("owner/whole"));
     expect(id).toBe("owner/whole");
     expect(weights).toMatchObject([{ bytes: 2000, sha256: sha256(WEIGHTS) }]);
     expect(names([...weights, tokenizer])).toEqual(["model.safetensors", "tokenizer.json"]);
@@ -129,7 +129,7 @@ describe("the files of a source", () => {
 
   test.each([["hub"], ["folder"]])("shards are found by their index in a %s", async (kind) => {
     const source = kind === "hub" ? onHub("owner/shards") : inFolder("owner/shards");
-    const { weights, tokenizer } = await baseFolder(source, context);
+    const { weights, tokenizer } = await baseFolder(source);
     expect(names([...weights, tokenizer])).toEqual([
       "model-00001-of-00002.safetensors",
       "model-00002-of-00002.safetensors",
@@ -138,23 +138,23 @@ describe("the files of a source", () => {
   });
 
   test("the most exact GGUF is taken, or the one asked for", async () => {
-    const best = await baseFolder(onHub("owner/gguf"), context);
+    const best = await baseFolder(onHub("owner/gguf"));
     expect(names(best.weights)).toEqual(["model-Q8_0.gguf"]);
-    const asked = await baseFolder(onHub("owner/gguf", "model-q4_k.gguf"), context);
+    const asked = await baseFolder(onHub("owner/gguf", "model-q4_k.gguf"));
     expect(names(asked.weights)).toEqual(["model-q4_k.gguf"]);
   });
 
   test("an adapter may be a .bin, on a hub or in a folder", async () => {
     for (const source of [onHub("owner/adapter"), inFolder("owner/adapter")]) {
-      const { weights } = await adapterFolder(source, context.download);
+      const { weights } = await adapterFolder(source, context);
       expect(names([weights])).toEqual(["adapter_model.bin"]);
     }
   });
 
   test("a hub's list is remembered for when nothing answers", async () => {
-    await baseFolder(onHub("owner/whole"), context);
+    await baseFolder(onHub("owner/whole"));
     await hub.close();
-    const { weights } = await baseFolder(onHub("owner/whole"), context);
+    const { weights } = await baseFolder(onHub("owner/whole"));
     expect(names(weights)).toEqual(["model.safetensors"]);
   });
 
@@ -162,8 +162,9 @@ describe("the files of a source", () => {
     const silent = createServer(() => undefined);
     await new Promise<void>((resolve) => silent.listen(0, "localhost", resolve));
     const url = `http://localhost:${(silent.address() as AddressInfo).port}/model/`;
-    context.download.stallSeconds = 0.1;
-    await expect(baseFolder({ kind: "folder", url, file: null }, context)).rejects.toMatchObject({
+    context.stallSeconds = 0.1;
+    await expect(baseFolder({ kind: "folder", url, file: null })).rejects.toMatchObject({
+      code: "network",
       what: `${url} could not be reached.`,
       why: expect.stringContaining("nothing came for 0.1 seconds"),
     });
@@ -172,10 +173,10 @@ describe("the files of a source", () => {
   });
 
   test("what is missing is named, with what is there", async () => {
-    await expect(baseFolder(onHub("owner/nothing"), context)).rejects.toMatchObject({
+    await expect(baseFolder(onHub("owner/nothing"))).rejects.toMatchObject({
       why: "Expected config.json, found README.md.",
     });
-    await expect(adapterFolder(inFolder("owner/nothing"), context.download)).rejects.toMatchObject({
+    await expect(adapterFolder(inFolder("owner/nothing"), context)).rejects.toMatchObject({
       what: expect.stringContaining("was not found, or lacks a file"),
       why: "Expected adapter_config.json, found no such file.",
     });
@@ -190,7 +191,7 @@ describe("the files of a source", () => {
       { path: "t5/model.safetensors", contents: blob },
     ]);
     if (source.kind === "registry") throw new Error("files were given");
-    const { title, weights } = await baseFolder(source, context);
+    const { title, weights } = await baseFolder(source);
     expect(title).toBe("t5");
     expect(names(weights)).toEqual(["blob"]);
   });

@@ -1,27 +1,24 @@
-// Loading a base model: its packed copy where one is kept, otherwise its files, of which a packed copy
-// is kept then.
+// Loading a base model: its packed copy where one is stored, otherwise its files, from which a packed
+// copy is then made and stored.
 
-import type { Precision } from "../generated/protocol.js";
-import { BeginAnew, type DownloadContext, downloadFile } from "./download.js";
+import { loraLoomError, shortName } from "../errors.js";
+import type { Precision } from "../protocol.js";
+import { type DownloadContext, downloadFile, FRESH_STARTS, RestartRequired } from "./download.js";
 import type { BaseLoad, EngineModule } from "./engine.js";
 import { Progress } from "./fetch.js";
 import { type BasePieces, type Piece, readPieces } from "./folder.js";
 import { PackedCopy } from "./packed.js";
-import { report, shortName } from "./transfer.js";
 
-/** How often a base is begun anew whose files changed while they were read. */
-const FRESH_STARTS = 3;
-
-/** A base whose weights are all there. */
+/** A base whose weights have all been pushed. */
 export interface WholeBase {
   load: BaseLoad;
-  /** SHA-256 of the first file of weights; empty for a file of this computer. */
+  /** Identity of the weights: see `weightsIdentity`; empty for files of this computer. */
   sha256: string;
 }
 
 const sizeOf = (piece: Piece) => ({ bytes: piece instanceof Blob ? piece.size : piece.bytes });
 
-/** Loads a base's weights. Whoever takes the load frees it. */
+/** Loads a base's weights. The caller frees the load. */
 export async function loadBase(
   pieces: BasePieces,
   precision: Precision,
@@ -38,19 +35,15 @@ export async function loadBase(
       if (copy) await loading.keep(copy, whole);
       return whole;
     } catch (error) {
-      if (!(error instanceof BeginAnew)) throw error;
+      if (!(error instanceof RestartRequired)) throw error;
       if (start >= FRESH_STARTS) {
-        throw report(
-          `${pieces.title} changes again and again.`,
-          `${FRESH_STARTS} times the file at ${error.message} became another one before all of it had come.`,
-          "Try again later, or tell whoever hosts the model.",
-        );
+        throw loraLoomError("keeps-changing", { url: error.url, times: start });
       }
     }
   }
 }
 
-/** One base, as often as it is begun. */
+/** The load of one base, with its restarts. */
 class Loading {
   readonly #pieces: BasePieces;
   readonly #precision: Precision;
@@ -69,7 +62,7 @@ class Loading {
     this.#context = context;
   }
 
-  /** Reads the packed copy; null where there is none that can be used. */
+  /** Reads the packed copy; null where there is no usable one. */
   async fromCopy(copy: PackedCopy): Promise<WholeBase | null> {
     const bytes = await copy.bytes();
     if (bytes === null) return null;
@@ -97,17 +90,17 @@ class Loading {
         hashes.push(await this.#stream(piece, load, before + index, progress));
         load.endFile();
       }
-      return { load, sha256: hashes[0] ?? "" };
+      return { load, sha256: this.#module.weightsIdentity(hashes) };
     });
   }
 
-  /** Keeps a packed copy for the next visit. */
+  /** Stores a packed copy for the next visit. */
   keep(copy: PackedCopy, { load, sha256 }: WholeBase): Promise<void> {
     this.#context.onEvent({ kind: "stage", text: "Keeping the packed weights for the next visit" });
     return guarded(load, () => copy.keep(load, sha256));
   }
 
-  /** Reads the small files and begins a load. */
+  /** Reads the small files and starts a load. */
   async #begin(weights: { bytes: number | null }[]): Promise<[BaseLoad, Progress]> {
     const { config, tokenizer, id, title, license } = this.#pieces;
     const small = [config, tokenizer];
@@ -124,7 +117,7 @@ class Loading {
     return [load, progress];
   }
 
-  /** Pushes a file of weights into a load, from wherever it is. Answers with the hash, if known. */
+  /** Pushes a file of weights into a load; returns its SHA-256, empty for a file of this computer. */
   async #stream(piece: Piece, load: BaseLoad, index: number, progress: Progress): Promise<string> {
     if (!(piece instanceof Blob)) {
       const name = shortName(piece.url);
@@ -146,7 +139,7 @@ class Loading {
   }
 }
 
-/** Frees a load whose work fails. */
+/** Frees a load if the work fails. */
 async function guarded<T>(load: BaseLoad, work: () => Promise<T>): Promise<T> {
   try {
     return await work();

@@ -1,9 +1,9 @@
-// What the machine and the page's headers allow. A file of its own because pack-dist.mjs puts the
-// library that it uses into it: a worker without a bundler cannot resolve an import by name.
+// What the machine and the page's headers allow. A separate file because pack-dist.mjs bundles its
+// library into it: a worker without a bundler cannot resolve an import by name.
 
 import { relaxedSimd, simd, threads } from "wasm-feature-detect";
-import type { DeviceKind } from "../generated/protocol.js";
-import { type Adapter, findAdapter } from "./graphics.js";
+import type { DeviceKind } from "../protocol.js";
+import { findAdapter, type GpuAdapter } from "./gpu.js";
 
 /** What the machine and the page's headers allow. */
 export interface Capabilities {
@@ -12,11 +12,11 @@ export interface Capabilities {
   threads: boolean;
   isolated: boolean;
   hardwareConcurrency: number;
-  /** The graphics card; null where nobody asked for it. */
-  adapter: Adapter | null;
+  /** The GPU; null unless it was requested. */
+  adapter: GpuAdapter | null;
 }
 
-/** Asks the browser what it can do, and for its graphics card if that is wanted. */
+/** Detects what the browser supports, and its GPU if that is requested. */
 export async function detectCapabilities(kind: DeviceKind): Promise<Capabilities> {
   const found = await Promise.all([simd(), relaxedSimd(), threads()]);
   return {

@@ -1,96 +1,82 @@
-// One file by its address: a kept copy first, then the rest over HTTP, checked against its hash and
-// kept for next time. Nothing is called whole before its hash was checked, and what fails the check is
-// forgotten.
+// The download of one file: the stored part first, then the rest over HTTP, checked against its hash and
+// stored. A file counts as complete only after its hash was checked; what fails the check is deleted.
 
-import type { ErrorReport, Event } from "../generated/protocol.js";
-import type { Hasher } from "./engine.js";
+import { loraLoomError, shortName } from "../errors.js";
+import type { ProgressEvent, StageEvent } from "../protocol.js";
+import type { Sha256 } from "./engine.js";
+import { ChangedOnServer, type HttpContext, type Served } from "./http.js";
 import { Keeper } from "./keeper.js";
-import { type About, isUnanswered, type Kept, type Store } from "./store.js";
-import {
-  ChangedOnServer,
-  report,
-  type Served,
-  shortName,
-  type TransferContext,
-  transfer,
-} from "./transfer.js";
+import type { About, Kept, Store } from "./store.js";
+import { isTimeout } from "./timeout.js";
+import { transfer } from "./transfer.js";
 
-/** How often a file that changes while it is fetched, or a damaged copy, is begun anew. */
-const FRESH_STARTS = 3;
+/** Attempts for a file that changes while it is fetched. */
+export const FRESH_STARTS = 3;
 
-/** What a download needs from around it. */
+/** The surroundings of a download. */
 export interface DownloadContext {
   signal: AbortSignal;
   /** Seconds without a byte after which a server counts as stalled. */
   stallSeconds: number;
-  newHasher(): Hasher;
-  onEvent(event: Event): void;
+  newHasher(): Sha256;
+  onEvent(event: ProgressEvent | StageEvent): void;
   store: Store;
 }
 
 /** A file to fetch. */
 export interface Wanted {
   url: string;
-  /** Its length; null where nobody told. */
+  /** Its length; null if unknown. */
   bytes: number | null;
-  /** Its SHA-256; null where nobody told: then the first download's is remembered. */
+  /** Its SHA-256; null if unknown: then that of the first download is stored. */
   sha256: string | null;
 }
 
-/** Takes a file's bytes in order. */
+/** The receiver of a file's bytes, in order. */
 export interface Sink {
-  /** Forgets what came: the file begins anew. False where that cannot be done. */
+  /** Discards what came: the file starts over. False where the sink cannot. */
   restart(): boolean;
   push(chunk: Uint8Array): void;
 }
 
-/** Thrown where a file has to begin anew and its sink cannot. */
-export class BeginAnew extends Error {}
-
-function hashError(url: string, expected: string, found: string): ErrorReport {
-  return report(
-    `${shortName(url)} is not the file that the registry names.`,
-    `Expected SHA-256 ${expected.slice(0, 12)}…, found ${found.slice(0, 12)}… at ${url}: the file was changed or damaged.`,
-    "None of it was used. Reload the page for a newer list of files, or tell whoever hosts it.",
-  );
+/** Thrown where a file has to start over and its sink cannot. */
+export class RestartRequired extends Error {
+  constructor(readonly url: string) {
+    super(`${url} has to be read from its start`);
+  }
 }
 
-function sizeError(url: string, expected: number, found: number): ErrorReport {
-  return report(
-    `${shortName(url)} has the wrong size.`,
-    `Expected ${expected} bytes, the server sent ${found < expected ? "" : "more than "}${Math.min(found, expected)}: the file was cut short or changed.`,
-    "None of it was used. Try again, or tell whoever hosts the file.",
-  );
-}
+const wrongSize = (url: string, expected: number, found: number) =>
+  loraLoomError("wrong-size", { url, expected, found });
 
-/** The SHA-256 of bytes that are here. */
+/** The SHA-256 of bytes, in hexadecimal digits. */
 export function hexOf(bytes: Uint8Array, context: DownloadContext): string {
   const hasher = context.newHasher();
   hasher.update(bytes);
   return hasher.hex();
 }
 
-/** What a file is kept under. */
+/** The key under which a file is stored. */
 export function storeKey(file: Wanted, context: DownloadContext): string {
   return file.sha256 ?? `url-${hexOf(new TextEncoder().encode(file.url), context)}`;
 }
 
-/** The context of a transfer within a download. */
-export function transferContext(context: DownloadContext): TransferContext {
+/** The HTTP context of a download. */
+export function httpContext(context: DownloadContext): HttpContext {
   return { ...context, onWait: (text) => context.onEvent({ kind: "stage", text }) };
 }
 
-/** Downloads by the keys of their files: many modules share the contents of a small file. */
-const underWay = new Map<string, Promise<unknown>>();
+/** Running downloads by the keys of their files: many modules share the contents of a small file. */
+const running = new Map<string, Promise<unknown>>();
 
-/** Fetches one file from the store or the server. Answers with its hash and length. */
+/** One file from the store or the server. */
 class Download {
   readonly #file: Wanted;
   readonly #context: DownloadContext;
   readonly #sink: Sink;
   readonly #onProgress: (loaded: number, total: number | null, cached: boolean) => void;
   readonly #key: string;
-  #hasher: Hasher;
+  #hasher: Sha256;
   #loaded = 0;
   #refused = false;
   #served: Served;
@@ -110,18 +96,18 @@ class Download {
     this.#served = { total: file.bytes, etag: null };
   }
 
-  /** Fetches the file; one of the same contents that is under way is waited for, and then kept. */
+  /** The file's hash and length, after waiting for a running download of the same contents. */
   async run(): Promise<{ sha256: string; bytes: number }> {
-    for (let other = underWay.get(this.#key); other; other = underWay.get(this.#key)) {
+    for (let other = running.get(this.#key); other; other = running.get(this.#key)) {
       await other.catch(() => undefined);
       this.#context.signal.throwIfAborted();
     }
-    const running = this.#attempts();
-    underWay.set(this.#key, running);
+    const attempts = this.#attempts();
+    running.set(this.#key, attempts);
     try {
-      return await running;
+      return await attempts;
     } finally {
-      underWay.delete(this.#key);
+      running.delete(this.#key);
     }
   }
 
@@ -143,9 +129,9 @@ class Download {
         await store.remove(this.#key);
         const { bytes, url } = this.#file;
         const total = error instanceof ChangedOnServer ? error.total : null;
-        if (bytes !== null && total !== null && total !== bytes) throw sizeError(url, bytes, total);
-        if (start >= FRESH_STARTS) throw this.#changes();
-        if (this.#loaded > 0 && !this.#sink.restart()) throw new BeginAnew(this.#file.url);
+        if (bytes !== null && total !== null && total !== bytes) throw wrongSize(url, bytes, total);
+        if (start >= FRESH_STARTS) throw loraLoomError("keeps-changing", { url, times: start });
+        if (this.#loaded > 0 && !this.#sink.restart()) throw new RestartRequired(url);
         this.#hasher = this.#context.newHasher();
         this.#loaded = 0;
         this.#served = { total: this.#file.bytes, etag: null };
@@ -153,18 +139,10 @@ class Download {
     }
   }
 
-  #changes(): ErrorReport {
-    return report(
-      `${shortName(this.#file.url)} changes again and again.`,
-      `${FRESH_STARTS} times the file at ${this.#file.url} became another one before all of it had come.`,
-      "Try again later, or tell whoever hosts the file.",
-    );
-  }
-
   #take(chunk: Uint8Array, cached: boolean): void {
     const { bytes, url } = this.#file;
     this.#loaded += chunk.length;
-    if (bytes !== null && this.#loaded > bytes) throw sizeError(url, bytes, this.#loaded);
+    if (bytes !== null && this.#loaded > bytes) throw wrongSize(url, bytes, this.#loaded);
     this.#hasher.update(chunk);
     try {
       this.#sink.push(chunk);
@@ -175,7 +153,7 @@ class Download {
     this.#onProgress(this.#loaded, this.#served.total, cached);
   }
 
-  /** Hands over the bytes of a kept copy. */
+  /** Passes on the bytes of a stored file. */
   async #replay(kept: Kept): Promise<void> {
     this.#served = { total: kept.total, etag: kept.etag };
     let body: ReadableStreamDefaultReader<Uint8Array>;
@@ -207,8 +185,7 @@ class Download {
 
   async #fromServer(partial: Kept | null): Promise<{ sha256: string; bytes: number }> {
     const { url, bytes, sha256: expected } = this.#file;
-    // A partial copy of contents that nobody knows is of use only if the server can say whether it
-    // still has the same ones.
+    // A partial file without a known hash is useful only if the server can tell its versions apart.
     const useful = partial && partial.bytes > 0 && (expected !== null || partial.etag !== null);
     if (useful) await this.#replay(partial);
     const writer = Keeper.ofFile(this.#key, shortName(url), this.#context);
@@ -225,13 +202,13 @@ class Download {
             await writer.describe(this.#about(null));
           },
           onChunk: async (chunk) => {
-            // Segments fetched ahead are here already, so no request would notice.
+            // Prefetched ranges are here already, so no request notices an abort.
             this.#context.signal.throwIfAborted();
             this.#take(chunk, false);
             await writer.write(chunk);
           },
         },
-        transferContext(this.#context),
+        httpContext(this.#context),
       );
     } catch (error) {
       if (this.#isFinal(error)) await writer.discard();
@@ -241,9 +218,9 @@ class Download {
     const found = this.#hasher.hex();
     const wrong =
       bytes !== null && this.#loaded !== bytes
-        ? sizeError(url, bytes, this.#loaded)
+        ? wrongSize(url, bytes, this.#loaded)
         : expected !== null && found !== expected
-          ? hashError(url, expected, found)
+          ? loraLoomError("wrong-hash", { url, expected, found })
           : null;
     if (wrong) {
       await writer.discard();
@@ -253,7 +230,7 @@ class Download {
     return { sha256: found, bytes: this.#loaded };
   }
 
-  /** Whether a failure says that the bytes so far are of no use. */
+  /** Whether a failure makes the bytes so far useless. */
   #isFinal(error: unknown): boolean {
     const { bytes } = this.#file;
     const tooLong = bytes !== null && this.#loaded > bytes;
@@ -272,19 +249,19 @@ class Download {
   }
 }
 
-/** Thrown where a kept copy is of no use; the message says so in words for people. */
+/** Thrown where a stored file is unusable; the message is for people. */
 class DamagedCopy extends Error {
   constructor(url: string, cause?: unknown) {
     const name = shortName(url);
     super(
-      isUnanswered(cause)
+      isTimeout(cause)
         ? `The browser does not give back ${name}, which it kept`
         : `The copy of ${name} that was kept is damaged`,
     );
   }
 }
 
-/** Hands a file's bytes to `sink` as they come. Answers with its hash. */
+/** Passes a file's bytes to `sink` as they arrive; returns its SHA-256. */
 export async function downloadFile(
   file: Wanted,
   context: DownloadContext,

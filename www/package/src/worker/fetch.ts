@@ -1,43 +1,35 @@
-// Files by their addresses: several at a time, held whole or handed on, with their progress as one.
+// Files by their addresses, several at a time, read whole, with their progress as one.
 
-import type { ErrorReport } from "../generated/protocol.js";
+import { LoraLoomError, loraLoomError, shortName } from "../errors.js";
 import {
   type DownloadContext,
   downloadFile,
   hexOf,
+  httpContext,
   type Sink,
   storeKey,
-  transferContext,
   type Wanted,
 } from "./download.js";
 import { Keeper } from "./keeper.js";
-import { report, shortName, transfer } from "./transfer.js";
+import { transfer } from "./transfer.js";
 
-/** A registry larger than this is refused. */
-const MOST_REGISTRY_BYTES = 8 * 2 ** 20;
-/** The largest file that is held whole. */
-const MOST_HELD_BYTES = 2 ** 31;
+/** Limit of a registry's length. */
+const MAX_REGISTRY_BYTES = 8 * 2 ** 20;
+/** Limit of the length of a file that is read whole. */
+const MAX_BUFFER_BYTES = 2 ** 31;
 /** Files fetched at the same time. */
 const PARALLEL_FILES = 6;
 
-function memoryError(url: string, bytes: number): ErrorReport {
-  return report(
-    `${shortName(url)} does not fit in memory.`,
-    `It takes ${bytes} bytes, more than this tab can hold.`,
-    "Close other tabs, or choose a smaller model.",
-  );
-}
-
-/** Collects a file's bytes. */
-class Held implements Sink {
+/** A sink that collects a file's bytes. */
+class Buffered implements Sink {
   #chunks: Uint8Array[] = [];
   #bytes = 0;
   readonly #url: string;
-  readonly #most: number;
+  readonly #limit: number;
 
-  constructor(url: string, most: number) {
+  constructor(url: string, limit: number) {
     this.#url = url;
-    this.#most = most;
+    this.#limit = limit;
   }
 
   restart(): boolean {
@@ -48,7 +40,7 @@ class Held implements Sink {
 
   push(chunk: Uint8Array): void {
     this.#bytes += chunk.length;
-    if (this.#bytes > this.#most) throw memoryError(this.#url, this.#bytes);
+    if (this.#bytes > this.#limit) throw this.#tooLarge();
     this.#chunks.push(chunk);
   }
 
@@ -56,8 +48,8 @@ class Held implements Sink {
     let whole: Uint8Array<ArrayBuffer>;
     try {
       whole = new Uint8Array(this.#bytes);
-    } catch {
-      throw memoryError(this.#url, this.#bytes);
+    } catch (error) {
+      throw this.#tooLarge(error);
     }
     let offset = 0;
     for (const chunk of this.#chunks) {
@@ -66,9 +58,13 @@ class Held implements Sink {
     }
     return whole;
   }
+
+  #tooLarge(cause?: unknown): LoraLoomError {
+    return loraLoomError("file-out-of-memory", { url: this.#url, bytes: this.#bytes }, cause);
+  }
 }
 
-/** Tells of the bytes of several files as one. */
+/** Reports the bytes of several files as one. */
 export class Progress {
   readonly #files: { loaded: number; total: number | null }[];
   readonly #context: DownloadContext;
@@ -103,33 +99,33 @@ export class Progress {
   }
 }
 
-/** Fetches a registry: the one file that is always asked for anew and never kept. */
+/** Fetches a registry: the one file that is fetched each time and never stored. */
 export async function fetchRegistry(url: string, context: DownloadContext): Promise<Uint8Array> {
-  return fetchUncached(url, MOST_REGISTRY_BYTES, context);
+  return fetchUncached(url, MAX_REGISTRY_BYTES, context);
 }
 
 /**
- * Fetches a small text that says what there is. It is asked for anew each time; the last answer is
- * kept for when nothing answers.
+ * Fetches a list of files. It is fetched each time; the last one is stored for when the server does not
+ * answer.
  */
 export async function fetchListing(
   url: string,
-  most: number,
+  limit: number,
   context: DownloadContext,
 ): Promise<Uint8Array> {
   const wanted = { url, bytes: null, sha256: null };
   const key = storeKey(wanted, context);
   let bytes: Uint8Array;
   try {
-    bytes = await fetchUncached(url, most, context);
+    bytes = await fetchUncached(url, limit, context);
   } catch (error) {
     context.signal.throwIfAborted();
     const kept = await context.store.find(key);
-    const answered = /\(\d{3}\)|answered \d{3}/.test((error as ErrorReport).why ?? "");
+    const answered = httpStatus(error) !== null;
     if (answered || !kept?.sha256) throw error;
-    const held = new Held(url, most);
-    await downloadFile(wanted, context, held, () => undefined);
-    return held.bytes();
+    const buffer = new Buffered(url, limit);
+    await downloadFile(wanted, context, buffer, () => undefined);
+    return buffer.bytes();
   }
   const keeper = Keeper.ofFile(key, shortName(url), context);
   await keeper.open(0);
@@ -139,12 +135,18 @@ export async function fetchListing(
   return bytes;
 }
 
+/** The HTTP status with which a server refused a file; null for any other error. */
+export function httpStatus(error: unknown): number | null {
+  const status = error instanceof LoraLoomError ? error.details.status : null;
+  return typeof status === "number" ? status : null;
+}
+
 async function fetchUncached(
   url: string,
-  most: number,
+  limit: number,
   context: DownloadContext,
 ): Promise<Uint8Array> {
-  const held = new Held(url, most);
+  const buffer = new Buffered(url, limit);
   let loaded = 0;
   await transfer(
     {
@@ -155,22 +157,16 @@ async function fetchUncached(
       onServed: () => undefined,
       onChunk: (chunk) => {
         loaded += chunk.length;
-        if (loaded > most) {
-          throw report(
-            `${shortName(url)} is too large.`,
-            `Expected at most ${most} bytes at ${url}, found more.`,
-            "Check that the address is the right one.",
-          );
-        }
-        held.push(chunk);
+        if (loaded > limit) throw loraLoomError("too-large", { url, limit });
+        buffer.push(chunk);
       },
     },
-    transferContext(context),
+    httpContext(context),
   );
-  return held.bytes();
+  return buffer.bytes();
 }
 
-/** Fetches files, a few at a time, and answers with their bytes in the order asked for. */
+/** The bytes of files, in their order; a few are fetched at a time. */
 export async function fetchFiles(
   wanted: Wanted[],
   context: DownloadContext,
@@ -185,12 +181,12 @@ export async function fetchFiles(
     while (next < wanted.length) {
       const index = next++;
       const file = wanted[index] as Wanted;
-      const held = new Held(file.url, MOST_HELD_BYTES);
+      const buffer = new Buffered(file.url, MAX_BUFFER_BYTES);
       const name = shortName(file.url);
-      await downloadFile(file, shared, held, (loaded, total, cached) =>
+      await downloadFile(file, shared, buffer, (loaded, total, cached) =>
         progress.report(index, name, loaded, total, cached),
       );
-      results[index] = held.bytes();
+      results[index] = buffer.bytes();
     }
   };
   try {

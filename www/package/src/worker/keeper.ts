@@ -1,23 +1,23 @@
-// Keeping a file while its bytes come, for as long as the store has room.
+// Storing a file while its bytes arrive, for as long as the storage has room.
 
-import type { Event } from "../generated/protocol.js";
+import type { StageEvent } from "../protocol.js";
 import { type About, isQuotaError, type Store, type StoreWriter } from "./store.js";
 
-/** What keeping needs from around it. */
+/** The surroundings of a {@link Keeper}. */
 export interface KeeperContext {
   store: Store;
-  onEvent(event: Event): void;
+  onEvent(event: StageEvent): void;
 }
 
-/** How people are told that something is not kept. */
+/** The words of the message that something is not stored. */
 export interface KeeperWords {
-  /** What is not kept, as in "no room to keep …". */
+  /** What is not stored, as in "no room to keep …". */
   name: string;
-  /** What happens next time, as in "it will be fetched again". */
+  /** The consequence, as in "it will be fetched again". */
   nextTime: string;
 }
 
-/** Writes to the store for as long as it has room; whatever is kept goes on without it. */
+/** Writes to the store for as long as it has room; after a failure the file is used without being stored. */
 export class Keeper {
   readonly #key: string;
   readonly #words: KeeperWords;
@@ -41,7 +41,7 @@ export class Keeper {
     });
   }
 
-  /** Whether anything is still kept of what is written. */
+  /** Whether writes still reach the store. */
   get isOpen(): boolean {
     return this.#writer !== null;
   }

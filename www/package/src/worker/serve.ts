@@ -1,51 +1,51 @@
-// The message loop of the worker: requests in, events and one answer out, cancels in between.
+// The message loop of the worker: requests in, events and one answer out, stops in between.
 
-import { isErrorReport, reportOf } from "../errors.js";
-import type { ErrorReport } from "../generated/protocol.js";
-import type { FromWorker, ToWorker } from "../messages.js";
-import type { Session } from "./session.js";
+import { loraLoomError, reasonOf, reportOf } from "../errors.js";
+import type { ErrorReport, FromWorker, ToWorker } from "../protocol.js";
+import { handle, type WorkerSession } from "./session.js";
 
-/** After a trap the engine's memory cannot be trusted: the page starts a new worker. */
-function crashReport(error: WebAssembly.RuntimeError): ErrorReport {
-  const memory = /memory|allocation/i.test(error.message);
-  return {
-    what: "The engine stopped.",
-    why: memory
-      ? `It ran out of memory (${error.message}).`
-      : `It met a state that it does not handle (${error.message}).`,
-    next: memory
-      ? "It is started again with what was loaded. Use fewer modules or shorter inputs."
-      : "It is started again with what was loaded. Try once more, and report it if it comes back.",
-  };
+/** Memory from which a trap counts as a failed allocation; the limit of WebAssembly is 4 GiB. */
+const NEARLY_FULL_BYTES = 3.5 * 2 ** 30;
+
+/** The report of a trap, after which the engine's memory is in an unknown state. */
+function trapReport(error: WebAssembly.RuntimeError, bytes: number): ErrorReport {
+  const reason = reasonOf(error);
+  return reportOf(
+    bytes < NEARLY_FULL_BYTES
+      ? loraLoomError("trap", { reason })
+      : loraLoomError("trap-memory", { reason, bytes }),
+  );
 }
 
-/** Answers with the function that takes the page's messages. */
+/** The function that takes the page's messages. */
 export function startWorker(
-  session: Session,
+  session: WorkerSession,
   post: (message: FromWorker) => void,
 ): (message: ToWorker) => Promise<void> {
-  const running = new Map<number, AbortController>();
+  const running = new Map<number, { abort: AbortController; stop: AbortController }>();
   return async (message) => {
     const { id } = message;
-    if ("cancel" in message) {
-      running.get(id)?.abort();
-      return;
-    }
-    const controller = new AbortController();
-    running.set(id, controller);
+    if ("abort" in message) running.get(id)?.abort.abort();
+    if ("stop" in message) running.get(id)?.stop.abort();
+    if (!("request" in message)) return;
+    const [abort, stop] = [new AbortController(), new AbortController()];
+    running.set(id, { abort, stop });
     try {
-      const result = await session.handle(message.request, {
-        signal: controller.signal,
+      const result = await handle(session, message.request, {
+        signal: abort.signal,
+        stop: stop.signal,
         onEvent: (event) => post({ id, event }),
       });
       post({ id, result });
     } catch (error) {
       if (error instanceof WebAssembly.RuntimeError) {
-        post({ id, crashed: crashReport(error) });
-      } else if (controller.signal.aborted && !isErrorReport(error)) {
+        post({ id, crashed: trapReport(error, session.memoryBytes()) });
+      } else if (abort.signal.aborted) {
         post({ id, aborted: true });
       } else {
-        post({ id, error: reportOf(error, "The request failed.") });
+        const cause = error instanceof Error ? error.cause : undefined;
+        // Other values may not be cloneable.
+        post({ id, error: reportOf(error), ...(cause instanceof Error ? { cause } : {}) });
       }
     } finally {
       running.delete(id);

@@ -1,67 +1,68 @@
-// Where fetched files are kept: the origin's private file system, the Cache API where there is none,
-// or nowhere. A file is kept under its SHA-256; one whose hash nobody told, under its address, and its
-// first download's hash is remembered. Only a file that is whole and has been checked is `complete`.
+// Where fetched files are stored: the origin's private file system, the Cache API where there is none,
+// or nowhere. A file is stored under its SHA-256; one without a known hash under its address, with the
+// hash of its first download. Only a file that is whole and has been checked is `complete`.
 
-import type { StoredFile, StoreKind } from "../generated/protocol.js";
+import type { StoredFile, StoreKind } from "../protocol.js";
+import { withTimeout } from "./timeout.js";
 
 const FOLDER = "loraloom";
-/** What follows a file's key in the name of the file that describes it. */
+/** Suffix of the file that describes another. */
 const ABOUT = ".json";
-/** What the keys of packed copies begin with. */
+/** Prefix of the keys of packed weights. */
 const PACKED = "packed-";
 
-/** Whether a key is that of a packed copy of a base's weights. */
+/** Whether a key is that of a base's packed weights. */
 export function isPackedKey(key: string): boolean {
   return key.startsWith(PACKED);
 }
 
-/** What is remembered of a file that is kept or begun. */
+/** The description of a stored file. */
 export interface About {
   key: string;
   url: string;
   /** Length of the whole file; null where the server did not say. */
   total: number | null;
-  /** The server's name for this version, for going on with it later. */
+  /** The server's strong `ETag`, with which a partial download can be resumed. */
   etag: string | null;
-  /** Set once the file is whole and checked. */
+  /** SHA-256 once the file is whole and checked; null before. */
   sha256: string | null;
-  /** Whether the hash was given beforehand. */
+  /** Whether the hash was known beforehand. */
   known: boolean;
 }
 
-/** A file that is kept, whole or in part. */
+/** A stored file, whole or in part. */
 export interface Kept extends About {
-  /** Bytes that are here. */
+  /** Bytes stored. */
   bytes: number;
 }
 
-/** Takes a file's bytes from some place on. */
+/** Writes a file from some offset on. */
 export interface StoreWriter {
   /** Appends. Throws a `QuotaExceededError` where the browser gives no more room. */
   write(chunk: Uint8Array): void | Promise<void>;
-  /** Remembers what is known of the file by now. */
+  /** Writes the description. */
   describe(about: About): Promise<void>;
-  /** Ends a file that is whole and checked. */
+  /** Closes a file that is whole and checked. */
   complete(about: About): Promise<void>;
-  /** Ends for now; what was written may be gone on with, if the store can. */
+  /** Closes a partial file, which can be resumed if the store supports it. */
   close(): Promise<void>;
-  /** Ends and forgets all of the file. */
+  /** Closes and deletes the file. */
   discard(): Promise<void>;
 }
 
-/** A place to keep files. */
+/** Storage for files. */
 export interface Store {
   readonly kind: StoreKind;
   list(): Promise<Kept[]>;
   find(key: string): Promise<Kept | null>;
-  /** The bytes that are kept. */
+  /** The bytes stored. */
   read(key: string): Promise<ReadableStream<Uint8Array>>;
-  /** Appends to what is kept, or starts; null where another tab is writing the same file. */
+  /** Opens a file for writing at an offset; null where another tab writes the same file. */
   append(key: string, offset: number): Promise<StoreWriter | null>;
   remove(key: string): Promise<void>;
 }
 
-/** Whether an error says that the browser gives no more room. */
+/** Whether an error is that of a full storage. */
 export function isQuotaError(error: unknown): boolean {
   return error instanceof Error && error.name === "QuotaExceededError";
 }
@@ -76,45 +77,14 @@ interface SyncHandle {
 type Directory = FileSystemDirectoryHandle & { keys(): AsyncIterable<string> };
 type SyncFile = FileSystemFileHandle & { createSyncAccessHandle(): Promise<SyncHandle> };
 
-/** Whether an error says that the browser did not answer in time. */
-export function isUnanswered(error: unknown): boolean {
-  return error instanceof Error && error.name === "TimeoutError";
-}
-
 /**
  * Seconds in which the browser opens a file, or gives the next bytes of one; Chromium now and then
  * never does.
  */
-const PATIENCE_SECONDS = 5;
+const TIMEOUT_SECONDS = 5;
 
-/** Waits for what the browser answers, but not for ever; `late` takes what comes after that. */
-async function patiently<T>(
-  answer: Promise<T>,
-  seconds: number,
-  late: (answer: T) => void = () => undefined,
-): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const limit = new Promise<never>((_, reject) => {
-    const giveUp = () => {
-      answer.then(late, () => undefined);
-      reject(new DOMException("The browser's store does not answer.", "TimeoutError"));
-    };
-    // In two halves: after a pause of the whole computer the first ends at once, and the answer still
-    // has the second to come in.
-    const half = seconds * 500;
-    timer = setTimeout(() => {
-      timer = setTimeout(giveUp, half);
-    }, half);
-  });
-  try {
-    return await Promise.race([answer, limit]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** The same bytes, with an error where none come for a while. */
-function patientStream(
+/** The same bytes, with a `TimeoutError` where none come in time. */
+function withReadTimeout(
   bytes: ReadableStream<Uint8Array>,
   seconds: number,
 ): ReadableStream<Uint8Array> {
@@ -122,7 +92,7 @@ function patientStream(
   return new ReadableStream(
     {
       async pull(controller) {
-        const { done, value } = await patiently(reader.read(), seconds);
+        const { done, value } = await withTimeout(reader.read(), seconds);
         if (done) controller.close();
         else controller.enqueue(value);
       },
@@ -133,15 +103,15 @@ function patientStream(
   );
 }
 
-/** Files in the origin's private file system. */
+/** Storage in the origin's private file system. */
 class FileSystemStore implements Store {
   readonly kind = "file-system";
   readonly #directory: Directory;
-  readonly #patience: number;
+  readonly #timeout: number;
 
-  constructor(directory: Directory, patience: number) {
+  constructor(directory: Directory, timeoutSeconds: number) {
     this.#directory = directory;
-    this.#patience = patience;
+    this.#timeout = timeoutSeconds;
   }
 
   async list(): Promise<Kept[]> {
@@ -157,18 +127,18 @@ class FileSystemStore implements Store {
       const about = await this.#file(key + ABOUT);
       const { size } = await this.#file(key);
       return {
-        ...(JSON.parse(await patiently(about.text(), this.#patience)) as About),
+        ...(JSON.parse(await withTimeout(about.text(), this.#timeout)) as About),
         key,
         bytes: size,
       };
     } catch {
-      // Not kept, or its description was cut off: then it is fetched again.
+      // Not stored, or its description was cut off: then it is fetched again.
       return null;
     }
   }
 
   async read(key: string): Promise<ReadableStream<Uint8Array>> {
-    return patientStream((await this.#file(key)).stream(), this.#patience);
+    return withReadTimeout((await this.#file(key)).stream(), this.#timeout);
   }
 
   async append(key: string, offset: number): Promise<StoreWriter | null> {
@@ -181,8 +151,8 @@ class FileSystemStore implements Store {
     }
     handle.truncate(offset);
     let at = offset;
-    // Without `flush`, which would hold up the worker until the disk has everything: what a crash leaves
-    // out is found by the hash when the copy is read.
+    // Without `flush`, which would block the worker until the disk has everything: the hash detects
+    // what a crash left out.
     const close = async () => handle.close();
     return {
       write: (chunk) => {
@@ -192,7 +162,7 @@ class FileSystemStore implements Store {
         at += chunk.length;
       },
       describe: (about) => this.#describe(about),
-      // The contents first: a description must never promise what is not there.
+      // The contents first: a description must not precede what it describes.
       complete: async (about) => {
         await close();
         await this.#describe(about);
@@ -208,7 +178,7 @@ class FileSystemStore implements Store {
   async remove(key: string): Promise<void> {
     for (const name of [key + ABOUT, key]) {
       const removed = this.#directory.removeEntry(name);
-      await patiently(removed, this.#patience).catch(() => undefined);
+      await withTimeout(removed, this.#timeout).catch(() => undefined);
     }
   }
 
@@ -225,29 +195,29 @@ class FileSystemStore implements Store {
 
   async #file(name: string): Promise<File> {
     const file = this.#directory.getFileHandle(name).then((handle) => handle.getFile());
-    return patiently(file, this.#patience);
+    return withTimeout(file, this.#timeout);
   }
 
   async #open(name: string): Promise<SyncHandle> {
     const handle = this.#directory
       .getFileHandle(name, { create: true })
       .then((file) => (file as SyncFile).createSyncAccessHandle());
-    return patiently(handle, this.#patience, (handle) => handle.close());
+    return withTimeout(handle, this.#timeout, { onLate: (handle) => handle.close() });
   }
 }
 
-/** Whole files in the Cache API; a download that is cut off cannot be gone on with. */
+/** Storage of whole files in the Cache API; a partial download cannot be resumed. */
 class CacheStore implements Store {
   readonly kind = "cache";
   readonly #cache: Cache;
-  readonly #patience: number;
+  readonly #timeout: number;
 
-  constructor(cache: Cache, patience: number) {
+  constructor(cache: Cache, timeoutSeconds: number) {
     this.#cache = cache;
-    this.#patience = patience;
+    this.#timeout = timeoutSeconds;
   }
 
-  /** A key's address in the cache, which no server has. */
+  /** A key's address in the cache; no server has it. */
   #address = (name: string) => `https://kept.loraloom.invalid/${name}`;
 
   async list(): Promise<Kept[]> {
@@ -263,10 +233,10 @@ class CacheStore implements Store {
     try {
       const about = await this.#match(key + ABOUT);
       if (!about) return null;
-      const found = (await patiently(about.json(), this.#patience)) as About;
+      const found = (await withTimeout(about.json(), this.#timeout)) as About;
       return { ...found, key, bytes: found.total ?? 0 };
     } catch {
-      // It does not answer, or its description was cut off: then it is fetched again.
+      // A timeout, or its description was cut off: then it is fetched again.
       return null;
     }
   }
@@ -274,11 +244,11 @@ class CacheStore implements Store {
   async read(key: string): Promise<ReadableStream<Uint8Array>> {
     const body = (await this.#match(key))?.body;
     if (!body) throw new Error("The file is not in the cache any more.");
-    return patientStream(body, this.#patience);
+    return withReadTimeout(body, this.#timeout);
   }
 
   #match(name: string): Promise<Response | undefined> {
-    return patiently(this.#cache.match(this.#address(name)), this.#patience);
+    return withTimeout(this.#cache.match(this.#address(name)), this.#timeout);
   }
 
   async append(key: string, offset: number): Promise<StoreWriter | null> {
@@ -318,19 +288,19 @@ class CacheStore implements Store {
   }
 }
 
-/** Keeps nothing. */
+/** Stores nothing. */
 class NoStore implements Store {
   readonly kind = "memory";
   list = async () => [];
   find = async () => null;
   read = async (): Promise<never> => {
-    throw new Error("Nothing is kept.");
+    throw new Error("Nothing is stored.");
   };
   append = async () => null;
   remove = async () => undefined;
 }
 
-/** What a browser may offer to keep files in. */
+/** The storage that a browser offers. */
 export interface StoreOffers {
   /** The origin's private file system. */
   getDirectory?: () => Promise<FileSystemDirectoryHandle>;
@@ -349,29 +319,29 @@ function browserOffers(): StoreOffers {
   };
 }
 
-/** Opens the best place that the browser offers; `patience` is in seconds. */
+/** Opens the best storage that the browser offers. */
 export async function openStore(
   offers: StoreOffers = browserOffers(),
-  patience = PATIENCE_SECONDS,
+  timeoutSeconds = TIMEOUT_SECONDS,
 ): Promise<Store> {
   try {
     if (offers.getDirectory) {
       const root = await offers.getDirectory();
       const directory = await root.getDirectoryHandle(FOLDER, { create: true });
-      return new FileSystemStore(directory as Directory, patience);
+      return new FileSystemStore(directory as Directory, timeoutSeconds);
     }
   } catch {
     // Private windows of some browsers have the interface and refuse its use.
   }
   try {
-    if (offers.caches) return new CacheStore(await offers.caches.open(FOLDER), patience);
+    if (offers.caches) return new CacheStore(await offers.caches.open(FOLDER), timeoutSeconds);
   } catch {
     // As above.
   }
   return new NoStore();
 }
 
-/** A kept file as the page shows it. */
+/** A stored file in the form of the protocol. */
 export function toStoredFile(kept: Kept): StoredFile {
   return {
     key: kept.key,

@@ -1,6 +1,6 @@
-// Turns of the worker's event loop.
+// Turns of the worker's event loop, and the order of calls that must not overlap.
 
-/** Lets messages in: a cancel posted meanwhile is handled before this resolves. */
+/** Resolves after the messages that have arrived are handled. */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();
@@ -10,4 +10,14 @@ export function nextTurn(): Promise<void> {
     };
     port2.postMessage(null);
   });
+}
+
+/** A function that runs calls one after another, in the order in which they are made. */
+export function serializeCalls(): <T>(call: () => T | Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (call) => {
+    const result = last.then(call);
+    last = result.catch(() => undefined);
+    return result;
+  };
 }

@@ -1,4 +1,4 @@
-// The types that cross between the page, the worker and the wasm engine.
+// The types of the wasm engine: what it takes, returns and reports.
 // Generated from the crate by pkg-scripts/generate-types: change them there.
 
 /**
@@ -69,11 +69,6 @@ memoryBytes: number,
 sha256: string, };
 
 /**
- * A WebAssembly build of the engine.
- */
-export type Build = "threads" | "relaxed" | "simd128" | "gpu";
-
-/**
  * A module that may suit some examples.
  */
 export type Candidate = { 
@@ -85,6 +80,16 @@ module: RegistryModule,
  * Words that it shares with the examples, rarest first.
  */
 words: Array<string>, };
+
+/**
+ * A value of a setting, with its texts.
+ */
+export type Choice = { value: string, label: string, help: string, };
+
+/**
+ * The file that names a folder's weights.
+ */
+export type ChosenWeights = { "kind": "file", name: string, } | { "kind": "index", name: string, };
 
 /**
  * Modules with their coefficients, and how they become one update of the base.
@@ -100,47 +105,18 @@ modules: Array<WeightedModule>,
 merge: Merge, };
 
 /**
- * What the engine runs on, and why.
+ * What kind of failure an error is.
  */
-export type Device = { 
-/**
- * The build that was picked.
- */
-build: Build, 
-/**
- * Threads that it runs on.
- */
-threads: number, 
-/**
- * Its vector instructions.
- */
-simd: Simd, 
-/**
- * Whether the page's headers allow shared memory.
- */
-isolated: boolean, 
-/**
- * Why it is this build, in words.
- */
-reason: string, 
-/**
- * Bytes of WebAssembly memory that it starts with.
- */
-memoryBytes: number, 
-/**
- * Whether the graphics card is used; null where it was not asked for.
- */
-gpu: GpuStatus | null, };
+export type ErrorCode = "network" | "not-found" | "integrity" | "quota" | "unsupported" | "out-of-memory" | "invalid-input" | "not-loaded" | "busy" | "aborted" | "gpu" | "internal";
 
 /**
- * What the model is asked to run on.
- */
-export type DeviceKind = "wasm" | "webgpu";
-
-/**
- * A failure as people read it.
+ * A failure with its code, its text in three parts, and the data that the text is made from.
  */
 export type ErrorReport = { 
+/**
+ * What kind of failure it is.
+ */
+code: ErrorCode, 
 /**
  * What happened.
  */
@@ -152,7 +128,11 @@ why: string,
 /**
  * What to do next.
  */
-next: string, };
+next: string, 
+/**
+ * The data of the text.
+ */
+details: { [key in string]: string | number }, };
 
 /**
  * One evaluation that was made.
@@ -182,67 +162,6 @@ weights: Array<WeightedModule>,
  * Time this evaluation took, as the caller measured it.
  */
 seconds: number, };
-
-/**
- * What a worker tells while it works.
- */
-export type Event = { "kind": "progress", 
-/**
- * The file.
- */
-file: string, 
-/**
- * Its bytes so far.
- */
-loaded: number, 
-/**
- * Its bytes in all.
- */
-total: number, 
-/**
- * Bytes of all files of this request so far.
- */
-overallLoaded: number, 
-/**
- * Bytes of all files of this request.
- */
-overallTotal: number, 
-/**
- * Whether they came from the browser's cache.
- */
-cached: boolean, } | { "kind": "stage", 
-/**
- * The words.
- */
-text: string, } | { "kind": "gpu", 
-/**
- * Whether, and why not.
- */
-status: GpuStatus, } | { "kind": "selected", 
-/**
- * They, with the loss of each alone.
- */
-modules: Array<ModuleLoss>, } | { "kind": "evaluation", 
-/**
- * The evaluation.
- */
-evaluation: Evaluation, } | { "kind": "token", 
-/**
- * The text so far.
- */
-text: string, } | { "kind": "tested", 
-/**
- * Items answered.
- */
-done: number, 
-/**
- * Items in all.
- */
-total: number, 
-/**
- * Exact matches so far.
- */
-correct: number, };
 
 /**
  * One example of a task: what goes in, and what should come out.
@@ -318,23 +237,6 @@ seconds: number,
 complete: boolean, };
 
 /**
- * What one step of an answer brought.
- */
-export type GenerationStep = { 
-/**
- * The text so far.
- */
-text: string, 
-/**
- * Its tokens.
- */
-tokens: number, 
-/**
- * The answer, once it is whole.
- */
-result: Generated | null, };
-
-/**
  * Bytes of the graphics card's memory, each planned before anything is made there and compared with
  * the card's limits: what does not fit is left to the CPU.
  */
@@ -377,27 +279,6 @@ memory: GpuMemory,
  * Why the CPU took over, or how often a lost device was opened again; empty if neither.
  */
 reason: string, };
-
-/**
- * What is known before a model is fetched.
- */
-export type Inspected = { 
-/**
- * The module library.
- */
-registry: Registry, 
-/**
- * What the engine runs on.
- */
-device: Device, 
-/**
- * The settings of learning where none are given.
- */
-defaults: LearnOptions, 
-/**
- * The settings of the published method.
- */
-published: LearnOptions, };
 
 /**
  * The settings of a learning run.
@@ -486,34 +367,9 @@ complete: boolean,
 history: Array<Evaluation>, };
 
 /**
- * What one step of learning brought.
+ * SHA-256 of loaded weights by id, in hexadecimal digits.
  */
-export type LearningStep = { 
-/**
- * The evaluation that was made, if any was left.
- */
-evaluation: Evaluation | null, 
-/**
- * The modules that were chosen by this step, with the loss of each alone.
- */
-selected: Array<ModuleLoss> | null, 
-/**
- * The result, after the last evaluation.
- */
-result: LearnResult | null, };
-
-/**
- * A file of the person's computer.
- */
-export type LocalFile = { 
-/**
- * Its path within what was chosen, with `/` between its parts.
- */
-path: string, 
-/**
- * Its contents.
- */
-contents: Blob, };
+export type LoadedHashes = { bases: { [key in string]: string }, modules: { [key in string]: string }, };
 
 /**
  * How modules with weights `wᵢ` become one update of the base.
@@ -697,6 +553,11 @@ id: string,
  * The first hexadecimal digits of the SHA-256 of its weights.
  */
 hash: string, };
+
+/**
+ * What a recipe is made of, before ids get their hashes.
+ */
+export type RecipeDraft = { registry: string, base: string, composition: Composition, precision: Precision, title: string, instruction: string | null, examples: Array<Example>, };
 
 /**
  * A module, by id and contents, with its coefficient.
@@ -912,164 +773,6 @@ examples: Array<Example>,
 test: RegistryFile, };
 
 /**
- * What a page asks of its worker.
- */
-export type Request = { "kind": "inspect", 
-/**
- * Address of `registry.json`.
- */
-registryUrl: string, 
-/**
- * What to run on.
- */
-device: DeviceKind, 
-/**
- * Threads to use; one per core where null.
- */
-threads: number | null, 
-/**
- * Folder of the wasm builds; the package's own where null.
- */
-wasmUrl: string | null, 
-/**
- * Address of the hub that the registry's `hub:` paths belong to.
- */
-hub: string, 
-/**
- * Seconds without a byte after which a server counts as stalled.
- */
-stallSeconds: number, } | { "kind": "open", 
-/**
- * Where its files are.
- */
-source: Source, 
-/**
- * What to compute in.
- */
-precision: Precision, } | { "kind": "verify" } | { "kind": "search", 
-/**
- * What to look for.
- */
-query: ModuleQuery, } | { "kind": "entries", 
-/**
- * Their ids; those that the registry has not are left out of the answer.
- */
-ids: Array<string>, } | { "kind": "suggest", 
-/**
- * The examples.
- */
-examples: Array<Example>, 
-/**
- * At most so many modules.
- */
-most: number, } | { "kind": "loadModules", 
-/**
- * Their ids.
- */
-ids: Array<string>, } | { "kind": "addModule", 
-/**
- * The id that it gets.
- */
-id: string, 
-/**
- * Where its files are.
- */
-source: Source, } | { "kind": "storage" } | { "kind": "deleteStored", 
-/**
- * Their keys.
- */
-keys: Array<string>, } | { "kind": "learn", 
-/**
- * What to learn from.
- */
-examples: Array<Example>, 
-/**
- * The candidates.
- */
-modules: Array<string>, 
-/**
- * The settings.
- */
-options: LearnOptions, } | { "kind": "leaveOneOut", 
-/**
- * The examples of the loss.
- */
-examples: Array<Example>, 
-/**
- * The composition.
- */
-composition: Composition, } | { "kind": "generate", 
-/**
- * The input.
- */
-input: string, 
-/**
- * The composition; the base alone where null.
- */
-composition: Composition | null, 
-/**
- * At most so many tokens.
- */
-maxNewTokens: number, } | { "kind": "test", 
-/**
- * Inputs with the answers that count.
- */
-examples: Array<Example>, 
-/**
- * The composition; the base alone where null.
- */
-composition: Composition | null, 
-/**
- * At most so many tokens for each.
- */
-maxNewTokens: number, } | { "kind": "score", 
-/**
- * The examples.
- */
-examples: Array<Example>, 
-/**
- * The composition; the base alone where null.
- */
-composition: Composition | null, } | { "kind": "fetchTest", 
-/**
- * The task.
- */
-taskId: string, } | { "kind": "parseExamples", 
-/**
- * The text.
- */
-text: string, 
-/**
- * How it is written.
- */
-format: ExamplesFormat, } | { "kind": "encodeRecipe", 
-/**
- * What it holds.
- */
-recipe: Recipe, } | { "kind": "decodeRecipe", 
-/**
- * The fragment, without `#`.
- */
-fragment: string, } | { "kind": "memory" };
-
-/**
- * What one step of a retrieval brought.
- */
-export type RetrievalStep = { 
-/**
- * Texts read.
- */
-done: number, 
-/**
- * Texts in all.
- */
-total: number, 
-/**
- * The nearest modules, once every text is read.
- */
-result: Array<Suggestion> | null, };
-
-/**
  * The loss over examples.
  */
 export type Score = { 
@@ -1088,110 +791,55 @@ examples: Array<ExampleScore>, };
 export type Selection = "all" | "random" | "single-loss" | "by-hand";
 
 /**
- * The vector instructions of a build.
+ * What a call reports while it runs.
  */
-export type Simd = "relaxed" | "simd128";
+export type SessionEvent = { "kind": "selected", 
+/**
+ * The chosen modules, with the loss of each alone.
+ */
+modules: Array<ModuleLoss>, } | { "kind": "evaluation", 
+/**
+ * The evaluation.
+ */
+evaluation: Evaluation, } | { "kind": "token", 
+/**
+ * The text so far.
+ */
+text: string, } | { "kind": "tested", 
+/**
+ * Items answered.
+ */
+done: number, 
+/**
+ * Items in all.
+ */
+total: number, 
+/**
+ * Exact matches so far.
+ */
+correct: number, } | { "kind": "step", 
+/**
+ * Items done.
+ */
+done: number, 
+/**
+ * Items in all.
+ */
+total: number, } | { "kind": "gpu", 
+/**
+ * The new status.
+ */
+status: GpuStatus, };
 
 /**
- * Where the files of a base model or of a module are.
+ * A setting of learning, with its limits, default and texts.
  */
-export type Source = { "kind": "registry", 
-/**
- * The id there; the first base where null.
- */
-id: string | null, } | { "kind": "hub", 
-/**
- * Address of the hub, without a `/` at its end.
- */
-host: string, 
-/**
- * Owner and name, with a `/` between them.
- */
-repo: string, 
-/**
- * Branch, tag or commit.
- */
-revision: string, 
-/**
- * The file of weights; the best one that the repository has where null.
- */
-file: string | null, } | { "kind": "folder", 
-/**
- * Address of the folder, with a `/` at its end.
- */
-url: string, 
-/**
- * The file of weights; the first of the usual names where null.
- */
-file: string | null, } | { "kind": "files", 
-/**
- * The files.
- */
-files: Array<LocalFile>, };
+export type Setting = { name: string, label: string, help: string, kind: SettingKind, };
 
 /**
- * What the browser keeps.
+ * The values of a setting.
  */
-export type Storage = { 
-/**
- * Where.
- */
-kind: StoreKind, 
-/**
- * Whether the browser promised not to evict it.
- */
-persisted: boolean, 
-/**
- * Bytes that the site uses, where the browser tells.
- */
-usage: number | null, 
-/**
- * Bytes that the site may use, where the browser tells.
- */
-quota: number | null, 
-/**
- * The files, largest first.
- */
-files: Array<StoredFile>, };
-
-/**
- * Where fetched files are kept.
- */
-export type StoreKind = "file-system" | "cache" | "memory";
-
-/**
- * A file that is kept.
- */
-export type StoredFile = { 
-/**
- * What it is kept under: its SHA-256, `url-` and that of its address, or `packed-` and what names
- * a packed copy.
- */
-key: string, 
-/**
- * Where it came from.
- */
-url: string, 
-/**
- * Bytes kept.
- */
-bytes: number, 
-/**
- * Whether it is whole; the rest of an interrupted download is fetched when it is next needed.
- */
-complete: boolean, 
-/**
- * SHA-256 of the contents, once it is whole.
- */
-sha256: string | null, 
-/**
- * Whether that hash was given beforehand, or is that of the first download.
- */
-pinned: boolean, 
-/**
- * Whether it is the file's weights as the engine packs them, which load faster than the file.
- */
-packed: boolean, };
+export type SettingKind = { "kind": "integer", min: number, max: number, default: number, } | { "kind": "number", min: number, max: number, default: number, step: number, } | { "kind": "choice", choices: Array<Choice>, default: string, };
 
 /**
  * A module that may suit some examples, and why.
@@ -1291,27 +939,6 @@ complete: boolean,
  * The answers, in the order of the items.
  */
 answers: Array<TestAnswer>, };
-
-/**
- * What one step of a test brought.
- */
-export type TestStep = { 
-/**
- * Items answered.
- */
-done: number, 
-/**
- * Items in all.
- */
-total: number, 
-/**
- * Exact matches so far.
- */
-correct: number, 
-/**
- * The result, once every item is answered.
- */
-result: TestResult | null, };
 
 /**
  * What came out of a [`KnownAnswer`].

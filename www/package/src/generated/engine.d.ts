@@ -1,0 +1,71 @@
+// The exports of the wasm builds, as wasm-bindgen declares them. Written by pkg-scripts/build.
+import type { BaseInfo, Candidate, ChosenWeights, Composition, Example, ExamplesFormat, FoundModules, Generated, GpuStatus, LearnOptions, LearnResult, LoadedHashes, ModuleInfo, ModuleLoss, ModuleQuery, Precision, Recipe, RecipeDraft, Registry, RegistryBase, RegistryFile, RegistryModule, Score, SessionEvent, Setting, Suggestion, TestResult, Verified } from "./types.js";
+
+export interface Hooks {
+    onEvent(event: SessionEvent): void;
+    nextTurn(): Promise<boolean>;
+}
+export type Lookup<T> = { found: T } | { missing: RegistryFile[] };
+export class BaseLoad {
+    free(): void;
+    [Symbol.dispose](): void;
+    constructor(id: string, title: string, license: string, config: Uint8Array, tokenizer: Uint8Array, precision: Precision);
+    endFile(): void;
+    endPacked(): string;
+    packedPiece(sha256: string, offset: number, limit: number): Uint8Array;
+    push(bytes: Uint8Array): void;
+    pushPacked(bytes: Uint8Array): void;
+}
+export class ModuleSearch {
+    free(): void;
+    [Symbol.dispose](): void;
+    constructor(registry: Registry);
+    candidates(examples: Example[], base: string, limit: number): Lookup<Candidate[]>;
+    isWhole(): boolean;
+    ofIds(ids: string[]): Lookup<RegistryModule[]>;
+    search(query: ModuleQuery): Lookup<FoundModules>;
+    take(path: string, bytes: Uint8Array): void;
+}
+export class Session {
+    free(): void;
+    [Symbol.dispose](): void;
+    constructor();
+    addEmbeddings(bytes: Uint8Array): void;
+    addModule(id: string, config: Uint8Array, weights: Uint8Array): ModuleInfo;
+    embeddings(): Uint8Array;
+    finishBase(load: BaseLoad, sha256: string): BaseInfo;
+    generate(input: string, composition: Composition | null, maxNewTokens: number, hooks: Hooks): Promise<Generated>;
+    learn(examples: Example[], modules: string[], options: LearnOptions, hooks: Hooks): Promise<LearnResult>;
+    leaveOneOut(examples: Example[], composition: Composition, hooks: Hooks): Promise<ModuleLoss[]>;
+    openGpu(): Promise<GpuStatus | null>;
+    score(examples: Example[], composition: Composition | null): Promise<Score>;
+    suggest(examples: Example[], candidates: Candidate[], limit: number, hooks: Hooks): Promise<Suggestion[]>;
+    test(examples: Example[], composition: Composition | null, maxNewTokens: number, hooks: Hooks): Promise<TestResult>;
+    verify(id: string): Promise<Verified | null>;
+}
+export class Sha256 {
+    free(): void;
+    [Symbol.dispose](): void;
+    constructor();
+    hex(): string;
+    update(bytes: Uint8Array): void;
+}
+export function checkRecipe(recipe: Recipe, bases: RegistryBase[], modules: RegistryModule[], loaded: LoadedHashes): void;
+export function chooseWeights(names: string[]): ChosenWeights | null;
+export function decodeRecipe(fragment: string): Recipe;
+export function defaultLearnOptions(): LearnOptions;
+export function encodeRecipe(recipe: Recipe): string;
+export function initThreadPool(num_threads: number): Promise<any>;
+export function learnSettings(): Setting[];
+export function makeRecipe(draft: RecipeDraft, bases: RegistryBase[], modules: RegistryModule[], loaded: LoadedHashes): Recipe;
+export function memoryBytes(): number;
+export function packedKey(sources: string[], precision: Precision): string;
+export function parseExamples(text: string, format: ExamplesFormat): Example[];
+export function parseRegistry(bytes: Uint8Array): Registry;
+export function publishedLearnOptions(): LearnOptions;
+export function shardNames(index: Uint8Array): string[];
+export function usualWeights(): string[];
+export function useThreadPool(): void;
+export function weightsIdentity(sha256s: string[]): string;
+
+export default function init(options: { module_or_path: URL | string }): Promise<{ readonly memory: WebAssembly.Memory }>;

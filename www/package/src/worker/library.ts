@@ -1,0 +1,173 @@
+// The module library: its registry, the search in it, and the files of its bases, modules and tasks.
+
+import { loraLoomError } from "../errors.js";
+import type {
+  Candidate,
+  Example,
+  FoundModules,
+  ModuleQuery,
+  Registry,
+  RegistryFile,
+  RegistryModule,
+  Source,
+} from "../protocol.js";
+import type { DownloadContext, Wanted } from "./download.js";
+import type { EngineModule, ModuleSearch } from "./engine.js";
+import { fetchFiles, fetchRegistry } from "./fetch.js";
+import { type AdapterPieces, adapterFolder, type BasePieces, baseFolder } from "./folder.js";
+
+/** Candidates whose descriptions are encoded, where the registry lists all modules. */
+const MAX_CANDIDATES = 256;
+/** The same where the modules are in pages that have to be fetched. */
+const MAX_PAGED_CANDIDATES = 64;
+
+/** The address of a library. */
+export interface LibraryLocation {
+  /** Address of `registry.json`. */
+  registryUrl: string;
+  /** Address of the hub that its `hub:` paths belong to. */
+  hub: string;
+}
+
+/** One module library. */
+export class Library {
+  readonly registry: Registry;
+  readonly #module: EngineModule;
+  readonly #location: LibraryLocation;
+  readonly #search: ModuleSearch;
+
+  private constructor(registry: Registry, module: EngineModule, location: LibraryLocation) {
+    this.registry = registry;
+    this.#module = module;
+    this.#location = location;
+    this.#search = new module.ModuleSearch(registry);
+  }
+
+  /** Fetches a registry. */
+  static async open(
+    location: LibraryLocation,
+    module: EngineModule,
+    context: DownloadContext,
+  ): Promise<Library> {
+    const bytes = await fetchRegistry(location.registryUrl, context);
+    return new Library(module.parseRegistry(bytes), module, location);
+  }
+
+  /** Address of `registry.json`. */
+  get url(): string {
+    return this.#location.registryUrl;
+  }
+
+  /** The modules that match a query. */
+  search(query: ModuleQuery, context: DownloadContext): Promise<FoundModules> {
+    return this.#lookUp(() => this.#search.search(query), context);
+  }
+
+  /** The entries of modules; ids that are not in the library are left out. */
+  entries(ids: string[], context: DownloadContext): Promise<RegistryModule[]> {
+    return this.#lookUp(() => this.#search.ofIds(ids), context);
+  }
+
+  /** The modules of a base that share words with some examples: at least `limit`, if there are so many. */
+  candidates(
+    examples: Example[],
+    base: string,
+    limit: number,
+    context: DownloadContext,
+  ): Promise<Candidate[]> {
+    const candidates = this.#search.isWhole() ? MAX_CANDIDATES : MAX_PAGED_CANDIDATES;
+    const count = Math.max(limit, candidates);
+    return this.#lookUp(() => this.#search.candidates(examples, base, count), context);
+  }
+
+  /** The entries of modules of a base; throws where one is missing or belongs to another base. */
+  async modulesOf(
+    base: string,
+    ids: string[],
+    context: DownloadContext,
+  ): Promise<RegistryModule[]> {
+    const entries = await this.entries(ids, context);
+    return ids.map((id) => {
+      const module = entries.find((one) => one.id === id);
+      if (!module) throw loraLoomError("module-not-in-library", { id });
+      if (module.base !== base) {
+        throw loraLoomError("module-of-other-base", { id, base: module.base, loaded: base });
+      }
+      return module;
+    });
+  }
+
+  /** The files of a base; the first one where `id` is null. */
+  async basePieces(id: string | null, context: DownloadContext): Promise<BasePieces> {
+    const { bases } = this.registry;
+    const base = id ? bases.find((one) => one.id === id) : bases[0];
+    if (!base) {
+      const ids = bases.map((one) => one.id).join(", ");
+      throw loraLoomError("base-not-in-library", { id: id ?? "", bases: ids });
+    }
+    const { title, license, files } = base;
+    const label = { id: base.id, title, license };
+    const hub = this.#onHub(files.weights);
+    if (hub) return { ...(await baseFolder(hub, this.#module, context)), ...label };
+    return {
+      ...label,
+      config: this.#besideRegistry(files.config),
+      tokenizer: this.#besideRegistry(files.tokenizer),
+      weights: [this.#besideRegistry(files.weights)],
+    };
+  }
+
+  /** The files of a module. */
+  async modulePieces(
+    { files }: RegistryModule,
+    context: DownloadContext,
+  ): Promise<AdapterPieces<Wanted>> {
+    const hub = this.#onHub(files.weights);
+    // A hub's files are never those of this computer.
+    if (hub)
+      return adapterFolder({ ...hub, file: null }, context) as Promise<AdapterPieces<Wanted>>;
+    return {
+      config: this.#besideRegistry(files.config),
+      weights: this.#besideRegistry(files.weights),
+    };
+  }
+
+  /** The test set of a task. */
+  testFile(taskId: string): Wanted {
+    const task = this.registry.tasks.find(({ id }) => id === taskId);
+    if (!task) throw loraLoomError("task-not-in-library", { id: taskId });
+    return this.#besideRegistry(task.test);
+  }
+
+  /** The result of a look-up, after fetching the pages that it reports as missing. */
+  async #lookUp<T>(
+    attempt: () => { found: T } | { missing: RegistryFile[] },
+    context: DownloadContext,
+  ): Promise<T> {
+    // The few kilobytes of an index are not reported as progress.
+    const quiet = { ...context, onEvent: () => undefined };
+    for (;;) {
+      const result = attempt();
+      if ("found" in result) return result.found;
+      const { missing } = result;
+      const contents = await fetchFiles(missing.map(this.#besideRegistry), quiet);
+      for (const [index, { path }] of missing.entries()) {
+        this.#search.take(path, contents[index] as Uint8Array);
+      }
+    }
+  }
+
+  /** A file with an address relative to the registry. */
+  #besideRegistry = ({ path, bytes, sha256 }: RegistryFile): Wanted => ({
+    url: new URL(path, this.#location.registryUrl).href,
+    bytes,
+    sha256,
+  });
+
+  /** The repository that a file is in; null for a file beside the registry. */
+  #onHub({ path }: RegistryFile): Extract<Source, { kind: "hub" }> | null {
+    const [, repo, revision, file] = path.match(/^hub:([^@]+)@([^/]+)\/(.+)$/) ?? [];
+    const { hub: host } = this.#location;
+    return repo && revision && file ? { kind: "hub", host, repo, revision, file } : null;
+  }
+}

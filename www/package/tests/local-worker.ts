@@ -1,0 +1,50 @@
+// A worker in this thread, over the fake engine.
+
+import type { WorkerLike } from "../src/link.js";
+import type { FromWorker } from "../src/protocol.js";
+import { startWorker } from "../src/worker/serve.js";
+import { WorkerSession } from "../src/worker/session.js";
+import { openStore } from "../src/worker/store.js";
+import { fakeGpuModule, fakeModule } from "./fake-engine.js";
+import { MemoryFolder } from "./file-system.js";
+
+/** The workers made so far. */
+export const workers: { ended: boolean }[] = [];
+/** The files that they store. */
+export const stored = new MemoryFolder();
+
+/** Creates a worker; messages are cloned, as between threads. */
+export function localWorker(): WorkerLike {
+  const state = { ended: false };
+  workers.push(state);
+  const session = new WorkerSession({
+    detectCapabilities: async () => ({
+      simd: true,
+      relaxedSimd: true,
+      threads: false,
+      isolated: false,
+      hardwareConcurrency: 1,
+      adapter: { name: "GPU", missing: null },
+    }),
+    loadEngine: async ({ build }) => ({
+      module: build === "gpu" ? fakeGpuModule : fakeModule,
+      memoryBytes: 65536,
+    }),
+    openStore: () => openStore({ getDirectory: stored.getDirectory }),
+  });
+  const worker: WorkerLike = {
+    onmessage: null,
+    onerror: null,
+    postMessage: (message) => {
+      const data = structuredClone(message);
+      setTimeout(() => receive(data));
+    },
+    terminate: () => {
+      state.ended = true;
+    },
+  };
+  const receive = startWorker(session, (message: FromWorker) => {
+    if (!state.ended) worker.onmessage?.({ data: structuredClone(message) } as MessageEvent);
+  });
+  return worker;
+}
