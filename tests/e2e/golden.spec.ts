@@ -43,7 +43,7 @@ for (const model of ["narrow-tied", "deep-untied", "wide-bfloat", "relu-tied"]) 
             weight: weights[index] as number,
           }));
           const composition = merge && { modules, merge };
-          const { examples: scores } = await loom.score(examples, composition);
+          const { examples: scores } = await loom.score({ examples, composition });
           const texts = [];
           for (const { input } of examples) {
             texts.push(await loom.generate({ input, composition, maxNewTokens }));
@@ -98,7 +98,10 @@ for (const [name, options] of Object.entries(BUILDS)) {
                 id: `${baseId}-${adapter}`,
                 weight: weights[index] as number,
               }));
-              const scored = await loom.score(examples, merge && { modules, merge });
+              const scored = await loom.score({
+                examples,
+                composition: merge && { modules, merge },
+              });
               ofPrecision.push(scored.examples.map(({ loss }) => loss));
             }
             ofModel[precision] = ofPrecision;

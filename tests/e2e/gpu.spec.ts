@@ -59,7 +59,7 @@ for (const precision of ["f32", "int8"] as const) {
               weight: weights[index] as number,
             }));
             const composition = merge && { modules, merge };
-            const { examples: scores } = await loom.score(examples, composition);
+            const { examples: scores } = await loom.score({ examples, composition });
             scored.push(scores.map(({ loss }) => loss));
             const input = examples[0]?.input ?? "";
             const { text, tokens } = await loom.generate({ input, composition, maxNewTokens });

@@ -61,7 +61,10 @@ test("a hub's model and adapters give Hugging Face's losses, cut 20 times, then 
         }
         for (const { merge, adapters, weights, examples } of cases) {
           const modules = adapters.map((id, index) => ({ id, weight: weights[index] as number }));
-          const { examples: scores } = await loom.score(examples, merge && { modules, merge });
+          const { examples: scores } = await loom.score({
+            examples,
+            composition: merge && { modules, merge },
+          });
           losses.push(scores.map(({ loss }) => loss));
         }
         const storage = await loom.storage();
@@ -107,7 +110,9 @@ test("packed weights are kept, load without the file and the hub, and are never 
         const source = { kind: "hub", host, repo, revision: "main", file: null } as const;
         const stages: string[] = [];
         const base = await loom.load({ source, onStage: (text) => stages.push(text) });
-        const { examples } = await loom.score(cases.flatMap(({ examples }) => examples));
+        const { examples } = await loom.score({
+          examples: cases.flatMap(({ examples }) => examples),
+        });
         const storage = await loom.storage();
         loom.dispose();
         return { base, losses: examples.map(({ loss }) => loss), stages, files: storage.files };

@@ -33,7 +33,7 @@ test("shows why a selected GPU is not used, and learns on the CPU", async ({ pag
   await openSite(page, "./?device=webgpu");
   const gpu = page.getByTestId("gpu");
   await expect(gpu).toContainText("No usable GPU; using the CPU.");
-  await expect(gpu).toContainText("found no graphics card that pages may use");
+  await expect(gpu).toContainText("found no GPU that pages may use");
   await learn(page);
   await page.reload();
   // The choice is saved for the tab until it is changed.

@@ -138,17 +138,15 @@ export async function leaveOneOut(): Promise<void> {
   leaveOneOutProgress.value = { done: 0, total: modules.length };
   learnError.value = null;
   try {
-    wholeLoss.value = (await loom.value.score(examples, composition.value)).loss;
-    lossWithout.value = await loom.value.leaveOneOut(
+    wholeLoss.value = (await loom.value.score({ examples, composition: composition.value })).loss;
+    lossWithout.value = await loom.value.leaveOneOut({
       examples,
-      { ...composition.value, modules },
-      {
-        signal: controller.signal,
-        onTested: ({ done, total }) => {
-          leaveOneOutProgress.value = { done, total };
-        },
+      composition: { ...composition.value, modules },
+      signal: controller.signal,
+      onStep: ({ done, total }) => {
+        leaveOneOutProgress.value = { done, total };
       },
-    );
+    });
   } catch (error) {
     learnError.value = toErrorText(error);
   } finally {

@@ -186,9 +186,9 @@ export async function suggestModules(examples: Example[], limit: number): Promis
     async () =>
       loom.value?.suggest({
         examples,
-        most: limit,
+        limit,
         ...downloadOptions(),
-        onRead: (counts) => {
+        onStep: (counts) => {
           suggestProgress.value = counts;
         },
       }),
