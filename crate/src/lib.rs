@@ -11,7 +11,7 @@
 //! | [`lora`] | composing adapters into the LoRA branches that the model applies |
 //! | [`learn`] | the gradient-free search for one coefficient per module |
 //! | [`recipe`], [`registry`] | what is shared as a link, and what is fetched from a static host |
-//! | [`session`], [`protocol`] | one model at work, step by step, and the types it talks to a page in |
+//! | [`session`] | a base with its modules at work, on the CPU or the GPU |
 
 #[cfg(feature = "bench")]
 pub mod bench;
@@ -27,10 +27,11 @@ pub mod kernels;
 pub mod learn;
 pub mod lora;
 pub mod model;
-pub mod protocol;
 #[cfg(test)]
 #[path = "../../tests/random.rs"]
 mod random;
 pub mod recipe;
 pub mod registry;
 pub mod session;
+#[cfg(feature = "typescript")]
+pub mod typescript;

@@ -1,14 +1,12 @@
-//! What the browser sees of the library: the only layer that knows wasm-bindgen.
+//! The exports of the wasm builds: the only layer that uses wasm-bindgen.
 //!
-//! The functions here run in a Web Worker. They only convert: values cross as the plain objects that
-//! [`crate::protocol`] declares, files as `Uint8Array`, and every failure is thrown as an
-//! [`ErrorReport`].
+//! The functions here run in a Web Worker. They only convert: values cross as plain objects of the
+//! types in `www/package/src/generated/types.ts`, files as `Uint8Array`, and every failure is thrown as
+//! an [`ErrorReport`].
 
 #[cfg(feature = "bench")]
 mod bench;
-mod engine;
-#[cfg(feature = "gpu")]
-mod gpu;
+mod session;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,14 +16,31 @@ use wasm_bindgen::prelude::*;
 
 use crate::formats::{ExamplesFormat, parse_examples};
 use crate::learn::LearnOptions;
-use crate::protocol::ErrorReport;
 use crate::recipe;
 use crate::registry::{ModuleQuery, Registry, RegistryError};
-use crate::session::BaseLabel;
+use crate::session::{BaseLabel, ErrorCode, ErrorReport};
 
-pub use engine::Engine;
+pub use self::session::{Hooks, Session};
 #[cfg(feature = "threads")]
 pub use wasm_bindgen_rayon::init_thread_pool;
+
+#[wasm_bindgen(typescript_custom_section)]
+const TYPES: &str = r#"import type {
+  BaseInfo, Candidate, Composition, Example, ExamplesFormat, FoundModules, Generated, GpuStatus,
+  LearnOptions, LearnResult, ModuleInfo, ModuleLoss, ModuleQuery, Precision, Recipe, Registry,
+  RegistryFile, RegistryModule, Score, SessionEvent, Suggestion, TestResult, Verified,
+} from "./types.js";
+
+/** Callbacks of a long method. */
+export interface Hooks {
+  onEvent(event: SessionEvent): void;
+  /** Called before each step; resolves with true where the method is to stop. */
+  nextTurn(): Promise<boolean>;
+}
+
+/** What was found, or the files of the registry that have to be added first. */
+export type Lookup<T> = { found: T } | { missing: RegistryFile[] };
+"#;
 
 /// Shares work among the caller and the threads that `initThreadPool` has started, which are given to
 /// nothing else.
@@ -51,12 +66,9 @@ extern "C" {
     fn milliseconds() -> f64;
 }
 
-fn seconds() -> f64 {
-    milliseconds() / 1000.0
-}
-
-/// Bytes of WebAssembly memory that were ever needed at once: it never shrinks.
-fn memory_bytes() -> f64 {
+/// Bytes of WebAssembly memory: the most that was needed at once, because it never shrinks.
+#[wasm_bindgen(js_name = memoryBytes)]
+pub fn memory_bytes() -> f64 {
     const PAGE: f64 = 65536.0;
     core::arch::wasm32::memory_size(0) as f64 * PAGE
 }
@@ -73,27 +85,19 @@ fn thrown(report: &ErrorReport) -> JsValue {
 
 fn from_js<T: DeserializeOwned>(value: JsValue) -> Result<T, JsValue> {
     serde_wasm_bindgen::from_value(value).map_err(|error| {
-        thrown(&ErrorReport {
-            what: "The request was not understood.".into(),
-            why: format!("{error}."),
-            next: "Check that the page and its worker are of the same version.".into(),
-        })
+        refused(
+            "The request was not understood.",
+            &error.to_string(),
+            "Check that the page and its worker are of the same version.",
+        )
     })
 }
 
-fn answer<T: Serialize>(result: Result<T, ErrorReport>) -> Result<JsValue, JsValue> {
-    match result {
-        Ok(value) => to_js(&value),
-        Err(report) => Err(thrown(&report)),
-    }
-}
-
 fn refused(what: &str, why: &str, next: &str) -> JsValue {
-    let why = crate::session::sentence(why);
-    thrown(&ErrorReport { what: what.into(), why, next: next.into() })
+    thrown(&ErrorReport::new(ErrorCode::InvalidInput, what, why, next))
 }
 
-/// A base model whose weights arrive.
+/// A base model whose weights are arriving.
 #[wasm_bindgen]
 pub struct BaseLoad(crate::session::BaseLoad);
 
@@ -107,58 +111,66 @@ impl BaseLoad {
         license: String,
         config: &[u8],
         tokenizer: &[u8],
-        precision: JsValue,
+        #[wasm_bindgen(unchecked_param_type = "Precision")] precision: JsValue,
     ) -> Result<BaseLoad, JsValue> {
         let precision = from_js(precision)?;
         let label = BaseLabel { id, title, license };
         let load = crate::session::BaseLoad::new(label, config, tokenizer, precision);
-        load.map(BaseLoad).map_err(|report| thrown(&report))
+        load.map(BaseLoad).map_err(|error| thrown(&error.report()))
     }
 
-    /// Takes the next bytes of a file of weights.
+    /// Adds the next bytes of a file of weights.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), JsValue> {
-        self.0.push(bytes).map_err(|report| thrown(&report))
+        self.0.push(bytes).map_err(|error| thrown(&error.report()))
     }
 
     /// Ends a file of weights; another one may follow.
     #[wasm_bindgen(js_name = endFile)]
     pub fn end_file(&mut self) -> Result<(), JsValue> {
-        self.0.end_file().map_err(|report| thrown(&report))
+        self.0.end_file().map_err(|error| thrown(&error.report()))
     }
 
     /// A piece of a packed copy of the model, whose first file of weights has that hash.
     #[wasm_bindgen(js_name = packedPiece)]
-    pub fn packed_piece(&self, sha256: &str, offset: f64, most: usize) -> Result<Vec<u8>, JsValue> {
-        self.0.packed_piece(sha256, offset as u64, most).map_err(|report| thrown(&report))
+    pub fn packed_piece(
+        &self,
+        sha256: &str,
+        offset: f64,
+        limit: usize,
+    ) -> Result<Vec<u8>, JsValue> {
+        self.0.packed_piece(sha256, offset as u64, limit).map_err(|error| thrown(&error.report()))
     }
 
-    /// Takes the next bytes of a packed copy, in place of all files of weights.
+    /// Adds the next bytes of a packed copy, in place of all files of weights.
     #[wasm_bindgen(js_name = pushPacked)]
     pub fn push_packed(&mut self, bytes: &[u8]) -> Result<(), JsValue> {
-        self.0.push_packed(bytes).map_err(|report| thrown(&report))
+        self.0.push_packed(bytes).map_err(|error| thrown(&error.report()))
     }
 
-    /// Ends a packed copy; answers with the hash of the file that it was made from.
+    /// Ends a packed copy; returns the hash of the file that it was made from.
     #[wasm_bindgen(js_name = endPacked)]
     pub fn end_packed(&mut self) -> Result<String, JsValue> {
-        self.0.end_packed().map_err(|report| thrown(&report))
+        self.0.end_packed().map_err(|error| thrown(&error.report()))
     }
 }
 
-/// What a packed copy of files of weights is kept under.
+/// The key of a packed copy of files of weights in a store.
 #[wasm_bindgen(js_name = packedKey)]
-pub fn packed_key(sources: Vec<String>, precision: JsValue) -> Result<String, JsValue> {
+pub fn packed_key(
+    sources: Vec<String>,
+    #[wasm_bindgen(unchecked_param_type = "Precision")] precision: JsValue,
+) -> Result<String, JsValue> {
     Ok(crate::session::packed_key(&sources, from_js(precision)?))
 }
 
-/// The names of the files that `model.safetensors.index.json` speaks of.
+/// The names of the files in `model.safetensors.index.json`.
 #[wasm_bindgen(js_name = shardNames)]
 pub fn shard_names(index: &[u8]) -> Result<Vec<String>, JsValue> {
     crate::formats::shard_names(index).map_err(|error| {
         refused(
             "The model's list of files cannot be read.",
             &error.to_string(),
-            "Check the model's address, or tell whoever hosts it.",
+            "Check the model's address, or report it to its host.",
         )
     })
 }
@@ -181,7 +193,7 @@ impl Sha256 {
         Sha256(sha2::Sha256::new())
     }
 
-    /// Takes the next bytes.
+    /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
@@ -193,18 +205,23 @@ impl Sha256 {
 }
 
 /// Reads and checks `registry.json`.
-#[wasm_bindgen(js_name = parseRegistry)]
+#[wasm_bindgen(js_name = parseRegistry, unchecked_return_type = "Registry")]
 pub fn parse_registry(bytes: &[u8]) -> Result<JsValue, JsValue> {
     let registry = Registry::parse(bytes).map_err(|error| unreadable(&error))?;
     to_js(&registry)
 }
 
 fn unreadable(error: &RegistryError) -> JsValue {
-    refused(
+    let code = match error {
+        RegistryError::Length { .. } | RegistryError::Hash { .. } => ErrorCode::Integrity,
+        _ => ErrorCode::InvalidInput,
+    };
+    thrown(&ErrorReport::new(
+        code,
         "The module library cannot be read.",
         &error.to_string(),
-        "Check that the address is that of a registry.json, or tell whoever hosts it.",
-    )
+        "Check that the address is that of a registry.json, or report it to its host.",
+    ))
 }
 
 /// Finds modules of a registry. Every answer is `{ found }`, or `{ missing }` with the registry's files
@@ -216,7 +233,9 @@ pub struct Finder(crate::registry::Finder);
 impl Finder {
     /// Over a registry as [`parse_registry`] made it.
     #[wasm_bindgen(constructor)]
-    pub fn new(registry: JsValue) -> Result<Finder, JsValue> {
+    pub fn new(
+        #[wasm_bindgen(unchecked_param_type = "Registry")] registry: JsValue,
+    ) -> Result<Finder, JsValue> {
         let registry: Registry = from_js(registry)?;
         Ok(Finder(crate::registry::Finder::new(&registry)))
     }
@@ -227,38 +246,46 @@ impl Finder {
         self.0.is_whole()
     }
 
-    /// Takes a file that was missing.
+    /// Adds a file that was missing.
     pub fn take(&mut self, path: &str, bytes: &[u8]) -> Result<(), JsValue> {
         self.0.take(path, bytes).map_err(|error| unreadable(&error))
     }
 
     /// The modules that match a query.
-    pub fn search(&self, query: JsValue) -> Result<JsValue, JsValue> {
+    #[wasm_bindgen(unchecked_return_type = "Lookup<FoundModules>")]
+    pub fn search(
+        &self,
+        #[wasm_bindgen(unchecked_param_type = "ModuleQuery")] query: JsValue,
+    ) -> Result<JsValue, JsValue> {
         let query: ModuleQuery = from_js(query)?;
         to_js(&self.0.search(&query))
     }
 
     /// The entries of modules.
-    #[wasm_bindgen(js_name = ofIds)]
+    #[wasm_bindgen(js_name = ofIds, unchecked_return_type = "Lookup<RegistryModule[]>")]
     pub fn of_ids(&self, ids: Vec<String>) -> Result<JsValue, JsValue> {
         to_js(&self.0.of_ids(&ids))
     }
 
     /// The modules of a base that share most with some examples.
+    #[wasm_bindgen(unchecked_return_type = "Lookup<Candidate[]>")]
     pub fn candidates(
         &self,
-        examples: JsValue,
+        #[wasm_bindgen(unchecked_param_type = "Example[]")] examples: JsValue,
         base: &str,
-        most: usize,
+        limit: usize,
     ) -> Result<JsValue, JsValue> {
         let examples: Vec<_> = from_js(examples)?;
-        to_js(&self.0.candidates(&examples, base, most))
+        to_js(&self.0.candidates(&examples, base, limit))
     }
 }
 
 /// Reads examples from text.
-#[wasm_bindgen(js_name = parseExamples)]
-pub fn parse_examples_text(text: &str, format: JsValue) -> Result<JsValue, JsValue> {
+#[wasm_bindgen(js_name = parseExamples, unchecked_return_type = "Example[]")]
+pub fn parse_examples_text(
+    text: &str,
+    #[wasm_bindgen(unchecked_param_type = "ExamplesFormat")] format: JsValue,
+) -> Result<JsValue, JsValue> {
     let format: ExamplesFormat = from_js(format)?;
     let examples = parse_examples(text, format).map_err(|error| {
         refused(
@@ -272,7 +299,9 @@ pub fn parse_examples_text(text: &str, format: JsValue) -> Result<JsValue, JsVal
 
 /// Makes a link's fragment.
 #[wasm_bindgen(js_name = encodeRecipe)]
-pub fn encode_recipe(recipe: JsValue) -> Result<String, JsValue> {
+pub fn encode_recipe(
+    #[wasm_bindgen(unchecked_param_type = "Recipe")] recipe: JsValue,
+) -> Result<String, JsValue> {
     let recipe = from_js(recipe)?;
     recipe::encode(&recipe).map_err(|error| {
         refused("The link could not be made.", &error.to_string(), "Change that, and copy again.")
@@ -280,26 +309,26 @@ pub fn encode_recipe(recipe: JsValue) -> Result<String, JsValue> {
 }
 
 /// Reads a link's fragment, without its `#`.
-#[wasm_bindgen(js_name = decodeRecipe)]
+#[wasm_bindgen(js_name = decodeRecipe, unchecked_return_type = "Recipe")]
 pub fn decode_recipe(fragment: &str) -> Result<JsValue, JsValue> {
     let recipe = recipe::decode(fragment).map_err(|error| {
         refused(
             "The link could not be read.",
             &error.to_string(),
-            "Ask for the link again, or go on without it.",
+            "Request the link again, or continue without it.",
         )
     })?;
     to_js(&recipe)
 }
 
 /// The settings of learning where none are given.
-#[wasm_bindgen(js_name = defaultLearnOptions)]
+#[wasm_bindgen(js_name = defaultLearnOptions, unchecked_return_type = "LearnOptions")]
 pub fn default_learn_options() -> Result<JsValue, JsValue> {
     to_js(&LearnOptions::default())
 }
 
 /// The settings of the published method.
-#[wasm_bindgen(js_name = publishedLearnOptions)]
+#[wasm_bindgen(js_name = publishedLearnOptions, unchecked_return_type = "LearnOptions")]
 pub fn published_learn_options() -> Result<JsValue, JsValue> {
     to_js(&LearnOptions::as_published())
 }

@@ -4,6 +4,7 @@
 
 mod find;
 mod pages;
+mod suggest;
 
 use std::collections::BTreeSet;
 
@@ -19,6 +20,7 @@ pub use pages::{
     IndexFiles, MANY_MODULES, PAGE_MODULES, RankCount, RegistryIndex, TagCount, TermShard,
     into_pages,
 };
+pub use suggest::{Suggestion, suggestions};
 
 /// The version of the file that this crate reads and writes.
 pub const VERSION: u32 = 1;

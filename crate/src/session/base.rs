@@ -1,32 +1,83 @@
-//! A base model that is being loaded: its weights are packed while their bytes arrive, so that no file
-//! of weights has to fit in memory.
+//! Loading a base model: its weights are packed while their bytes arrive, so that no file of weights
+//! has to fit in memory.
 
-use super::report::report;
-use super::{Base, BaseLabel};
-use crate::formats::sha256_hex;
-use crate::formats::{Tokenizer, WeightsStream};
+use serde::{Deserialize, Serialize};
+
+use super::SessionError;
+use crate::formats::{Tokenizer, WeightsStream, sha256_hex};
 use crate::model::t5::{
     ModelBuilder, ModelError, PACKED_LAYOUT, PackedCopy, PackedReader, PackedSource, Precision,
-    T5Config,
+    T5Config, T5Model,
 };
-use crate::protocol::{BaseInfo, ErrorReport};
 
-/// A base model of which some bytes have arrived.
+/// The name and license of a base, from its registry.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BaseLabel {
+    /// Id in the registry.
+    pub id: String,
+    /// Title for people.
+    pub title: String,
+    /// License of the weights.
+    pub license: String,
+}
+
+/// The files of a base model.
+#[derive(Debug, Clone)]
+pub struct BaseBytes<'a> {
+    /// `config.json`.
+    pub config: &'a [u8],
+    /// `tokenizer.json` or `spiece.model`.
+    pub tokenizer: &'a [u8],
+    /// Safetensors, GGUF, or a PyTorch file: the content decides.
+    pub weights: &'a [u8],
+}
+
+/// A base model that is loaded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct BaseInfo {
+    /// Its id in the registry.
+    pub id: String,
+    /// Title for people.
+    pub title: String,
+    /// License of the weights.
+    pub license: String,
+    /// Number of parameters, embeddings included.
+    pub parameters: f64,
+    /// Bytes of the file of weights.
+    pub bytes: f64,
+    /// Precision of the products.
+    pub precision: Precision,
+    /// Size of the vocabulary.
+    pub vocab_size: u32,
+    /// Width of the hidden states.
+    pub d_model: u32,
+    /// Blocks of the encoder and the decoder together.
+    pub layers: u32,
+    /// Bytes of memory that the packed weights take.
+    pub memory_bytes: f64,
+    /// SHA-256 of the file of weights; of the first one where there are several, and empty for local
+    /// files.
+    pub sha256: String,
+}
+
+/// A base model whose weights are arriving.
 pub struct BaseLoad {
     label: BaseLabel,
     tokenizer: Tokenizer,
     precision: Precision,
     builder: ModelBuilder,
-    /// The file that arrives.
+    /// The file that is arriving.
     stream: WeightsStream,
     /// Bytes of all files of weights so far.
     bytes: u64,
-    /// The packed copy that arrives in place of them.
+    /// The packed copy that is arriving in place of them.
     copy: PackedReader,
 }
 
-/// What a packed copy of files of weights is kept under; each of them is named by its SHA-256 or, if
-/// that is not known, by another name that is its own. Another layout or precision is another key.
+/// The key of a packed copy of files of weights in a store. Each source is the SHA-256 of a file or
+/// another unique name. Another layout or precision has another key.
 pub fn packed_key(sources: &[String], precision: Precision) -> String {
     let made_from = format!("{precision:?} {}", sources.join(" "));
     format!("packed-{PACKED_LAYOUT}-{}", sha256_hex(made_from.as_bytes()))
@@ -36,82 +87,84 @@ impl BaseLoad {
     /// Reads the two small files.
     ///
     /// # Errors
-    /// A report naming the file and what is wrong with it, or how the two contradict each other.
+    /// [`SessionError::Base`] for a file that cannot be used, or two that contradict each other.
     pub fn new(
         label: BaseLabel,
         config: &[u8],
         tokenizer: &[u8],
         precision: Precision,
-    ) -> Result<Self, ErrorReport> {
-        let refused = |why: String| refused(&label, why);
-        let config = T5Config::parse(config).map_err(|error| refused(error.to_string()))?;
-        let tokenizer = Tokenizer::parse(tokenizer).map_err(|error| refused(error.to_string()))?;
-        config.check_tokenizer(&tokenizer).map_err(|error| refused(error.to_string()))?;
+    ) -> Result<Self, SessionError> {
+        let refused = |error| refused(&label, error);
+        let config = T5Config::parse(config).map_err(refused)?;
+        let tokenizer = Tokenizer::parse(tokenizer).map_err(|error| refused(error.into()))?;
+        config.check_tokenizer(&tokenizer).map_err(refused)?;
         let builder = ModelBuilder::new(config, precision);
         let (stream, copy) = (WeightsStream::new(), PackedReader::default());
         Ok(Self { label, tokenizer, precision, builder, stream, bytes: 0, copy })
     }
 
-    /// Takes the next bytes of a file of weights.
+    /// Adds the next bytes of a file of weights.
     ///
     /// # Errors
-    /// A report naming what is wrong with the file; the load cannot go on then.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<(), ErrorReport> {
+    /// [`SessionError::Base`]; the load cannot be continued then.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), SessionError> {
         self.bytes += bytes.len() as u64;
         let taken = self.stream.push(bytes, &mut self.builder);
-        taken.map_err(|error| self.refused(&error))
+        taken.map_err(|error| self.refused(error))
     }
 
     /// Ends a file of weights; another one may follow.
     ///
     /// # Errors
-    /// A report if the file should be longer.
-    pub fn end_file(&mut self) -> Result<(), ErrorReport> {
+    /// [`SessionError::Base`] for a file that ends too early.
+    pub fn end_file(&mut self) -> Result<(), SessionError> {
         let ended = std::mem::take(&mut self.stream).finish(&mut self.builder);
-        ended.map_err(|error| self.refused(&error))
+        ended.map_err(|error| self.refused(error))
     }
 
-    /// At most `most` bytes, from `offset` on, of a packed copy of the model, of which all weights
-    /// have arrived; none behind its end.
+    /// At most `limit` bytes, from `offset`, of a packed copy of the model, whose weights have all been
+    /// pushed; empty at its end.
     ///
     /// # Errors
-    /// A report naming a tensor that is missing.
+    /// [`SessionError::Base`] naming a tensor that is missing.
     pub fn packed_piece(
         &self,
         sha256: &str,
         offset: u64,
-        most: usize,
-    ) -> Result<Vec<u8>, ErrorReport> {
+        limit: usize,
+    ) -> Result<Vec<u8>, SessionError> {
         let source = PackedSource { sha256: sha256.to_owned(), bytes: self.bytes };
-        let copy = PackedCopy::new(&self.builder, source).map_err(|error| self.refused(&error))?;
-        Ok(copy.piece(offset, most))
+        let copy = PackedCopy::new(&self.builder, source).map_err(|error| self.refused(error))?;
+        Ok(copy.piece(offset, limit))
     }
 
-    /// Takes the next bytes of a packed copy, in place of all files of weights.
+    /// Adds the next bytes of a packed copy, in place of all files of weights.
     ///
     /// # Errors
-    /// A report naming what is wrong with the copy; the load cannot go on then.
-    pub fn push_packed(&mut self, bytes: &[u8]) -> Result<(), ErrorReport> {
-        self.copy
-            .push(bytes, &mut self.builder)
-            .map_err(|error| refused(&self.label, error.to_string()))
+    /// [`SessionError::Base`]; the load cannot be continued then.
+    pub fn push_packed(&mut self, bytes: &[u8]) -> Result<(), SessionError> {
+        let pushed = self.copy.push(bytes, &mut self.builder);
+        pushed.map_err(|error| self.refused(error))
     }
 
-    /// Ends a packed copy. Answers with the SHA-256 of the file that it was made from.
+    /// Ends a packed copy; returns the SHA-256 of the file that it was made from.
     ///
     /// # Errors
-    /// A report if the copy should be longer.
-    pub fn end_packed(&mut self) -> Result<String, ErrorReport> {
+    /// [`SessionError::Base`] for a copy that ends too early.
+    pub fn end_packed(&mut self) -> Result<String, SessionError> {
         let source = std::mem::take(&mut self.copy).finish();
-        let PackedSource { sha256, bytes } = source.map_err(|error| self.refused(&error))?;
+        let PackedSource { sha256, bytes } = source.map_err(|error| self.refused(error))?;
         self.bytes = bytes;
         Ok(sha256)
     }
 
-    /// Puts the model together.
-    pub(super) fn finish(self, sha256: String) -> Result<(BaseInfo, Base), ErrorReport> {
+    /// Builds the model.
+    pub(super) fn finish(
+        self,
+        sha256: String,
+    ) -> Result<(BaseInfo, Tokenizer, T5Model), SessionError> {
         let BaseLoad { label, tokenizer, precision, builder, bytes, .. } = self;
-        let model = builder.finish().map_err(|error| refused(&label, error.to_string()))?;
+        let model = builder.finish().map_err(|error| refused(&label, error))?;
         let config = model.config();
         let info = BaseInfo {
             id: label.id,
@@ -126,15 +179,14 @@ impl BaseLoad {
             memory_bytes: model.bytes() as f64,
             sha256,
         };
-        Ok((info, Base { tokenizer, model }))
+        Ok((info, tokenizer, model))
     }
 
-    fn refused(&self, error: &ModelError) -> ErrorReport {
-        refused(&self.label, error.to_string())
+    fn refused(&self, error: impl Into<ModelError>) -> SessionError {
+        refused(&self.label, error.into())
     }
 }
 
-fn refused(label: &BaseLabel, why: String) -> ErrorReport {
-    let what = format!("The base model “{}” could not be loaded.", label.title);
-    report(&what, why, "Try again; if it happens again, tell whoever hosts the model.")
+fn refused(label: &BaseLabel, source: ModelError) -> SessionError {
+    SessionError::Base { title: label.title.clone(), source }
 }

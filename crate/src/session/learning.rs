@@ -1,150 +1,153 @@
-//! Learning, one evaluation a step.
+//! Learning: evaluates the weights that a [`LearningRun`] names until it is complete.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
 
-use super::report::{lora_report, report};
-use super::{Engine, Work, input_report, ready};
+use super::{
+    Backend, ModuleLoss, ModuleSet, Observer, Operation, Session, SessionError, SessionEvent,
+    ready, ready_mut,
+};
 use crate::formats::Example;
-use crate::learn::{LearnError, LearnOptions, LearnResult, LearningRun, Step};
-use crate::lora;
-use crate::lora::PeftAdapter;
-use crate::model::t5::{Control, ExampleLoss, PreparedBatch, TokenizedExample};
-use crate::protocol::{ErrorReport, LearningStep, ModuleLoss};
+use crate::learn::{LearnOptions, LearnResult, LearningRun, Phase, Step};
+use crate::lora::AdapterSet;
 
-pub(super) const WHAT: &str = "Learning did not start.";
+const OPERATION: Operation = Operation::Learn;
 
-/// A learning run with what it evaluates.
-pub(super) struct Learning {
-    pub(super) run: LearningRun,
-    pub(super) batch: Vec<TokenizedExample>,
-    /// The batch, once an evaluation was made on the CPU.
-    prepared: Option<PreparedBatch>,
-    composition: lora::CompositionCache<Arc<PeftAdapter>>,
-    /// Whether the modules chosen were reported, or were never chosen by their losses.
-    told_selected: bool,
+/// An evaluation of one module alone.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SingleLoss {
+    /// Cross-entropy of the examples.
+    pub cross_entropy: f64,
+    /// Time that it took.
+    pub seconds: f64,
 }
 
-/// What an evaluation gave.
-pub(super) struct Evaluated {
-    pub(super) losses: Vec<ExampleLoss>,
-    pub(super) seconds: f64,
-}
+/// Evaluations of modules alone, by id.
+pub type CachedLosses = BTreeMap<String, SingleLoss>;
 
-fn learn_report(error: &LearnError) -> ErrorReport {
-    report(WHAT, error.to_string(), "Correct that, and press Learn again.")
-}
-
-impl Engine {
-    /// Starts learning over loaded modules. Work that went on before is ended.
+impl<B: Backend> Session<B> {
+    /// Learns weights of loaded modules from examples. If the observer stops it, the result is the
+    /// best point so far.
     ///
     /// # Errors
-    /// A report naming the setting, example or module that is wrong, before anything is evaluated.
-    pub fn start_learning(
+    /// A [`SessionError`] naming the setting, example or module that is not valid.
+    pub async fn learn<O: Observer>(
         &mut self,
         examples: &[Example],
         modules: &[String],
         options: LearnOptions,
-    ) -> Result<(), ErrorReport> {
-        let base = ready(&self.base)?;
-        let batch = base.tokenize(WHAT, examples)?;
-        let merge = options.merge;
-        let run = LearningRun::new(options, modules.to_vec()).map_err(|e| learn_report(&e))?;
-        let ids: Vec<&str> = modules.iter().map(String::as_str).collect();
-        let adapters = self.adapters(WHAT, ids.iter().copied())?;
-        lora::AdapterSet::new(base.model.config(), &adapters, merge)
-            .map_err(|error| lora_report(WHAT, &error, &ids))?;
-        self.work = Work::Learning(Box::new(Learning {
-            run,
-            batch,
-            prepared: None,
-            composition: lora::CompositionCache::new(merge),
-            told_selected: false,
-        }));
-        Ok(())
+        observer: &mut O,
+    ) -> Result<LearnResult, SessionError> {
+        self.learn_cached(examples, modules, options, &CachedLosses::new(), observer).await
     }
 
-    /// Makes the next evaluation.
+    /// [`Session::learn`] with evaluations of modules alone that were made before, on the same
+    /// examples and with the options' objective.
     ///
     /// # Errors
-    /// A report if no learning was started, or an example is refused by the model.
-    pub fn learning_step(&mut self) -> Result<LearningStep, ErrorReport> {
-        let mut learning = self.take_learning()?;
-        let evaluated = match learning.run.next() {
-            None => None,
-            Some(step) => Some(self.evaluate(&mut learning, &step)?),
-        };
-        self.conclude(learning, evaluated)
-    }
-
-    /// The learning that goes on, which [`Engine::conclude`] puts back.
-    pub(super) fn take_learning(&mut self) -> Result<Box<Learning>, ErrorReport> {
-        match std::mem::replace(&mut self.work, Work::Idle) {
-            Work::Learning(learning) => Ok(learning),
-            _ => Err(learn_report(&LearnError::NothingToReport)),
-        }
-    }
-
-    /// Reports an evaluation, if there was one, and says what came of it.
-    pub(super) fn conclude(
+    /// As [`Session::learn`].
+    pub async fn learn_cached<O: Observer>(
         &mut self,
-        mut learning: Box<Learning>,
-        evaluated: Option<Evaluated>,
-    ) -> Result<LearningStep, ErrorReport> {
-        let evaluation = evaluated.map(|Evaluated { losses, seconds }| {
-            let pairs = losses.iter().map(|example| (example.loss, example.tokens));
-            let cross_entropy = learning.run.options().objective.cross_entropy(pairs);
-            learning.run.report(cross_entropy, seconds).cloned().map_err(|e| learn_report(&e))
-        });
-        let evaluation = evaluation.transpose()?;
-        // Asking for the next point chooses the modules, once each was evaluated alone.
-        let finished = learning.run.next().is_none();
-        let selected = if learning.told_selected { None } else { learning.run.selected() };
-        learning.told_selected |= selected.is_some();
-        let selected = selected.map(|modules| {
-            let losses = modules.into_iter().map(|(id, loss)| ModuleLoss { id: id.into(), loss });
-            losses.collect()
-        });
-        let result = finished.then(|| learning.run.result());
-        if !finished {
-            self.work = Work::Learning(learning);
-        }
-        Ok(LearningStep { evaluation, selected, result })
-    }
-
-    /// Ends learning with the best point seen.
-    ///
-    /// # Errors
-    /// A report if no learning was started.
-    pub fn stop_learning(&mut self) -> Result<LearnResult, ErrorReport> {
-        match std::mem::replace(&mut self.work, Work::Idle) {
-            Work::Learning(learning) => Ok(learning.run.result()),
-            _ => Err(learn_report(&LearnError::NothingToReport)),
-        }
-    }
-
-    /// Evaluates a step on the CPU.
-    pub(super) fn evaluate(
-        &self,
-        learning: &mut Learning,
-        step: &Step,
-    ) -> Result<Evaluated, ErrorReport> {
+        examples: &[Example],
+        modules: &[String],
+        options: LearnOptions,
+        cached: &CachedLosses,
+        observer: &mut O,
+    ) -> Result<LearnResult, SessionError> {
         let base = ready(&self.base)?;
-        let started = (self.clock)();
-        let ids: Vec<&str> = step.weights.iter().map(|module| &*module.id).collect();
-        let adapters = self.adapters(WHAT, ids.iter().copied())?;
-        let modules: Vec<_> = (step.weights.iter().zip(adapters))
-            .map(|(module, adapter)| (&*module.id, adapter, module.weight))
-            .collect();
-        let side = (learning.composition)
-            .branches(&base.model, &modules)
-            .map_err(|error| lora_report(WHAT, &error, &ids))?;
-        let refused = |error| input_report(WHAT, &error);
-        let prepared = match &mut learning.prepared {
-            Some(prepared) => prepared,
-            none => none.insert(base.model.prepare(&learning.batch).map_err(refused)?),
-        };
-        let losses = base.model.prepared_losses(prepared, side, &Control::none());
-        let losses = losses.map_err(refused)?;
-        Ok(Evaluated { losses, seconds: (self.clock)() - started })
+        let mut batch = base.backend.batch(base.tokenize(OPERATION, examples)?);
+        let (merge, objective) = (options.merge, options.objective);
+        let mut run = LearningRun::new(options, modules.to_vec())?;
+        let ids = || modules.iter().map(String::as_str);
+        let candidates = self.modules_of(OPERATION, ids(), merge)?;
+        AdapterSet::new(base.model.config(), &candidates.adapters, merge)
+            .map_err(|error| SessionError::backend(OPERATION, ids(), error.into()))?;
+
+        let mut ahead: VecDeque<(Step, f64, f64)> = VecDeque::new();
+        let mut reported_selection = false;
+        while let Some(step) = run.next() {
+            if observer.next_turn().await {
+                break;
+            }
+            let cached = match (step.phase, &step.weights[..]) {
+                (Phase::Select, [module]) => cached.get(&module.id),
+                _ => None,
+            };
+            let (cross_entropy, seconds) = match cached {
+                Some(single) => (single.cross_entropy, single.seconds),
+                None => {
+                    if ahead.front().is_none_or(|(next, ..)| *next != step) {
+                        let mut steps = run.upcoming();
+                        let points = self.points(&candidates, modules, &mut steps)?;
+                        let Points { set, ids, points } = points;
+                        let base = ready_mut(&mut self.base)?;
+                        let evaluated =
+                            base.backend.losses(&mut batch, &set, &points, self.clock).await;
+                        let evaluated = evaluated.map_err(|error| {
+                            let ids = ids.iter().map(String::as_str);
+                            SessionError::backend(OPERATION, ids, error)
+                        })?;
+                        base.report_gpu(observer);
+                        let seconds = evaluated.seconds;
+                        let losses = evaluated.losses.iter().map(|losses| {
+                            let pairs = losses.iter().map(|example| (example.loss, example.tokens));
+                            objective.cross_entropy(pairs)
+                        });
+                        ahead =
+                            steps.into_iter().zip(losses).map(|(s, l)| (s, l, seconds)).collect();
+                    }
+                    let Some((_, cross_entropy, seconds)) = ahead.pop_front() else { break };
+                    (cross_entropy, seconds)
+                }
+            };
+            let evaluation = run.report(cross_entropy, seconds)?.clone();
+            // The next point is chosen here: the modules are, once each was evaluated alone.
+            run.next();
+            if !reported_selection && let Some(selected) = run.selected() {
+                reported_selection = true;
+                let selected = selected.into_iter();
+                let modules = selected.map(|(id, loss)| ModuleLoss { id: id.into(), loss });
+                observer.on_event(SessionEvent::Selected { modules: modules.collect() });
+            }
+            observer.on_event(SessionEvent::Evaluation { evaluation });
+        }
+        Ok(run.result())
     }
+
+    /// The first of the steps as points over one set of modules, as many as the backend takes at once;
+    /// the other steps are dropped.
+    fn points(
+        &self,
+        candidates: &ModuleSet,
+        ids: &[String],
+        steps: &mut Vec<Step>,
+    ) -> Result<Points, SessionError> {
+        steps.truncate(ready(&self.base)?.backend.batch_limit());
+        let searched = steps.first().filter(|step| step.phase == Phase::Search);
+        let searched = searched.filter(|step| !step.weights.is_empty());
+        let Some(first) = searched else {
+            // Modules alone, or the base alone before the modules are chosen.
+            let point = |step: &Step| {
+                let mut point = vec![0.0; ids.len()];
+                for module in &step.weights {
+                    if let Some(index) = ids.iter().position(|id| *id == module.id) {
+                        point[index] = module.weight;
+                    }
+                }
+                point
+            };
+            let points = steps.iter().map(point).collect();
+            return Ok(Points { set: candidates.clone(), ids: ids.to_vec(), points });
+        };
+        let ids: Vec<String> = first.weights.iter().map(|module| module.id.clone()).collect();
+        let set = self.modules_of(OPERATION, ids.iter().map(String::as_str), candidates.merge)?;
+        let points = steps.iter().map(|step| step.weights.iter().map(|m| m.weight).collect());
+        Ok(Points { set, ids, points: points.collect() })
+    }
+}
+
+/// Points over a set of modules, and the modules' ids.
+struct Points {
+    set: ModuleSet,
+    ids: Vec<String>,
+    points: Vec<Vec<f32>>,
 }

@@ -1,142 +1,209 @@
-//! A base model, its modules, and at most one piece of work that goes on step by step: what the
-//! browser's worker drives. Between two steps the caller may draw, answer messages, or stop.
+//! A base model with its modules: learning, scoring, decoding, retrieval and verification.
 //!
-//! Errors are reports in three parts, fit to be shown to a person.
+//! A [`Session`] owns the order of the work and leaves the computing to a [`Backend`]. Long methods
+//! report to an [`Observer`], which may stop them between two steps.
 
-mod answers;
+mod backend;
 mod base;
-#[cfg(feature = "gpu")]
-mod gpu;
+mod decoding;
+mod error;
 mod learning;
 mod report;
 mod retrieval;
+mod scoring;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::formats::{Example, Tokenizer};
+use serde::{Deserialize, Serialize};
 
-use crate::formats::sha256_hex;
-use crate::lora;
-use crate::lora::Composition;
-use crate::lora::PeftAdapter;
+use crate::formats::{Example, Tokenizer, sha256_hex};
+use crate::learn::Evaluation;
+use crate::lora::{AdapterSet, Composition, Merge, PeftAdapter};
 use crate::model::t5::{
-    Control, ExampleLoss, KNOWN_ANSWERS, KnownAnswer, LoraBranches, ModelError, Precision, T5Model,
-    TokenizedExample, Verified,
+    KNOWN_ANSWERS, KnownAnswer, Precision, T5Model, TokenizedExample, Verified,
 };
-use crate::protocol::{BaseInfo, ErrorReport, ExampleScore, ModuleInfo, Score};
 
+pub use backend::{
+    Backend, BackendError, Clock, CpuBackend, Evaluated, GpuMemory, GpuStatus, ModuleSet,
+};
 #[cfg(feature = "gpu")]
-pub use gpu::GpuEngine;
+pub use backend::{Device, FailoverBackend, GpuBackend};
+pub use base::{BaseBytes, BaseInfo, BaseLabel, BaseLoad, packed_key};
+pub use decoding::{Answer, Generated, TestAnswer, TestResult};
+pub use error::{Operation, SessionError, TextPart};
+pub use learning::{CachedLosses, SingleLoss};
+pub use report::{Detail, ErrorCode, ErrorReport};
+use retrieval::Embeddings;
+pub use scoring::{ExampleScore, ModuleLoss, Score};
 
-use answers::{Generation, Test};
-pub use base::{BaseLoad, packed_key};
-use learning::Learning;
-use report::{lora_report, module_report, report};
-use retrieval::{Embeddings, Retrieval};
+/// The backend of a build: the GPU where it has one.
+#[cfg(feature = "gpu")]
+pub type DefaultBackend = FailoverBackend;
+/// The backend of a build: the GPU where it has one.
+#[cfg(not(feature = "gpu"))]
+pub type DefaultBackend = CpuBackend;
 
-/// The name and license of a base, as its registry gives them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct BaseLabel {
-    /// Id in the registry.
+/// Progress of a session's long methods.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(tag = "kind", rename_all = "camelCase")]
+pub enum SessionEvent {
+    /// The modules that learning searches over were chosen by the loss of each alone.
+    Selected {
+        /// The modules.
+        modules: Vec<ModuleLoss>,
+    },
+    /// Learning made an evaluation.
+    Evaluation {
+        /// The evaluation.
+        evaluation: Evaluation,
+    },
+    /// A text was decoded further.
+    Token {
+        /// The text so far.
+        text: String,
+    },
+    /// A test was decoded further.
+    Tested {
+        /// Items answered.
+        done: u32,
+        /// Items in total.
+        total: u32,
+        /// Exact matches so far.
+        correct: u32,
+    },
+    /// A step of leave-one-out or retrieval was made.
+    Step {
+        /// Steps made.
+        done: u32,
+        /// Steps in total.
+        total: u32,
+    },
+    /// The GPU's status changed.
+    Gpu {
+        /// The status.
+        status: GpuStatus,
+    },
+}
+
+/// Receives a long method's progress and may stop it.
+#[allow(async_fn_in_trait, reason = "sessions run on the thread that created them")]
+pub trait Observer {
+    /// Called with each event.
+    fn on_event(&mut self, event: SessionEvent);
+
+    /// Called before each step; true stops the method.
+    async fn next_turn(&mut self) -> bool {
+        false
+    }
+}
+
+/// Ignores every event and never stops.
+impl Observer for () {
+    fn on_event(&mut self, _: SessionEvent) {}
+}
+
+/// Called with each event; never stops.
+impl<F: FnMut(SessionEvent)> Observer for F {
+    fn on_event(&mut self, event: SessionEvent) {
+        self(event);
+    }
+}
+
+/// A module that is loaded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct ModuleInfo {
+    /// Its id.
     pub id: String,
-    /// Title for people.
-    pub title: String,
-    /// License of the weights.
-    pub license: String,
+    /// The largest rank of its layers.
+    pub rank: u32,
+    /// PEFT's names of the layers that it changes.
+    pub targets: Vec<String>,
+    /// Bytes of memory that its matrices take.
+    pub bytes: f64,
+    /// SHA-256 of the file of weights.
+    pub sha256: String,
 }
 
-/// The files of a base model, as they were fetched.
-#[derive(Debug, Clone)]
-pub struct BaseBytes<'a> {
-    /// `config.json`.
-    pub config: &'a [u8],
-    /// `tokenizer.json` or `spiece.model`.
-    pub tokenizer: &'a [u8],
-    /// Safetensors, GGUF, or a PyTorch file: told apart by content.
-    pub weights: &'a [u8],
-}
-
-struct Base {
+struct Base<B> {
     tokenizer: Tokenizer,
-    model: T5Model,
+    model: Arc<T5Model>,
+    backend: B,
 }
 
-enum Work {
-    Idle,
-    Learning(Box<Learning>),
-    Generation(Box<Generation>),
-    Test(Box<Test>),
-    Retrieval(Box<Retrieval>),
-}
-
-/// The engine.
-pub struct Engine {
-    /// Seconds from any fixed point; the browser and the machine have different clocks.
-    clock: fn() -> f64,
-    base: Option<Base>,
+/// A base model and its modules. Every method computes on the session's [`Backend`].
+pub struct Session<B = CpuBackend> {
+    clock: Clock,
+    base: Option<Base<B>>,
     modules: BTreeMap<String, Arc<PeftAdapter>>,
     /// Of texts that the base has encoded.
     embeddings: Embeddings,
-    work: Work,
 }
 
-impl Engine {
-    /// An engine with nothing loaded.
-    pub fn new(clock: fn() -> f64) -> Self {
-        let (modules, embeddings) = (BTreeMap::new(), Embeddings::new());
-        Self { clock, base: None, modules, embeddings, work: Work::Idle }
+impl<B: Backend + From<Arc<T5Model>>> Session<B> {
+    /// A session with nothing loaded.
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, base: None, modules: BTreeMap::new(), embeddings: Embeddings::new() }
     }
 
     /// Reads a base model and packs its weights. Modules of an earlier base are dropped.
     ///
     /// # Errors
-    /// A report naming the file and what is wrong with it; what was loaded before is kept.
+    /// [`SessionError::Base`]; what was loaded before is kept.
     pub fn load_base(
         &mut self,
         label: BaseLabel,
         files: BaseBytes<'_>,
         precision: Precision,
-    ) -> Result<BaseInfo, ErrorReport> {
+    ) -> Result<BaseInfo, SessionError> {
         let mut load = BaseLoad::new(label, files.config, files.tokenizer, precision)?;
         load.push(files.weights)?;
         load.end_file()?;
         self.finish_base(load, sha256_hex(files.weights))
     }
 
-    /// Takes over a base model whose weights, of that hash, have arrived. Modules of an earlier base
+    /// Takes over a base whose weights, of that hash, have all been pushed. Modules of an earlier base
     /// are dropped.
     ///
     /// # Errors
-    /// A report naming a tensor that is missing; what was loaded before is kept.
-    pub fn finish_base(&mut self, load: BaseLoad, sha256: String) -> Result<BaseInfo, ErrorReport> {
-        let (info, base) = load.finish(sha256)?;
-        self.work = Work::Idle;
+    /// [`SessionError::Base`] naming a tensor that is missing; what was loaded before is kept.
+    pub fn finish_base(
+        &mut self,
+        load: BaseLoad,
+        sha256: String,
+    ) -> Result<BaseInfo, SessionError> {
+        let (info, tokenizer, model) = load.finish(sha256)?;
         self.modules.clear();
         self.embeddings.clear();
-        self.base = Some(base);
+        self.base = None;
+        let model = Arc::new(model);
+        self.base = Some(Base { tokenizer, backend: B::from(Arc::clone(&model)), model });
         Ok(info)
     }
+}
 
-    /// Reads a PEFT folder's two files and checks that they fit the base.
+impl<B: Backend> Session<B> {
+    /// Reads a PEFT folder's two files and checks that they fit the base. A module of that id is
+    /// replaced.
     ///
     /// # Errors
-    /// A report naming the field, tensor or shape that is wrong.
+    /// [`SessionError::Module`] for files that cannot be read, [`SessionError::Mismatch`] for a module
+    /// of another base.
     pub fn add_module(
         &mut self,
         id: &str,
         config: &[u8],
         weights: Vec<u8>,
-    ) -> Result<ModuleInfo, ErrorReport> {
+    ) -> Result<ModuleInfo, SessionError> {
         let base = ready(&self.base)?;
-        let what = format!("The module “{id}” could not be loaded.");
         let sha256 = sha256_hex(&weights);
-        let adapter = PeftAdapter::parse(config, weights).map_err(|error| {
-            report(&what, error.to_string(), "Choose another module, or repair its PEFT folder.")
-        })?;
-        let adapter = Arc::new(adapter);
-        lora::AdapterSet::new(base.model.config(), &[&*adapter], lora::Merge::Delta)
-            .map_err(|error| module_report(&what, &error, &[id]))?;
+        let adapter = PeftAdapter::parse(config, weights)
+            .map_err(|source| SessionError::Module { id: id.to_owned(), source })?;
+        AdapterSet::new(base.model.config(), &[&adapter], Merge::Delta)
+            .map_err(|source| SessionError::Mismatch { id: id.to_owned(), source })?;
         let mut targets: Vec<String> =
             adapter.layers.keys().map(|layer| layer.kind.target().to_owned()).collect();
         targets.sort_unstable();
@@ -148,51 +215,45 @@ impl Engine {
             bytes: adapter.bytes() as f64,
             sha256,
         };
-        self.modules.insert(id.to_owned(), adapter);
+        self.modules.insert(id.to_owned(), Arc::new(adapter));
         Ok(info)
     }
 
-    /// Whether a module of that id is loaded.
-    pub fn has_module(&self, id: &str) -> bool {
-        self.modules.contains_key(id)
+    /// The module of that id, if it is loaded.
+    pub fn module(&self, id: &str) -> Option<&Arc<PeftAdapter>> {
+        self.modules.get(id)
     }
 
-    /// Ends the work that goes on, if any, and forgets what it found.
-    pub fn stop(&mut self) {
-        self.work = Work::Idle;
+    /// The model, once it is loaded.
+    pub fn model(&self) -> Option<&Arc<T5Model>> {
+        self.base.as_ref().map(|base| &base.model)
     }
 
-    /// Bytes that the base and the modules take.
-    pub fn bytes(&self) -> usize {
-        self.base.as_ref().map_or(0, |base| base.model.bytes())
-            + self.modules.values().map(|module| module.bytes()).sum::<usize>()
+    /// The tokenizer, once the base is loaded.
+    pub fn tokenizer(&self) -> Option<&Tokenizer> {
+        self.base.as_ref().map(|base| &base.tokenizer)
     }
 
-    /// Each example's loss, and the mean of them.
+    /// The backend, once the base is loaded.
+    pub fn backend(&self) -> Option<&B> {
+        self.base.as_ref().map(|base| &base.backend)
+    }
+
+    /// Copies the base to the GPU and compares losses and tokens there with the CPU's. Where that
+    /// fails the CPU is used, and the status says why. None for a backend without a GPU.
     ///
     /// # Errors
-    /// A report naming the example or module that is wrong.
-    pub fn score(
-        &self,
-        examples: &[Example],
-        composition: Option<&Composition>,
-    ) -> Result<Score, ErrorReport> {
-        let what = "The examples could not be scored.";
-        let base = ready(&self.base)?;
-        let batch = base.tokenize(what, examples)?;
-        let side = self.branches(what, composition)?;
-        let losses = (base.model)
-            .losses(&batch, side.as_ref(), &Control::none())
-            .map_err(|error| input_report(what, &error))?;
-        Ok(score_of(&losses))
+    /// [`SessionError::NotLoaded`].
+    pub async fn open_gpu(&mut self) -> Result<Option<GpuStatus>, SessionError> {
+        Ok(ready_mut(&mut self.base)?.backend.open_gpu().await)
     }
 
-    /// Asks the loaded base, of this id, what is published of it. A base of another id is held against
-    /// the models of its sizes, and none of them is expected of it: only one that agrees is told.
+    /// Checks the base, of this id, against published reference outputs: those of the model of that
+    /// id or else of models of its sizes, where only one that agrees is returned.
     ///
     /// # Errors
-    /// A report if no base is loaded.
-    pub fn verify(&self, id: &str) -> Result<Option<Verified>, ErrorReport> {
+    /// [`SessionError::NotLoaded`].
+    pub async fn verify(&self, id: &str) -> Result<Option<Verified>, SessionError> {
         self.verify_among(&KNOWN_ANSWERS, id)
     }
 
@@ -200,8 +261,8 @@ impl Engine {
         &self,
         known: &[KnownAnswer],
         id: &str,
-    ) -> Result<Option<Verified>, ErrorReport> {
-        let Base { tokenizer, model } = ready(&self.base)?;
+    ) -> Result<Option<Verified>, SessionError> {
+        let Base { tokenizer, model, .. } = ready(&self.base)?;
         for known in KnownAnswer::of_model(known, id, model.config()) {
             // A tokenizer that cannot write the input belongs to no model of that family.
             let Ok(verified) = known.verify(model, tokenizer) else { continue };
@@ -212,98 +273,88 @@ impl Engine {
         Ok(None)
     }
 
-    /// The loaded adapters of these ids.
-    fn adapters<'m>(
+    /// The loaded modules of these ids.
+    fn modules_of<'m>(
         &self,
-        what: &str,
+        operation: Operation,
         ids: impl Iterator<Item = &'m str>,
-    ) -> Result<Vec<Arc<PeftAdapter>>, ErrorReport> {
-        ids.map(|id| {
-            self.modules.get(id).cloned().ok_or_else(|| {
-                let why = format!("The module “{id}” is not loaded.");
-                report(what, why, "Load the module first.")
-            })
-        })
-        .collect()
+        merge: Merge,
+    ) -> Result<ModuleSet, SessionError> {
+        let adapters = ids.map(|id| {
+            let found = self.modules.get(id).cloned();
+            found.ok_or_else(|| SessionError::UnknownModule { operation, id: id.to_owned() })
+        });
+        Ok(ModuleSet { adapters: adapters.collect::<Result<_, _>>()?, merge })
     }
 
-    /// The LoRA branches of a composition; none for the base alone.
-    fn branches(
+    /// The modules of a composition that have a weight; none for the base alone.
+    fn compose<'c>(
         &self,
-        what: &str,
-        composition: Option<&Composition>,
-    ) -> Result<Option<LoraBranches>, ErrorReport> {
-        let Some(Composition { modules, merge }) = composition else { return Ok(None) };
+        operation: Operation,
+        composition: Option<&'c Composition>,
+    ) -> Result<Composed<'c>, SessionError> {
+        let Some(Composition { modules, merge }) = composition else {
+            return Ok(Composed::default());
+        };
         let used: Vec<_> = modules.iter().filter(|module| module.weight != 0.0).collect();
-        if used.is_empty() {
-            return Ok(None);
-        }
-        let base = ready(&self.base)?;
         let ids: Vec<&str> = used.iter().map(|module| &*module.id).collect();
-        let weights: Vec<f32> = used.iter().map(|module| module.weight).collect();
-        let adapters = self.adapters(what, ids.iter().copied())?;
-        lora::AdapterSet::new(base.model.config(), &adapters, *merge)
-            .and_then(|composition| composition.into_branches(&weights, base.model.precision()))
-            .map(Some)
-            .map_err(|error| lora_report(what, &error, &ids))
+        let set = self.modules_of(operation, ids.iter().copied(), *merge)?;
+        Ok(Composed { ids, set, weights: used.iter().map(|module| module.weight).collect() })
     }
 }
 
-impl Base {
+/// A composition whose modules are loaded.
+#[derive(Default)]
+struct Composed<'c> {
+    ids: Vec<&'c str>,
+    set: ModuleSet,
+    weights: Vec<f32>,
+}
+
+impl<B: Backend> Base<B> {
     fn tokenize(
         &self,
-        what: &str,
+        operation: Operation,
         examples: &[Example],
-    ) -> Result<Vec<TokenizedExample>, ErrorReport> {
+    ) -> Result<Vec<TokenizedExample>, SessionError> {
         if examples.is_empty() {
-            let why = "There is no example.".to_owned();
-            return Err(report(what, why, "Give at least one input with its output."));
+            return Err(SessionError::NoExamples { operation });
         }
-        (examples.iter().enumerate())
-            .map(|(index, example)| {
-                let encode = |name: &str, text: &str| {
-                    self.tokenizer.encode(text).map_err(|error| {
-                        let why = format!("The {name} of example {}: {error}.", index + 1);
-                        report(what, why, "Shorten or correct that example.")
-                    })
-                };
-                Ok(TokenizedExample {
-                    input: encode("input", &example.input)?,
-                    labels: encode("output", &example.output)?,
-                })
+        let example = |(index, example): (usize, &Example)| {
+            let index = Some(index);
+            Ok(TokenizedExample {
+                input: self.encode(operation, TextPart::Input, index, &example.input)?,
+                labels: self.encode(operation, TextPart::Output, index, &example.output)?,
             })
-            .collect()
+        };
+        examples.iter().enumerate().map(example).collect()
+    }
+
+    fn encode(
+        &self,
+        operation: Operation,
+        part: TextPart,
+        index: Option<usize>,
+        text: &str,
+    ) -> Result<Vec<u32>, SessionError> {
+        let tokens = self.tokenizer.encode(text);
+        tokens.map_err(|source| SessionError::Text { operation, part, index, source })
+    }
+
+    /// Reports a changed status of the GPU.
+    fn report_gpu<O: Observer>(&mut self, observer: &mut O) {
+        if let Some(status) = self.backend.changed_gpu_status() {
+            observer.on_event(SessionEvent::Gpu { status });
+        }
     }
 }
 
-fn ready(base: &Option<Base>) -> Result<&Base, ErrorReport> {
-    base.as_ref().ok_or_else(|| {
-        report(
-            "The model is not loaded yet.",
-            "This needs the base model.".to_owned(),
-            "Load the model first.",
-        )
-    })
+fn ready<B>(base: &Option<Base<B>>) -> Result<&Base<B>, SessionError> {
+    base.as_ref().ok_or(SessionError::NotLoaded)
 }
 
-/// Losses as they are told, and the mean of them.
-fn score_of(losses: &[ExampleLoss]) -> Score {
-    let sum: f64 = losses.iter().map(|example| f64::from(example.loss)).sum();
-    let examples = losses.iter().map(|e| ExampleScore { loss: e.loss, tokens: e.tokens as u32 });
-    Score { loss: sum / losses.len() as f64, examples: examples.collect() }
-}
-
-/// The report of a model that refuses an input or example.
-fn input_report(what: &str, error: &ModelError) -> ErrorReport {
-    report(what, sentence(&error.to_string()), "Shorten or correct it, and try again.")
-}
-
-/// A message of the lower layers as a sentence.
-pub(crate) fn sentence(message: &str) -> String {
-    let mut characters = message.chars();
-    let first = characters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
-    let end = if message.ends_with('.') { "" } else { "." };
-    format!("{first}{}{end}", characters.as_str())
+fn ready_mut<B>(base: &mut Option<Base<B>>) -> Result<&mut Base<B>, SessionError> {
+    base.as_mut().ok_or(SessionError::NotLoaded)
 }
 
 #[cfg(test)]
@@ -312,18 +363,19 @@ mod tests {
     use crate::model::t5::{FeedForward, Known};
 
     #[test]
-    fn a_base_is_held_against_what_is_published_of_it() {
+    fn a_base_is_checked_against_published_outputs() {
         let read = |file: &str| {
             let folder =
                 concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/models/narrow-tied/");
             std::fs::read(folder.to_owned() + file).unwrap()
         };
-        let mut engine = Engine::new(|| 0.0);
-        assert!(engine.verify("someone/model").is_err());
+        let mut session: Session = Session::new(|| 0.0);
+        let verify = |session: &Session, id| pollster::block_on(session.verify(id));
+        assert_eq!(verify(&session, "someone/model"), Err(SessionError::NotLoaded));
         let (config, tokenizer) = (read("config.json"), read("tokenizer.json"));
         let weights = read("model.safetensors");
         let files = BaseBytes { config: &config, tokenizer: &tokenizer, weights: &weights };
-        engine.load_base(BaseLabel::default(), files, Precision::F32).unwrap();
+        session.load_base(BaseLabel::default(), files, Precision::F32).unwrap();
         let known = |score: f64| KnownAnswer {
             model: "someone/model",
             source: "tests/e2e/golden/texts.json",
@@ -332,13 +384,13 @@ mod tests {
             sizes: (24, 2, 3, FeedForward::GatedGelu),
         };
         let (right, wrong) = (known(-5.629_818_439_483_643 * 11.0), known(-61.0));
-        let asked = |known: &KnownAnswer, id: &str| {
-            engine.verify_among(&[*known], id).unwrap().map(|verified| verified.agrees)
+        let agrees = |known: &KnownAnswer, id: &str| {
+            session.verify_among(&[*known], id).unwrap().map(|verified| verified.agrees)
         };
-        assert_eq!(asked(&right, "someone/model"), Some(true));
-        assert_eq!(asked(&wrong, "someone/model"), Some(false));
-        assert_eq!(asked(&right, "another/model"), Some(true));
-        assert_eq!(asked(&wrong, "another/model"), None);
-        assert_eq!(engine.verify("another/model"), Ok(None));
+        assert_eq!(agrees(&right, "someone/model"), Some(true));
+        assert_eq!(agrees(&wrong, "someone/model"), Some(false));
+        assert_eq!(agrees(&right, "another/model"), Some(true));
+        assert_eq!(agrees(&wrong, "another/model"), None);
+        assert_eq!(verify(&session, "another/model"), Ok(None));
     }
 }

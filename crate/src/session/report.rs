@@ -1,57 +1,189 @@
-//! Reports in three parts, and the names of modules in place of their numbers.
+//! Errors as people read them: the one place where an error becomes a code, three sentences and their
+//! data.
 
-use super::sentence;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Operation, SessionError};
 use crate::lora::LoraError;
-use crate::protocol::ErrorReport;
+use crate::model::t5::ModelError;
 
-pub(super) fn report(what: &str, why: String, next: &str) -> ErrorReport {
-    ErrorReport { what: what.to_owned(), why: sentence(&why), next: next.to_owned() }
+/// What kind of failure it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorCode {
+    /// A server did not respond, or the connection broke.
+    Network,
+    /// A server, registry or folder does not have what was requested.
+    NotFound,
+    /// A file's hash or size is not the expected one.
+    Integrity,
+    /// The browser's storage is full.
+    Quota,
+    /// The browser or this build lacks a feature.
+    Unsupported,
+    /// Memory ran out.
+    OutOfMemory,
+    /// A file, an argument or a setting is not valid.
+    InvalidInput,
+    /// The base or a module has to be loaded first.
+    NotLoaded,
+    /// Another call is running.
+    Busy,
+    /// The caller stopped the call.
+    Aborted,
+    /// The GPU failed.
+    Gpu,
+    /// A defect of the program.
+    Internal,
 }
 
-/// The message of a composition that was refused, by the ids of its modules.
-fn named(error: &LoraError, ids: &[&str]) -> String {
-    let id = |module: usize| format!("“{}”", ids.get(module).copied().unwrap_or("?"));
-    match error {
-        LoraError::UnknownLayer { module, layer } => {
-            format!("{} changes {layer}, which the base model does not have", id(*module))
-        }
-        LoraError::Shape { module, layer, matrix, expected, found } => format!(
-            "{} has a {matrix} of shape {found:?} at {layer}, where the base model needs \
-             {expected:?}",
-            id(*module)
-        ),
-        LoraError::Unequal { module, first, layer, what, expected, found } => format!(
-            "at {layer}, {} has {what} {found} and {} has {expected}; the lorahub merge adds \
-             matrices and needs them equal",
-            id(*module),
-            id(*first)
-        ),
-        LoraError::Weight { module, found } => {
-            format!("the weight of {} is {found}; it must be a finite number", id(*module))
-        }
-        LoraError::WeightCount { .. } | LoraError::Nothing | LoraError::Unwritable { .. } => {
-            error.to_string()
-        }
+/// A value that a report's sentences are made from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Detail {
+    /// A name or a text.
+    Text(String),
+    /// A number.
+    Number(f64),
+}
+
+/// A failure as people read it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[error("{what} {why} {next}")]
+pub struct ErrorReport {
+    /// What kind of failure it is.
+    pub code: ErrorCode,
+    /// What happened.
+    pub what: String,
+    /// Why: what was expected and what was found.
+    pub why: String,
+    /// What to do next.
+    pub next: String,
+    /// What the sentences are about: `module`, `example` (from 1), `setting`.
+    #[cfg_attr(feature = "typescript", ts(type = "Record<string, string | number>"))]
+    pub details: BTreeMap<String, Detail>,
+}
+
+impl ErrorReport {
+    /// A report without details; `why` becomes a sentence.
+    pub fn new(code: ErrorCode, what: &str, why: &str, next: &str) -> Self {
+        let (what, why, next) = (what.to_owned(), sentence(why), next.to_owned());
+        Self { code, what, why, next, details: BTreeMap::new() }
     }
 }
 
-/// The report of a single module that does not fit the base.
-pub(super) fn module_report(what: &str, error: &LoraError, ids: &[&str]) -> ErrorReport {
-    let next = "It was trained for another base model. Choose a module of the loaded base.";
-    report(what, named(error, ids), next)
+/// A message of the lower layers as a sentence.
+pub(super) fn sentence(message: &str) -> String {
+    let mut characters = message.chars();
+    let first = characters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    let end = if message.ends_with('.') { "" } else { "." };
+    format!("{first}{}{end}", characters.as_str())
 }
 
-/// The report of modules that cannot be composed.
-pub(super) fn lora_report(what: &str, error: &LoraError, ids: &[&str]) -> ErrorReport {
-    let next = match error {
-        LoraError::Unequal { .. } => "Use the delta merge, or leave one of the two out.",
-        LoraError::UnknownLayer { .. } | LoraError::Shape { .. } => {
-            "Leave that module out: it was trained for another base model."
+impl SessionError {
+    /// What kind of failure it is.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::NotLoaded | Self::UnknownModule { .. } => ErrorCode::NotLoaded,
+            Self::Aborted { .. } => ErrorCode::Aborted,
+            Self::Base { source, .. } | Self::Model { source, .. } => match source {
+                #[cfg(feature = "gpu")]
+                ModelError::Gpu(_) => ErrorCode::Gpu,
+                ModelError::Cancelled => ErrorCode::Aborted,
+                ModelError::BranchPrecision { .. } => ErrorCode::Internal,
+                _ => ErrorCode::InvalidInput,
+            },
+            Self::Module { .. }
+            | Self::Mismatch { .. }
+            | Self::Composition { .. }
+            | Self::NoExamples { .. }
+            | Self::Text { .. }
+            | Self::Learn(_) => ErrorCode::InvalidInput,
         }
-        LoraError::Weight { .. }
-        | LoraError::WeightCount { .. }
-        | LoraError::Nothing
-        | LoraError::Unwritable { .. } => "Correct the weights.",
-    };
-    report(what, named(error, ids), next)
+    }
+
+    /// The error in sentences.
+    pub fn report(&self) -> ErrorReport {
+        let mut report =
+            ErrorReport::new(self.code(), &self.what(), &self.to_string(), self.next());
+        let mut detail = |name: &str, value| report.details.insert(name.to_owned(), value);
+        match self {
+            Self::Module { id, .. }
+            | Self::Mismatch { id, .. }
+            | Self::UnknownModule { id, .. } => {
+                detail("module", Detail::Text(id.clone()));
+            }
+            Self::Composition { ids, source, .. } => {
+                if let Some(id) = source.module().and_then(|module| ids.get(module)) {
+                    detail("module", Detail::Text(id.clone()));
+                }
+            }
+            Self::Text { index: Some(index), .. } => {
+                detail("example", Detail::Number(*index as f64 + 1.0));
+            }
+            Self::Learn(crate::learn::LearnError::Setting { name, .. }) => {
+                detail("setting", Detail::Text((*name).to_owned()));
+            }
+            _ => {}
+        }
+        report
+    }
+
+    fn what(&self) -> String {
+        let operation = match self {
+            Self::NotLoaded => return "The model is not loaded yet.".to_owned(),
+            Self::Base { title, .. } => {
+                return format!("The base model “{title}” could not be loaded.");
+            }
+            Self::Module { id, .. } | Self::Mismatch { id, .. } => {
+                return format!("The module “{id}” could not be loaded.");
+            }
+            Self::Learn(_) => Operation::Learn,
+            Self::Aborted { operation }
+            | Self::UnknownModule { operation, .. }
+            | Self::Composition { operation, .. }
+            | Self::NoExamples { operation }
+            | Self::Text { operation, .. }
+            | Self::Model { operation, .. } => *operation,
+        };
+        match operation {
+            Operation::Verify => "The model could not be verified.",
+            Operation::Score => "The examples could not be scored.",
+            Operation::LeaveOneOut => "The modules could not be compared.",
+            Operation::Learn => "Learning did not start.",
+            Operation::Retrieve => "No modules were suggested.",
+            Operation::Generate => "The input was not answered.",
+            Operation::Test => "The test did not run.",
+        }
+        .to_owned()
+    }
+
+    fn next(&self) -> &'static str {
+        match self {
+            Self::NotLoaded => "Load the model first.",
+            Self::Aborted { .. } => "Start it again.",
+            Self::Base { .. } => "Try again; if it happens again, report it to the model's host.",
+            Self::Module { .. } => "Choose another module, or repair its PEFT folder.",
+            Self::Mismatch { .. } => {
+                "It was trained for another base model. Choose a module of the loaded base."
+            }
+            Self::UnknownModule { .. } => "Load the module first.",
+            Self::Composition { source, .. } => match source {
+                LoraError::Unequal { .. } => "Use the delta merge, or leave one of the two out.",
+                LoraError::UnknownLayer { .. } | LoraError::Shape { .. } => {
+                    "Leave that module out: it was trained for another base model."
+                }
+                _ => "Correct the weights.",
+            },
+            Self::NoExamples { operation: Operation::Test } => "Choose another test set.",
+            Self::NoExamples { .. } => "Give at least one input with its output.",
+            Self::Text { .. } => "Shorten or correct that text.",
+            Self::Model { .. } => "Shorten or correct it, and try again.",
+            Self::Learn(_) => "Correct that, and start again.",
+        }
+    }
 }

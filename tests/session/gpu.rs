@@ -1,31 +1,32 @@
-//! The engine on the graphics card, on the demo library that ships. Where the machine has no graphics
-//! card, not even one in software, these tests say so and pass.
+//! A session on the GPU, on the demo library that ships. Where the machine has no GPU, not even one in
+//! software, these tests say so and pass.
 
 use std::sync::Arc;
 
-use loraloom::kernels::gpu::Gpu;
-use loraloom::learn::{LearnOptions, Optimizer};
-use loraloom::lora::Composition;
-use loraloom::lora::{self, Merge};
+use loraloom::kernels::gpu::{Gpu, GpuError};
+use loraloom::learn::{LearnOptions, LearnResult, Optimizer};
+use loraloom::lora::{self, Composition, Merge, WeightedModule};
 use loraloom::model::t5::{Control, GpuModel, Precision};
-use loraloom::protocol::{GpuMemory, LearningStep};
-use loraloom::session::GpuEngine;
+use loraloom::session::{
+    CpuBackend, FailoverBackend, GpuMemory, GpuStatus, Observer, Session, SessionEvent,
+};
 use pollster::block_on;
 
 use super::{Base, loaded, registry, run_test, skills, test_set};
 
-/// An engine with the demo base and its first modules on the device.
-fn on_device(modules: usize) -> Option<(GpuEngine, Vec<String>)> {
-    let (engine, ids) = loaded(&registry(), modules);
-    let mut engine = GpuEngine::new(engine);
-    let status = block_on(engine.open()).unwrap();
-    if status.reason.contains("no graphics card") {
-        eprintln!("skipped: {}", status.reason);
+type GpuSession = Session<FailoverBackend>;
+
+/// A session with the demo base and its first modules on the GPU.
+fn on_device(modules: usize) -> Option<(GpuSession, Vec<String>, GpuStatus)> {
+    if let Err(GpuError::NoAdapter { reason }) = block_on(Gpu::open()) {
+        eprintln!("skipped: {reason}");
         return None;
     }
+    let (mut session, ids) = loaded::<FailoverBackend>(&registry(), modules);
+    let status = block_on(session.open_gpu()).unwrap().unwrap();
     // The check against the CPU has passed.
     assert!(status.active && status.reason.is_empty(), "{status:?}");
-    Some((engine, ids))
+    Some((session, ids, status))
 }
 
 fn options() -> LearnOptions {
@@ -38,72 +39,81 @@ fn batched(merge: Merge) -> LearnOptions {
     LearnOptions { budget: 15, optimizer, merge, modules: 3, ..LearnOptions::default() }
 }
 
-/// Steps of a run; `lose` says after which one the device is lost.
-fn learn(
-    engine: &mut GpuEngine,
-    ids: &[String],
-    options: LearnOptions,
-    lose: Option<usize>,
-) -> Vec<LearningStep> {
-    engine.start_learning(&registry().tasks[0].examples, ids, options).unwrap();
-    let mut steps = Vec::new();
-    loop {
-        if lose == Some(steps.len()) {
-            engine.lose();
-        }
-        steps.push(block_on(engine.learning_step()).unwrap());
-        if steps.last().is_some_and(|step| step.result.is_some()) {
-            return steps;
-        }
+/// Destroys the device after so many steps, and keeps the GPU's last status.
+struct Losing {
+    gpu: Option<Arc<Gpu>>,
+    after: usize,
+    steps: usize,
+    status: Option<GpuStatus>,
+}
+
+impl Losing {
+    /// Never, where `after` is none.
+    fn new(session: &GpuSession, after: Option<usize>) -> Self {
+        let device = session.backend().and_then(|backend| backend.device());
+        let gpu = after.and(device).map(|device| Arc::clone(device.gpu()));
+        assert!(gpu.is_some() || after.is_none());
+        Self { gpu, after: after.unwrap_or(0), steps: 0, status: None }
     }
 }
 
-fn losses(steps: &[LearningStep]) -> Vec<f64> {
-    steps.iter().filter_map(|step| step.evaluation.as_ref()).map(|one| one.loss).collect()
+impl Observer for Losing {
+    fn on_event(&mut self, event: SessionEvent) {
+        if let SessionEvent::Gpu { status } = event {
+            self.status = Some(status);
+        }
+    }
+
+    async fn next_turn(&mut self) -> bool {
+        if self.steps == self.after
+            && let Some(gpu) = self.gpu.take()
+        {
+            gpu.destroy();
+        }
+        self.steps += 1;
+        false
+    }
+}
+
+fn losses(result: &LearnResult) -> Vec<f64> {
+    result.history.iter().map(|evaluation| evaluation.loss).collect()
 }
 
 #[test]
 fn learning_on_the_device_follows_the_cpus_and_survives_its_loss() {
-    let Some((mut engine, ids)) = on_device(3) else { return };
-    let (mut cpu, _) = loaded(&registry(), 3);
-    cpu.start_learning(&registry().tasks[0].examples, &ids, options()).unwrap();
-    let mut expected = Vec::new();
-    while expected.len() < 6 {
-        expected.push(cpu.learning_step().unwrap().evaluation.unwrap().loss);
-    }
+    let Some((mut session, ids, opened)) = on_device(3) else { return };
+    let (mut cpu, _) = loaded::<CpuBackend>(&registry(), 3);
+    let examples = &registry().tasks[0].examples;
+    let expected = block_on(cpu.learn(examples, &ids, options(), &mut ())).unwrap();
 
-    let checked = engine.status().memory;
+    let mut status = opened.clone();
     for lose in [None, Some(2)] {
-        let found = losses(&learn(&mut engine, &ids, options(), lose));
-        assert_eq!(found, expected);
+        let mut observer = Losing::new(&session, lose);
+        let found = block_on(session.learn(examples, &ids, options(), &mut observer)).unwrap();
+        assert_eq!(losses(&found), losses(&expected));
+        status = observer.status.unwrap();
     }
-    let status = engine.status();
+    let checked = opened.memory;
     let GpuMemory { weights_bytes, embedding_bytes, modules_bytes, work_bytes } = status.memory;
     assert_eq!((checked.weights_bytes, checked.modules_bytes), (weights_bytes, 0.0));
     assert!(embedding_bytes > 0.0 && modules_bytes > 0.0);
     // The largest so far: the check's or the evaluations'.
     assert!(checked.work_bytes > 0.0 && work_bytes >= checked.work_bytes);
-    assert!(status.active && status.reason.contains("opened again"), "{status:?}");
+    assert!(status.active && status.reason.contains("reopened"), "{status:?}");
 }
 
 #[test]
 fn populations_of_a_batched_search_have_the_losses_of_the_cpu_one_at_a_time() {
-    let Some((mut engine, ids)) = on_device(4) else { return };
-    let (mut cpu, _) = loaded(&registry(), 4);
+    let Some((mut session, ids, _)) = on_device(4) else { return };
+    let (mut cpu, _) = loaded::<CpuBackend>(&registry(), 4);
+    let examples = &registry().tasks[0].examples;
     for merge in [Merge::Lorahub, Merge::Delta] {
-        cpu.start_learning(&registry().tasks[0].examples, &ids, batched(merge)).unwrap();
-        let expected = loop {
-            if let Some(result) = cpu.learning_step().unwrap().result {
-                break result;
-            }
-        };
+        let expected = block_on(cpu.learn(examples, &ids, batched(merge), &mut ())).unwrap();
         for lose in [None, Some(7)] {
-            let steps = learn(&mut engine, &ids, batched(merge), lose);
-            let found = steps.last().and_then(|step| step.result.as_ref()).unwrap();
-            assert_eq!(
-                losses(&steps),
-                expected.history.iter().map(|one| one.loss).collect::<Vec<_>>()
-            );
+            let mut observer = Losing::new(&session, lose);
+            let found = session.learn(examples, &ids, batched(merge), &mut observer);
+            let found = block_on(found).unwrap();
+            assert_eq!(losses(&found), losses(&expected));
             assert_eq!(found.modules, expected.modules);
             assert_eq!(found.optimizer, Optimizer::RidgeTrustRegion);
         }
@@ -113,45 +123,28 @@ fn populations_of_a_batched_search_have_the_losses_of_the_cpu_one_at_a_time() {
 #[test]
 fn answers_of_the_device_are_the_cpus_and_survive_its_loss() {
     let registry = registry();
-    let Some((mut engine, ids)) = on_device(2) else { return };
-    let (mut cpu, _) = loaded(&registry, 2);
+    let Some((mut session, ids, _)) = on_device(2) else { return };
+    let (mut cpu, _) = loaded::<CpuBackend>(&registry, 2);
     let modules = ids
         .iter()
         .zip([0.8, -0.3])
-        .map(|(id, weight)| loraloom::lora::WeightedModule { id: id.clone(), weight })
+        .map(|(id, weight)| WeightedModule { id: id.clone(), weight })
         .collect();
     let composition = Composition { modules, merge: LearnOptions::default().merge };
     let items = &test_set(&registry, 0)[..60];
     for with in [None, Some(&composition)] {
         let expected = run_test(&mut cpu, items, with);
-        engine.start_test(items, with, 16).unwrap();
-        let mut steps = 0;
-        let found = loop {
-            if with.is_some() && steps == 2 {
-                engine.lose();
-            }
-            steps += 1;
-            if let Some(result) = block_on(engine.test_step()).unwrap().result {
-                break result;
-            }
-        };
+        let mut observer = Losing::new(&session, with.map(|_| 2));
+        let found = block_on(session.test(items, with, 16, &mut observer)).unwrap();
         assert_eq!(found.answers, expected.answers);
 
-        cpu.start_generation(&items[0].input, with, 16).unwrap();
-        let expected = loop {
-            if let Some(result) = cpu.generation_step().unwrap().result {
-                break result;
-            }
-        };
-        block_on(engine.start_generation(&items[0].input, with, 16)).unwrap();
-        let found = loop {
-            if let Some(result) = block_on(engine.generation_step()).unwrap().result {
-                break result;
-            }
-        };
+        let input = &items[0].input;
+        let expected = block_on(cpu.generate(input, with, 16, &mut ())).unwrap();
+        let mut observer = Losing::new(&session, with.map(|_| 1));
+        let found = block_on(session.generate(input, with, 16, &mut observer)).unwrap();
         assert_eq!((found.text, found.tokens), (expected.text, expected.tokens));
-        let score = block_on(engine.score(&items[..3], with)).unwrap();
-        let expected = cpu.score(&items[..3], with).unwrap();
+        let score = block_on(session.score(&items[..3], with)).unwrap();
+        let expected = block_on(cpu.score(&items[..3], with)).unwrap();
         assert_eq!(score, expected);
     }
 }
@@ -159,7 +152,7 @@ fn answers_of_the_device_are_the_cpus_and_survive_its_loss() {
 /// Every item of every task, each with the modules of the skills that the task asks for: half the tasks
 /// with each merge. `ITEMS` takes fewer of each task.
 #[test]
-#[ignore = "takes a graphics card, or one in software many minutes"]
+#[ignore = "takes a GPU; one in software takes many minutes"]
 fn losses_and_greedy_tokens_of_the_librarys_test_sets_are_the_cpus() {
     const BATCH: usize = 40;
     const NEW_TOKENS: usize = 24;

@@ -1,0 +1,145 @@
+//! Losses of examples with one composition, and with each of its modules left out.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Backend, Composed, Observer, Operation, Session, SessionError, SessionEvent, ready, ready_mut,
+};
+use crate::formats::Example;
+use crate::learn::Objective;
+use crate::lora::{Composition, WeightedModule};
+use crate::model::t5::{ExampleLoss, TokenizedExample};
+
+/// Tokens of a batch: larger batches are not faster, and take more memory.
+const BATCH_TOKENS: usize = 4096;
+
+/// The loss of a module alone, or of a composition without it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct ModuleLoss {
+    /// The module.
+    pub id: String,
+    /// The loss.
+    pub loss: f64,
+}
+
+/// The loss of one example.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct ExampleScore {
+    /// Mean cross-entropy of the output's tokens, in nats.
+    pub loss: f32,
+    /// Tokens of the output, the end marker included.
+    pub tokens: u32,
+}
+
+/// The loss of examples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct Score {
+    /// Mean of the examples' losses.
+    pub loss: f64,
+    /// Each example's loss.
+    pub examples: Vec<ExampleScore>,
+}
+
+impl Score {
+    fn new(losses: &[ExampleLoss]) -> Self {
+        let pairs = losses.iter().map(|example| (example.loss, example.tokens));
+        let score =
+            |loss: &ExampleLoss| ExampleScore { loss: loss.loss, tokens: loss.tokens as u32 };
+        Self {
+            loss: Objective::Paper.cross_entropy(pairs),
+            examples: losses.iter().map(score).collect(),
+        }
+    }
+}
+
+impl<B: Backend> Session<B> {
+    /// Each example's loss, and the mean of them.
+    ///
+    /// # Errors
+    /// A [`SessionError`] naming the example or module that is not valid.
+    pub async fn score(
+        &mut self,
+        examples: &[Example],
+        composition: Option<&Composition>,
+    ) -> Result<Score, SessionError> {
+        const OPERATION: Operation = Operation::Score;
+        let mut batches = self.batches(OPERATION, examples)?;
+        let composed = self.compose(OPERATION, composition)?;
+        self.score_batches(OPERATION, &mut batches, &composed).await
+    }
+
+    /// The loss of the composition without each of its modules, in their order.
+    ///
+    /// # Errors
+    /// As [`Session::score`], and [`SessionError::Aborted`] if the observer stopped it.
+    pub async fn leave_one_out<O: Observer>(
+        &mut self,
+        examples: &[Example],
+        composition: &Composition,
+        observer: &mut O,
+    ) -> Result<Vec<ModuleLoss>, SessionError> {
+        const OPERATION: Operation = Operation::LeaveOneOut;
+        let mut batches = self.batches(OPERATION, examples)?;
+        let mut losses = Vec::new();
+        let total = composition.modules.len() as u32;
+        for WeightedModule { id, .. } in &composition.modules {
+            if observer.next_turn().await {
+                return Err(SessionError::Aborted { operation: OPERATION });
+            }
+            let mut others = composition.clone();
+            others.modules.retain(|module| module.id != *id);
+            let composed = self.compose(OPERATION, Some(&others))?;
+            let score = self.score_batches(OPERATION, &mut batches, &composed).await?;
+            losses.push(ModuleLoss { id: id.clone(), loss: score.loss });
+            ready_mut(&mut self.base)?.report_gpu(observer);
+            observer.on_event(SessionEvent::Step { done: losses.len() as u32, total });
+        }
+        Ok(losses)
+    }
+
+    /// Examples in batches of a limited number of tokens: an example's loss has the same bits in any
+    /// batch.
+    fn batches(
+        &self,
+        operation: Operation,
+        examples: &[Example],
+    ) -> Result<Vec<B::Batch>, SessionError> {
+        let base = ready(&self.base)?;
+        let mut batches: Vec<Vec<TokenizedExample>> = Vec::new();
+        let mut tokens = 0;
+        for example in base.tokenize(operation, examples)? {
+            let length = example.input.len() + example.labels.len();
+            tokens += length;
+            match batches.last_mut() {
+                Some(batch) if tokens <= BATCH_TOKENS => batch.push(example),
+                _ => {
+                    batches.push(vec![example]);
+                    tokens = length;
+                }
+            }
+        }
+        Ok(batches.into_iter().map(|batch| base.backend.batch(batch)).collect())
+    }
+
+    async fn score_batches(
+        &mut self,
+        operation: Operation,
+        batches: &mut [B::Batch],
+        composed: &Composed<'_>,
+    ) -> Result<Score, SessionError> {
+        let Composed { ids, set, weights } = composed;
+        let points = std::slice::from_ref(weights);
+        let backend = &mut ready_mut(&mut self.base)?.backend;
+        let mut losses = Vec::new();
+        for batch in batches {
+            let evaluated = backend.losses(batch, set, points, self.clock).await;
+            let evaluated = evaluated
+                .map_err(|error| SessionError::backend(operation, ids.iter().copied(), error))?;
+            losses.extend(evaluated.losses.into_iter().flatten());
+        }
+        Ok(Score::new(&losses))
+    }
+}

@@ -1,0 +1,308 @@
+//! A session on the demo library that ships, as a page uses it: load, learn, generate, test, stop, and
+//! everything that it rejects.
+
+#[cfg(feature = "gpu")]
+mod gpu;
+mod precision;
+mod retrieval;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use loraloom::formats::{Example, ExamplesFormat, GgufFile, Tokenizer, parse_examples};
+use loraloom::learn::LearnOptions;
+use loraloom::lora::{Composition, Merge, PeftAdapter, WeightedModule};
+use loraloom::model::t5::{Precision, T5Config, T5Model, TokenizedExample};
+use loraloom::registry::{ModuleFiles, Registry, RegistryFile};
+use loraloom::session::{
+    Backend, BaseBytes, BaseLabel, CpuBackend, ErrorCode, Observer, Session, SessionEvent,
+    TestResult,
+};
+use pollster::block_on;
+
+/// The library that ships; `LIBRARY` says where it lies for a test that runs elsewhere than it was
+/// built.
+fn library() -> PathBuf {
+    std::env::var_os("LIBRARY").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../www/site/public/library"),
+        PathBuf::from,
+    )
+}
+
+fn read(file: &RegistryFile) -> Vec<u8> {
+    std::fs::read(library().join(&file.path)).unwrap()
+}
+
+fn registry() -> Registry {
+    Registry::parse(&std::fs::read(library().join("registry.json")).unwrap()).unwrap()
+}
+
+/// A session with the base and the first `modules` modules of the library.
+fn loaded<B: Backend + From<Arc<T5Model>>>(
+    registry: &Registry,
+    modules: usize,
+) -> (Session<B>, Vec<String>) {
+    let mut session = Session::new(|| 0.0);
+    let base = &registry.bases[0];
+    let (config, tokenizer) = (read(&base.files.config), read(&base.files.tokenizer));
+    let weights = read(&base.files.weights);
+    let files = BaseBytes { config: &config, tokenizer: &tokenizer, weights: &weights };
+    let label = BaseLabel { id: base.id.clone(), ..BaseLabel::default() };
+    let info = session.load_base(label, files, Precision::Int8).unwrap();
+    assert_eq!(info.parameters, base.parameters as f64);
+    let mut ids = Vec::new();
+    for module in registry.modules.iter().take(modules) {
+        let config = read(&module.files.config);
+        let info = session.add_module(&module.id, &config, read(&module.files.weights)).unwrap();
+        assert_eq!(info.rank, module.rank);
+        ids.push(module.id.clone());
+    }
+    (session, ids)
+}
+
+fn test_set(registry: &Registry, task: usize) -> Vec<Example> {
+    let text = String::from_utf8(read(&registry.tasks[task].test)).unwrap();
+    parse_examples(&text, ExamplesFormat::Jsonl).unwrap()
+}
+
+/// What the library's base needs to be loaded.
+struct Base {
+    config: T5Config,
+    tokenizer: Tokenizer,
+    weights: GgufFile,
+}
+
+impl Base {
+    fn new(registry: &Registry) -> Self {
+        let files = &registry.bases[0].files;
+        Self {
+            config: T5Config::parse(&read(&files.config)).unwrap(),
+            tokenizer: Tokenizer::from_json(&read(&files.tokenizer)).unwrap(),
+            weights: GgufFile::parse(read(&files.weights)).unwrap(),
+        }
+    }
+
+    fn model(&self, precision: Precision) -> T5Model {
+        T5Model::load(self.config.clone(), &self.weights, precision).unwrap()
+    }
+
+    fn tokenized(&self, items: &[Example]) -> Vec<TokenizedExample> {
+        let tokens = |text: &str| self.tokenizer.encode(text).unwrap();
+        let item = |item: &Example| TokenizedExample {
+            input: tokens(&item.input),
+            labels: tokens(&item.output),
+        };
+        items.iter().map(item).collect()
+    }
+}
+
+/// The modules of the skills that a task asks for: its name joins theirs.
+fn skills(registry: &Registry, task: usize) -> Vec<PeftAdapter> {
+    let id = &registry.tasks[task].id;
+    let named = registry.modules.iter().filter(|module| id.contains(&module.id));
+    let parse =
+        |files: &ModuleFiles| PeftAdapter::parse(&read(&files.config), read(&files.weights));
+    named.map(|module| parse(&module.files).unwrap()).collect()
+}
+
+fn run_test<B: Backend>(
+    session: &mut Session<B>,
+    items: &[Example],
+    with: Option<&Composition>,
+) -> TestResult {
+    block_on(session.test(items, with, 16, &mut ())).unwrap()
+}
+
+/// Stops a method once `stop` returns true for the events so far.
+struct StopWhen<F> {
+    events: Vec<SessionEvent>,
+    stop: F,
+}
+
+impl<F: FnMut(&[SessionEvent]) -> bool> StopWhen<F> {
+    fn new(stop: F) -> Self {
+        Self { events: Vec::new(), stop }
+    }
+}
+
+impl<F: FnMut(&[SessionEvent]) -> bool> Observer for StopWhen<F> {
+    fn on_event(&mut self, event: SessionEvent) {
+        self.events.push(event);
+    }
+
+    async fn next_turn(&mut self) -> bool {
+        (self.stop)(&self.events)
+    }
+}
+
+#[test]
+fn what_is_learned_answers_better_than_the_base_and_alike_alone_and_in_a_batch() {
+    let registry = registry();
+    let (mut session, ids) = loaded::<CpuBackend>(&registry, usize::MAX);
+    let task = &registry.tasks[0];
+    let (mut selected, mut evaluations) = (None, 0);
+    let mut observer = |event| match event {
+        SessionEvent::Selected { modules } => selected = Some(modules),
+        SessionEvent::Evaluation { .. } => evaluations += 1,
+        other => panic!("{other:?}"),
+    };
+    let options = LearnOptions::default();
+    let result = block_on(session.learn(&task.examples, &ids, options, &mut observer)).unwrap();
+    assert!(result.complete && result.loss < result.loss_start);
+    assert_eq!(result.evaluations, evaluations);
+    assert_eq!(selected.map(|modules| modules.len()), Some(result.modules.len()));
+
+    let items = &test_set(&registry, 0)[..40];
+    let composition = Composition { modules: result.modules, merge: result.merge };
+    let composed = run_test(&mut session, items, Some(&composition));
+    let base = run_test(&mut session, items, None);
+    assert!(composed.complete && composed.total == 40);
+    assert!(composed.correct > base.correct, "{} {}", composed.correct, base.correct);
+
+    for answer in &composed.answers[..5] {
+        let mut shown = String::new();
+        let mut observer = |event| {
+            let SessionEvent::Token { text } = event else { panic!("{event:?}") };
+            assert!(text.starts_with(&shown));
+            shown = text;
+        };
+        let generated = session.generate(&answer.input, Some(&composition), 16, &mut observer);
+        let generated = block_on(generated).unwrap();
+        assert_eq!(generated.text, answer.answer);
+        assert_eq!(generated.text, shown);
+    }
+    let inputs: Vec<String> = items.iter().map(|item| item.input.clone()).collect();
+    let answers = block_on(session.answers(&inputs, Some(&composition), 16, &mut ())).unwrap();
+    let texts = answers.iter().map(|answer| &answer.text);
+    assert!(texts.eq(composed.answers.iter().map(|answer| &answer.answer)));
+
+    // The loss that learning reports is that of the composition it returns, and the penalty.
+    let score = block_on(session.score(&task.examples, Some(&composition))).unwrap();
+    let size: f64 = composition.modules.iter().map(|m| f64::from(m.weight).abs()).sum();
+    let loss = score.loss + 0.05 * size / composition.modules.len() as f64;
+    assert!((loss - result.loss).abs() < 1e-6, "{loss} {}", result.loss);
+}
+
+#[test]
+fn a_stopped_method_returns_what_it_reached() {
+    let registry = registry();
+    let (mut session, ids) = loaded::<CpuBackend>(&registry, 4);
+    let examples = &registry.tasks[0].examples;
+    let mut observer = StopWhen::new(|events: &[SessionEvent]| events.len() == 2);
+    let options = LearnOptions::default();
+    let stopped = block_on(session.learn(examples, &ids, options, &mut observer)).unwrap();
+    assert_eq!((stopped.complete, stopped.evaluations), (false, 2));
+
+    let is_answered =
+        |event: &SessionEvent| matches!(event, SessionEvent::Tested { done, .. } if *done > 0);
+    let mut observer = StopWhen::new(|events: &[SessionEvent]| events.iter().any(is_answered));
+    let items = test_set(&registry, 0);
+    let stopped = block_on(session.test(&items, None, 16, &mut observer)).unwrap();
+    assert!(!stopped.complete && stopped.total > 0);
+
+    let mut observer = StopWhen::new(|events: &[SessionEvent]| events.len() == 1);
+    let stopped = block_on(session.generate(&items[0].input, None, 16, &mut observer)).unwrap();
+    assert_eq!((stopped.complete, stopped.tokens), (false, 1));
+
+    let composition = Composition {
+        modules: ids.iter().map(|id| WeightedModule { id: id.clone(), weight: 0.5 }).collect(),
+        merge: Merge::Delta,
+    };
+    let mut observer = StopWhen::new(|events: &[SessionEvent]| events.len() == 3);
+    let stopped = block_on(session.leave_one_out(examples, &composition, &mut observer));
+    assert_eq!(stopped.map_err(|error| error.code()), Err(ErrorCode::Aborted));
+}
+
+#[test]
+fn the_loss_without_a_module_is_that_of_the_others() {
+    let registry = registry();
+    let (mut session, ids) = loaded::<CpuBackend>(&registry, 3);
+    let examples = &registry.tasks[0].examples;
+    let weighted = |id: &String| WeightedModule { id: id.clone(), weight: 0.5 };
+    let modules: Vec<WeightedModule> = ids.iter().map(weighted).collect();
+    let composition = Composition { modules: modules.clone(), merge: Merge::Delta };
+    let mut steps = Vec::new();
+    let mut observer = |event| steps.push(event);
+    let losses = block_on(session.leave_one_out(examples, &composition, &mut observer)).unwrap();
+    assert_eq!(steps.last(), Some(&SessionEvent::Step { done: 3, total: 3 }));
+    for (index, loss) in losses.iter().enumerate() {
+        let mut others = composition.clone();
+        others.modules.remove(index);
+        let score = block_on(session.score(examples, Some(&others))).unwrap();
+        assert_eq!((&loss.id, loss.loss), (&ids[index], score.loss));
+    }
+}
+
+#[test]
+fn a_module_that_is_added_again_replaces_the_cached_one() {
+    let registry = registry();
+    let (mut session, ids) = loaded::<CpuBackend>(&registry, 2);
+    let examples = &registry.tasks[0].examples;
+    let only = |id: &String| Composition {
+        modules: vec![WeightedModule { id: id.clone(), weight: 1.0 }],
+        merge: Merge::Lorahub,
+    };
+    let mut score = |session: &mut Session, id| {
+        block_on(session.score(examples, Some(&only(id)))).unwrap().loss
+    };
+    let [first, second] = [0, 1].map(|index| score(&mut session, &ids[index]));
+    let files = &registry.modules[1].files;
+    session.add_module(&ids[0], &read(&files.config), read(&files.weights)).unwrap();
+    assert!(first != second && score(&mut session, &ids[0]) == second);
+}
+
+#[test]
+fn what_cannot_be_done_is_rejected_by_name_and_what_is_loaded_stays() {
+    let registry = registry();
+    let (mut session, ids) = loaded::<CpuBackend>(&registry, 2);
+    let examples = registry.tasks[0].examples.clone();
+    let options = LearnOptions::default;
+    let mut learn = |examples: &[Example], ids: &[String], options| {
+        block_on(session.learn(examples, ids, options, &mut ())).unwrap_err()
+    };
+    let mut rejected = vec![
+        learn(&[], &ids, options()),
+        learn(&examples, &["absent".into()], options()),
+        learn(&examples, &[], options()),
+        learn(&examples, &ids, LearnOptions { budget: 0, ..options() }),
+    ];
+    let long = "word ".repeat(5000);
+    let mut generate =
+        |input, limit| block_on(session.generate(input, None, limit, &mut ())).unwrap_err();
+    rejected.extend([generate(&long, 16), generate("word", 1 << 20)]);
+    rejected.push(block_on(session.test(&[], None, 16, &mut ())).unwrap_err());
+    rejected.push(session.add_module("other", b"{}", Vec::new()).unwrap_err());
+    rejected.push(block_on(Session::<CpuBackend>::new(|| 0.0).score(&examples, None)).unwrap_err());
+    let named = [
+        (ErrorCode::InvalidInput, "no example"),
+        (ErrorCode::NotLoaded, "absent"),
+        (ErrorCode::InvalidInput, "at least one"),
+        (ErrorCode::InvalidInput, "budget"),
+        (ErrorCode::InvalidInput, "4096"),
+        (ErrorCode::InvalidInput, "4096"),
+        (ErrorCode::InvalidInput, "no example"),
+        (ErrorCode::InvalidInput, ""),
+        (ErrorCode::NotLoaded, ""),
+    ];
+    assert_eq!(rejected.len(), named.len());
+    for (error, (code, part)) in rejected.iter().zip(named) {
+        let report = error.report();
+        assert_eq!(report.code, code, "{report}");
+        assert!(report.why.to_lowercase().contains(part), "{part}: {report}");
+        for part in [&report.what, &report.why, &report.next] {
+            assert!(part.ends_with('.') && part.len() > 5, "{report}");
+        }
+    }
+    let weights = vec![WeightedModule { id: ids[0].clone(), weight: f32::NAN }];
+    let composition = Composition { modules: weights, merge: Merge::Delta };
+    let report = block_on(session.score(&examples, Some(&composition))).unwrap_err().report();
+    assert!(report.why.contains(&ids[0]) && report.why.contains("NaN"), "{report}");
+    assert!(report.details.contains_key("module"), "{report:?}");
+
+    let label = BaseLabel { title: "Broken".into(), ..BaseLabel::default() };
+    let files = BaseBytes { config: b"{}", tokenizer: b"{}", weights: &[] };
+    let report = session.load_base(label, files, Precision::F32).unwrap_err().report();
+    assert!(report.what.contains("Broken"), "{report}");
+    assert!(session.module(&ids[0]).is_some());
+    assert!(block_on(session.score(&examples, None)).unwrap().loss > 0.0);
+}
