@@ -118,14 +118,14 @@ def _why_unseen(task: UnseenTask) -> str:
     c = task.combination
     quoted = [f"“{part.replace('“', '‘').replace('”', '’')}”" for part in _parts(task)]
     skill, *others = quoted
-    text = f"{skill} never came together with {' or with '.join(others)} in training."
+    text = f"No module was trained on this task: {skill} never came with {' or '.join(others)}."
     learned = [skill] if c.skill not in BASE_SKILLS else []
     if c.format not in BASE_FORMATS:
         learned.append(others[-1])
     if learned:
         text += f" Only one module learned {', and one '.join(learned)}."
     if task.instruction_shown:
-        text += " The instruction is worded as none was in training."
+        text += " The wording never appeared in training."
     return text
 
 
@@ -160,15 +160,12 @@ def _write_task(task: UnseenTask, seed: int, root: Path) -> dict[str, object]:
     path = f"tasks/{task.id}.jsonl"
     (root / "tasks").mkdir(parents=True, exist_ok=True)
     (root / path).write_text("".join(_json_line(item) + "\n" for item in items), encoding="utf-8")
-    shown = (
-        "The prompt says what is wanted"
-        if task.instruction_shown
-        else "Only the examples say what is wanted"
-    )
     return {
         "id": task.id,
         "title": task_title(task),
-        "description": f"{task_title(task)}. {shown}.",
+        "description": "The inputs say what to do."
+        if task.instruction_shown
+        else "The five examples alone show what to do.",
         "why_unseen": _why_unseen(task),
         "set": task.set,
         "instruction_shown": task.instruction_shown,
