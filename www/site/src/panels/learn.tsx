@@ -2,17 +2,18 @@
 
 import "./learn.css";
 import { computed } from "@preact/signals";
-import type { LearnOptions } from "loraloom";
 import { LossChart } from "../charts/loss-chart.js";
 import { WeightBars } from "../charts/weight-bars.js";
 import { Panel } from "../components/panel.js";
 import { Problem } from "../components/problem.js";
 import { ProgressBar } from "../components/progress-bar.js";
-import { Term, Tooltip } from "../components/tooltip.js";
+import { SettingField } from "../components/setting.js";
+import { Term } from "../components/tooltip.js";
 import { bytes, count, loss, seconds, weight } from "../format.js";
 import { composition, restored } from "../state/composition.js";
 import {
   bestWeights,
+  cancelLeaveOneOut,
   evaluations,
   learn,
   learnError,
@@ -27,10 +28,13 @@ import {
 } from "../state/learn.js";
 import { suggestProgress, titleOf } from "../state/library.js";
 import { busy, loom, progress, registryBase } from "../state/session.js";
-import { changedOptions, changeOptions, options } from "../state/settings.js";
+import { replaceOptions, settings } from "../state/settings.js";
 
 /** Parameters of a model that takes minutes to learn with. */
 const LARGE_MODEL = 1e8;
+
+/** The setting that the panel of the modules shows. */
+const MODULE_SETTING = "selection";
 
 /** Text for screen readers: every tenth evaluation and the end. */
 const spoken = computed(() => {
@@ -77,9 +81,11 @@ export function LearnPanel() {
         <LossChart evaluations={evaluations.value} planned={planned.value} />
       </figure>
       <figure>
-        <figcaption>
-          How much each module counts (<Term of="weight">weight</Term>)
-          {lossWithout.value.length > 0 && <span class="rise-title">Error added if removed</span>}
+        <figcaption class="columns">
+          <span>
+            How much each module counts (<Term of="weight">weight</Term>)
+          </span>
+          <span class={lossWithout.value.length ? "" : "invisible"}>Error added if removed</span>
         </figcaption>
         <WeightBars
           weights={bestWeights.value}
@@ -125,7 +131,7 @@ function LeaveOneOut() {
   if (running) {
     return (
       <div class="row">
-        <button type="button" onClick={stopLearning}>
+        <button type="button" onClick={cancelLeaveOneOut}>
           Stop
         </button>
         <ProgressBar
@@ -216,99 +222,25 @@ function Numbers() {
 }
 
 function Options() {
-  const all = options.value;
   const engine = loom.value;
-  if (!all || !engine) return null;
-  const whole = (field: "budget" | "modules" | "seed", least: number, most: number) => ({
-    type: "number" as const,
-    min: least,
-    max: most,
-    value: all[field],
-    onChange: ({ currentTarget }: { currentTarget: HTMLInputElement }) => {
-      const value = Math.round(Number(currentTarget.value));
-      changeOptions({
-        [field]: Math.min(most, Math.max(least, Number.isFinite(value) ? value : least)),
-      });
-      currentTarget.value = String(all[field]);
-    },
-  });
+  if (!engine) return null;
   return (
     <details>
       <summary>Options</summary>
       <div class="row">
-        <button
-          type="button"
-          onClick={() => {
-            changedOptions.value = {};
-          }}
-        >
+        <button type="button" onClick={() => replaceOptions({})}>
           Recommended
         </button>
-        <button
-          type="button"
-          onClick={() => {
-            changedOptions.value = { ...engine.published };
-          }}
-        >
+        <button type="button" onClick={() => replaceOptions(engine.published)}>
           As published
         </button>
       </div>
       <div class="options">
-        <div class="option">
-          <span>
-            <label for="budget">Budget</label>{" "}
-            <Tooltip tip="The most mixes that the search tries." label="About: budget">
-              ?
-            </Tooltip>
-          </span>
-          <input id="budget" {...whole("budget", 1, 2000)} />
-        </div>
-        <div class="option">
-          <span>
-            <label for="optimizer">Optimizer</label>{" "}
-            <Tooltip tip="The method that proposes mixes to try." label="About: optimizer">
-              ?
-            </Tooltip>
-          </span>
-          <select
-            id="optimizer"
-            value={all.optimizer}
-            onChange={({ currentTarget }) =>
-              changeOptions({ optimizer: currentTarget.value as LearnOptions["optimizer"] })
-            }
-          >
-            <option value="cobyla">COBYLA</option>
-            <option value="cma-es">CMA-ES</option>
-            <option value="greedy">greedy</option>
-            <option value="ridge-trust-region">ridge, eight at a time</option>
-          </select>
-        </div>
-        <label>
-          Modules at most
-          <input {...whole("modules", 1, 200)} />
-        </label>
-        <div class="option">
-          <span>
-            <label for="merge">Merge</label>{" "}
-            <Tooltip tip="How modules become one update." label="About: merge">
-              ?
-            </Tooltip>
-          </span>
-          <select
-            id="merge"
-            value={all.merge}
-            onChange={({ currentTarget }) =>
-              changeOptions({ merge: currentTarget.value as LearnOptions["merge"] })
-            }
-          >
-            <option value="delta">delta</option>
-            <option value="lorahub">lorahub</option>
-          </select>
-        </div>
-        <label>
-          Seed
-          <input {...whole("seed", 0, 2 ** 31)} />
-        </label>
+        {settings.value
+          .filter(({ name }) => name !== MODULE_SETTING)
+          .map(({ name }) => (
+            <SettingField key={name} name={name} />
+          ))}
       </div>
     </details>
   );

@@ -2,10 +2,10 @@
 
 import "./modules.css";
 import { useSignal } from "@preact/signals";
-import type { Selection } from "loraloom";
 import { droppedFiles, FileInput } from "../components/file-input.js";
 import { Panel } from "../components/panel.js";
 import { Problem } from "../components/problem.js";
+import { SettingField } from "../components/setting.js";
 import { SourceForm } from "../components/source-form.js";
 import { Term } from "../components/tooltip.js";
 import { bytes, count, loss } from "../format.js";
@@ -18,16 +18,9 @@ import {
   handPicked,
   moduleError,
 } from "../state/modules.js";
-import { changeOptions, options } from "../state/settings.js";
+import { options } from "../state/settings.js";
 import { FoundCards, LibraryChoice, PickableTitle, SearchFields } from "./library.js";
 import { Shortlist } from "./shortlist.js";
-
-const SELECTIONS: Record<Selection, string> = {
-  "single-loss": "automatic: the ones that help most (recommended)",
-  all: "all of them",
-  random: "a random choice (as published)",
-  "by-hand": "only the ones I select",
-};
 
 /** The library starts open where the panels stand side by side. */
 const startsOpen = matchMedia("(min-width: 1000px)").matches;
@@ -35,29 +28,10 @@ const startsOpen = matchMedia("(min-width: 1000px)").matches;
 /** The selection of modules, and the library. */
 export function ModulesPanel() {
   const lossAlone = new Map(selected.value.map(({ id, loss }) => [id, loss]));
-  const chosen = options.value;
   return (
     <Panel name="modules" title="The modules to mix">
-      <div class="row wide">
-        <div class="field">
-          <span>
-            <label for="selection">Modules to use</label>
-          </span>
-          <select
-            id="selection"
-            value={chosen?.selection ?? "single-loss"}
-            disabled={!chosen}
-            onChange={({ currentTarget }) =>
-              changeOptions({ selection: currentTarget.value as Selection })
-            }
-          >
-            {Object.entries(SELECTIONS).map(([value, text]) => (
-              <option key={value} value={value}>
-                {text}
-              </option>
-            ))}
-          </select>
-        </div>
+      <div class="options one-per-row selection">
+        <SettingField name="selection" />
       </div>
       <p class="explain chosen-text" data-testid="chosen">
         {selectionText()}

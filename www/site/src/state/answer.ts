@@ -1,7 +1,15 @@
 // Answers of the base and of the composition: for one input, and over a test set.
 
 import { computed, signal } from "@preact/signals";
-import type { Composition, Example, LoraLoom, TestResult } from "loraloom";
+import type {
+  Composition,
+  Example,
+  GenerateCall,
+  LoraLoom,
+  TestCall,
+  TestProgress,
+  TestResult,
+} from "loraloom";
 import { composition } from "./composition.js";
 import { type ErrorText, toErrorText } from "./errors.js";
 import { readSaved, saveOnChange } from "./saved.js";
@@ -17,12 +25,8 @@ interface Answer {
   done: boolean;
 }
 
-interface TestCounts {
-  done: number;
-  total: number;
-  correct: number;
-  result: TestResult | null;
-}
+/** The counts of a test, and its result once it has ended. */
+type TestCounts = TestProgress & { result: TestResult | null };
 
 /** The input to answer. */
 export const input = signal<string>(readSaved("input") ?? "");
@@ -47,17 +51,22 @@ export const expected = computed(
   () => testSet.value?.examples.find((one) => one.input === answeredInput.value)?.output ?? null,
 );
 
+/** The call in progress. */
+let running: GenerateCall | TestCall | null = null;
+let stopped = false;
 let controller = new AbortController();
 
 // Answers belong to the composition that gave them.
 composition.subscribe(() => {
+  controller.abort();
   answers.value = { base: null, composed: null };
   tests.value = { base: null, composed: null };
 });
 
 /** Stops answering and testing; what is there stays. */
 export function stopAnswering(): void {
-  controller.abort();
+  stopped = true;
+  void running?.stop();
 }
 
 /** Fetches the chosen task's test set; null for own examples without a test file. */
@@ -85,7 +94,7 @@ export async function nextTestInput(): Promise<void> {
 
 /** Runs a step with the base and, where there is one, with the composition, until stopped. */
 async function onEachSide(
-  running: typeof answering,
+  busy: typeof answering,
   step: (
     engine: LoraLoom,
     side: Side,
@@ -96,16 +105,18 @@ async function onEachSide(
   if (!(await ensureBase()) || !loom.value) return;
   controller = new AbortController();
   const { signal } = controller;
-  running.value = true;
+  stopped = false;
+  busy.value = true;
   try {
     await step(loom.value, "base", { composition: null, signal });
-    if (composition.value && !signal.aborted) {
+    if (composition.value && !stopped) {
       await step(loom.value, "composed", { composition: composition.value, signal });
     }
   } catch (error) {
     answerError.value = toErrorText(error);
   } finally {
-    running.value = false;
+    running = null;
+    busy.value = false;
   }
 }
 
@@ -128,12 +139,12 @@ export async function answer(): Promise<void> {
       answers.value = { ...answers.value, [side]: { text, done } };
     };
     show("", false);
-    const generated = await engine.generate({
+    running = engine.generate({
       ...call,
       input: answeredInput.value,
       onToken: (text) => show(text, false),
     });
-    show(generated.text, true);
+    show((await running).text, true);
   });
 }
 
@@ -142,16 +153,17 @@ export async function runTest(): Promise<void> {
   await onEachSide(testing, async (engine, side, call) => {
     if (side === "base") tests.value = { base: null, composed: null };
     const items = await loadTestSet();
-    if (!items) return;
+    if (!items || stopped) return;
     const show = (counts: TestCounts) => {
       tests.value = { ...tests.value, [side]: counts };
     };
     show({ done: 0, total: items.length, correct: 0, result: null });
-    const result = await engine.test({
+    running = engine.test({
       ...call,
       examples: items,
       onTested: (counts) => show({ ...counts, result: null }),
     });
+    const result = await running;
     show({ done: result.total, total: items.length, correct: result.correct, result });
   });
 }

@@ -8,7 +8,7 @@ export type ErrorText = Pick<ErrorReport, "what" | "why" | "next">;
 /** The text for anything thrown; null for a cancelled call, which needs no message. */
 export function toErrorText(error: unknown): ErrorText | null {
   if (error instanceof DOMException && error.name === "AbortError") return null;
-  if (error instanceof LoraLoomError) return error;
+  if (error instanceof LoraLoomError) return error.code === "aborted" ? null : error;
   return {
     what: "Something went wrong on this page.",
     why: error instanceof Error ? error.message : String(error),

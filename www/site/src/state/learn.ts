@@ -1,7 +1,7 @@
 // A learning run: its progress, its result, and the loss without each module.
 
 import { batch, computed, signal } from "@preact/signals";
-import type { Evaluation, LearnResult, ModuleLoss } from "loraloom";
+import type { Evaluation, LearnCall, LearnResult, ModuleLoss } from "loraloom";
 import { BatchThrottle } from "../throttle.js";
 import { composition, restored } from "./composition.js";
 import { type ErrorText, toErrorText } from "./errors.js";
@@ -41,7 +41,8 @@ export const bestWeights = computed(() => {
   return best?.weights ?? composition.value?.modules ?? [];
 });
 
-let controller = new AbortController();
+let running: LearnCall | null = null;
+let measuring = new AbortController();
 
 function clearRun(): void {
   evaluations.value = [];
@@ -84,9 +85,8 @@ export async function learn(): Promise<boolean> {
   const loaded = await withLoading("Loading the modules", async () =>
     loom.value?.loadModules(inLibrary, downloadOptions()),
   );
-  if (!loaded || !options.value) return false;
+  if (!loaded || !loom.value || !options.value) return false;
 
-  controller = new AbortController();
   clearRun();
   const { selection, budget } = options.value;
   planned.value = { select: selection === "single-loss" ? ids.length : 0, search: budget };
@@ -95,17 +95,16 @@ export async function learn(): Promise<boolean> {
     evaluations.value = [...evaluations.value, ...more];
   });
   try {
-    const result = await loom.value?.learn({
+    running = loom.value.learn({
       examples,
       modules: ids,
       options: options.value,
-      signal: controller.signal,
       onEvaluation: (evaluation) => throttle.push(evaluation),
       onSelected: (modules) => {
         selected.value = modules;
       },
     });
-    if (!result) return false;
+    const result = await running;
     throttle.flush();
     learned.value = result;
     if (!result.modules.length) return false;
@@ -126,7 +125,7 @@ export async function learn(): Promise<boolean> {
 
 /** Stops the run; the best mix so far is kept. */
 export function stopLearning(): void {
-  controller.abort();
+  void running?.stop();
 }
 
 /** Measures the loss without each of the composition's modules. */
@@ -134,15 +133,17 @@ export async function leaveOneOut(): Promise<void> {
   const examples = filledExamples();
   if (!examples || !loom.value || !composition.value) return;
   const modules = composition.value.modules.filter(({ weight }) => weight !== 0);
-  controller = new AbortController();
+  measuring = new AbortController();
+  const { signal } = measuring;
   leaveOneOutProgress.value = { done: 0, total: modules.length };
   learnError.value = null;
   try {
-    wholeLoss.value = (await loom.value.score({ examples, composition: composition.value })).loss;
+    const whole = composition.value;
+    wholeLoss.value = (await loom.value.score({ examples, composition: whole, signal })).loss;
     lossWithout.value = await loom.value.leaveOneOut({
       examples,
-      composition: { ...composition.value, modules },
-      signal: controller.signal,
+      composition: { ...whole, modules },
+      signal,
       onStep: ({ done, total }) => {
         leaveOneOutProgress.value = { done, total };
       },
@@ -152,4 +153,9 @@ export async function leaveOneOut(): Promise<void> {
   } finally {
     leaveOneOutProgress.value = null;
   }
+}
+
+/** Cancels the measurement of {@link leaveOneOut}. */
+export function cancelLeaveOneOut(): void {
+  measuring.abort();
 }

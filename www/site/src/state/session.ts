@@ -141,8 +141,8 @@ export async function start(): Promise<boolean> {
       onGpu: (status) => {
         gpu.value = status;
       },
-      onRestart: (report) => {
-        restartError.value = report;
+      onRestart: (error) => {
+        restartError.value = error;
       },
     }),
   );

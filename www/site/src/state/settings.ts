@@ -1,20 +1,45 @@
-// The learning settings of the next run.
+// The learning settings of the next run. Their limits, defaults and texts come from the engine.
 
 import { computed, signal } from "@preact/signals";
-import type { LearnOptions } from "loraloom";
+import type { LearnOptions, Setting } from "loraloom";
 import { readSaved, saveOnChange } from "./saved.js";
 import { loom } from "./session.js";
 
-/** Settings that differ from the defaults. */
-export const changedOptions = signal<Partial<LearnOptions>>(readSaved("options") ?? {});
-saveOnChange("options", () => changedOptions.value);
+/** Values that were changed, by the setting's name. */
+const changed = signal<Record<string, unknown>>(readSaved("options") ?? {});
+saveOnChange("options", () => changed.value);
 
-/** All settings of the next run; null before the engine has started. */
-export const options = computed<LearnOptions | null>(() =>
-  loom.value ? { ...loom.value.defaults, ...changedOptions.value } : null,
-);
+/** The learning settings; none before the engine has started. */
+export const settings = computed<Setting[]>(() => loom.value?.settings ?? []);
 
-/** Changes settings. */
-export function changeOptions(changed: Partial<LearnOptions>): void {
-  changedOptions.value = { ...changedOptions.value, ...changed };
+/** All options of the next run; null before the engine has started. */
+export const options = computed<LearnOptions | null>(() => {
+  if (!loom.value) return null;
+  const valid = settings.value
+    .filter(({ name }) => name in changed.value)
+    .map((setting) => [setting.name, validValue(setting, changed.value[setting.name])]);
+  return { ...loom.value.defaults, ...Object.fromEntries(valid) };
+});
+
+/** The valid value of a setting nearest to an input; its default where the input is no value. */
+export function validValue({ kind }: Setting, input: unknown): number | string {
+  if (kind.kind === "choice") {
+    return kind.choices.find(({ value }) => value === input)?.value ?? kind.default;
+  }
+  const number = input === "" ? Number.NaN : Number(input);
+  if (Number.isNaN(number)) return kind.default;
+  const nearest = Math.min(kind.max, Math.max(kind.min, number));
+  return kind.kind === "integer" ? Math.round(nearest) : nearest;
+}
+
+/** Changes a setting to the valid value nearest to an input, and returns it. */
+export function changeSetting(setting: Setting, input: unknown): number | string {
+  const value = validValue(setting, input);
+  changed.value = { ...changed.value, [setting.name]: value };
+  return value;
+}
+
+/** Replaces all changed values; `{}` restores the defaults. */
+export function replaceOptions(values: Partial<LearnOptions>): void {
+  changed.value = values;
 }

@@ -1,0 +1,195 @@
+// Learning runs: which modules and options they get, how they end, and what they leave.
+
+import { afterEach, expect, test, vi } from "vitest";
+import { openPage, type Page, pickedFile, when } from "./page.js";
+
+afterEach(() => vi.unstubAllGlobals());
+
+const setting = (page: Page, name: string) => {
+  const found = page.settings.settings.value.find((one) => one.name === name);
+  if (!found) throw new Error(`no setting ${name}`);
+  return found;
+};
+
+test("a run loads the base and the modules first, and shows every evaluation in order", async () => {
+  const page = await openPage();
+  const { client, learn, session } = page;
+  expect(await learn.learn()).toBe(true);
+  expect(client.calls.filter((call) => !call.startsWith("search"))).toEqual([
+    "load",
+    "loadModules one,two,three",
+    "learn",
+  ]);
+  expect(learn.evaluations.value.map(({ number }) => number)).toEqual([1, 2, 3, 4, 5, 6]);
+  expect(learn.planned.value).toEqual({ select: 0, search: 6 });
+  expect(learn.selected.value).toHaveLength(3);
+  expect(learn.learned.value).toMatchObject({ complete: true, loss: 0.5 });
+  expect(page.composition.composition.value).toMatchObject({ merge: "delta" });
+  expect(learn.learning.value).toBe(false);
+  expect(session.memory.value).toBe(100);
+});
+
+test("the weights shown while learning are those of the best mix so far", async () => {
+  const { learn } = await openPage();
+  const seen = new Set<number>();
+  learn.bestWeights.subscribe(([first]) => {
+    if (first && learn.learning.value) seen.add(first.weight);
+  });
+  await learn.learn();
+  expect([...seen]).toEqual([0.1, 0.2]);
+});
+
+test("a stopped run ends early and keeps its best mix", async () => {
+  const page = await openPage();
+  const { learn, settings } = page;
+  settings.changeSetting(setting(page, "budget"), 1000);
+  const run = learn.learn();
+  await when(() => learn.evaluations.value.length > 0);
+  learn.stopLearning();
+  expect(await run).toBe(true);
+  expect(learn.learned.value?.complete).toBe(false);
+  expect(learn.evaluations.value.length).toBeLessThan(100);
+  expect(page.composition.composition.value?.modules).toHaveLength(3);
+});
+
+test("a second run is rejected with an error, and the first continues", async () => {
+  const { client, learn } = await openPage();
+  const first = learn.learn();
+  await when(() => learn.learning.value);
+  expect(await learn.learn()).toBe(false);
+  expect(learn.learnError.value?.why).toBe("busy");
+  expect(await first).toBe(true);
+  expect(client.learned).toHaveLength(1);
+});
+
+test("a run that fails shows the error and can be tried again", async () => {
+  const page = await openPage();
+  const { client, learn, LoraLoomError } = page;
+  const { learn: working } = client;
+  const report = {
+    code: "out-of-memory" as const,
+    what: "The engine stopped.",
+    why: "Memory.",
+    next: "Use fewer modules.",
+    details: {},
+  };
+  client.learn = () => {
+    throw new LoraLoomError(report);
+  };
+  expect(await learn.learn()).toBe(false);
+  expect(learn.learnError.value).toMatchObject({ what: report.what, why: report.why });
+  expect(learn.learning.value).toBe(false);
+  expect(page.composition.composition.value).toBeNull();
+  client.learn = working;
+  expect(await learn.learn()).toBe(true);
+  expect(learn.learnError.value).toBeNull();
+});
+
+test("cancelling the download ends the run without an error", async () => {
+  const { client, learn, session } = await openPage();
+  const run = learn.learn();
+  await when(() => session.stage.value === "Loading the modules");
+  session.cancelLoading();
+  expect(await run).toBe(false);
+  expect(session.startError.value).toBeNull();
+  expect(learn.learnError.value).toBeNull();
+  expect(session.busy.value).toBe(false);
+  expect(client.calls).not.toContain("learn");
+});
+
+test("incomplete or missing examples are an error before anything is loaded", async () => {
+  const { client, learn, task } = await openPage();
+  task.editExample(2, "output", " ");
+  expect(await learn.learn()).toBe(false);
+  expect(task.taskError.value?.why).toBe("Row 3 has no output.");
+  task.chooseTask(task.OWN_EXAMPLES);
+  expect(await learn.learn()).toBe(false);
+  expect(task.taskError.value?.why).toBe("The table is empty.");
+  expect(client.calls).not.toContain("load");
+});
+
+test("modules selected by hand are the only ones that a run gets", async () => {
+  const page = await openPage();
+  const { client, learn, modules, settings } = page;
+  settings.changeSetting(setting(page, "selection"), "by-hand");
+  expect(await learn.learn()).toBe(false);
+  expect(learn.learnError.value?.what).toBe("There are no modules to learn with.");
+  modules.pick("two", true);
+  modules.pick("one", true);
+  modules.pick("one", false);
+  expect(await learn.learn()).toBe(true);
+  expect(client.learned.map((input) => input.modules)).toEqual([["two"]]);
+});
+
+test("a setting cannot leave the engine's limits, from the page or from an earlier visit", async () => {
+  const page = await openPage();
+  const { client, learn, settings } = page;
+  for (const [input, value] of [
+    ["1", 2],
+    ["-3", 2],
+    ["7.6", 8],
+    ["1e9", 10_000],
+    ["", 6],
+    ["many", 6],
+  ] as const) {
+    expect(settings.changeSetting(setting(page, "budget"), input), input).toBe(value);
+  }
+  expect(settings.changeSetting(setting(page, "bound"), "0.25")).toBe(0.25);
+  expect(settings.changeSetting(setting(page, "selection"), "the best")).toBe("all");
+
+  settings.replaceOptions({ budget: 1, bound: 99 });
+  expect(settings.options.value).toMatchObject({ budget: 2, bound: 10, seed: 0 });
+  await learn.learn();
+  expect(client.learned[0]?.options).toMatchObject({ budget: 2, bound: 10 });
+
+  const reloaded = await openPage(undefined, page.tab);
+  expect(reloaded.settings.options.value).toMatchObject({ budget: 2, bound: 10 });
+});
+
+test("the error without each module leaves out the modules of weight 0, and can be cancelled", async () => {
+  const page = await openPage();
+  const { client, learn, session } = page;
+  await learn.learn();
+  page.composition.composition.value = {
+    modules: [
+      { id: "one", weight: 1 },
+      { id: "two", weight: 0 },
+    ],
+    merge: "delta",
+  };
+  await learn.leaveOneOut();
+  expect(client.calls.at(-1)).toBe("leaveOneOut one");
+  expect(learn.lossWithout.value).toEqual([{ id: "one", loss: 3 }]);
+  expect(learn.wholeLoss.value).toBe(1);
+
+  learn.lossWithout.value = [];
+  const measurement = learn.leaveOneOut();
+  await when(() => learn.leaveOneOutProgress.value);
+  learn.cancelLeaveOneOut();
+  await measurement;
+  expect(learn.lossWithout.value).toEqual([]);
+  expect(learn.learnError.value).toBeNull();
+  expect(learn.leaveOneOutProgress.value).toBeNull();
+  expect(session.busy.value).toBe(false);
+});
+
+test("an added module is learned with, and is gone with its base", async () => {
+  const { client, learn, modules, session } = await openPage();
+  await modules.addLocalModule([pickedFile("mine.zip")]);
+  await modules.addRemoteModule("owner/adapter");
+  await modules.addRemoteModule("not an adapter");
+  expect(modules.moduleError.value?.what).toContain("not an adapter");
+  expect(modules.addedModules.value.map(({ id }) => id)).toEqual(["mine", "owner/adapter"]);
+  await learn.learn();
+  expect(client.learned[0]?.modules).toEqual(["one", "two", "three", "mine", "owner/adapter"]);
+  expect(client.calls).toContain("loadModules one,two,three");
+  session.useLibraryBase();
+  expect(modules.addedModules.value).toEqual([]);
+});
+
+test("an added module never takes the id of one of the library", async () => {
+  const { modules } = await openPage();
+  await modules.addLocalModule([pickedFile("two.zip")]);
+  await modules.addLocalModule([pickedFile("two.zip")]);
+  expect(modules.addedModules.value.map(({ id }) => id)).toEqual(["two-local", "two-local-local"]);
+});

@@ -1,0 +1,76 @@
+// The site's state as a freshly opened page has it, with a fake client.
+
+import { effect } from "@preact/signals";
+import type { LoraLoom, Registry } from "loraloom";
+import { vi } from "vitest";
+import { FakeLoom, registry } from "./fake-loom.js";
+
+/** `sessionStorage` in memory. */
+class MemoryStorage {
+  readonly #items = new Map<string, string>();
+  getItem = (key: string) => this.#items.get(key) ?? null;
+  setItem = (key: string, value: string) => void this.#items.set(key, value);
+}
+
+/** What outlives a page in its tab. */
+export interface Tab {
+  sessionStorage: MemoryStorage;
+  location: URL;
+}
+
+/** A new tab at an address of the site. */
+export const newTab = (address = ""): Tab => ({
+  sessionStorage: new MemoryStorage(),
+  location: new URL(address, "https://site.example/"),
+});
+
+/** Opens the page in a tab, with the engine started on a library. */
+export async function openPage(library: Registry = registry(), tab: Tab = newTab()) {
+  vi.resetModules();
+  vi.stubGlobal("sessionStorage", tab.sessionStorage);
+  vi.stubGlobal("location", tab.location);
+  vi.stubGlobal("history", {
+    replaceState: (_state: unknown, _title: string, address: URL | string) => {
+      tab.location.href = new URL(address, tab.location).href;
+    },
+  });
+  const { LoraLoom, LoraLoomError } = await import("loraloom");
+  const client = new FakeLoom(library);
+  vi.spyOn(LoraLoom, "inspect").mockResolvedValue(client as unknown as LoraLoom);
+  const session = await import("../src/state/session.js");
+  const page = {
+    client,
+    tab,
+    LoraLoomError,
+    session,
+    composition: await import("../src/state/composition.js"),
+    settings: await import("../src/state/settings.js"),
+    task: await import("../src/state/task.js"),
+    library: await import("../src/state/library.js"),
+    modules: await import("../src/state/modules.js"),
+    learn: await import("../src/state/learn.js"),
+    answer: await import("../src/state/answer.js"),
+    share: await import("../src/state/share.js"),
+    workflow: await import("../src/state/workflow.js"),
+  };
+  await page.workflow.startPage();
+  return page;
+}
+
+/** The state and the client of an open page. */
+export type Page = Awaited<ReturnType<typeof openPage>>;
+
+/** Resolves as soon as a condition on signals holds. */
+export function when(condition: () => unknown): Promise<void> {
+  return new Promise((resolve) => {
+    const dispose = effect(() => {
+      if (!condition()) return;
+      resolve();
+      queueMicrotask(() => dispose());
+    });
+  });
+}
+
+/** A file as a file input gives it. */
+export const pickedFile = (name: string) =>
+  Object.assign(new File([], name), { webkitRelativePath: "" });
