@@ -1,7 +1,7 @@
 // Bad input of every kind: the error has three parts, the page keeps working, nothing typed is lost.
 
 import type { Page } from "@playwright/test";
-import { expect, learnButton, openSite, setBudget, test } from "./support.js";
+import { expect, learn, learnButton, openSite, setBudget, setting, test } from "./support.js";
 
 // The browser logs a missing file too.
 test.use({ expectErrors: /404|Failed to load resource/ });
@@ -51,7 +51,7 @@ test("a module file with another hash, and learning without that module", async 
   await expectTypedKept(page);
 
   // Modules selected by hand, without the changed one, still work.
-  await page.getByRole("combobox", { name: "Modules to use" }).selectOption("by-hand");
+  await setting(page, "selection").selectOption("by-hand");
   await page.locator(".card input[type=checkbox]").nth(1).check();
   await page.locator(".card input[type=checkbox]").nth(2).check();
   await setBudget(page, 3);
@@ -124,6 +124,17 @@ test("an example without an output is named by its row", async ({ page }) => {
   await page.getByLabel("Output 3", { exact: true }).fill("");
   await learnButton(page).click();
   await expectProblem(page, "#task", "incomplete", "Row 3 has no output");
+});
+
+test("a budget outside the limits becomes the nearest that the engine takes", async ({ page }) => {
+  await openSite(page);
+  await setBudget(page, 1_000_000);
+  const budget = setting(page, "budget");
+  await expect(budget).toHaveValue((await budget.getAttribute("max")) ?? "");
+  await budget.fill("1");
+  await budget.blur();
+  await expect(budget).toHaveValue((await budget.getAttribute("min")) ?? "");
+  await learn(page);
 });
 
 test("an input longer than the limit", async ({ page }) => {

@@ -13,6 +13,7 @@ import {
   openPackage,
   openSite,
   setBudget,
+  setting,
   test,
 } from "./support.js";
 
@@ -220,10 +221,10 @@ test("the workflow on the GPU: learning, answers, a test set, and a link opened 
 }) => {
   // A software GPU is a thousand times slower than a real one: few test items and few evaluations.
   await openSite(page, "./?device=webgpu&registry=./short/library/registry.json");
-  await page.getByRole("combobox", { name: "Modules to use" }).selectOption("random");
+  await setting(page, "selection").selectOption("random");
   await setBudget(page, 3);
-  await page.getByLabel("Modules at most").fill("3");
-  await page.getByLabel("Modules at most").blur();
+  await setting(page, "modules").fill("3");
+  await setting(page, "modules").blur();
   await learn(page);
   const gpu = page.getByTestId("gpu");
   await expect(gpu).toContainText("gives the same results as the CPU");

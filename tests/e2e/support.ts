@@ -71,10 +71,13 @@ export async function learn(page: Page): Promise<void> {
   await expect(page.getByTestId("learn-status")).toContainText("Learned in");
 }
 
-/** Sets the budget, which is folded away. */
+/** The field of a learning setting. */
+export const setting = (page: Page, name: string) => page.locator(`#setting-${name}`);
+
+/** Opens the options and sets the budget. */
 export async function setBudget(page: Page, budget: number): Promise<void> {
   await page.locator("#learn summary", { hasText: "Options" }).click();
-  const field = page.getByRole("spinbutton", { name: "Budget" });
+  const field = setting(page, "budget");
   await field.fill(String(budget));
   await field.blur();
 }
