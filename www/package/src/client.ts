@@ -248,6 +248,11 @@ export class LoraLoom {
   /**
    * Ids of the library's modules that were trained for the loaded base. Empty for a library in pages,
    * whose modules {@link search} and {@link suggest} find.
+   *
+   * @example
+   * ```ts
+   * await loom.loadModules(loom.fittingModules());
+   * ```
    */
   fittingModules(): string[] {
     const base = this.#base?.id;
