@@ -1,10 +1,9 @@
-// A hub on this machine, for tests: the addresses, redirects, headers and limits of the one that people
-// use, and its faults when a test asks for them.
+// A local hub for tests, with the addresses, redirects and headers of Hugging Face, and faults on demand.
 //
-//   GET /api/models/OWNER/NAME/tree/REVISION          the list of files, large ones with their SHA-256
-//   GET /OWNER/NAME/resolve/REVISION/FILE              small files; a redirect to the content network for large ones
+//   GET /api/models/OWNER/NAME/tree/REVISION          the file list, large files with their SHA-256
+//   GET /OWNER/NAME/resolve/REVISION/FILE              small files; a redirect to the CDN for large ones
 //
-// The content network is another origin (another port), answers ranges, and names versions by ETag.
+// The CDN is another origin (another port), serves ranges, and identifies versions by ETag.
 
 import { createHash, randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
@@ -14,31 +13,31 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 
-/** Files longer than this are on the content network, as files in Git LFS are. */
+/** Larger files are on the CDN, as files in Git LFS are. */
 const LARGE = 1000;
 
-/** A file's bytes, or its path on the disk. */
+/** The bytes of a file, or its path on disk. */
 export type Contents = Uint8Array | string;
 
-/** One file. */
-class Served {
+/** A file with its size and hash. */
+class ServedFile {
   readonly #contents: Contents;
-  #known: { size: number; sha256: string } | null = null;
+  #description: { size: number; sha256: string } | null = null;
 
   constructor(contents: Contents) {
     this.#contents = contents;
   }
 
   async describe(): Promise<{ size: number; sha256: string }> {
-    if (this.#known) return this.#known;
+    if (this.#description) return this.#description;
     const hash = createHash("sha256");
     let size = 0;
     for await (const chunk of this.read(0, Number.POSITIVE_INFINITY)) {
       hash.update(chunk);
       size += chunk.length;
     }
-    this.#known = { size, sha256: hash.digest("hex") };
-    return this.#known;
+    this.#description = { size, sha256: hash.digest("hex") };
+    return this.#description;
   }
 
   read(start: number, end: number): AsyncIterable<Buffer> {
@@ -48,47 +47,47 @@ class Served {
   }
 }
 
-/** What goes wrong. Each number is used up as it is met. */
+/** Injected faults. Each number is used once. */
 export interface Faults {
-  /** Bytes after which the connection of a large file breaks, one for each answer. */
+  /** Bytes after which the connection of a large file is dropped, one number per response. */
   cuts: number[];
-  /** Answers that send nothing after these bytes. */
+  /** Bytes after which a response stalls, one number per response. */
   stalls: number[];
-  /** Answers of 429 to give. */
+  /** Number of responses with status 429. */
   tooMany: number;
-  /** The seconds that they ask to wait. */
+  /** Seconds in their `Retry-After`. */
   retryAfter: number;
-  /** Whether ranges are answered with the whole file. */
+  /** Whether range requests get the whole file. */
   ignoresRanges: boolean;
 }
 
-/** A hub that runs. */
+/** A running hub. */
 export interface Hub {
   /** Its address. */
   url: string;
-  /** "METHOD path range" of each request, the content network's too. */
+  /** "METHOD path range" of each request, those to the CDN included. */
   requests: string[];
   faults: Faults;
-  /** Replaces a file, as a new upload does. */
+  /** Replaces a file. */
   replace(repo: string, name: string, contents: Contents): void;
   close(): Promise<void>;
 }
 
-/** Starts a hub with these repositories: the files of each by name, or the path of their folder. */
+/** Starts a hub with repositories: the files of each by name, or the path of a folder. */
 export async function startHub(
   repos: Record<string, Record<string, Contents> | string>,
 ): Promise<Hub> {
-  const files = new Map<string, Map<string, Served>>();
+  const files = new Map<string, Map<string, ServedFile>>();
   for (const [repo, listing] of Object.entries(repos)) {
     const entries = typeof listing === "string" ? await folderFiles(listing) : listing;
     files.set(
       repo,
-      new Map(Object.entries(entries).map(([name, contents]) => [name, new Served(contents)])),
+      new Map(Object.entries(entries).map(([name, contents]) => [name, new ServedFile(contents)])),
     );
   }
   const requests: string[] = [];
   const faults: Faults = { cuts: [], stalls: [], tooMany: 0, retryAfter: 0, ignoresRanges: false };
-  let contentUrl = "";
+  let cdnUrl = "";
 
   const cors = {
     "Access-Control-Allow-Origin": "*",
@@ -100,7 +99,7 @@ export async function startHub(
   async function send(
     request: IncomingMessage,
     response: ServerResponse,
-    served: Served,
+    served: ServedFile,
   ): Promise<void> {
     const { size, sha256 } = await served.describe();
     const etag = `"${sha256}"`;
@@ -139,17 +138,17 @@ export async function startHub(
       const part = chunk.subarray(0, stop - sent);
       if (part.length && !response.write(part)) {
         await new Promise<void>((resolve) => {
-          const goOn = () => {
-            response.off("drain", goOn).off("close", goOn);
+          const resume = () => {
+            response.off("drain", resume).off("close", resume);
             resolve();
           };
-          response.on("drain", goOn).on("close", goOn);
+          response.on("drain", resume).on("close", resume);
         });
       }
       sent += part.length;
       if (response.destroyed) return;
       if (part.length < chunk.length || sent >= stop) {
-        // The bytes on their way arrive first: a connection breaks behind what was received.
+        // Sent bytes arrive before the connection is dropped.
         if (cut !== undefined) setTimeout(() => response.destroy(), 5);
         return;
       }
@@ -157,7 +156,7 @@ export async function startHub(
     response.end();
   }
 
-  function refuse(
+  function reject(
     response: ServerResponse,
     status: number,
     text: string,
@@ -167,14 +166,14 @@ export async function startHub(
     response.end(text);
   }
 
-  function note(request: IncomingMessage): string {
+  function record(request: IncomingMessage): string {
     const { pathname } = new URL(request.url ?? "/", "http://localhost");
     const range = request.headers.range ? ` ${request.headers.range}` : "";
     requests.push(`${request.method} ${pathname}${range}`);
     return decodeURIComponent(pathname);
   }
 
-  /** Leave for other sites to ask, as the content network gives it: no header beyond the safe ones. */
+  /** Answers a CORS preflight as the CDN does: no header beyond the safelisted ones. */
   function preflight(request: IncomingMessage, response: ServerResponse): boolean {
     if (request.method !== "OPTIONS") return false;
     response.writeHead(204, {
@@ -186,21 +185,21 @@ export async function startHub(
     return true;
   }
 
-  const content = createServer((request, response) => {
-    const path = note(request);
+  const cdn = createServer((request, response) => {
+    const path = record(request);
     if (preflight(request, response)) return;
     const [, repo, name] = path.match(/^\/([^/]+\/[^/]+)\/(.+)$/) ?? [];
     const served = files.get(repo ?? "")?.get(name ?? "");
-    if (!served) refuse(response, 403, "the signature has expired");
+    if (!served) reject(response, 403, "the signature has expired");
     else send(request, response, served).catch(() => response.destroy());
   });
 
   const front = createServer(async (request, response) => {
-    const path = note(request);
+    const path = record(request);
     if (preflight(request, response)) return;
     if (faults.tooMany > 0) {
       faults.tooMany--;
-      refuse(response, 429, "too many requests", { "Retry-After": String(faults.retryAfter) });
+      reject(response, 429, "too many requests", { "Retry-After": String(faults.retryAfter) });
       return;
     }
     const [, listed] = path.match(/^\/api\/models\/([^/]+\/[^/]+)\/tree\/[^/]+$/) ?? [];
@@ -219,7 +218,7 @@ export async function startHub(
     const [, repo, name] = path.match(/^\/([^/]+\/[^/]+)\/resolve\/[^/]+\/(.+)$/) ?? [];
     const served = files.get(repo ?? "")?.get(name ?? "");
     if (!served) {
-      refuse(response, 404, "Entry not found");
+      reject(response, 404, "Entry not found");
       return;
     }
     const { size, sha256 } = await served.describe();
@@ -229,7 +228,7 @@ export async function startHub(
     }
     response.writeHead(302, {
       ...cors,
-      Location: `${contentUrl}/${repo}/${name}?signature=${randomUUID()}`,
+      Location: `${cdnUrl}/${repo}/${name}?signature=${randomUUID()}`,
       "X-Linked-Size": String(size),
       "X-Linked-ETag": `"${sha256}"`,
     });
@@ -242,14 +241,14 @@ export async function startHub(
         resolve(`http://localhost:${(server.address() as AddressInfo).port}`),
       ),
     );
-  contentUrl = await listen(content);
+  cdnUrl = await listen(cdn);
   return {
     url: await listen(front),
     requests,
     faults,
-    replace: (repo, name, contents) => files.get(repo)?.set(name, new Served(contents)),
+    replace: (repo, name, contents) => files.get(repo)?.set(name, new ServedFile(contents)),
     close: async () => {
-      for (const server of [front, content]) {
+      for (const server of [front, cdn]) {
         server.closeAllConnections();
         await new Promise((resolve) => server.close(resolve));
       }

@@ -1,5 +1,5 @@
-// A library of many modules for tests: the entries in pages and the index of terms in shards, written
-// here from the description of the format and not by the code that is tested.
+// A paged library of many modules for tests, written from the format's description instead of by the
+// tested code.
 
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
@@ -15,7 +15,7 @@ const WAYS = ["briefly", "formally", "in German", "in French", "step by step", "
 const sha256 = (bytes: Uint8Array | string) => createHash("sha256").update(bytes).digest("hex");
 const words = (text: string) => text.toLowerCase().split(/[^\p{L}\p{N}]+/u);
 
-/** The files of a library of `count` modules by their paths, for the model in the folder `model`. */
+/** The files, by path, of a library of `count` modules for the model in the folder `model`. */
 export async function largeLibrary(
   count: number,
   model: string,
@@ -48,7 +48,7 @@ export async function largeLibrary(
     };
   });
 
-  // Like ones share pages, as the command line arranges them.
+  // Similar modules share pages, as the command line sorts them.
   modules.sort((a, b) => (a.title < b.title ? -1 : 1));
 
   const numbers = new Map<string, number[]>();

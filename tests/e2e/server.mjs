@@ -1,4 +1,4 @@
-// Serves www/dist for the tests, and the same library with one thing wrong in each of several ways:
+// Serves www/dist for the tests, and the library with one fault of each kind:
 //
 //   node server.mjs PORT [--isolated]
 //   http://localhost:PORT/                                  the site
@@ -6,10 +6,10 @@
 //   http://localhost:PORT/short/library/registry.json        the library with short test sets
 //   http://localhost:PORT/package/index.js                   the package, without a bundler
 //   http://localhost:PORT/golden/registry.json               tests/golden/models as a library
-//   http://localhost:PORT/plain_simd/                        the wasm builds of a browser without
-//                                                            relaxed SIMD, whichever is asked for
+//   http://localhost:PORT/plain_simd/                        the wasm build without relaxed SIMD, at
+//                                                            the address of every build
 //
-// LIBRARY names another folder for the library; without it the one in the site is served.
+// LIBRARY is the folder of the library (default: the one in the site).
 
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
@@ -33,13 +33,13 @@ const TYPES = {
 
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 
-/** The first module's weights: the file that most faults concern. */
+/** The registry and its first module, whose weights most faults affect. */
 async function firstModule() {
   const registry = JSON.parse(await readFile(join(library, "registry.json"), "utf8"));
   return { registry, module: registry.modules[0] };
 }
 
-/** What a fault makes of a file: new bytes, `null` for no such file, or `"stall"`. */
+/** The response of each fault: new bytes, `null` for no such file, or `"stall"`. */
 const FAULTS = {
   "missing-module": async (path, bytes) =>
     path === (await firstModule()).module.files.weights.path ? null : bytes,
@@ -49,7 +49,7 @@ const FAULTS = {
     changed[changed.length >> 1] ^= 1;
     return changed;
   },
-  // The registry vouches for a file that is cut short, so the reader of the format meets it.
+  // The registry has the hash of the truncated file, so that the format's reader gets it.
   "truncated-module": async (path, bytes) => {
     const { registry, module } = await firstModule();
     const whole = await readFile(join(library, module.files.weights.path));
@@ -68,7 +68,7 @@ const FAULTS = {
   "missing-registry": async (path, bytes) => (path === "registry.json" ? null : bytes),
 };
 
-/** Items of a short test set: what a card in software answers in seconds. */
+/** Items of a short test set, which a software GPU answers in seconds. */
 const SHORT_TEST = 12;
 
 /** A file of the library with short test sets. */
@@ -133,15 +133,15 @@ async function goldenRegistry() {
   return Buffer.from(JSON.stringify(registry));
 }
 
-/** Folders other than the site that a path can name. */
+/** Folders beside the site, by the first part of a path. */
 const FOLDERS = {
   package: here("../../www/package/dist/"),
   golden: here("../golden/"),
   plain_simd: here("../../www/package/dist/wasm/"),
 };
 
-/** A path in one of these folders as it lies there. */
-function inFolderAs(folder, path) {
+/** The path of a file inside one of these folders. */
+function pathInFolder(folder, path) {
   return folder === "plain_simd" ? path.replace(/^[a-z0-9]+/, "simd128") : path;
 }
 
@@ -169,7 +169,7 @@ createServer(async (request, response) => {
   const file = inLibrary
     ? join(library, normalize(`/${inLibrary}`))
     : FOLDERS[folder]
-      ? join(FOLDERS[folder], inFolderAs(folder, inFolder))
+      ? join(FOLDERS[folder], pathInFolder(folder, inFolder))
       : join(dist, path);
   let bytes = await readFile(file).catch(() => null);
   if (path === "/golden/registry.json") bytes = await goldenRegistry();

@@ -1,5 +1,5 @@
-// Makes bits.json: the losses that the native command line gives for the texts of texts.json, which the
-// browser has to repeat bit for bit.
+// Writes bits.json: the native command line's losses of the examples in texts.json. The browser's must
+// be the same bits.
 //
 //   node tests/e2e/golden/make_bits.mjs PATH_TO_LORALOOM
 //

@@ -1,5 +1,5 @@
-// A page with the web component alone, to put a shared composition into another page's frame:
-// embed.html#… takes the same fragment as the site.
+// A page with the web component alone, for a frame in another page. embed.html#… takes the same fragment
+// as the site.
 
 import "loraloom/element";
 
