@@ -87,6 +87,17 @@ test("a page without a bundler, on a host that isolates nothing", async ({ page 
   await works(page, work, false, "modules/");
 });
 
+test("Node imports it and the element, where there is no DOM", () => {
+  node(
+    [
+      "--input-type=module",
+      "--eval",
+      'await import("loraloom"); await import("loraloom/element");',
+    ],
+    work,
+  );
+});
+
 test("strict TypeScript finds its types, bundled and in Node's way", () => {
   for (const [module, resolution] of [
     ["ESNext", "Bundler"],

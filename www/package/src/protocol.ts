@@ -144,8 +144,8 @@ export interface Progress {
 export type ProgressEvent = { kind: "progress" } & Progress;
 /** The current stage of a call, as a phrase. */
 export type StageEvent = { kind: "stage"; text: string };
-/** Events of the engine, by their kinds. */
-type EngineEvent<K extends SessionEvent["kind"]> = Extract<SessionEvent, { kind: K }>;
+/** Events of the engine of one kind. */
+export type EngineEvent<K extends SessionEvent["kind"]> = Extract<SessionEvent, { kind: K }>;
 
 /** Every request that the worker answers. Each can also report {@link ProgressEvent} and {@link StageEvent}. */
 export interface Requests {
