@@ -7,7 +7,7 @@ export function SourceForm(props: {
   label: string;
   placeholder: string;
   action: string;
-  onSource: (text: string) => Promise<void>;
+  onSource: (text: string) => unknown;
 }) {
   const text = useSignal("");
   return (
@@ -15,7 +15,7 @@ export function SourceForm(props: {
       class="source"
       onSubmit={(event) => {
         event.preventDefault();
-        if (text.value.trim()) void props.onSource(text.value);
+        if (text.value.trim()) props.onSource(text.value.trim());
       }}
     >
       <label>

@@ -1,10 +1,11 @@
 // Answers: the base beside the composition, for one input and over a test set.
 
 import "./answers.css";
-import { FileInput } from "../components/file-input.js";
+import { FileInput } from "../components/files.js";
 import { Panel } from "../components/panel.js";
 import { Problem } from "../components/problem.js";
 import { ProgressBar } from "../components/progress-bar.js";
+import { ScrollTable } from "../components/table.js";
 import { Term } from "../components/tooltip.js";
 import { percent } from "../format.js";
 import {
@@ -191,30 +192,18 @@ function TestAnswers() {
   return (
     <details hidden={!result?.answers.length}>
       <summary>The composed model’s answers</summary>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard */}
-      <section class="scroll" tabIndex={0} aria-label="Answers to the test set">
-        <table class="numbers">
-          <thead>
-            <tr>
-              <th scope="col">Input</th>
-              <th scope="col">Expected</th>
-              <th scope="col">Answer</th>
-            </tr>
-          </thead>
-          <tbody>
-            {result?.answers.map((one, index) => (
-              <tr key={index}>
-                <td>{one.input}</td>
-                <td>{one.expected}</td>
-                <td>
-                  {one.correct ? "" : "✗ "}
-                  {one.answer}
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </section>
+      <ScrollTable label="Answers to the test set" columns={["Input", "Expected", "Answer"]}>
+        {result?.answers.map((one, index) => (
+          <tr key={index}>
+            <td>{one.input}</td>
+            <td>{one.expected}</td>
+            <td>
+              {one.correct ? "" : "✗ "}
+              {one.answer}
+            </td>
+          </tr>
+        ))}
+      </ScrollTable>
     </details>
   );
 }

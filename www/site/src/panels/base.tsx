@@ -1,7 +1,7 @@
 // Another base model than the library's: by its hub id or address, or from files of this computer.
 
 import { describeSource, filesSource } from "loraloom";
-import { droppedFiles, FileInput } from "../components/file-input.js";
+import { DropZone, droppedFiles, FileInput } from "../components/files.js";
 import { SourceForm } from "../components/source-form.js";
 import { learning } from "../state/learn.js";
 import { base, busy, chosenBase, loadBaseFrom, useLibraryBase } from "../state/session.js";
@@ -12,14 +12,9 @@ export function BaseChoice() {
   return (
     <details class="inline-options" data-testid="base-choice">
       <summary>Use another model</summary>
-      <section
+      <DropZone
         class="options one-per-row"
-        aria-label="Another base model"
-        onDragOver={(event) => event.preventDefault()}
-        onDrop={async (event) => {
-          event.preventDefault();
-          void loadBaseFrom(filesSource(await droppedFiles(event)));
-        }}
+        onDrop={async (event) => void loadBaseFrom(filesSource(await droppedFiles(event)))}
       >
         {chosen && (
           <p>
@@ -52,7 +47,7 @@ export function BaseChoice() {
           />{" "}
           They stay on this computer.
         </p>
-      </section>
+      </DropZone>
     </details>
   );
 }

@@ -1,6 +1,7 @@
 // What runs the model, and the settings of it.
 
-import type { GpuMemory, GpuStatus } from "loraloom";
+import type { DeviceKind, GpuMemory, GpuStatus, Precision } from "loraloom";
+import { Select } from "../components/select.js";
 import { bytes, count } from "../format.js";
 import { learning } from "../state/learn.js";
 import { bytesOf, modulesToLoad } from "../state/library.js";
@@ -97,55 +98,40 @@ function Gpu({ active, name, memory, reason }: GpuStatus) {
 function EngineOptions() {
   const isolated = loom.value?.device.isolated ?? false;
   const cores = Math.min(navigator.hardwareConcurrency, MAX_THREADS);
+  const threads = Array.from({ length: cores }, (_, n) => [n + 1, `${n + 1}`] as const);
   const settings = engineSettings.value;
   const disabled = busy.value || learning.value;
   return (
     <details class="inline-options">
       <summary>Change</summary>
       <div class="options">
-        <label>
-          Runs on
-          <select
-            disabled={disabled}
-            value={settings.device}
-            onChange={({ currentTarget }) =>
-              void changeEngine({ device: currentTarget.value as typeof settings.device })
-            }
-          >
-            <option value="wasm">CPU</option>
-            <option value="webgpu">GPU</option>
-          </select>
-        </label>
-        <label>
-          Threads
-          <select
-            disabled={!isolated || disabled}
-            value={settings.threads ?? ""}
-            onChange={({ currentTarget }) =>
-              void changeEngine({ threads: Number(currentTarget.value) || null })
-            }
-          >
-            <option value="">one per core ({cores})</option>
-            {Array.from({ length: cores }, (_, index) => (
-              <option key={index} value={index + 1}>
-                {index + 1}
-              </option>
-            ))}
-          </select>
-        </label>
-        <label>
-          Precision
-          <select
-            disabled={disabled}
-            value={settings.precision}
-            onChange={({ currentTarget }) =>
-              void changeEngine({ precision: currentTarget.value as typeof settings.precision })
-            }
-          >
-            <option value="int8">8 bits (fast)</option>
-            <option value="f32">32 bits (exact, slower)</option>
-          </select>
-        </label>
+        <Select
+          label="Runs on"
+          disabled={disabled}
+          value={settings.device}
+          options={[
+            ["wasm", "CPU"],
+            ["webgpu", "GPU"],
+          ]}
+          onSelect={(device) => void changeEngine({ device: device as DeviceKind })}
+        />
+        <Select
+          label="Threads"
+          disabled={!isolated || disabled}
+          value={settings.threads ?? ""}
+          options={[["", `one per core (${cores})`], ...threads]}
+          onSelect={(value) => void changeEngine({ threads: Number(value) || null })}
+        />
+        <Select
+          label="Precision"
+          disabled={disabled}
+          value={settings.precision}
+          options={[
+            ["int8", "8 bits (fast)"],
+            ["f32", "32 bits (exact, slower)"],
+          ]}
+          onSelect={(precision) => void changeEngine({ precision: precision as Precision })}
+        />
       </div>
     </details>
   );

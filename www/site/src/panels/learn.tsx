@@ -8,6 +8,7 @@ import { Panel } from "../components/panel.js";
 import { Problem } from "../components/problem.js";
 import { ProgressBar } from "../components/progress-bar.js";
 import { SettingField } from "../components/setting.js";
+import { ScrollTable } from "../components/table.js";
 import { Term } from "../components/tooltip.js";
 import { bytes, count, loss, seconds, weight } from "../format.js";
 import { composition, restored } from "../state/composition.js";
@@ -167,56 +168,30 @@ function Numbers() {
   return (
     <details>
       <summary>Show as tables</summary>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard */}
-      <section class="scroll" tabIndex={0} aria-label="Weights">
-        <table class="numbers">
-          <thead>
-            <tr>
-              <th scope="col">Module</th>
-              <th scope="col">Weight</th>
-              <th scope="col">Loss without it</th>
+      <ScrollTable label="Weights" columns={["Module", "Weight", "Loss without it"]}>
+        {[...weights]
+          .sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight))
+          .map(({ id, weight: value }) => (
+            <tr key={id}>
+              <th scope="row">{titleOf(id)}</th>
+              <td>{weight(value)}</td>
+              <td>{without.has(id) ? loss(without.get(id) as number) : ""}</td>
             </tr>
-          </thead>
-          <tbody>
-            {[...weights]
-              .sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight))
-              .map(({ id, weight: value }) => (
-                <tr key={id}>
-                  <th scope="row">{titleOf(id)}</th>
-                  <td>{weight(value)}</td>
-                  <td>{without.has(id) ? loss(without.get(id) as number) : ""}</td>
-                </tr>
-              ))}
-          </tbody>
-        </table>
-      </section>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard */}
-      <section class="scroll" tabIndex={0} aria-label="Evaluations">
-        <table class="numbers">
-          <thead>
-            <tr>
-              <th scope="col">Evaluation</th>
-              <th scope="col">Phase</th>
-              <th scope="col">Loss</th>
-              <th scope="col">Best</th>
-              <th scope="col">Time</th>
-            </tr>
-          </thead>
-          <tbody>
-            {evaluations.value.map((one) => (
-              <tr key={one.number}>
-                <td>{one.number}</td>
-                <td>
-                  {one.phase === "select" ? `${titleOf(one.weights[0]?.id ?? "")} alone` : "search"}
-                </td>
-                <td>{loss(one.loss)}</td>
-                <td>{loss(one.best)}</td>
-                <td>{seconds(one.seconds)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </section>
+          ))}
+      </ScrollTable>
+      <ScrollTable label="Evaluations" columns={["Evaluation", "Phase", "Loss", "Best", "Time"]}>
+        {evaluations.value.map((one) => (
+          <tr key={one.number}>
+            <td>{one.number}</td>
+            <td>
+              {one.phase === "select" ? `${titleOf(one.weights[0]?.id ?? "")} alone` : "search"}
+            </td>
+            <td>{loss(one.loss)}</td>
+            <td>{loss(one.best)}</td>
+            <td>{seconds(one.seconds)}</td>
+          </tr>
+        ))}
+      </ScrollTable>
     </details>
   );
 }

@@ -1,8 +1,9 @@
 // The library of modules: search, cards, and other libraries.
 
-import { useSignal } from "@preact/signals";
 import type { RegistryModule } from "loraloom";
 import type { ComponentChildren } from "preact";
+import { Select } from "../components/select.js";
+import { SourceForm } from "../components/source-form.js";
 import { Term } from "../components/tooltip.js";
 import { bytes, count, loss, percent } from "../format.js";
 import { learning } from "../state/learn.js";
@@ -94,6 +95,9 @@ function Card({ module, alone }: { module: RegistryModule; alone: number | undef
   );
 }
 
+const withCount = (value: string | number, modules: number) =>
+  `${value} (${modules.toLocaleString("en")})`;
+
 /** The search fields of the library. */
 export function SearchFields() {
   const tags = found.value?.tags ?? [];
@@ -110,38 +114,26 @@ export function SearchFields() {
         />
       </label>
       {isLarge.value && tags.length > 0 && (
-        <label>
-          Tag
-          <select
-            value={query.value.tag}
-            onChange={({ currentTarget }) => searchBy({ tag: currentTarget.value })}
-          >
-            <option value="">any</option>
-            {tags.map(({ tag, modules }) => (
-              <option key={tag} value={tag}>
-                {tag} ({modules.toLocaleString("en")})
-              </option>
-            ))}
-          </select>
-        </label>
+        <Select
+          label="Tag"
+          value={query.value.tag}
+          options={[
+            ["", "any"],
+            ...tags.map(({ tag, modules }) => [tag, withCount(tag, modules)] as const),
+          ]}
+          onSelect={(tag) => searchBy({ tag })}
+        />
       )}
       {isLarge.value && ranks.length > 1 && (
-        <label>
-          Rank
-          <select
-            value={query.value.rank ?? ""}
-            onChange={({ currentTarget }) =>
-              searchBy({ rank: currentTarget.value ? Number(currentTarget.value) : null })
-            }
-          >
-            <option value="">any</option>
-            {ranks.map(({ rank, modules }) => (
-              <option key={rank} value={rank}>
-                {rank} ({modules.toLocaleString("en")})
-              </option>
-            ))}
-          </select>
-        </label>
+        <Select
+          label="Rank"
+          value={query.value.rank ?? ""}
+          options={[
+            ["", "any"],
+            ...ranks.map(({ rank, modules }) => [rank, withCount(rank, modules)] as const),
+          ]}
+          onSelect={(rank) => searchBy({ rank: rank ? Number(rank) : null })}
+        />
       )}
     </div>
   );
@@ -202,7 +194,6 @@ const LIBRARIES = [
 
 /** Links to other libraries, which open in this tab and keep the examples. */
 export function LibraryChoice() {
-  const address = useSignal("");
   const open = (url: string) => {
     const page = new URL(location.href);
     page.searchParams.set("registry", url);
@@ -220,26 +211,12 @@ export function LibraryChoice() {
           </li>
         ))}
       </ul>
-      <form
-        class="source"
-        onSubmit={(event) => {
-          event.preventDefault();
-          if (address.value.trim()) location.href = open(address.value.trim());
-        }}
-      >
-        <label>
-          A library’s address
-          <input
-            type="url"
-            placeholder="https://…/registry.json"
-            value={address.value}
-            onInput={({ currentTarget }) => {
-              address.value = currentTarget.value;
-            }}
-          />
-        </label>
-        <button type="submit">Open</button>
-      </form>
+      <SourceForm
+        label="A library’s address"
+        placeholder="https://…/registry.json"
+        action="Open"
+        onSource={(url) => location.assign(open(url))}
+      />
     </details>
   );
 }

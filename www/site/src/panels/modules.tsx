@@ -1,8 +1,7 @@
 // The modules that a run mixes, and the library that they come from.
 
 import "./modules.css";
-import { useSignal } from "@preact/signals";
-import { droppedFiles, FileInput } from "../components/file-input.js";
+import { DropZone, droppedFiles, FileInput } from "../components/files.js";
 import { Panel } from "../components/panel.js";
 import { Problem } from "../components/problem.js";
 import { SettingField } from "../components/setting.js";
@@ -110,24 +109,8 @@ function selectionText() {
 }
 
 function AddModule() {
-  const dragging = useSignal(false);
   return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: the file button inside does the same by keyboard
-    <div
-      class={`drop ${dragging.value ? "dragging" : ""}`}
-      onDragOver={(event) => {
-        event.preventDefault();
-        dragging.value = true;
-      }}
-      onDragLeave={() => {
-        dragging.value = false;
-      }}
-      onDrop={async (event) => {
-        event.preventDefault();
-        dragging.value = false;
-        void addLocalModule(await droppedFiles(event));
-      }}
-    >
+    <DropZone class="drop" onDrop={async (event) => void addLocalModule(await droppedFiles(event))}>
       <p>
         Your own adapter: drop a PEFT folder or a ZIP of it here.{" "}
         <FileInput
@@ -145,6 +128,6 @@ function AddModule() {
         action="Add"
         onSource={addRemoteModule}
       />
-    </div>
+    </DropZone>
   );
 }

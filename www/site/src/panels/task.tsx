@@ -2,7 +2,7 @@
 
 import "./task.css";
 import { useSignal } from "@preact/signals";
-import { FileInput } from "../components/file-input.js";
+import { DropZone, FileInput } from "../components/files.js";
 import { Panel } from "../components/panel.js";
 import { Problem } from "../components/problem.js";
 import { registry } from "../state/session.js";
@@ -23,7 +23,6 @@ import {
 
 /** The examples. */
 export function TaskPanel() {
-  const dragging = useSignal(false);
   const chosen = task.value;
   const readFile = async (file: File | undefined) => {
     const text = file && (await readExamplesFile(file));
@@ -54,22 +53,12 @@ export function TaskPanel() {
           ? `${chosen.description} ${chosen.why_unseen}`
           : "Keep inputs and outputs short. This works only if some modules come close to your task."}
       </p>
-      {/* biome-ignore lint/a11y/noStaticElementInteractions: the file button does the same by keyboard */}
-      <div
-        class={`examples ${dragging.value ? "dragging" : ""}`}
-        onDragOver={(event) => {
-          event.preventDefault();
-          dragging.value = true;
-        }}
-        onDragLeave={() => {
-          dragging.value = false;
-        }}
-        onDrop={(event) => {
-          event.preventDefault();
-          dragging.value = false;
-          const text = event.dataTransfer?.getData("text/plain");
+      <DropZone
+        class="examples"
+        onDrop={({ dataTransfer }) => {
+          const text = dataTransfer?.getData("text/plain");
           if (text) void pasteExamples(text);
-          else void readFile(event.dataTransfer?.files[0]);
+          else void readFile(dataTransfer?.files[0]);
         }}
       >
         <table>
@@ -116,7 +105,7 @@ export function TaskPanel() {
             ))}
           </tbody>
         </table>
-      </div>
+      </DropZone>
       <div class="row">
         <button type="button" onClick={addExample}>
           Add a row

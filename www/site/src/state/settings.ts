@@ -22,7 +22,7 @@ export const options = computed<LearnOptions | null>(() => {
 });
 
 /** The valid value of a setting nearest to an input; its default where the input is no value. */
-export function validValue({ kind }: Setting, input: unknown): number | string {
+function validValue({ kind }: Setting, input: unknown): number | string {
   if (kind.kind === "choice") {
     return kind.choices.find(({ value }) => value === input)?.value ?? kind.default;
   }

@@ -1,3 +1,35 @@
+import { useSignal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
+
+/** An area that takes dropped files or text. A button inside does the same by keyboard. */
+export function DropZone(props: {
+  class: string;
+  onDrop: (event: DragEvent) => void;
+  children: ComponentChildren;
+}) {
+  const dragging = useSignal(false);
+  return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: the button inside does the same by keyboard
+    <div
+      class={`${props.class} ${dragging.value ? "dragging" : ""}`}
+      onDragOver={(event) => {
+        event.preventDefault();
+        dragging.value = true;
+      }}
+      onDragLeave={() => {
+        dragging.value = false;
+      }}
+      onDrop={(event) => {
+        event.preventDefault();
+        dragging.value = false;
+        props.onDrop(event);
+      }}
+    >
+      {props.children}
+    </div>
+  );
+}
+
 /** A button that opens files. */
 export function FileInput(props: {
   label: string;
