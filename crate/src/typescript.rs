@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use ts_rs::{Config, TS, TypeVisitor};
 
-use crate::formats::{Example, ExamplesFormat};
-use crate::learn::{LearnOptions, LearnResult};
+use crate::formats::{ChosenWeights, Example, ExamplesFormat};
+use crate::learn::{LearnOptions, LearnResult, Setting};
 use crate::lora::Composition;
 use crate::model::t5::{Precision, Verified};
-use crate::recipe::Recipe;
+use crate::recipe::{LoadedHashes, Recipe, RecipeDraft};
 use crate::registry::{Candidate, FoundModules, ModuleQuery, Registry, RegistryFile, Suggestion};
 use crate::session::{
     BaseInfo, ErrorReport, Generated, GpuStatus, ModuleInfo, ModuleLoss, Score, SessionEvent,
@@ -42,6 +42,7 @@ pub fn declarations() -> String {
     let mut all = Declarations::default();
     all.visit::<BaseInfo>();
     all.visit::<Candidate>();
+    all.visit::<ChosenWeights>();
     all.visit::<Composition>();
     all.visit::<ErrorReport>();
     all.visit::<Example>();
@@ -51,15 +52,18 @@ pub fn declarations() -> String {
     all.visit::<GpuStatus>();
     all.visit::<LearnOptions>();
     all.visit::<LearnResult>();
+    all.visit::<LoadedHashes>();
     all.visit::<ModuleInfo>();
     all.visit::<ModuleLoss>();
     all.visit::<ModuleQuery>();
     all.visit::<Precision>();
     all.visit::<Recipe>();
+    all.visit::<RecipeDraft>();
     all.visit::<Registry>();
     all.visit::<RegistryFile>();
     all.visit::<Score>();
     all.visit::<SessionEvent>();
+    all.visit::<Setting>();
     all.visit::<Suggestion>();
     all.visit::<TestResult>();
     all.visit::<Verified>();

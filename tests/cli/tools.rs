@@ -270,7 +270,7 @@ fn a_registry_is_checked_where_it_is_served() {
     for part in [
         "3 problems",
         "resolve/main/modules/first/adapter_config.json",
-        "found an answer of 404",
+        "found status 404",
         "modules/second/adapter_model.safetensors is not the file",
         "sha256 should be",
         "modules/third/adapter_config.json cannot be read: expected the file, found",

@@ -14,21 +14,21 @@ use loraloom::registry::{
 use serde::Serialize;
 
 use crate::error::CliError;
+use crate::location::{DEFAULT_HUB, Location};
 use crate::output::Output;
-use crate::place::{DEFAULT_HUB, Place};
 use crate::registry::{rank, targets};
 
-/// Check a registry: its fields, every file against its length and hash, every model, module, task
-/// and test set against what it should be.
+/// Check a registry and every file that it names.
 ///
-/// Files on a hub of which the registry gives no hash are only asked for, not read: there is nothing
-/// to hold them against.
+/// Checks the registry's fields, the length and hash of each file, and that models, modules and test
+/// sets can be read and match their entries. Files on a hub for which the registry gives no hash are
+/// looked up but not read.
 #[derive(Args)]
 pub struct Check {
     /// registry.json or its folder, on this computer or at an http(s) address.
     #[arg(value_name = "DIR|URL")]
     registry: String,
-    /// Address of the hub that the registry's `hub:` paths belong to.
+    /// Address of the hub of `hub:` paths.
     #[arg(long, value_name = "URL", default_value = DEFAULT_HUB)]
     hub: String,
 }
@@ -40,24 +40,24 @@ struct Checked {
     tasks: usize,
     /// Bytes read and compared.
     bytes: u64,
-    /// Files of a hub that are there, and of which the registry gives no hash.
+    /// Files of a hub that exist and for which the registry gives no hash.
     unpinned: usize,
 }
 
 /// A check in progress.
 struct Run<'a> {
-    place: Place,
+    location: Location,
     hub: &'a str,
     checked: Checked,
-    problems: Vec<String>,
+    problems: Vec<CliError>,
 }
 
 impl Check {
     pub fn run(self, output: &Output) -> Result<(), CliError> {
-        let place = Place::of_registry(&self.registry);
-        let registry = Registry::parse(&place.read()?).map_err(place.blame())?;
+        let location = Location::of_registry(&self.registry);
+        let registry = Registry::parse(&location.read()?).map_err(location.in_file())?;
         let registry = registry.listed(|file| {
-            let bytes = place.of_file(file, &self.hub).read()?;
+            let bytes = location.of_file(file, &self.hub).read()?;
             compare(file, &bytes)?;
             Ok::<_, CliError>(bytes)
         })?;
@@ -67,7 +67,7 @@ impl Check {
             tasks: registry.tasks.len(),
             ..Checked::default()
         };
-        let mut run = Run { place, hub: &self.hub, checked, problems: Vec::new() };
+        let mut run = Run { location, hub: &self.hub, checked, problems: Vec::new() };
         for base in &registry.bases {
             output.progress(format!("base {}", base.id));
             let config = run.base(base);
@@ -79,14 +79,11 @@ impl Check {
         for task in &registry.tasks {
             run.task(task);
         }
-        let Run { place, checked, problems, .. } = run;
+        let Run { location, checked, problems, .. } = run;
         if !problems.is_empty() {
-            return Err(CliError::File {
-                path: place.to_string().into(),
-                problem: format!("{} problems\n{}", problems.len(), problems.join("\n")),
-            });
+            return Err(CliError::Problems { registry: location.to_string(), problems });
         }
-        output.answer(&checked, || {
+        output.result(&checked, || {
             let Checked { bases, modules, tasks, bytes, unpinned } = checked;
             let mut line = format!(
                 "all is well: {bases} bases, {modules} modules, {tasks} tasks, {bytes} bytes compared"
@@ -102,42 +99,43 @@ impl Check {
 }
 
 impl Run<'_> {
-    /// What a step found, or nothing and one more problem.
+    /// The value of a result; an error is added to the problems.
     fn note<T>(&mut self, found: Result<T, CliError>) -> Option<T> {
-        found.map_err(|error| self.problems.push(error.to_string())).ok()
+        found.map_err(|error| self.problems.push(error)).ok()
     }
 
-    /// Reads a file and compares it with its entry; nothing of one that was only asked for.
-    fn read(&mut self, file: &RegistryFile) -> Option<(Place, Vec<u8>)> {
-        let place = self.place.of_file(file, self.hub);
+    /// Reads a file and compares it with its entry. `None` for a file without a hash, which is only
+    /// looked up.
+    fn read(&mut self, file: &RegistryFile) -> Option<(Location, Vec<u8>)> {
+        let location = self.location.of_file(file, self.hub);
         if file.sha256.is_empty() {
-            if self.note(place.find()).is_some() {
+            if self.note(location.find()).is_some() {
                 self.checked.unpinned += 1;
             }
             return None;
         }
-        let bytes = self.note(place.read())?;
+        let bytes = self.note(location.read())?;
         self.note(compare(file, &bytes).map_err(CliError::from))?;
         self.checked.bytes += bytes.len() as u64;
-        Some((place, bytes))
+        Some((location, bytes))
     }
 
-    /// Checks a base's files, and answers with its configuration if that could be read.
+    /// Checks a base's files and returns its configuration, if that could be read.
     fn base(&mut self, base: &RegistryBase) -> Option<T5Config> {
         let BaseFiles { config, tokenizer, weights } = &base.files;
         let config = self.read(config);
         let tokenizer = self.read(tokenizer);
         let weights = self.read(weights);
-        let (place, bytes) = config?;
-        let config = self.note(T5Config::parse(&bytes).map_err(place.blame()))?;
-        if let Some((place, bytes)) = tokenizer {
-            let tokenizer = Tokenizer::parse(&bytes).map_err(place.blame());
+        let (location, bytes) = config?;
+        let config = self.note(T5Config::parse(&bytes).map_err(location.in_file()))?;
+        if let Some((location, bytes)) = tokenizer {
+            let tokenizer = Tokenizer::parse(&bytes).map_err(location.in_file());
             let fits =
                 tokenizer.and_then(|tokenizer| Ok(config.check_tokenizer(&tokenizer).map(drop)?));
             self.note(fits);
         }
-        if let Some((place, bytes)) = weights {
-            self.note(parse_weights(bytes).map(drop).map_err(place.blame()));
+        if let Some((location, bytes)) = weights {
+            self.note(parse_weights(bytes).map(drop).map_err(location.in_file()));
         }
         Some(config)
     }
@@ -145,29 +143,30 @@ impl Run<'_> {
     fn module(&mut self, module: &RegistryModule, config: Option<&T5Config>) {
         let adapter_config = self.read(&module.files.config);
         let weights = self.read(&module.files.weights);
-        let (Some((_, adapter_config)), Some((place, weights))) = (adapter_config, weights) else {
+        let (Some((_, adapter_config)), Some((location, weights))) = (adapter_config, weights)
+        else {
             return;
         };
-        let adapter = PeftAdapter::parse(&adapter_config, weights).map_err(place.blame());
+        let adapter = PeftAdapter::parse(&adapter_config, weights).map_err(location.in_file());
         let agrees = adapter.and_then(|adapter| check_module(module, &adapter, config));
         self.note(agrees);
     }
 
     fn task(&mut self, task: &RegistryTask) {
-        let Some((place, bytes)) = self.read(&task.test) else { return };
+        let Some((location, bytes)) = self.read(&task.test) else { return };
         let test = parse_examples(&String::from_utf8_lossy(&bytes), ExamplesFormat::Jsonl);
-        self.note(test.map(drop).map_err(place.blame()));
+        self.note(test.map(drop).map_err(location.in_file()));
     }
 }
 
-/// Holds a file's contents against its length and hash.
+/// Compares a file's contents with its length and hash.
 fn compare(file: &RegistryFile, bytes: &[u8]) -> Result<(), RegistryError> {
     let mut verifier = Verifier::new(file);
     verifier.update(bytes)?;
     verifier.finish()
 }
 
-/// Checks that a module fits its base, and is what the registry says of it.
+/// Checks that a module fits its base and has the rank and targets of its entry.
 fn check_module(
     module: &RegistryModule,
     adapter: &PeftAdapter,
@@ -177,11 +176,8 @@ fn check_module(
         AdapterSet::new(config, &[adapter], Merge::Delta)
             .map_err(|error| CliError::modules(error, &[&module.id]))?;
     }
-    let unequal = |what: &str, expected: String, found: String| {
-        Err(CliError::Modules(format!(
-            "the {what} of module {} should be {expected}, as its weights have it, found {found}",
-            module.id
-        )))
+    let unequal = |field, expected, found| {
+        Err(CliError::Entry { id: module.id.clone(), field, expected, found })
     };
     if rank(adapter) != module.rank {
         return unequal("rank", rank(adapter).to_string(), module.rank.to_string());

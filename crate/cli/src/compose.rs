@@ -3,24 +3,18 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
-use loraloom::learn::{
-    Evaluation, LearnOptions, LearnResult, Objective, Optimizer, Phase, Selection,
-};
-use loraloom::lora::WeightedModule;
-use loraloom::recipe::{Recipe, RecipeBase, RecipeModule, encode};
+use loraloom::learn::{Evaluation, Optimizer, Phase};
+use loraloom::lora::{Composition, WeightedModule};
+use loraloom::recipe::{LoadedHashes, Recipe, RecipeDraft, encode};
 use serde::Serialize;
 
-use crate::arguments::{
-    MergeArgument, ModelArguments, OPTIMIZERS, by_name, name_of, read_examples,
-};
+use crate::arguments::{ModelArguments, read_examples};
 use crate::error::{CliError, write};
 use crate::learning::{FewShotLosses, Known, learn};
-use crate::library::{self, Library, Module};
+use crate::library::{self, Library};
 use crate::model::{LoadedModel, ModelFiles};
 use crate::output::Output;
-
-/// Digits of a hash that a recipe holds.
-const HASH_DIGITS: usize = 12;
+use crate::settings::{All, SettingArguments};
 
 /// Learn one weight for each module from a few examples, without gradients.
 #[derive(Args)]
@@ -28,55 +22,26 @@ const HASH_DIGITS: usize = 12;
 pub struct Compose {
     #[command(flatten)]
     model: ModelArguments,
-    /// registry.json; its modules are read from the files beside it and checked against their
-    /// hashes.
+    /// registry.json of the modules; their files are read beside it and checked against their hashes.
     #[arg(long, value_name = "FILE")]
     registry: Option<PathBuf>,
     /// PEFT folders of the modules, or folders that hold such folders.
     #[arg(long, value_name = "DIR", num_args = 1..)]
     adapters: Vec<PathBuf>,
-    /// The registry's base that the model is, if it cannot be told from the files.
+    /// The base in the registry that the model is, where its files do not identify it.
     #[arg(long, value_name = "ID")]
     base: Option<String>,
-    /// Examples to learn from, {"input": …, "output": …} a line.
+    /// File of examples to learn from, as for score.
     #[arg(long, value_name = "FILE")]
     examples: PathBuf,
     #[command(flatten)]
-    search: SearchArguments,
-    #[command(flatten)]
-    merge: MergeArgument,
-    /// Writes the composition as a recipe.
+    settings: SettingArguments<All>,
+    /// File to write the composition to, as a recipe.
     #[arg(long, value_name = "OUT.json")]
     recipe: Option<PathBuf>,
-    /// Name of the task in the recipe; the examples' file name if left out.
+    /// Name of the task in the recipe (default: the examples' file name).
     #[arg(long, value_name = "TEXT", requires = "recipe")]
     title: Option<String>,
-}
-
-/// Settings of the search.
-#[derive(Args)]
-struct SearchArguments {
-    /// Evaluations of the loss, beside those that choose the modules.
-    #[arg(long, value_name = "N", default_value_t = LearnOptions::default().budget)]
-    budget: u32,
-    /// Which search finds the weights.
-    #[arg(long, value_parser = by_name::<Optimizer>(&OPTIMIZERS),
-          default_value = name_of(LearnOptions::default().optimizer))]
-    optimizer: Optimizer,
-    /// Which modules are searched over: all, some at random, or those with the lowest loss alone.
-    #[arg(long, value_parser = by_name::<Selection>(&["all", "random", "single-loss"]),
-          default_value = name_of(LearnOptions::default().selection))]
-    select: Selection,
-    /// Most modules to search over.
-    #[arg(long, value_name = "N", default_value_t = LearnOptions::default().modules)]
-    modules: u32,
-    /// What is minimised: the paper's mean over the examples, or the reference code's variant.
-    #[arg(long, value_parser = by_name::<Objective>(&["paper", "reference"]),
-          default_value = name_of(LearnOptions::default().objective))]
-    objective: Objective,
-    /// Seed of everything that is random.
-    #[arg(long, value_name = "N", default_value_t = LearnOptions::default().seed)]
-    seed: u32,
 }
 
 #[derive(Serialize)]
@@ -92,28 +57,20 @@ struct Composed {
 
 impl Compose {
     pub fn run(self, output: &Output) -> Result<(), CliError> {
-        let SearchArguments { budget, optimizer, select, modules, objective, seed } = self.search;
-        let options = LearnOptions {
-            budget,
-            optimizer,
-            selection: select,
-            modules,
-            merge: self.merge.merge,
-            objective,
-            seed,
-            ..LearnOptions::default()
-        };
-        options.validate()?;
+        let options = self.settings.options;
         // A recipe names modules that others can fetch. clap does not check `requires` here, because
         // the two sources of modules exclude each other.
         if self.registry.is_none() && (self.recipe.is_some() || self.base.is_some()) {
-            let problem = "--recipe and --base need --registry, where others find the modules";
-            return Err(CliError::Argument(problem.into()));
+            return Err(CliError::Needs {
+                option: "--recipe and --base",
+                needed: "--registry",
+                reason: "where others find the modules",
+            });
         }
         let examples = read_examples(&self.examples)?;
         let files = ModelFiles::find(&self.model.model)?;
         let library = self.registry.as_deref().map(Library::open).transpose()?;
-        let loaded = LoadedModel::open(&files, self.model.precision, output)?;
+        let loaded = LoadedModel::open(&files, self.model.precision.precision, output)?;
         let (base, modules) = match &library {
             Some(library) => {
                 let base = library.base(self.base.as_deref(), &loaded.weights_sha256)?;
@@ -139,18 +96,20 @@ impl Compose {
         })?;
 
         let mut link = None;
-        if let (Some(registry), Some(base)) = (&self.registry, base) {
+        if let (Some(library), Some(base)) = (&library, base) {
             let file_name = self.examples.file_stem().unwrap_or_default().to_string_lossy();
-            let recipe = Recipe {
-                registry: registry.display().to_string(),
-                base: RecipeBase { id: base, hash: short(&loaded.weights_sha256) },
-                modules: recipe_modules(&result, &modules),
-                merge: result.merge,
-                precision: self.model.precision,
+            let draft = RecipeDraft {
+                registry: library.path().display().to_string(),
+                base: base.clone(),
+                composition: Composition { modules: result.modules.clone(), merge: result.merge },
+                precision: self.model.precision.precision,
                 title: self.title.unwrap_or_else(|| file_name.into()),
                 instruction: None,
                 examples: Vec::new(),
             };
+            let mut hashes = LoadedHashes::default();
+            hashes.bases.insert(base, loaded.weights_sha256.clone());
+            let recipe = Recipe::new(draft, library.for_recipes(&hashes))?;
             link = Some(encode(&recipe)?);
             if let Some(path) = &self.recipe {
                 let json = serde_json::to_string_pretty(&recipe).unwrap_or_default();
@@ -166,23 +125,8 @@ impl Compose {
             seconds: result.seconds,
             history: result.history,
         };
-        output.answer(&composed, || text(&composed, link.as_deref()))
+        output.result(&composed, || text(&composed, link.as_deref()))
     }
-}
-
-fn short(sha256: &str) -> String {
-    sha256[..HASH_DIGITS].to_owned()
-}
-
-/// The modules that take part, in the order of the search.
-fn recipe_modules(result: &LearnResult, modules: &[Module]) -> Vec<RecipeModule> {
-    let of = |id: &str| modules.iter().find(|module| module.id == id);
-    (result.modules.iter())
-        .filter(|weighted| weighted.weight != 0.0)
-        .filter_map(|WeightedModule { id, weight }| {
-            Some(RecipeModule { id: id.clone(), hash: short(&of(id)?.sha256), weight: *weight })
-        })
-        .collect()
 }
 
 fn progress_line(evaluation: &Evaluation) -> String {

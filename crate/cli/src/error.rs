@@ -1,32 +1,103 @@
-//! What a command reports when it cannot go on.
+//! Errors of the commands. Their texts, which are all that a user sees, are rendered here.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use loraloom::formats::FormatError;
 use loraloom::learn::LearnError;
 use loraloom::lora::LoraError;
-use loraloom::model::t5::ModelError;
+use loraloom::model::t5::{ModelError, Verified};
 use loraloom::recipe::RecipeError;
 use loraloom::registry::RegistryError;
 
-/// Why a command failed; its text is all that a user sees.
+use crate::verify;
+
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
-    /// A file or folder is not there or not readable.
+    /// A file or folder does not exist or is not readable.
     #[error("{} cannot be read: {source}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
+    /// A server did not respond with a file.
+    #[error("{url} cannot be read: expected the file, found status {status}")]
+    Status { url: String, status: u16 },
     /// A file could not be written.
     #[error("{} cannot be written: {source}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
-    /// A file is there, but it is not what it should be.
-    #[error("{}: {problem}", path.display())]
-    File { path: PathBuf, problem: String },
-    /// An option, or several together, ask for something impossible.
-    #[error("{0}")]
-    Argument(String),
-    /// Modules that do not fit the base or each other, by name.
-    #[error("{0}")]
-    Modules(String),
+    /// A file's contents are not valid.
+    #[error("{}: {source}", path.display())]
+    File { path: PathBuf, source: Box<dyn Error + Send + Sync> },
+    /// A model's folder lacks a file.
+    #[error("{}: the folder should hold {expected}, found {}", path.display(), list(found))]
+    MissingFile { path: PathBuf, expected: &'static str, found: Vec<String> },
+    /// A folder is not that of a PEFT module.
+    #[error(
+        "{}: a module's folder should hold adapter_config.json and adapter_model.safetensors or \
+         adapter_model.bin, as PEFT writes them",
+        path.display()
+    )]
+    NoModule { path: PathBuf },
+    /// A base of a registry cannot be in several files of weights.
+    #[error(
+        "{}: the weights should be one file; make one with loraloom quantize", path.display()
+    )]
+    ShardedBase { path: PathBuf },
+    /// A vocabulary that cannot be written as GGUF.
+    #[error(
+        "{}: the vocabulary is taken from tokenizer.json, found only spiece.model; transformers' \
+         save_pretrained writes tokenizer.json",
+        path.display()
+    )]
+    NoTokenizerJson { path: PathBuf },
+    /// The weights lack a tensor that they list.
+    #[error("the weights have no tensor {0}")]
+    NoTensor(String),
+    /// No base of a registry is the model.
+    #[error(
+        "{}: none of its bases is the model; name one with --base: {}",
+        path.display(),
+        bases.join(", ")
+    )]
+    NoBase { path: PathBuf, bases: Vec<String> },
+    /// A registry of which several entries or files are not valid.
+    #[error("{registry}: {} problems\n{}", problems.len(), lines(problems))]
+    Problems { registry: String, problems: Vec<CliError> },
+    /// A registry's entry of a module differs from the module.
+    #[error(
+        "the {field} of module {id} should be {expected}, as its weights have it, found {found}"
+    )]
+    Entry { id: String, field: &'static str, expected: String, found: String },
+    /// An option needs another one.
+    #[error("{option} needs {needed}, {reason}")]
+    Needs { option: &'static str, needed: &'static str, reason: &'static str },
+    /// An option's value is not valid.
+    #[error("{option} should be {expected}, found {found}")]
+    Value { option: &'static str, expected: &'static str, found: String },
+    /// The folders given to `registry build` hold no base model, or several.
+    #[error("among the folders there should be one base model (with config.json), found {found}")]
+    BaseFolders { found: usize },
+    /// A task has too few test items for the number of seeds.
+    #[error(
+        "--seeds should leave items to test, but task {task} has only {items} for {examples} \
+         examples a seed"
+    )]
+    FewItems { task: String, items: usize, examples: usize },
+    /// A registry has no module for a base.
+    #[error("the registry has no module for that base")]
+    NoModules,
+    /// There are no reference outputs of a model.
+    #[error(
+        "the model should be one of {}; there is no reference output of one with d_model {d_model}, \
+         {layers} layers and {heads} heads",
+        models.join(", ")
+    )]
+    NoReference { models: Vec<&'static str>, d_model: usize, layers: usize, heads: usize },
+    /// A model differs from every reference output.
+    #[error("the weights are not those of a known model\n{}", verify::text(checks))]
+    NotVerified { checks: Vec<Verified> },
+    /// Modules do not fit the base or each other.
+    #[error("{source}{}", with_id(source, ids))]
+    Modules { source: LoraError, ids: Vec<String> },
     #[error(transparent)]
     Format(#[from] FormatError),
     #[error(transparent)]
@@ -40,20 +111,32 @@ pub enum CliError {
 }
 
 impl CliError {
-    /// Blames a file for what a reader said about its contents.
-    pub fn in_file<E: std::error::Error>(path: &Path) -> impl FnOnce(E) -> Self {
+    /// Adds the file to a reader's error.
+    pub fn in_file<E: Error + Send + Sync + 'static>(
+        path: &Path,
+    ) -> impl FnOnce(E) -> Self + use<E> {
         let path = path.to_owned();
-        |problem| Self::File { path, problem: problem.to_string() }
+        |error| Self::File { path, source: error.into() }
     }
 
-    /// Says the names of modules that the library knows by their index.
-    pub fn modules(error: LoraError, ids: &[&str]) -> Self {
-        let name = error.module().and_then(|index| Some((index, *ids.get(index)?)));
-        Self::Modules(match name {
-            Some((index, id)) => format!("{error} (module {index} is {id})"),
-            None => error.to_string(),
-        })
+    /// Adds the ids of the modules, in the order of the indices in the error.
+    pub fn modules(source: LoraError, ids: &[&str]) -> Self {
+        Self::Modules { source, ids: ids.iter().map(|&id| id.into()).collect() }
     }
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "nothing".into() } else { names.join(", ") }
+}
+
+fn lines(errors: &[CliError]) -> String {
+    errors.iter().map(CliError::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// The module that an error is about, by its index and its id.
+fn with_id(error: &LoraError, ids: &[String]) -> String {
+    let named = error.module().and_then(|index| Some((index, ids.get(index)?)));
+    named.map_or(String::new(), |(index, id)| format!(" (module {index} is {id})"))
 }
 
 /// Reads a whole file.

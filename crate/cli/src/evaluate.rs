@@ -1,6 +1,6 @@
 //! `loraloom evaluate`: the methods of composition compared on a registry's unseen tasks.
 //!
-//! `pkg-scripts/train/evaluate.py` is its twin in PyTorch: both draw the same few-shot examples.
+//! `pkg-scripts/train/evaluate.py` does the same in PyTorch, with the same few-shot examples.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,52 +11,49 @@ use loraloom::formats::Example;
 use loraloom::learn::{LearnOptions, Objective, Optimizer};
 use loraloom::lora::Merge;
 use loraloom::lora::WeightedModule;
-use loraloom::model::t5::{LoraBranches, Precision};
+use loraloom::model::t5::LoraBranches;
 use loraloom::registry::{RegistryTask, TaskSet};
 use serde::Serialize;
 
-use crate::arguments::{OPTIMIZERS, by_name, name_of};
+use crate::arguments::PrecisionArgument;
 use crate::error::{CliError, write};
 use crate::learning::{FewShotLosses, Known, learn};
 use crate::library::{self, Library, Module, branches};
 use crate::model::{LoadedModel, ModelFiles};
 use crate::output::Output;
+use crate::settings::{OptimizerOnly, SettingArguments};
 
-/// Compare the methods of composition on a registry's unseen tasks.
+/// Compare methods of composition on a registry's unseen tasks.
 #[derive(Args)]
 pub struct Evaluate {
     /// registry.json; models, modules and tasks are read from the files beside it and checked
     /// against their hashes.
     #[arg(long, value_name = "FILE")]
     registry: PathBuf,
-    /// Folder of the base model, if it is not beside the registry.
+    /// Folder of the base model (default: the base's files in the registry).
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
-    /// The registry's base to evaluate; the first one if left out.
+    /// Base in the registry to evaluate (default: the first).
     #[arg(long, value_name = "ID")]
     base: Option<String>,
-    /// f32 is exact; int8 keeps the base's weights in 8 bits.
-    #[arg(long, value_parser = by_name::<Precision>(&["f32", "int8"]),
-          default_value = name_of(Precision::default()))]
-    precision: Precision,
-    /// all, settings, table, or ids of tasks.
+    #[command(flatten)]
+    precision: PrecisionArgument,
+    /// Tasks: all, settings, table, or ids.
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "all")]
     tasks: Vec<String>,
-    /// Methods to compare; all of them if left out.
+    /// Methods to compare (default: all).
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     methods: Vec<Method>,
-    /// The search of the methods default and lorahub.
-    #[arg(long, value_parser = by_name::<Optimizer>(&OPTIMIZERS),
-          default_value = name_of(LearnOptions::default().optimizer))]
-    optimizer: Optimizer,
-    /// Draws of the few-shot examples: the first is the task's own examples, each further one takes
-    /// as many of the test set, which then are not tested on.
+    #[command(flatten)]
+    settings: SettingArguments<OptimizerOnly>,
+    /// Draws of the few-shot examples: the first draw is the task's own examples, each further one
+    /// takes as many from the test set, which are then not tested.
     #[arg(long, value_name = "N", default_value_t = 5)]
     seeds: u32,
-    /// Most tokens of an answer.
+    /// Maximum number of tokens of an answer.
     #[arg(long, value_name = "N", default_value_t = 32)]
     max_new_tokens: usize,
-    /// Writes the rows as JSON.
+    /// File to write the rows to, as JSON.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -118,7 +115,7 @@ impl Evaluate {
             Some(folder) => ModelFiles::find(folder)?,
             None => library.model_files(base),
         };
-        let loaded = LoadedModel::open(&files, self.precision, output)?;
+        let loaded = LoadedModel::open(&files, self.precision.precision, output)?;
         output.progress("Reading the modules");
         let modules = library.read_modules(&base.id)?;
         for merge in [Merge::Delta, LearnOptions::as_published().merge] {
@@ -155,13 +152,17 @@ impl Evaluate {
         if let Some(path) = &self.out {
             write(path, serde_json::to_string_pretty(&rows).unwrap_or_default() + "\n")?;
         }
-        output.answer(&rows, || text(&rows.rows, methods))
+        output.result(&rows, || text(&rows.rows, methods))
     }
 
-    /// The tasks that were asked for, in the registry's order.
+    /// The tasks of `--tasks`, in the registry's order.
     fn chosen_tasks<'l>(&self, library: &'l Library) -> Result<Vec<&'l RegistryTask>, CliError> {
         if self.seeds == 0 {
-            return Err(CliError::Argument("--seeds should be at least 1, found 0".into()));
+            return Err(CliError::Value {
+                option: "--seeds",
+                expected: "at least 1",
+                found: "0".into(),
+            });
         }
         let names = |task: &RegistryTask| ["all".into(), name_of(task.set), task.id.clone()];
         let all = &library.registry.tasks;
@@ -171,9 +172,11 @@ impl Evaluate {
                 .iter()
                 .filter(|task| names(task).iter().any(|name| self.tasks.contains(name)))
                 .collect()),
-            Some(name) => Err(CliError::Argument(format!(
-                "--tasks should be all, settings, table, or ids of the registry's tasks, found {name}"
-            ))),
+            Some(name) => Err(CliError::Value {
+                option: "--tasks",
+                expected: "all, settings, table, or ids of the registry's tasks",
+                found: name.clone(),
+            }),
         }
     }
 }
@@ -194,12 +197,11 @@ impl Draw {
             let start = handfuls as usize * examples.len();
             let end = start + examples.len();
             if end >= items.len() {
-                return Err(CliError::Argument(format!(
-                    "--seeds should leave items to test, but task {} has only {} for {} examples a seed",
-                    task.id,
-                    items.len(),
-                    examples.len()
-                )));
+                return Err(CliError::FewItems {
+                    task: task.id.clone(),
+                    items: items.len(),
+                    examples: examples.len(),
+                });
             }
             examples = items.drain(start..end).collect();
         }
@@ -226,9 +228,10 @@ impl<'a> Run<'a> {
         arguments: &Evaluate,
     ) -> Result<Self, CliError> {
         if modules.is_empty() {
-            return Err(CliError::Argument("the registry has no module for that base".into()));
+            return Err(CliError::NoModules);
         }
-        let Evaluate { optimizer, max_new_tokens, .. } = *arguments;
+        let optimizer = arguments.settings.options.optimizer;
+        let max_new_tokens = arguments.max_new_tokens;
         Ok(Self { loaded, modules, draw, optimizer, max_new_tokens, alone: None })
     }
 
@@ -359,6 +362,12 @@ impl Row {
             prompt_tokens: 0.0,
         }
     }
+}
+
+/// The name that a value has in JSON.
+fn name_of(value: impl Serialize) -> String {
+    let value = serde_json::to_value(value).unwrap_or_default();
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 /// The in-context prompt, which the demo's base was taught: `Q: input A: output` for each example,

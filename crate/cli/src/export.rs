@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args};
 use loraloom::lora::PeftAdapter;
 use loraloom::lora::{Merge, export};
 use loraloom::model::t5::T5Config;
-use loraloom::recipe::{Recipe, decode};
+use loraloom::recipe::{LoadedHashes, Recipe, decode};
 use serde::Serialize;
 
 use crate::arguments::AdapterArguments;
@@ -30,7 +30,7 @@ pub struct Export {
     model: Option<PathBuf>,
     #[command(flatten)]
     adapters: AdapterArguments,
-    /// The name that PEFT should load the base by; the base's id or folder if left out.
+    /// The name that PEFT loads the base by (default: the base's id or folder).
     #[arg(long, value_name = "NAME")]
     base_model: Option<String>,
     /// Folder to write adapter_config.json and adapter_model.safetensors into.
@@ -75,7 +75,7 @@ impl Export {
             base_model,
             bytes: files.weights.len(),
         };
-        output.answer(&exported, || {
+        output.result(&exported, || {
             let Exported { modules, bytes, .. } = exported;
             format!("{}: {modules} modules in one adapter of {bytes} bytes", self.out.display())
         })
@@ -83,28 +83,18 @@ impl Export {
 
     fn read_recipe_parts(&self, recipe: &str) -> Result<Parts, CliError> {
         let Some(registry) = &self.registry else {
-            let problem = "--recipe needs --registry, where its modules are";
-            return Err(CliError::Argument(problem.into()));
+            return Err(CliError::Needs {
+                option: "--recipe",
+                needed: "--registry",
+                reason: "where its modules are",
+            });
         };
         let recipe = read_recipe(recipe)?;
         let library = Library::open(registry)?;
-        let unknown = |what: &str, id: &str| {
-            CliError::Argument(format!(
-                "the recipe's {what} {id} is not in the registry, or is there in another version"
-            ))
-        };
-        let base = library.registry.base(&recipe.base.id);
-        let base = base
-            .filter(|base| base.files.weights.sha256.starts_with(&recipe.base.hash))
-            .ok_or_else(|| unknown("base", &recipe.base.id))?;
-        let mut modules = Vec::new();
-        for module in &recipe.modules {
-            let entry = library.registry.module(&module.id);
-            let entry = entry
-                .filter(|entry| entry.files.weights.sha256.starts_with(&module.hash))
-                .ok_or_else(|| unknown("module", &module.id))?;
-            modules.push(library.read_module(entry)?);
-        }
+        recipe.check(library.for_recipes(&LoadedHashes::default()))?;
+        let base = library.base(Some(&recipe.base.id), "")?;
+        let entries = recipe.modules.iter().filter_map(|m| library.registry.module(&m.id));
+        let modules = entries.map(|entry| library.read_module(entry)).collect::<Result<_, _>>()?;
         Ok(Parts {
             config: library.model_files(base).read_config()?,
             base_model: base.id.clone(),
@@ -116,14 +106,18 @@ impl Export {
 
     fn read_folder_parts(&self) -> Result<Parts, CliError> {
         let Some(model) = &self.model else {
-            return Err(CliError::Argument("--adapter needs --model, the base's folder".into()));
+            return Err(CliError::Needs {
+                option: "--adapter",
+                needed: "--model",
+                reason: "the base's folder",
+            });
         };
         Ok(Parts {
             config: ModelFiles::find(model)?.read_config()?,
             base_model: model.display().to_string(),
             modules: library::read_adapters(&self.adapters)?,
             weights: self.adapters.adapters.iter().map(|(_, weight)| *weight).collect(),
-            merge: self.adapters.merge.merge,
+            merge: self.adapters.settings.options.merge,
         })
     }
 }
@@ -136,6 +130,6 @@ fn read_recipe(text: &str) -> Result<Recipe, CliError> {
         return Ok(decode(fragment)?);
     }
     let recipe: Recipe = serde_json::from_slice(&read(&path)?).map_err(CliError::in_file(&path))?;
-    recipe.check().map_err(CliError::in_file(&path))?;
+    recipe.validate().map_err(CliError::in_file(&path))?;
     Ok(recipe)
 }

@@ -11,21 +11,21 @@ use crate::library;
 use crate::model::{Answer, LoadedModel, ModelFiles};
 use crate::output::Output;
 
-/// Answer one input, or the input of every example.
+/// Decode greedily: the answer to one input, or to the input of each example.
 #[derive(Args)]
-#[command(group(ArgGroup::new("asked").required(true).args(["input", "examples"])))]
+#[command(group(ArgGroup::new("inputs").required(true).args(["input", "examples"])))]
 pub struct Generate {
     #[command(flatten)]
     model: ModelArguments,
     /// The input.
     #[arg(long, value_name = "TEXT")]
     input: Option<String>,
-    /// Examples whose inputs to answer, {"input": …, "output": …} a line.
+    /// File of examples whose inputs to answer, as for score.
     #[arg(long, value_name = "FILE")]
     examples: Option<PathBuf>,
     #[command(flatten)]
     adapters: AdapterArguments,
-    /// Most tokens of an answer.
+    /// Maximum number of tokens of an answer.
     #[arg(long, value_name = "N", default_value_t = 64)]
     max_new_tokens: usize,
 }
@@ -39,19 +39,23 @@ impl Generate {
     pub fn run(self, output: &Output) -> Result<(), CliError> {
         let texts: Vec<String> = match (self.input, &self.examples) {
             (Some(text), _) if text.trim().is_empty() => {
-                return Err(CliError::Argument("--input should be a text, found nothing".into()));
+                return Err(CliError::Value {
+                    option: "--input",
+                    expected: "a text",
+                    found: "nothing".into(),
+                });
             }
             (Some(text), _) => vec![text],
             (None, Some(path)) => read_examples(path)?.into_iter().map(|e| e.input).collect(),
             (None, None) => Vec::new(),
         };
         let files = ModelFiles::find(&self.model.model)?;
-        let loaded = LoadedModel::open(&files, self.model.precision, output)?;
+        let loaded = LoadedModel::open(&files, self.model.precision.precision, output)?;
         let side = library::branches_of(&loaded.model, &self.adapters)?;
         let inputs = loaded.encode(&texts)?;
         let outputs = loaded.answers(&inputs, side.as_ref(), self.max_new_tokens)?;
         let generated = Generated { outputs };
-        output.answer(&generated, || {
+        output.result(&generated, || {
             let lines: Vec<&str> = generated.outputs.iter().map(|answer| &*answer.text).collect();
             lines.join("\n")
         })

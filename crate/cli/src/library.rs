@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use loraloom::formats::{Example, ExamplesFormat, parse_examples};
 
-use loraloom::formats::sha256_hex;
 use loraloom::lora::PeftAdapter;
 use loraloom::lora::{AdapterSet, Merge};
 use loraloom::model::t5::{LoraBranches, T5Config, T5Model};
+use loraloom::recipe::{LoadedHashes, RecipeLibrary};
 use loraloom::registry::{
     Registry, RegistryBase, RegistryFile, RegistryModule, RegistryTask, Verifier,
 };
@@ -20,8 +20,6 @@ use crate::model::ModelFiles;
 pub struct Module {
     /// Id in the registry, or the folder's name.
     pub id: String,
-    /// SHA-256 of the weights' file, in hexadecimal.
-    pub sha256: String,
     pub adapter: PeftAdapter,
 }
 
@@ -38,12 +36,7 @@ impl PeftFolder {
         let config = folder.join("adapter_config.json");
         match weights {
             Some(weights) if config.exists() => Ok(Self { config, weights }),
-            _ => Err(CliError::File {
-                path: folder.into(),
-                problem: "a module's folder should hold adapter_config.json and \
-                          adapter_model.safetensors or adapter_model.bin, as PEFT writes them"
-                    .into(),
-            }),
+            _ => Err(CliError::NoModule { path: folder.into() }),
         }
     }
 
@@ -54,9 +47,8 @@ impl PeftFolder {
 }
 
 fn module(id: String, config: &[u8], weights: Vec<u8>, path: &Path) -> Result<Module, CliError> {
-    let sha256 = sha256_hex(&weights);
     let adapter = PeftAdapter::parse(config, weights).map_err(CliError::in_file(path))?;
-    Ok(Module { id, sha256, adapter })
+    Ok(Module { id, adapter })
 }
 
 /// The PEFT folders that a folder is or holds.
@@ -73,7 +65,7 @@ pub fn peft_folders(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
         .collect();
     found.sort();
     if found.is_empty() {
-        // Says what a module's folder should hold.
+        // Fails with the names of the files that a module's folder should hold.
         PeftFolder::find(folder)?;
     }
     Ok(found)
@@ -111,33 +103,37 @@ impl Library {
         Ok(Self { registry, ..library })
     }
 
-    /// The base that a model is: the one asked for, or the one whose weights have this hash, or the
-    /// only one.
-    pub fn base(&self, asked: Option<&str>, sha256: &str) -> Result<&RegistryBase, CliError> {
+    /// The base of that id; without one the only base, or the one whose weights have this hash.
+    pub fn base(&self, id: Option<&str>, sha256: &str) -> Result<&RegistryBase, CliError> {
         let bases = &self.registry.bases;
-        let found = match (asked, &bases[..]) {
+        let found = match (id, &bases[..]) {
             (Some(id), _) => self.registry.base(id),
             (None, [only]) => Some(only),
             (None, all) => all.iter().find(|base| base.files.weights.sha256 == sha256),
         };
-        found.ok_or_else(|| {
-            let ids: Vec<&str> = bases.iter().map(|base| &*base.id).collect();
-            CliError::File {
-                path: self.path.clone(),
-                problem: format!(
-                    "none of its bases is the model; name one with --base: {}",
-                    ids.join(", ")
-                ),
-            }
+        found.ok_or_else(|| CliError::NoBase {
+            path: self.path.clone(),
+            bases: bases.iter().map(|base| base.id.clone()).collect(),
         })
+    }
+
+    /// The path of `registry.json`.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The entries that recipes refer to, with the hashes of loaded weights.
+    pub fn for_recipes<'l>(&'l self, loaded: &'l LoadedHashes) -> RecipeLibrary<'l> {
+        let Registry { bases, modules, .. } = &self.registry;
+        RecipeLibrary { bases, modules, loaded }
     }
 
     /// The files of a base.
     pub fn model_files(&self, base: &RegistryBase) -> ModelFiles {
         ModelFiles {
-            config: self.place(&base.files.config),
-            tokenizer: self.place(&base.files.tokenizer),
-            weights: vec![self.place(&base.files.weights)],
+            config: self.path_of(&base.files.config),
+            tokenizer: self.path_of(&base.files.tokenizer),
+            weights: vec![self.path_of(&base.files.weights)],
         }
     }
 
@@ -145,23 +141,23 @@ impl Library {
     pub fn read_test(&self, task: &RegistryTask) -> Result<Vec<Example>, CliError> {
         let bytes = self.read(&task.test)?;
         parse_examples(&String::from_utf8_lossy(&bytes), ExamplesFormat::Jsonl)
-            .map_err(CliError::in_file(&self.place(&task.test)))
+            .map_err(CliError::in_file(&self.path_of(&task.test)))
     }
 
     /// Reads the modules that were trained for a base.
     pub fn read_modules(&self, base: &str) -> Result<Vec<Module>, CliError> {
-        let without_branches = self.registry.modules.iter().filter(|module| module.base == base);
-        without_branches.map(|entry| self.read_module(entry)).collect()
+        let entries = self.registry.modules.iter().filter(|module| module.base == base);
+        entries.map(|entry| self.read_module(entry)).collect()
     }
 
-    /// Where a file of the registry is.
-    pub fn place(&self, file: &RegistryFile) -> PathBuf {
+    /// The path of a file of the registry.
+    pub fn path_of(&self, file: &RegistryFile) -> PathBuf {
         self.path.with_file_name(&file.path)
     }
 
     /// Reads a file and checks it against its length and hash.
     pub fn read(&self, file: &RegistryFile) -> Result<Vec<u8>, CliError> {
-        let bytes = read(&self.place(file))?;
+        let bytes = read(&self.path_of(file))?;
         let mut verifier = Verifier::new(file);
         verifier.update(&bytes)?;
         verifier.finish()?;
@@ -170,7 +166,7 @@ impl Library {
 
     pub fn read_module(&self, entry: &RegistryModule) -> Result<Module, CliError> {
         let (config, weights) = (self.read(&entry.files.config)?, self.read(&entry.files.weights)?);
-        module(entry.id.clone(), &config, weights, &self.place(&entry.files.weights))
+        module(entry.id.clone(), &config, weights, &self.path_of(&entry.files.weights))
     }
 }
 
@@ -191,7 +187,7 @@ pub fn branches_of(
     let modules = read_adapters(arguments)?;
     let modules: Vec<&Module> = modules.iter().collect();
     let weights: Vec<f32> = arguments.adapters.iter().map(|(_, weight)| *weight).collect();
-    branches(model, &modules, &weights, arguments.merge.merge).map(Some)
+    branches(model, &modules, &weights, arguments.settings.options.merge).map(Some)
 }
 
 /// The LoRA branches beside a model of modules with these weights.

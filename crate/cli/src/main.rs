@@ -3,18 +3,17 @@
 //! | file | owns |
 //! |---|---|
 //! | `main` | the commands, and how they end |
-//! | `error` | what a command reports when it cannot go on |
-//! | `output` | the two ways to answer (JSON, text) and progress |
-//! | `arguments` | options that several commands share |
+//! | `error` | why a command failed |
+//! | `output` | results as JSON or text, and progress |
+//! | `arguments`, `settings` | options that several commands share |
 //! | `model` | a model read from a folder, applied to texts |
 //! | `library` | modules read from PEFT folders or from a registry |
-//! | `place` | a file by its path or its address |
-//! | `card` | what the README.md of a module says of it |
+//! | `location` | a file by its path or its address |
+//! | `model_card` | the README.md of a model or module |
 //! | `learning` | runs of the search on a model and a library |
 //! | the others | one command each |
 
 mod arguments;
-mod card;
 mod check;
 mod compose;
 mod error;
@@ -23,12 +22,14 @@ mod export;
 mod generate;
 mod learning;
 mod library;
+mod location;
 mod model;
+mod model_card;
 mod output;
-mod place;
 mod quantize;
 mod registry;
 mod score;
+mod settings;
 mod verify;
 
 use std::process::ExitCode;
@@ -44,10 +45,10 @@ use output::Output;
 #[derive(Parser)]
 #[command(name = "loraloom", version)]
 struct Cli {
-    /// Answer with one JSON object.
+    /// Print the result as one JSON object.
     #[arg(long, global = true)]
     json: bool,
-    /// Threads to use; as many as the machine has cores if left out.
+    /// Number of threads (default: the number of cores).
     #[arg(long, global = true, value_name = "N")]
     threads: Option<usize>,
     #[command(subcommand)]

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use loraloom::formats::sha256_hex;
 use loraloom::formats::{
-    Example, ShardedWeights, TensorSource, Tokenizer, parse_weights, shard_names,
+    ChosenWeights, Example, ShardedWeights, TensorSource, Tokenizer, choose_weights, parse_weights,
+    sha256_hex, shard_names, weights_identity,
 };
 use loraloom::model::t5::{
     Control, ExampleLoss, LoraBranches, Precision, T5Config, T5Model, TokenizedExample,
@@ -35,39 +35,34 @@ impl ModelFiles {
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .collect();
         names.sort();
-        let place = |name: &str| folder.join(name);
+        let path = |name: &str| folder.join(name);
         let has = |name: &str| names.iter().any(|found| found == name);
-        let missing = |what: &str| {
-            let found = if names.is_empty() { "nothing".into() } else { names.join(", ") };
-            let problem = format!("the folder should hold {what}, found {found}");
-            CliError::File { path: folder.into(), problem }
+        let missing = |expected| CliError::MissingFile {
+            path: folder.into(),
+            expected,
+            found: names.clone(),
         };
         if !has("config.json") {
             return Err(missing("config.json"));
         }
         let tokenizer = ["tokenizer.json", "spiece.model"].into_iter().find(|name| has(name));
         let tokenizer = tokenizer.ok_or_else(|| missing("tokenizer.json or spiece.model"))?;
-        let gguf: Vec<&String> = names.iter().filter(|name| name.ends_with(".gguf")).collect();
-        let index = "model.safetensors.index.json";
-        let weights = if has("model.safetensors") {
-            vec![place("model.safetensors")]
-        } else if has(index) {
-            let shards = shard_names(&read(&place(index))?);
-            let shards = shards.map_err(CliError::in_file(&place(index)))?;
-            shards.iter().map(|name| place(name)).collect()
-        } else if has("pytorch_model.bin") {
-            vec![place("pytorch_model.bin")]
-        } else {
-            match gguf[..] {
-                [name] => vec![place(name)],
-                [] => return Err(missing("model.safetensors, its index, or one GGUF file")),
-                _ => return Err(missing("model.safetensors or only one GGUF file")),
+        let weights = match choose_weights(&names) {
+            Some(ChosenWeights::File(name)) => vec![path(&name)],
+            Some(ChosenWeights::Index(name)) => {
+                let shards = shard_names(&read(&path(&name))?);
+                let shards = shards.map_err(CliError::in_file(&path(&name)))?;
+                shards.iter().map(|name| path(name)).collect()
+            }
+            None => {
+                let expected = "model.safetensors, its index, a GGUF file or pytorch_model.bin";
+                return Err(missing(expected));
             }
         };
-        Ok(Self { config: place("config.json"), tokenizer: place(tokenizer), weights })
+        Ok(Self { config: path("config.json"), tokenizer: path(tokenizer), weights })
     }
 
-    /// Reads the weights, and the SHA-256 of their file; of several files, that of their hashes.
+    /// Reads the weights, and their identity ([`weights_identity`]).
     pub fn read_weights(&self) -> Result<(Box<dyn TensorSource>, String), CliError> {
         let (mut shards, mut hashes) = (Vec::new(), Vec::new());
         for path in &self.weights {
@@ -75,10 +70,11 @@ impl ModelFiles {
             hashes.push(sha256_hex(&bytes));
             shards.push(parse_weights(bytes).map_err(CliError::in_file(path))?);
         }
-        if shards.len() == 1 {
-            return Ok((shards.remove(0), hashes.remove(0)));
-        }
-        Ok((Box::new(ShardedWeights::new(shards)?), sha256_hex(hashes.concat().as_bytes())))
+        let source = match shards.len() {
+            1 => shards.remove(0),
+            _ => Box::new(ShardedWeights::new(shards)?),
+        };
+        Ok((source, weights_identity(&hashes)))
     }
 
     pub fn read_config(&self) -> Result<T5Config, CliError> {
@@ -94,7 +90,7 @@ impl ModelFiles {
 pub struct LoadedModel {
     pub model: T5Model,
     pub tokenizer: Tokenizer,
-    /// SHA-256 of the weights' bytes, in hexadecimal.
+    /// The identity of the weights ([`weights_identity`]).
     pub weights_sha256: String,
 }
 

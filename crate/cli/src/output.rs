@@ -1,4 +1,4 @@
-//! The two ways to answer, and progress.
+//! Results as JSON or text on stdout, and progress on stderr.
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write, stderr, stdout};
@@ -7,34 +7,33 @@ use serde::Serialize;
 
 use crate::error::CliError;
 
-/// Where a command's answer and its progress go.
+/// Prints a command's result and its progress.
 pub struct Output {
     json: bool,
     progress: bool,
 }
 
 impl Output {
-    /// With `json` the answer is one JSON object, and progress is shown only to a person.
+    /// With `json` the result is one JSON object, and progress is printed only to a terminal.
     pub fn new(json: bool) -> Self {
         Self { json, progress: !json || stderr().is_terminal() }
     }
 
-    /// Says on stderr what is being done.
+    /// Prints a line of progress on stderr.
     pub fn progress(&self, line: impl Display) {
         if self.progress {
             eprintln!("{line}");
         }
     }
 
-    /// Prints the answer on stdout, as JSON or as the text that `text` makes.
-    pub fn answer(
+    /// Prints the result on stdout, as JSON or as the text that `text` returns.
+    pub fn result(
         &self,
-        answer: &impl Serialize,
+        result: &impl Serialize,
         text: impl FnOnce() -> String,
     ) -> Result<(), CliError> {
         let mut line = if self.json {
-            serde_json::to_string(answer)
-                .map_err(|error| CliError::Argument(format!("the answer is no JSON: {error}")))?
+            serde_json::to_string(result).map_err(CliError::in_file("stdout".as_ref()))?
         } else {
             text()
         };

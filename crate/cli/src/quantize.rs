@@ -32,7 +32,7 @@ pub struct Quantize {
     /// File to write.
     #[arg(long, value_name = "FILE.gguf")]
     out: PathBuf,
-    /// Whose names the tensors get: llama.cpp's, or Hugging Face's, which candle reads.
+    /// Names of the tensors: those of llama.cpp, or those of Hugging Face, which candle reads.
     #[arg(long, value_enum, default_value_t = Names::LlamaCpp)]
     names: Names,
 }
@@ -58,16 +58,11 @@ impl Quantize {
         let (config, tokenizer) = (files.read_config()?, files.read_tokenizer()?);
         config.check_tokenizer(&tokenizer)?;
         if files.tokenizer.extension().is_none_or(|end| end != "json") {
-            return Err(CliError::File {
-                path: self.model.clone(),
-                problem: "the vocabulary is taken from tokenizer.json, found only spiece.model; \
-                          transformers' save_pretrained writes tokenizer.json"
-                    .into(),
-            });
+            return Err(CliError::NoTokenizerJson { path: self.model.clone() });
         }
         output.progress("Reading the weights");
         let (source, _) = files.read_weights()?;
-        // Whatever does not fit the configuration is refused here.
+        // Checks the weights against the configuration.
         T5Model::load(config.clone(), &*source, Precision::F32)?;
 
         let mut writer = GgufWriter::default();
@@ -82,7 +77,7 @@ impl Quantize {
         }
         let mut quantized = Quantized { tensors: names.len(), quantized: 0, bytes: 0 };
         for (index, name) in names.iter().enumerate() {
-            let missing = || CliError::Argument(format!("the weights have no tensor {name}"));
+            let missing = || CliError::NoTensor(name.clone());
             let view = source.tensor(name)?.ok_or_else(missing)?;
             let hugging_face = match &**name {
                 "encoder.embed_tokens.weight" => "shared.weight",
@@ -103,7 +98,7 @@ impl Quantize {
         let bytes = writer.finish();
         quantized.bytes = bytes.len();
         write(&self.out, bytes)?;
-        output.answer(&quantized, || {
+        output.result(&quantized, || {
             let Quantized { tensors, quantized, bytes } = quantized;
             let out = self.out.display();
             format!("{out}: {tensors} tensors, {quantized} of them in 8 bits, {bytes} bytes")
@@ -118,8 +113,7 @@ fn unknown(name: &str) -> FormatError {
     }
 }
 
-/// Whether a tensor is part of the model, and not a copy of the embedding or a table that nothing
-/// uses.
+/// Whether a tensor is part of the model, and neither a copy of the embedding nor an unused table.
 fn is_written(config: &T5Config, name: &str) -> bool {
     let copy = name.ends_with("embed_tokens.weight")
         || (name == "lm_head.weight" && config.tie_word_embeddings);

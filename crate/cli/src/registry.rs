@@ -14,11 +14,11 @@ use loraloom::registry::{
 };
 use serde::Serialize;
 
-use crate::card::Card;
 use crate::check::Check;
 use crate::error::{CliError, create_folder, read, write};
 use crate::library::{PeftFolder, folder_name, peft_folders};
 use crate::model::ModelFiles;
+use crate::model_card::ModelCard;
 use crate::output::Output;
 
 /// Make or check a registry: the index of base models and modules on a static host.
@@ -39,8 +39,8 @@ impl RegistryCommand {
 
 /// Make a registry from PEFT folders and the folder of their base model.
 ///
-/// A module's id is its folder's name. Title, task, example, license and tags are taken from its
-/// README.md: the first heading, `- Task:`, ``- Example: `input` → `output` ``, `- Licence:`, and
+/// A module's id is its folder's name. Title, task, example, license and tags are read from its
+/// README.md: the first heading, `- Task:`, ``- Example: `input` → `output` ``, `- License:`, and
 /// `license` and `tags` of the front matter.
 #[derive(Args)]
 pub struct Build {
@@ -53,14 +53,14 @@ pub struct Build {
     /// Title of the registry.
     #[arg(long, value_name = "TEXT", default_value = "LoRA modules")]
     title: String,
-    /// Id of the base model; its folder's name if left out.
+    /// Id of the base model (default: its folder's name).
     #[arg(long, value_name = "ID")]
     base_id: Option<String>,
     /// Store the modules' weights as f16, half as large.
     #[arg(long)]
     f16: bool,
-    /// Put the modules' entries into pages with an index of their words, as is done anyway where there
-    /// are 500 or more: whoever searches then fetches a few small files.
+    /// Write the modules' entries as pages with an index of their words, so that a search fetches a
+    /// few small files. Always done for 500 modules or more.
     #[arg(long)]
     pages: bool,
 }
@@ -78,10 +78,7 @@ impl Build {
         let (models, others): (Vec<&PathBuf>, Vec<&PathBuf>) =
             self.folders.iter().partition(is_model);
         let [model] = models[..] else {
-            return Err(CliError::Argument(format!(
-                "among the folders there should be one base model (with config.json), found {}",
-                models.len()
-            )));
+            return Err(CliError::BaseFolders { found: models.len() });
         };
         let base = self.base(model, output)?;
         let config = T5Config::parse(&read(&self.out.join(&base.files.config.path))?)?;
@@ -124,7 +121,7 @@ impl Build {
             modules: registry.modules.len(),
             bytes: bases.chain(modules).sum(),
         };
-        output.answer(&built, || {
+        output.result(&built, || {
             format!("{}: {} modules, {} bytes in all", built.registry, built.modules, built.bytes)
         })
     }
@@ -135,17 +132,14 @@ impl Build {
         let config = files.read_config()?;
         config.check_tokenizer(&files.read_tokenizer()?)?;
         let [weights] = &files.weights[..] else {
-            return Err(CliError::File {
-                path: folder.into(),
-                problem: "the weights should be one file; make one with loraloom quantize".into(),
-            });
+            return Err(CliError::ShardedBase { path: folder.into() });
         };
         output.progress(format!("Copying {}", weights.display()));
         let copy = |from: &Path| {
             let name = from.file_name().unwrap_or_default().to_string_lossy();
             self.put(&format!("base/{name}"), &read(from)?)
         };
-        let card = Card::read(folder);
+        let card = ModelCard::read(folder);
         let id = self.base_id.clone().unwrap_or_else(|| folder_name(folder));
         Ok(RegistryBase {
             title: card.title.unwrap_or_else(|| id.clone()),
@@ -161,7 +155,7 @@ impl Build {
         })
     }
 
-    /// Writes a module's files, as safetensors whatever they were.
+    /// Writes a module's files; weights of any format become safetensors.
     fn module(
         &self,
         folder: &Path,
@@ -179,7 +173,7 @@ impl Build {
         let id = folder_name(folder);
         AdapterSet::new(base, &[&adapter], Merge::Delta)
             .map_err(|error| CliError::modules(error, &[&id]))?;
-        let card = Card::read(folder);
+        let card = ModelCard::read(folder);
         let path = |name: &str| format!("modules/{id}/{name}");
         Ok(RegistryModule {
             title: card.title.unwrap_or_else(|| id.clone()),
@@ -201,9 +195,9 @@ impl Build {
 
     /// Writes a file of the registry.
     fn put(&self, path: &str, bytes: &[u8]) -> Result<RegistryFile, CliError> {
-        let place = self.out.join(path);
-        create_folder(place.parent().unwrap_or(&self.out))?;
-        write(&place, bytes)?;
+        let target = self.out.join(path);
+        create_folder(target.parent().unwrap_or(&self.out))?;
+        write(&target, bytes)?;
         Ok(RegistryFile::of_contents(path.into(), bytes))
     }
 }

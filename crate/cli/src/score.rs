@@ -17,7 +17,7 @@ use crate::output::Output;
 pub struct Score {
     #[command(flatten)]
     model: ModelArguments,
-    /// Examples, {"input": …, "output": …} a line; a table with commas or tabs is read too.
+    /// File of examples: JSON lines {"input": …, "output": …}, or a table with commas or tabs.
     #[arg(long, value_name = "FILE")]
     examples: PathBuf,
     #[command(flatten)]
@@ -41,7 +41,7 @@ impl Score {
     pub fn run(self, output: &Output) -> Result<(), CliError> {
         let examples = read_examples(&self.examples)?;
         let files = ModelFiles::find(&self.model.model)?;
-        let loaded = LoadedModel::open(&files, self.model.precision, output)?;
+        let loaded = LoadedModel::open(&files, self.model.precision.precision, output)?;
         let side = library::branches_of(&loaded.model, &self.adapters)?;
         let losses = loaded.losses(&loaded.tokenize(&examples)?, side.as_ref())?;
         let scored = Scored {
@@ -50,7 +50,7 @@ impl Score {
                 .map(|loss| ScoredExample { loss: loss.loss, tokens: loss.tokens })
                 .collect(),
         };
-        output.answer(&scored, || {
+        output.result(&scored, || {
             let lines = (scored.examples.iter().zip(&examples)).map(|(scored, example)| {
                 format!("{:9.5}  {:3} tokens  {}", scored.loss, scored.tokens, example.output)
             });

@@ -1,4 +1,4 @@
-//! `loraloom verify`: published answers of published models.
+//! `loraloom verify`: published reference outputs of published models.
 
 use std::path::PathBuf;
 
@@ -10,20 +10,20 @@ use crate::error::CliError;
 use crate::model::{LoadedModel, ModelFiles};
 use crate::output::Output;
 
-/// Check a published model against answers that are known of it.
+/// Check a published model against its reference outputs.
 #[derive(Args)]
 pub struct Verify {
     /// Folder of the model: google/flan-t5-small, google/t5-v1_1-small or google-t5/t5-small.
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// The model's id on the hub; every known model of the same sizes is tried if left out.
+    /// The model's id on the hub (default: every known model of the same sizes).
     #[arg(long, value_name = "ID")]
     id: Option<String>,
 }
 
 #[derive(Serialize)]
 struct Checks {
-    /// Whether one of the known models answers as this one does.
+    /// Whether the model agrees with one of the known models.
     verified: bool,
     checks: Vec<Verified>,
 }
@@ -37,31 +37,30 @@ impl Verify {
             None => KnownAnswer::of_model(&KNOWN_ANSWERS, "", &config),
         };
         if known.is_empty() {
-            let models: Vec<&str> = KNOWN_ANSWERS.iter().map(|known| known.model).collect();
-            return Err(CliError::Argument(format!(
-                "the model should be one of {}; nothing is known of one with d_model {}, {} layers \
-                 and {} heads",
-                models.join(", "),
-                config.d_model,
-                config.num_layers,
-                config.num_heads
-            )));
+            return Err(CliError::NoReference {
+                models: KNOWN_ANSWERS.iter().map(|known| known.model).collect(),
+                d_model: config.d_model,
+                layers: config.num_layers,
+                heads: config.num_heads,
+            });
         }
         let loaded = LoadedModel::open(&files, Precision::F32, output)?;
         let mut checks = Vec::new();
         for known in &known {
-            output.progress(format!("Asking what is known of {}", known.model));
+            output.progress(format!("Comparing with {}", known.model));
             checks.push(known.verify(&loaded.model, &loaded.tokenizer)?);
         }
         let checks = Checks { verified: checks.iter().any(|check| check.agrees), checks };
         if !checks.verified {
-            let lines = checks.checks.iter().map(line).collect::<Vec<_>>().join("\n");
-            return Err(CliError::Argument(format!(
-                "the weights are not those of a known model\n{lines}"
-            )));
+            return Err(CliError::NotVerified { checks: checks.checks });
         }
-        output.answer(&checks, || checks.checks.iter().map(line).collect::<Vec<_>>().join("\n"))
+        output.result(&checks, || text(&checks.checks))
     }
+}
+
+/// A line for each check.
+pub fn text(checks: &[Verified]) -> String {
+    checks.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn line(check: &Verified) -> String {

@@ -6,6 +6,7 @@
 
 #[cfg(feature = "bench")]
 mod bench;
+mod library;
 mod session;
 
 use serde::Serialize;
@@ -15,7 +16,7 @@ use sha2::Digest;
 use wasm_bindgen::prelude::*;
 
 use crate::formats::{ExamplesFormat, parse_examples};
-use crate::learn::LearnOptions;
+use crate::learn::{self, LearnOptions};
 use crate::recipe;
 use crate::registry::{ModuleQuery, Registry, RegistryError};
 use crate::session::{BaseLabel, ErrorCode, ErrorReport};
@@ -224,20 +225,20 @@ fn unreadable(error: &RegistryError) -> JsValue {
     ))
 }
 
-/// Finds modules of a registry. Every answer is `{ found }`, or `{ missing }` with the registry's files
-/// to hand to [`Finder::take`] first.
+/// Finds modules of a registry. Every result is `{ found }`, or `{ missing }` with the registry's files
+/// to pass to [`ModuleSearch::take`] first.
 #[wasm_bindgen]
-pub struct Finder(crate::registry::Finder);
+pub struct ModuleSearch(crate::registry::ModuleSearch);
 
 #[wasm_bindgen]
-impl Finder {
+impl ModuleSearch {
     /// Over a registry as [`parse_registry`] made it.
     #[wasm_bindgen(constructor)]
     pub fn new(
         #[wasm_bindgen(unchecked_param_type = "Registry")] registry: JsValue,
-    ) -> Result<Finder, JsValue> {
+    ) -> Result<ModuleSearch, JsValue> {
         let registry: Registry = from_js(registry)?;
-        Ok(Finder(crate::registry::Finder::new(&registry)))
+        Ok(ModuleSearch(crate::registry::ModuleSearch::new(&registry)))
     }
 
     /// Whether every module is here.
@@ -331,4 +332,10 @@ pub fn default_learn_options() -> Result<JsValue, JsValue> {
 #[wasm_bindgen(js_name = publishedLearnOptions, unchecked_return_type = "LearnOptions")]
 pub fn published_learn_options() -> Result<JsValue, JsValue> {
     to_js(&LearnOptions::as_published())
+}
+
+/// Every setting of learning, with its label, help, limits and choices.
+#[wasm_bindgen(js_name = learnSettings, unchecked_return_type = "Setting[]")]
+pub fn learn_settings() -> Result<JsValue, JsValue> {
+    to_js(&learn::settings())
 }

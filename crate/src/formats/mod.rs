@@ -5,6 +5,7 @@
 mod blocks;
 mod bytes;
 mod examples;
+mod folder;
 mod gguf;
 mod gguf_writer;
 mod hash;
@@ -16,6 +17,7 @@ mod torch;
 mod weights;
 
 pub use examples::{Example, ExamplesFormat, parse_examples};
+pub use folder::{ChosenWeights, USUAL_WEIGHTS, choose_weights, weights_identity};
 #[cfg(feature = "bench")]
 pub(crate) use gguf::ggml_type;
 pub use gguf::{GgufFile, llama_name};

@@ -1,7 +1,7 @@
 //! COBYLA without constraints: Powell's linear trust-region search, step for step as the reference
 //! implementation runs it.
 //!
-//! LoraHub's reference asks nevergrad's `NGOpt`, which for 40 evaluations resolves to scipy's
+//! LoraHub's reference uses nevergrad's `NGOpt`, which for 40 evaluations resolves to scipy's
 //! COBYLA, since scipy 1.16 the PRIMA version of Powell's method (Z. Zhang, "PRIMA: Reference
 //! Implementation for Powell's Methods with Modernization and Amelioration", libprima.net; M. J. D.
 //! Powell, "A direct search optimization method that models the objective and constraint functions
@@ -32,7 +32,7 @@ const SIGMAS_TO_BOUND: f64 = 3.0;
 /// Iterations without a new point after which the simplex is taken as worn out.
 const IDLE_LIMIT: usize = 1000;
 
-/// What the point that was asked for is evaluated for.
+/// The purpose of the point in evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
     /// The start, the first pole.
@@ -106,7 +106,7 @@ impl Cobyla {
         self.pole.len()
     }
 
-    /// Begins an initial simplex around a pole whose loss is known.
+    /// Starts an initial simplex around a pole that was evaluated.
     fn begin_simplex(&mut self, pole: Vec<f64>, loss: f64) {
         let n = self.dimensions();
         self.pole = pole;
@@ -213,7 +213,7 @@ impl Cobyla {
         }
     }
 
-    /// Asks for the pole moved by the step in progress; answers the loss of a vertex instead if the
+    /// Proposes the pole moved by the step in progress; returns the loss of a vertex instead if the
     /// point as good as coincides with it.
     fn ask_step(&mut self, purpose: Purpose) -> Option<f64> {
         let n = self.dimensions();

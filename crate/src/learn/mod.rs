@@ -2,13 +2,13 @@
 //!
 //! | part | owns |
 //! |---|---|
-//! | [`LearnOptions`] | every setting, and the one place for its default |
-//! | [`Search`] | ask for points, tell their losses: [`Cobyla`], [`CmaEs`], [`Greedy`], [`RidgeTrustRegion`] |
+//! | [`LearnOptions`], [`settings`] | every setting with its default, limits, label and help |
+//! | [`Search`] | proposes points and takes their losses: [`Cobyla`], [`CmaEs`], [`Greedy`], [`RidgeTrustRegion`] |
 //! | [`LearningRun`] | which modules are searched over, the record of every evaluation, the best point |
 //!
-//! Nothing here knows a model: a caller evaluates the weights that a [`LearningRun`] names, by
-//! whatever runs the model, and reports the loss. A page can therefore draw, cancel and answer
-//! messages between two evaluations.
+//! Nothing here depends on a model: a caller evaluates the weights that [`LearningRun::next`]
+//! returns, by whatever runs the model, and reports the loss. A page can therefore draw, cancel and
+//! handle messages between two evaluations.
 //!
 //! The searches are this crate's own, though crates named `cobyla` and `cmaes` exist: those call the
 //! objective back, and turning a callback into ask and tell takes a thread, which a page may not
@@ -25,6 +25,7 @@ mod options;
 mod random;
 mod ridge;
 mod run;
+mod settings;
 
 pub use cma_es::CmaEs;
 pub use cobyla::Cobyla;
@@ -32,19 +33,21 @@ pub use greedy::Greedy;
 pub use options::{LearnError, LearnOptions, Objective, Optimizer, Selection};
 pub use ridge::RidgeTrustRegion;
 pub use run::{Evaluation, LearnResult, LearningRun, Phase, Step};
+pub use settings::{Choice, Choices, Setting, SettingKind, settings};
 
-/// A gradient-free minimiser that is asked for points and told their losses.
+/// A gradient-free minimizer with an ask-and-tell interface: [`Search::ask`] returns points,
+/// [`Search::tell`] takes their losses.
 pub trait Search {
     /// Name of the method, as in [`LearnOptions`].
     fn name(&self) -> &'static str;
 
     /// The points to evaluate next, each one coefficient per dimension and within the bounds; the
-    /// first point of a search is always 0. Empty when the search has nothing left to try. Asking
-    /// again before telling gives the same points.
+    /// first point of a search is always 0. Empty when the search is exhausted. Calling it
+    /// again before [`Search::tell`] returns the same points.
     fn ask(&mut self) -> Vec<Vec<f64>>;
 
-    /// The losses of the points of the last [`Search::ask`], all of them and in their order. Losses
-    /// should be finite.
+    /// Takes the losses of the points of the last [`Search::ask`], all of them and in their order.
+    /// Losses should be finite.
     fn tell(&mut self, losses: &[f64]);
 }
 

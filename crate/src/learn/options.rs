@@ -1,7 +1,8 @@
-//! The settings of a learning run, with their defaults and limits.
+//! The settings of a learning run and their defaults; [`super::settings`] describes each of them.
 
 use serde::{Deserialize, Serialize};
 
+use super::settings;
 use crate::lora::Merge;
 
 /// Which search finds the coefficients.
@@ -28,8 +29,8 @@ pub enum Selection {
     All,
     /// [`LearnOptions::modules`] candidates at random by the seed, as published.
     Random,
-    /// The [`LearnOptions::modules`] candidates with the lowest losses of each alone; finding out
-    /// takes one evaluation for each candidate, beside the budget.
+    /// The [`LearnOptions::modules`] candidates with the lowest losses of each alone, which takes one
+    /// evaluation for each candidate in addition to the budget.
     SingleLoss,
     /// Every candidate: a person has chosen them.
     ByHand,
@@ -73,13 +74,13 @@ impl Objective {
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct LearnOptions {
-    /// Evaluations of the search, the one at 0 included; 2 to 10,000.
+    /// Evaluations of the search, the one at 0 included.
     pub budget: u32,
     /// Which search finds the coefficients.
     pub optimizer: Optimizer,
     /// How the modules that are searched over are chosen.
     pub selection: Selection,
-    /// Most modules to search over, where the selection chooses; 1 to 1,000.
+    /// Most modules to search over, where the selection chooses.
     pub modules: u32,
     /// How the modules become one LoRA branch.
     pub merge: Merge,
@@ -87,9 +88,9 @@ pub struct LearnOptions {
     pub objective: Objective,
     /// Seed of everything that is random.
     pub seed: u32,
-    /// Largest size of a coefficient; above 0 and at most 100.
+    /// Largest size of a coefficient.
     pub bound: f64,
-    /// Factor of the penalty mean|w|; 0 or more.
+    /// Factor of the penalty mean|w|.
     pub regularization: f64,
 }
 
@@ -110,10 +111,6 @@ impl Default for LearnOptions {
 }
 
 impl LearnOptions {
-    const BUDGET: std::ops::RangeInclusive<u32> = 2..=10_000;
-    const MODULES: std::ops::RangeInclusive<u32> = 1..=1_000;
-    const LARGEST_BOUND: f64 = 100.0;
-
     /// The settings of the published method: 20 modules at random, A and B added up apart, the
     /// objective as the reference code computes it.
     pub fn as_published() -> Self {
@@ -130,32 +127,20 @@ impl LearnOptions {
     /// # Errors
     /// [`LearnError::Setting`] names the first setting that is out of range.
     pub fn validate(&self) -> Result<(), LearnError> {
-        let setting = |name, expected: String, found: String| {
-            Err(LearnError::Setting { name, expected, found })
-        };
-        let whole = |range: std::ops::RangeInclusive<u32>| {
-            format!("a whole number from {} to {}", range.start(), range.end())
-        };
-        if !Self::BUDGET.contains(&self.budget) {
-            return setting("budget", whole(Self::BUDGET), self.budget.to_string());
-        }
-        if !Self::MODULES.contains(&self.modules) {
-            return setting("modules", whole(Self::MODULES), self.modules.to_string());
-        }
-        if !(self.bound > 0.0 && self.bound <= Self::LARGEST_BOUND) {
-            let expected = format!("a number above 0 and at most {}", Self::LARGEST_BOUND);
-            return setting("bound", expected, self.bound.to_string());
-        }
-        if !(self.regularization >= 0.0 && self.regularization.is_finite()) {
-            let expected = "a number that is 0 or more".to_owned();
-            return setting("regularization", expected, self.regularization.to_string());
-        }
-        Ok(())
+        let Self { budget, modules, seed, bound, regularization, .. } = *self;
+        let integers = [("budget", budget), ("modules", modules), ("seed", seed)];
+        let mut numbers = vec![("bound", bound), ("regularization", regularization)];
+        numbers.extend(integers.map(|(name, value)| (name, f64::from(value))));
+        settings().iter().try_for_each(|setting| {
+            let value = numbers.iter().find(|(name, _)| *name == setting.name);
+            value.map_or(Ok(()), |(_, value)| setting.check(*value))
+        })
     }
 }
 
-/// Why a learning run cannot begin or go on.
+/// Why a learning run cannot begin or continue.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum LearnError {
     /// A setting is out of range.
     #[error("the setting {name} should be {expected}, found {found}")]
@@ -171,7 +156,7 @@ pub enum LearnError {
     #[error("learning needs at least one module, found none")]
     NoModules,
     /// Two candidates have the same id.
-    #[error("the module {id} is there twice; every module needs an id of its own")]
+    #[error("the module {id} is listed twice; every module needs an id of its own")]
     DuplicateModule {
         /// The id.
         id: String,
@@ -179,7 +164,7 @@ pub enum LearnError {
     /// There is nothing to learn from.
     #[error("learning needs at least one example, found none")]
     NoExamples,
-    /// A loss was reported that nobody asked for.
+    /// A loss was reported while no evaluation was in progress.
     #[error("a loss was reported while no evaluation was in progress")]
     NothingToReport,
 }

@@ -1,20 +1,20 @@
-//! A trust-region search that asks for eight points at a time, for devices that evaluate a population at
+//! A trust-region search that proposes eight points at a time, for devices that evaluate a population at
 //! once: each module is probed alone, then every batch tries steps of several lengths and directions
-//! along a linear model, fitted with a ridge to all losses known.
+//! along a linear model, fitted by ridge regression to all losses so far.
 //!
 //! After modules were chosen by their loss alone, 40 evaluations are 6 rounds, where a search of one point
-//! at a time takes 40. A point is worth less than COBYLA's, which learns from each before it asks for
+//! at a time takes 40. A point is worth less than COBYLA's, which learns from each before it proposes
 //! the next. On eleven unseen tasks of the demo library, one draw of five examples each, 20 modules, 40
 //! evaluations, the mean loss found was 0.76 by COBYLA, 1.34 here and 1.99 by CMA-ES; here it was lower
 //! than COBYLA's on two tasks, and than CMA-ES's on seven. So few runs rank the three and say no more.
-//! `loraloom evaluate --methods default --optimizer` compares their answers.
+//! `loraloom evaluate --methods default --optimizer` compares the outputs.
 
 use super::Search;
 use super::matrix::{dot, norm, symmetric_eigen};
 use super::random::Random;
 
 /// Weight at which each module is probed: that at which modules are chosen by their loss alone, so that
-/// after such a choice the probes are known.
+/// after such a choice the probes are cached.
 const PROBE: f64 = 1.0;
 /// First radius of the trust region, and its factor after a batch without a better point.
 const RADIUS: f64 = 1.0;

@@ -9,11 +9,11 @@ use super::random::Random;
 use super::{LearnError, LearnOptions, Optimizer, Search, Selection, search};
 use crate::lora::{Merge, WeightedModule};
 
-/// What a search is told in place of the first loss if that is not finite; later ones count as the
-/// worst loss seen.
+/// Loss passed to a search in place of a first loss that is not finite; later ones are replaced by the
+/// worst loss so far.
 const UNUSABLE_LOSS: f64 = 1e3;
-/// Points known from before that a search may ask for in a row before it counts as finished.
-const KNOWN_LIMIT: usize = 1000;
+/// Consecutive cached points after which a search counts as finished.
+const CACHED_LIMIT: usize = 1000;
 
 /// What an evaluation belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +57,7 @@ pub struct Evaluation {
     pub seconds: f64,
 }
 
-/// What a run has found.
+/// The result of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -84,13 +84,12 @@ pub struct LearnResult {
     pub history: Vec<Evaluation>,
 }
 
-/// The weights of a point that are not 0, by candidate and the weight's bits: equal points have
-/// equal keys.
+/// The non-zero weights of a point, by candidate and the weight's bits: equal points have equal keys.
 type PointKey = Vec<(usize, u32)>;
 
-/// A learning run over named modules. [`LearningRun::next`] names the weights to evaluate,
+/// A learning run over modules by id. [`LearningRun::next`] returns the weights to evaluate,
 /// [`LearningRun::report`] takes their loss; a caller that stops in between has cancelled the run,
-/// and [`LearningRun::result`] answers with the best point at any time.
+/// and [`LearningRun::result`] returns the best point at any time.
 ///
 /// The base model alone is evaluated first and counts as the search's first evaluation. A point that
 /// was evaluated before is not evaluated again.
@@ -102,12 +101,12 @@ pub struct LearningRun {
     /// Number of modules searched over, of which the penalty takes the mean.
     dimensions: usize,
     search: Option<Box<dyn Search + Send>>,
-    /// Points of the search in progress and the losses known of them.
+    /// Points that the search proposed, and the losses of the first of them.
     batch: Vec<Vec<f64>>,
     batch_losses: Vec<f64>,
     /// The point being evaluated, by candidate.
     pending: Option<(Phase, Vec<(usize, f64)>)>,
-    known: BTreeMap<PointKey, f64>,
+    cached: BTreeMap<PointKey, f64>,
     /// Objective of each candidate alone.
     alone: BTreeMap<usize, f64>,
     best: Option<(f64, Vec<WeightedModule>)>,
@@ -132,18 +131,18 @@ impl LearningRun {
             return Err(LearnError::DuplicateModule { id: id.clone() });
         }
         let all = || (0..candidates.len()).collect::<Vec<usize>>();
-        let most = (options.modules as usize).min(candidates.len());
+        let limit = (options.modules as usize).min(candidates.len());
         let chosen = match options.selection {
             Selection::All | Selection::ByHand => Some(all()),
             Selection::Random => {
                 let mut left = all();
                 let mut random = Random::new(u64::from(options.seed));
-                Some((0..most).map(|_| left.remove(random.below(left.len()))).collect())
+                Some((0..limit).map(|_| left.remove(random.below(left.len()))).collect())
             }
-            // With room for every candidate there is nothing to choose.
-            Selection::SingleLoss => (most == candidates.len()).then(all),
+            // Every candidate fits: there is nothing to choose.
+            Selection::SingleLoss => (limit == candidates.len()).then(all),
         };
-        let dimensions = chosen.as_ref().map_or(most, Vec::len);
+        let dimensions = chosen.as_ref().map_or(limit, Vec::len);
         Ok(Self {
             pending: Some((Phase::Search, Vec::new())),
             options,
@@ -153,7 +152,7 @@ impl LearningRun {
             search: None,
             batch: Vec::new(),
             batch_losses: Vec::new(),
-            known: BTreeMap::new(),
+            cached: BTreeMap::new(),
             alone: BTreeMap::new(),
             best: None,
             loss_start: f64::INFINITY,
@@ -200,8 +199,8 @@ impl LearningRun {
         Step { number, phase, weights: self.named(point) }
     }
 
-    /// The step that [`LearningRun::next`] named and those that it will name after it, whatever their
-    /// losses are: what can be evaluated at once. The losses are reported one after another as ever.
+    /// The step of [`LearningRun::next`] and those that follow it whatever its loss is, which can be
+    /// evaluated together. Their losses are reported one by one.
     pub fn upcoming(&self) -> Vec<Step> {
         let Some((phase, point)) = &self.pending else { return Vec::new() };
         let mut points = vec![point.clone()];
@@ -217,7 +216,7 @@ impl LearningRun {
                     let point: Vec<(usize, f64)> =
                         chosen.clone().copied().zip(weights.iter().copied()).collect();
                     let key = point_key(&point);
-                    if !self.known.contains_key(&key) && seen.insert(key) {
+                    if !self.cached.contains_key(&key) && seen.insert(key) {
                         points.push(point);
                     }
                 }
@@ -228,7 +227,7 @@ impl LearningRun {
     }
 
     /// Takes the cross-entropy ([`super::Objective::cross_entropy`]) of the weights that
-    /// [`LearningRun::next`] named, and the time it took to evaluate them. A cross-entropy that is
+    /// [`LearningRun::next`] returned, and the time it took to evaluate them. A cross-entropy that is
     /// not finite counts as the worst.
     ///
     /// # Errors
@@ -251,7 +250,7 @@ impl LearningRun {
         if key.is_empty() {
             self.loss_start = loss;
         }
-        self.known.insert(key, loss);
+        self.cached.insert(key, loss);
         match phase {
             Phase::Select => {
                 self.alone.extend(point.first().map(|(candidate, _)| (*candidate, loss)));
@@ -271,7 +270,7 @@ impl LearningRun {
         self.history.last().ok_or(LearnError::NothingToReport)
     }
 
-    /// The best point seen so far; `complete` once [`LearningRun::next`] has answered with none.
+    /// The best point seen so far; `complete` once [`LearningRun::next`] has returned `None`.
     pub fn result(&self) -> LearnResult {
         let (loss, modules) = self.best.clone().unwrap_or_else(|| (f64::INFINITY, self.named(&[])));
         LearnResult {
@@ -314,7 +313,7 @@ impl LearningRun {
             .collect()
     }
 
-    /// Spells out a point over all modules that are searched over, once they are known.
+    /// A point over all modules that are searched over, once these are chosen.
     fn over_chosen(&self, point: Vec<WeightedModule>) -> Vec<WeightedModule> {
         let Some(chosen) = &self.chosen else { return point };
         let weight = |id: &str| point.iter().find(|m| m.id == id).map_or(0.0, |m| m.weight);
@@ -358,7 +357,7 @@ impl LearningRun {
         let LearnOptions { optimizer, bound, seed, .. } = self.options;
         let search =
             self.search.get_or_insert_with(|| search(optimizer, self.dimensions, bound, seed));
-        for _ in 0..KNOWN_LIMIT {
+        for _ in 0..CACHED_LIMIT {
             if self.batch_losses.len() == self.batch.len() {
                 if !self.batch.is_empty() {
                     let worst = self.worst_finite.unwrap_or(UNUSABLE_LOSS);
@@ -371,7 +370,7 @@ impl LearningRun {
             let weights = self.batch.get(self.batch_losses.len())?;
             let point: Vec<(usize, f64)> =
                 chosen.iter().copied().zip(weights.iter().copied()).collect();
-            match self.known.get(&point_key(&point)) {
+            match self.cached.get(&point_key(&point)) {
                 Some(loss) => self.batch_losses.push(*loss),
                 None => return Some(point),
             }

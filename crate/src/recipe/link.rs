@@ -10,7 +10,7 @@
 //! | checksum: the first bytes of the SHA-256 of everything before it | 4 |
 //!
 //! A *number* is LEB128, a *text* its length in bytes and its UTF-8, a *hash* its length in bytes and
-//! those. A version, once published, is read for ever.
+//! those. Every published version stays readable.
 //!
 //! Version 1: a byte of [`flags`]; registry (text); base id (text) and hash; number of modules, each
 //! of them as the number of bytes that its id shares with the start of the id before, the rest of the
@@ -34,8 +34,8 @@ pub const VERSION: u8 = 1;
 const CHECKSUM_BYTES: usize = 4;
 /// The longest recipe that a link holds.
 const MAX_RECIPE_BYTES: usize = 64 << 10;
-/// Unused bits of the last character are looked at by [`decode`] itself, which can then tell a link
-/// that was cut short from one that was changed.
+/// [`decode`] checks the unused bits of the last character itself, to distinguish a link that was cut
+/// short from one that was changed.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new()
@@ -54,10 +54,10 @@ mod flags {
 /// Writes a recipe as the fragment of a link, without the `#`.
 ///
 /// # Errors
-/// [`RecipeError::Invalid`] for a recipe that [`Recipe::check`] refuses or that is too long for a
+/// [`RecipeError::Invalid`] for a recipe that [`Recipe::validate`] rejects or that is too long for a
 /// link.
 pub fn encode(recipe: &Recipe) -> Result<String, RecipeError> {
-    recipe.check()?;
+    recipe.validate()?;
     let contents = write_version_1(recipe);
     if contents.len() > MAX_RECIPE_BYTES {
         let expected = format!("at most {MAX_RECIPE_BYTES} bytes long");
@@ -79,8 +79,8 @@ pub(super) fn seal(contents: &[u8]) -> String {
 /// Reads the fragment of a link; a leading `#` and blanks around it are ignored.
 ///
 /// # Errors
-/// A [`RecipeError`] that tells a link that was cut short or changed from one of a newer version and
-/// from one that holds something else than a recipe.
+/// A [`RecipeError`]: different ones for links that were cut short or changed, that are of a newer
+/// version, and that do not contain a recipe.
 pub fn decode(fragment: &str) -> Result<Recipe, RecipeError> {
     let fragment = fragment.trim();
     let fragment = fragment.strip_prefix('#').unwrap_or(fragment);
@@ -122,7 +122,7 @@ pub fn decode(fragment: &str) -> Result<Recipe, RecipeError> {
         return Err(RecipeError::Changed);
     }
     let recipe = read(&mut Reader { bytes: &signed[signed.len() - length..] })?;
-    recipe.check()?;
+    recipe.validate()?;
     Ok(recipe)
 }
 
@@ -250,7 +250,7 @@ fn write_text(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend(text.bytes());
 }
 
-/// Writes a hash that [`Recipe::check`] has let pass.
+/// Writes a hash that [`Recipe::validate`] accepts.
 fn write_hash(bytes: &mut Vec<u8>, hash: &str) {
     let digit = |b: u8| if b.is_ascii_digit() { b - b'0' } else { b - b'a' + 10 };
     let (pairs, _) = hash.as_bytes().as_chunks::<2>();

@@ -1,13 +1,17 @@
 //! The recipe of a composition: which base, which modules with which weights, and what for. It is
-//! what a link carries, so that another machine gets the same answers without learning again.
+//! what a link carries, so that another machine gets the same outputs without learning again.
 //!
-//! [`encode`] and [`decode`] turn a recipe into the fragment of a link and back.
+//! [`Recipe::new`] builds a recipe of a registry's base and modules, [`Recipe::check`] checks one
+//! against a registry, and [`encode`] and [`decode`] turn it into the fragment of a link and back.
 
+mod library;
 mod link;
 
+pub use library::{LoadedHashes, RecipeDraft, RecipeLibrary};
 pub use link::{VERSION, decode, encode};
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,9 +20,9 @@ use crate::lora::Merge;
 use crate::model::t5::Precision;
 use crate::registry::is_id;
 
-/// The most modules of a recipe.
+/// Maximum number of modules of a recipe.
 const MAX_MODULES: usize = 1000;
-/// The most examples of a recipe.
+/// Maximum number of examples of a recipe.
 const MAX_EXAMPLES: usize = 100;
 /// The longest address of a registry, in bytes.
 const MAX_REGISTRY_BYTES: usize = 2048;
@@ -30,16 +34,35 @@ const MAX_TEXT_BYTES: usize = 16 << 10;
 /// than SHA-256 has.
 const HASH_DIGITS: std::ops::RangeInclusive<usize> = 8..=64;
 
+/// Whether an entry of a recipe is a base model or a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A base model.
+    Base,
+    /// A LoRA module.
+    Module,
+}
+
+impl fmt::Display for EntryKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Base => "base",
+            Self::Module => "module",
+        })
+    }
+}
+
 /// What is wrong with a recipe or with the link that holds it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RecipeError {
-    /// A character that no link has.
+    /// A character that does not occur in links.
     #[error(
         "the link should be made of letters, digits, '-' and '_', found {found:?} at character \
          {position}; copy it again, whole"
     )]
     Character {
-        /// Place of the character, from 1.
+        /// Position of the character, from 1.
         position: usize,
         /// The character.
         found: char,
@@ -52,13 +75,13 @@ pub enum RecipeError {
         /// Its length in characters.
         found: usize,
     },
-    /// The link goes on after its end.
+    /// The link continues after its end.
     #[error(
         "the link should be {expected} characters long, found {found}; copy it again, without what \
          follows it"
     )]
     TooLong {
-        /// Its length in characters, as it says itself; the limit of all links if it is beyond that.
+        /// Its length in characters by its own header, at most the limit of all links.
         expected: usize,
         /// Its length in characters.
         found: usize,
@@ -66,7 +89,7 @@ pub enum RecipeError {
     /// The link's checksum is not that of its contents.
     #[error("the link was changed on its way: its checksum does not fit; copy it again, whole")]
     Changed,
-    /// The link is of a version that this program does not know.
+    /// The link is of a newer version.
     #[error(
         "the link is of version {found} and this program reads version {VERSION}: it was made by a \
          newer program, or its start was changed; reload the page or update the program"
@@ -82,7 +105,39 @@ pub enum RecipeError {
         what: String,
         /// What is allowed.
         expected: String,
-        /// What is there.
+        /// What was found.
+        found: String,
+    },
+    /// The registry has no base or module of that id.
+    #[error("the {kind} {id} is not in the registry")]
+    Missing {
+        /// What is missing.
+        kind: EntryKind,
+        /// Its id.
+        id: String,
+    },
+    /// A base or module whose weights have no hash yet: neither the registry gives one, nor are they
+    /// loaded.
+    #[error("the hash of the {kind} {id} is not known before it is loaded")]
+    NoHash {
+        /// What has no hash.
+        kind: EntryKind,
+        /// Its id.
+        id: String,
+    },
+    /// The base or module of that id has other weights than the recipe was made with.
+    #[error(
+        "the {kind} {id} is another version than the recipe's: the SHA-256 of its weights should \
+         start with {expected}, found {found}"
+    )]
+    OtherVersion {
+        /// What differs.
+        kind: EntryKind,
+        /// Its id.
+        id: String,
+        /// The first digits of the hash, as the recipe gives them.
+        expected: String,
+        /// The hash of the library's weights.
         found: String,
     },
 }
@@ -139,7 +194,7 @@ impl Recipe {
     ///
     /// # Errors
     /// [`RecipeError::Invalid`] naming the part.
-    pub fn check(&self) -> Result<(), RecipeError> {
+    pub fn validate(&self) -> Result<(), RecipeError> {
         if self.registry.is_empty()
             || self.registry.len() > MAX_REGISTRY_BYTES
             || self.registry.chars().any(char::is_control)

@@ -1,7 +1,9 @@
 //! Tests of recipes and of the links that hold them.
 
 use super::*;
+use crate::lora::{Composition, WeightedModule};
 use crate::random::Random;
+use crate::registry::{Registry, RegistryModule};
 
 /// A link of version 1 that was published: it must be read for ever.
 const PUBLISHED: &str = include_str!("../../../tests/formats/recipe/version_1.txt");
@@ -169,7 +171,7 @@ fn bytes_at_random_with_a_right_checksum_are_refused_without_a_panic() {
         }
         contents.truncate(random.below(contents.len() * 2));
         if let Ok(recipe) = decode(&link::seal(&contents)) {
-            recipe.check().unwrap();
+            recipe.validate().unwrap();
         }
     }
 }
@@ -199,4 +201,76 @@ fn what_a_recipe_may_not_hold_is_named() {
     ] {
         assert!(found.contains(part), "{part}: {found}");
     }
+}
+
+/// The demo's registry, which has a base and modules with hashes.
+fn demo() -> Registry {
+    Registry::parse(include_bytes!("../../../www/site/public/library/registry.json")).unwrap()
+}
+
+fn library<'a>(registry: &'a Registry, loaded: &'a LoadedHashes) -> RecipeLibrary<'a> {
+    RecipeLibrary { bases: &registry.bases, modules: &registry.modules, loaded }
+}
+
+/// Weights 1, 0 and −0.5 of the demo's first three modules.
+fn draft(registry: &Registry) -> RecipeDraft {
+    let weighted = registry.modules.iter().zip([1.0, 0.0, -0.5]);
+    RecipeDraft {
+        registry: "https://host.test/registry.json".into(),
+        base: registry.bases[0].id.clone(),
+        composition: Composition {
+            modules: weighted
+                .map(|(module, weight)| WeightedModule { id: module.id.clone(), weight })
+                .collect(),
+            merge: Merge::Delta,
+        },
+        precision: Precision::Int8,
+        title: "A task".into(),
+        instruction: None,
+        examples: Vec::new(),
+    }
+}
+
+#[test]
+fn a_recipe_is_built_of_the_modules_that_take_part_with_the_hash_of_what_is_loaded() {
+    let registry = demo();
+    let mut loaded = LoadedHashes::default();
+    let recipe = Recipe::new(draft(&registry), library(&registry, &loaded)).unwrap();
+    let [first, _, third, ..] = &registry.modules[..] else { panic!() };
+    let of = |module: &RegistryModule| module.files.weights.sha256[..12].to_owned();
+    let found: Vec<_> = recipe.modules.iter().map(|m| (&m.id, m.hash.clone(), m.weight)).collect();
+    assert_eq!(found, [(&first.id, of(first), 1.0), (&third.id, of(third), -0.5)]);
+    assert_eq!(recipe.base.hash, registry.bases[0].files.weights.sha256[..12]);
+    assert_eq!(recipe.check(library(&registry, &loaded)), Ok(()));
+
+    loaded.modules.insert(first.id.clone(), "5".repeat(64));
+    let other = Recipe::new(draft(&registry), library(&registry, &loaded)).unwrap();
+    assert_eq!(other.modules[0].hash, "555555555555");
+    let error = recipe.check(library(&registry, &loaded)).unwrap_err();
+    let RecipeError::OtherVersion { kind: EntryKind::Module, id, .. } = error else { panic!() };
+    assert_eq!(id, first.id);
+}
+
+#[test]
+fn a_recipe_of_what_the_registry_lacks_is_neither_built_nor_accepted() {
+    let (mut registry, loaded) = (demo(), LoadedHashes::default());
+    let draft = draft(&registry);
+    let recipe = Recipe::new(draft.clone(), library(&registry, &loaded)).unwrap();
+    let third = registry.modules.remove(2).id;
+    let missing = RecipeError::Missing { kind: EntryKind::Module, id: third };
+    assert_eq!(recipe.check(library(&registry, &loaded)), Err(missing.clone()));
+    assert_eq!(Recipe::new(draft.clone(), library(&registry, &loaded)), Err(missing));
+
+    // A hub's file may have no hash: it passes before it is loaded, and is in no recipe.
+    let first = registry.modules[0].id.clone();
+    registry.modules[0].files.weights.sha256.clear();
+    let error = Recipe::new(draft.clone(), library(&registry, &loaded)).unwrap_err();
+    assert_eq!(error, RecipeError::NoHash { kind: EntryKind::Module, id: first });
+    registry.modules.push(demo().modules[2].clone());
+    assert_eq!(recipe.check(library(&registry, &loaded)), Ok(()));
+
+    let base = registry.bases.remove(0).id;
+    let missing = RecipeError::Missing { kind: EntryKind::Base, id: base };
+    assert_eq!(recipe.check(library(&registry, &loaded)), Err(missing.clone()));
+    assert_eq!(Recipe::new(draft, library(&registry, &loaded)), Err(missing));
 }

@@ -2,8 +2,8 @@
 //! byte fetched against its hash. The JSON Schema beside this crate's manifest
 //! (`registry.schema.json`) describes the same file for other tools.
 
-mod find;
 mod pages;
+mod search;
 mod suggest;
 
 use std::collections::BTreeSet;
@@ -15,16 +15,16 @@ use crate::formats::{Example, excerpt, hex, sha256_hex};
 
 use crate::model::LinearKind;
 
-pub use find::{Candidate, Finder, FoundModules, Lookup, ModuleQuery};
 pub use pages::{
     IndexFiles, MANY_MODULES, PAGE_MODULES, RankCount, RegistryIndex, TagCount, TermShard,
     into_pages,
 };
+pub use search::{Candidate, FoundModules, Lookup, ModuleQuery, ModuleSearch};
 pub use suggest::{Suggestion, suggestions};
 
 /// The version of the file that this crate reads and writes.
 pub const VERSION: u32 = 1;
-/// The longest `registry.json` read.
+/// Maximum length of `registry.json`.
 const MAX_BYTES: usize = 32 << 20;
 /// The largest file that a registry may name: more than WebAssembly's memory, so that larger ones are
 /// refused by the reader of their format, with its own message.
@@ -37,6 +37,7 @@ const HUB: &str = "hub:";
 
 /// What is wrong with a registry, or with a file fetched from it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RegistryError {
     /// The file is not a registry in JSON.
     #[error("the registry cannot be read: {0}")]
@@ -52,9 +53,9 @@ pub enum RegistryError {
     Invalid {
         /// The part, such as `the id of module 3`.
         what: String,
-        /// What the format asks for.
+        /// What the format requires.
         expected: String,
-        /// What the file holds.
+        /// What the file contains.
         found: String,
     },
     /// A fetched file does not have the length that the registry gives.
@@ -81,7 +82,7 @@ pub enum RegistryError {
     },
 }
 
-/// One file, by its place beside `registry.json` or in a repository of a hub.
+/// One file, by its path beside `registry.json` or in a repository of a hub.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct RegistryFile {
@@ -164,7 +165,7 @@ pub struct RegistryModule {
     pub title: String,
     /// What it was trained for, in one sentence.
     pub task: String,
-    /// One example of that task, where one is known.
+    /// One example of that task, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "typescript", ts(optional))]
     pub example: Option<Example>,
@@ -207,7 +208,7 @@ pub struct RegistryTask {
     pub id: String,
     /// Title for people.
     pub title: String,
-    /// What a person asks for.
+    /// The task, in a sentence.
     pub description: String,
     /// Why no module was trained for it, in one sentence.
     pub why_unseen: String,
@@ -243,7 +244,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Reads and checks `registry.json`. Fields that this version does not know are ignored.
+    /// Reads and checks `registry.json`. Unknown fields are ignored.
     ///
     /// # Errors
     /// A [`RegistryError`] naming the entry and field.
@@ -251,7 +252,7 @@ impl Registry {
         if bytes.len() > MAX_BYTES {
             return Err(invalid("its length", format!("at most {MAX_BYTES} bytes"), bytes.len()));
         }
-        // Read first, so that another version is refused as such and not by a field it lacks.
+        // Read first, so that the error of another version is not that of a missing field.
         #[derive(Deserialize)]
         struct Versioned {
             version: serde_json::Value,
@@ -484,22 +485,22 @@ fn invalid(what: &str, expected: String, found: impl ToString) -> RegistryError 
 pub struct Verifier {
     file: RegistryFile,
     hasher: Sha256,
-    seen: u64,
+    bytes: u64,
 }
 
 impl Verifier {
-    /// A verifier that has seen no bytes.
+    /// A verifier before the first byte.
     pub fn new(file: &RegistryFile) -> Self {
-        Self { file: file.clone(), hasher: Sha256::new(), seen: 0 }
+        Self { file: file.clone(), hasher: Sha256::new(), bytes: 0 }
     }
 
-    /// Takes the next bytes.
+    /// Adds the next bytes.
     ///
     /// # Errors
     /// [`RegistryError::Length`] as soon as more bytes arrived than the registry gives.
     pub fn update(&mut self, bytes: &[u8]) -> Result<(), RegistryError> {
-        self.seen += bytes.len() as u64;
-        if self.seen > self.file.bytes {
+        self.bytes += bytes.len() as u64;
+        if self.bytes > self.file.bytes {
             return Err(self.wrong_length());
         }
         self.hasher.update(bytes);
@@ -512,7 +513,7 @@ impl Verifier {
     /// [`RegistryError::Length`] or [`RegistryError::Hash`] if it is not the file that the registry
     /// names.
     pub fn finish(self) -> Result<(), RegistryError> {
-        if self.seen != self.file.bytes {
+        if self.bytes != self.file.bytes {
             return Err(self.wrong_length());
         }
         let found = hex(self.hasher.finalize());
@@ -530,7 +531,7 @@ impl Verifier {
         RegistryError::Length {
             path: self.file.path.clone(),
             expected: self.file.bytes,
-            found: self.seen,
+            found: self.bytes,
         }
     }
 }

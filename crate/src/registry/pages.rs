@@ -16,9 +16,9 @@ use crate::formats::sha256_hex;
 
 /// Modules of a page: some twenty kilobytes.
 pub const PAGE_MODULES: usize = 32;
-/// Modules from which on a registry is worth its pages.
+/// Number of modules from which a registry is written as pages.
 pub const MANY_MODULES: usize = 500;
-/// The most modules of a registry.
+/// Maximum number of modules of a registry.
 const MAX_MODULES: u32 = 1 << 20;
 /// Length that a shard of the index is cut at.
 const SHARD_BYTES: usize = 12 << 10;
@@ -57,7 +57,7 @@ pub struct TermShard {
     pub file: RegistryFile,
 }
 
-/// Where the modules of a registry are that does not list them itself.
+/// The pages and the index of a registry that does not list its modules itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct RegistryIndex {
@@ -230,9 +230,9 @@ pub(super) fn counts(postings: &Postings) -> (Vec<TagCount>, Vec<RankCount>) {
     (tags, ranks)
 }
 
-/// Takes the modules out of a registry and puts them into pages with an index; answers with the files
-/// to write beside `registry.json`, by their paths. Modules of like tags and titles share pages, so
-/// that a search meets few of them.
+/// Moves the modules of a registry into pages with an index, and returns the files to write beside
+/// `registry.json`, by their paths. Modules of similar tags and titles share pages, so that a search
+/// reads few of them.
 ///
 /// # Errors
 /// [`RegistryError::Invalid`] for a registry that is none, or has no modules.
@@ -289,11 +289,11 @@ pub fn into_pages(
 }
 
 impl Registry {
-    /// The registry with every module in its list, read from its pages if they are there. The index of
+    /// The registry with every module in its list, read from its pages if it has any. The index of
     /// terms is read too, and has to be that of the modules.
     ///
     /// # Errors
-    /// What `read` fails with, or a [`RegistryError`] if a page or the index is not valid.
+    /// The error of `read`, or a [`RegistryError`] if a page or the index is not valid.
     pub fn listed<E: From<RegistryError>>(
         mut self,
         mut read: impl FnMut(&RegistryFile) -> Result<Vec<u8>, E>,

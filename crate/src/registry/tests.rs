@@ -244,7 +244,7 @@ fn many(modules: usize) -> Registry {
 
 /// A finder over a paged registry, and the bytes that its answers took.
 struct Fetching {
-    finder: Finder,
+    finder: ModuleSearch,
     files: std::collections::BTreeMap<String, Vec<u8>>,
     bytes: usize,
     requests: usize,
@@ -253,10 +253,10 @@ struct Fetching {
 impl Fetching {
     fn of(registry: &Registry, files: IndexFiles) -> Self {
         let files = files.into_iter().collect();
-        Self { finder: Finder::new(registry), files, bytes: 0, requests: 0 }
+        Self { finder: ModuleSearch::new(registry), files, bytes: 0, requests: 0 }
     }
 
-    fn ask<T>(&mut self, ask: impl Fn(&Finder) -> Lookup<T>) -> T {
+    fn ask<T>(&mut self, ask: impl Fn(&ModuleSearch) -> Lookup<T>) -> T {
         loop {
             match ask(&self.finder) {
                 Lookup::Found(found) => return found,
@@ -334,7 +334,7 @@ fn pages_and_a_list_give_the_same_answers() {
     let value = serde_json::to_value(&paged).unwrap();
     assert!(schema_accepts(&value));
     let mut fetching = Fetching::of(&Registry::parse(value.to_string().as_bytes()).unwrap(), files);
-    let whole = Finder::new(&listed);
+    let whole = ModuleSearch::new(&listed);
     assert!(whole.is_whole());
     let sorted = |mut ids: Vec<&str>| {
         ids.sort_unstable();
@@ -362,7 +362,9 @@ fn pages_and_a_list_give_the_same_answers() {
     }
     let contents = |file: &RegistryFile| Ok::<_, RegistryError>(fetching.files[&file.path].clone());
     let again = paged.clone().listed(contents).unwrap();
-    let Lookup::Found(of_again) = Finder::new(&again).search(&query("german")) else { panic!() };
+    let Lookup::Found(of_again) = ModuleSearch::new(&again).search(&query("german")) else {
+        panic!()
+    };
     assert_eq!((again.modules.len(), of_again.total), (700, 112));
     assert!(into_pages(&again, 32).unwrap().0 == paged);
     let asked = ["owner/none".to_owned(), listed.modules[500].id.clone()];
@@ -379,7 +381,7 @@ fn pages_and_a_list_give_the_same_answers() {
 fn a_changed_page_or_index_is_refused() {
     let (paged, files) = into_pages(&many(100), 32).unwrap();
     let (path, page) = &files[0].clone();
-    let mut finder = Finder::new(&paged);
+    let mut finder = ModuleSearch::new(&paged);
     assert!(matches!(finder.take(path, &page[1..]), Err(RegistryError::Length { .. })));
     let mut changed = page.clone();
     changed[5] ^= 1;

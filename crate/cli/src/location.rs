@@ -1,7 +1,7 @@
-//! Where the files of a registry are: in a folder of this computer, or on a static host.
+//! Locations of a registry's files: in a folder of this computer, or on a static host.
 
 use std::fmt::{self, Display};
-use std::io::{Error, ErrorKind};
+use std::io::Error;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,23 +9,23 @@ use loraloom::registry::RegistryFile;
 
 use crate::error::{CliError, read};
 
-/// The hub that `hub:` paths belong to where no other one is named.
+/// The default hub of `hub:` paths.
 pub const DEFAULT_HUB: &str = "https://huggingface.co";
-/// The longest answer read: longer than any file of a model that this program can hold.
+/// The longest response read: longer than any file of a model that this program can hold.
 const MAX_BYTES: u64 = 16 << 30;
-/// How long to wait for a connection, and for the first byte of an answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Limit of the time to connect, and of the time to the first byte of a response.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A file, by its path or its address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// On this computer.
     Path(PathBuf),
     /// At an address that starts with `http://` or `https://`.
     Url(String),
 }
 
-impl Display for Place {
+impl Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Path(path) => path.display().fmt(f),
@@ -34,8 +34,8 @@ impl Display for Place {
     }
 }
 
-impl Place {
-    /// The registry that a person names by its file, its folder, or the address of either.
+impl Location {
+    /// The location of a registry given by its file, its folder, or the address of either.
     pub fn of_registry(text: &str) -> Self {
         let file = "registry.json";
         if text.starts_with("http://") || text.starts_with("https://") {
@@ -48,7 +48,7 @@ impl Place {
         Self::Path(if path.is_dir() { path.join(file) } else { path })
     }
 
-    /// The file that a registry at this place names, on this host or on a hub.
+    /// The location of a file of the registry at this location: beside it, or on a hub.
     pub fn of_file(&self, file: &RegistryFile, hub: &str) -> Self {
         if let Some((repo, revision, name)) = file.on_hub() {
             let hub = hub.trim_end_matches('/');
@@ -68,46 +68,47 @@ impl Place {
         match self {
             Self::Path(path) => read(path),
             Self::Url(url) => {
-                let mut body = answer(url, false)?.into_body();
+                let mut body = request(url, false)?.into_body();
                 let body = body.with_config().limit(MAX_BYTES).read_to_vec();
                 body.map_err(|error| failed(url, error.into_io()))
             }
         }
     }
 
-    /// Asks whether the file is there, without reading it.
+    /// Checks that the file exists, without reading it.
     pub fn find(&self) -> Result<(), CliError> {
         match self {
             Self::Path(path) => path.metadata().map(drop).map_err(|e| failed(path, e)),
-            Self::Url(url) => answer(url, true).map(drop),
+            Self::Url(url) => request(url, true).map(drop),
         }
     }
 
-    /// Blames this file for what a reader said about its contents.
-    pub fn blame<E: std::error::Error>(&self) -> impl FnOnce(E) -> CliError + use<E> {
-        let path = PathBuf::from(self.to_string());
-        |problem| CliError::File { path, problem: problem.to_string() }
+    /// Adds this file to a reader's error.
+    pub fn in_file<E>(&self) -> impl FnOnce(E) -> CliError + use<E>
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        CliError::in_file(Path::new(&self.to_string()))
     }
 }
 
-/// A server's answer, if it has the file.
-fn answer(url: &str, only_head: bool) -> Result<ureq::http::Response<ureq::Body>, CliError> {
+/// A server's response, if it is the file.
+fn request(url: &str, only_head: bool) -> Result<ureq::http::Response<ureq::Body>, CliError> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
-        .timeout_connect(Some(PATIENCE))
-        .timeout_recv_response(Some(PATIENCE))
+        .timeout_connect(Some(TIMEOUT))
+        .timeout_recv_response(Some(TIMEOUT))
         .build()
         .into();
-    let answer = if only_head { agent.head(url).call() } else { agent.get(url).call() };
-    let answer = answer.map_err(|error| failed(url, error.into_io()))?;
-    let status = answer.status();
+    let response = if only_head { agent.head(url).call() } else { agent.get(url).call() };
+    let response = response.map_err(|error| failed(url, error.into_io()))?;
+    let status = response.status();
     if !status.is_success() {
-        let problem = format!("expected the file, found an answer of {status}");
-        return Err(failed(url, Error::new(ErrorKind::NotFound, problem)));
+        return Err(CliError::Status { url: url.into(), status: status.as_u16() });
     }
-    Ok(answer)
+    Ok(response)
 }
 
-fn failed(place: impl AsRef<Path>, source: Error) -> CliError {
-    CliError::Read { path: place.as_ref().into(), source }
+fn failed(location: impl AsRef<Path>, source: Error) -> CliError {
+    CliError::Read { path: location.as_ref().into(), source }
 }

@@ -1,8 +1,8 @@
 //! Finding modules: by words, tags and rank, by what they share with examples, and by their ids.
 //!
-//! A [`Finder`] answers from what it holds, or with the files of the registry that it needs for the
-//! answer; whoever drives it fetches those and asks again. A registry that lists its modules itself
-//! needs none.
+//! A [`ModuleSearch`] returns a result, or the registry's files that it needs first: the caller fetches
+//! those, passes them to [`ModuleSearch::take`] and calls again. A registry that lists its modules
+//! itself needs none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,28 +26,28 @@ const EXAMPLE_WORDS: usize = 16;
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", default)]
 pub struct ModuleQuery {
-    /// Words of the title, the task, the example, the tags or the id; each has to be there, or a
-    /// longer word that starts with it.
+    /// Words of the title, the task, the example, the tags or the id; each has to occur, or a longer
+    /// word that starts with it.
     pub text: String,
-    /// Tags; each has to be there.
+    /// Tags; a module needs each of them.
     pub tags: Vec<String>,
     /// The rank; any where null.
     pub rank: Option<u32>,
     /// Id of the base; any where null.
     pub base: Option<String>,
-    /// Modules to pass over, best first.
+    /// Number of modules to skip, best first.
     pub offset: u32,
-    /// Modules to answer with.
+    /// Maximum number of modules to return.
     pub limit: u32,
 }
 
-/// What was found.
+/// The result of a [`ModuleQuery`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct FoundModules {
-    /// Modules that match.
+    /// Number of modules that match.
     pub total: u32,
-    /// Those asked for, best first.
+    /// The modules from the query's offset on, best first.
     pub modules: Vec<RegistryModule>,
     /// The library's most frequent tags, most frequent first.
     pub tags: Vec<TagCount>,
@@ -65,19 +65,19 @@ pub struct Candidate {
     pub words: Vec<String>,
 }
 
-/// An answer, or what is needed for it.
+/// The result of a lookup, or the files that it needs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Lookup<T> {
-    /// The answer.
+    /// The result.
     Found(T),
-    /// Files of the registry to hand to [`Finder::take`] before asking again.
+    /// Files of the registry to pass to [`ModuleSearch::take`] before calling again.
     Missing(Vec<RegistryFile>),
 }
 
-/// The modules of a registry, as far as they are known.
+/// A search over the modules of a registry, of which pages may be missing.
 #[derive(Debug, Clone)]
-pub struct Finder {
+pub struct ModuleSearch {
     bases: BTreeSet<String>,
     index: RegistryIndex,
     /// Of each shard of the index.
@@ -86,15 +86,15 @@ pub struct Finder {
     pages: Vec<Option<Vec<RegistryModule>>>,
 }
 
-impl Finder {
-    /// A finder over a registry that was checked.
+impl ModuleSearch {
+    /// A search over a registry that was checked.
     pub fn new(registry: &Registry) -> Self {
         let bases = registry.bases.iter().map(|base| base.id.clone()).collect();
         if let Some(index) = &registry.index {
             let (shards, pages) = (vec![None; index.terms.len()], vec![None; index.pages.len()]);
             return Self { bases, index: index.clone(), shards, pages };
         }
-        // As one page and one shard, both here.
+        // One page and one shard, both loaded.
         let modules = registry.modules.len() as u32;
         let postings = postings(&registry.modules);
         let (tags, ranks) = counts(&postings);
@@ -105,17 +105,17 @@ impl Finder {
         Self { bases, index, shards, pages }
     }
 
-    /// Whether every module is here.
+    /// Whether every page is loaded.
     pub fn is_whole(&self) -> bool {
         self.pages.iter().all(Option::is_some)
     }
 
-    /// Modules in all.
+    /// Total number of modules.
     pub fn modules(&self) -> u32 {
         self.index.modules
     }
 
-    /// Takes a file that was missing.
+    /// Adds a file that was missing.
     ///
     /// # Errors
     /// A [`RegistryError`] if it is not the file that the registry names, or not valid.
@@ -182,13 +182,13 @@ impl Finder {
         }
     }
 
-    /// The modules of a base that share the rarest words with some examples, at most `most` of them;
+    /// The modules of a base that share the rarest words with some examples, at most `limit` of them;
     /// where the base has no more than that, all of them.
     pub fn candidates(
         &self,
         examples: &[Example],
         base: &str,
-        most: usize,
+        limit: usize,
     ) -> Lookup<Vec<Candidate>> {
         let filter = format!("base:{base}");
         let texts = examples.iter().flat_map(|example| [&example.input, &example.output]);
@@ -204,10 +204,9 @@ impl Finder {
         if !needed.shards.is_empty() {
             return Lookup::Missing(self.files(&needed));
         }
-        let without_branches = self.numbers(&filter);
-        let whole = without_branches.len() <= most;
-        let mut scores: BTreeMap<u32, f64> =
-            without_branches.iter().map(|&number| (number, 0.0)).collect();
+        let of_base = self.numbers(&filter);
+        let whole = of_base.len() <= limit;
+        let mut scores: BTreeMap<u32, f64> = of_base.iter().map(|&number| (number, 0.0)).collect();
         let mut shared: BTreeMap<u32, Vec<(f64, &str)>> = BTreeMap::new();
         for word in &asked {
             let numbers = self.numbers(word);
@@ -221,7 +220,7 @@ impl Finder {
         }
         scores.retain(|_, score| whole || *score > 0.0);
         let mut ranked = best_first(scores);
-        ranked.truncate(most);
+        ranked.truncate(limit);
         let modules = match self.entries(ranked.iter().copied()) {
             Lookup::Missing(files) => return Lookup::Missing(files),
             Lookup::Found(modules) => modules,
@@ -234,7 +233,7 @@ impl Finder {
         Lookup::Found(candidates.collect())
     }
 
-    /// The modules of these ids, in their order; those that the registry has not are left out.
+    /// The modules of these ids, in their order; ids that are not in the registry are skipped.
     pub fn of_ids(&self, ids: &[String]) -> Lookup<Vec<RegistryModule>> {
         let terms: Vec<String> = ids.iter().map(|id| id_term(id)).collect();
         let mut needed = Needed::default();
@@ -253,7 +252,7 @@ impl Finder {
         }
     }
 
-    /// The shard that a term is in, if it is anywhere.
+    /// The shard whose range contains a term.
     fn shard_of(&self, term: &str) -> usize {
         self.index.terms.partition_point(|shard| *shard.first <= *term).saturating_sub(1)
     }
@@ -276,13 +275,13 @@ impl Finder {
         shards.chain(needed.pages.iter().map(|&page| self.index.pages[page].clone())).collect()
     }
 
-    /// The modules that have a term, of a shard that is here.
+    /// The modules that have a term; none if its shard is missing.
     fn numbers(&self, term: &str) -> &[u32] {
         let shard = self.shards[self.shard_of(term)].as_ref();
         shard.and_then(|shard| shard.get(term)).map_or(&[], Vec::as_slice)
     }
 
-    /// What a word is worth that so many modules have: the rarer, the more.
+    /// The score of a word that so many modules have: the rarer, the higher.
     fn rarity(&self, modules: usize) -> f64 {
         (f64::from(self.index.modules) / modules.max(1) as f64).ln()
     }
@@ -330,7 +329,7 @@ impl Finder {
     }
 }
 
-/// Shards and pages that are not here.
+/// Shards and pages that are missing.
 #[derive(Default)]
 struct Needed {
     shards: BTreeSet<usize>,

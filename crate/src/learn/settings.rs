@@ -1,0 +1,300 @@
+//! The description of every setting of [`LearnOptions`]: label, help, limits, default and choices, for
+//! a command line, a page, and [`LearnOptions::validate`].
+
+use serde::Serialize;
+
+use super::{LearnError, LearnOptions, Objective, Optimizer, Selection};
+use crate::lora::Merge;
+use crate::model::t5::Precision;
+
+/// One setting of a learning run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct Setting {
+    /// The field of [`LearnOptions`], in camel case.
+    #[cfg_attr(feature = "typescript", ts(type = "keyof LearnOptions"))]
+    pub name: &'static str,
+    /// Name for people.
+    pub label: &'static str,
+    /// What it does, in a sentence or two.
+    pub help: &'static str,
+    /// Its values.
+    pub kind: SettingKind,
+}
+
+/// The values of a setting; limits are inclusive.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(tag = "kind", rename_all = "camelCase")]
+pub enum SettingKind {
+    /// A whole number.
+    Integer {
+        /// Smallest value.
+        min: u32,
+        /// Largest value.
+        max: u32,
+        /// Value where none is given.
+        default: u32,
+    },
+    /// A finite number.
+    Number {
+        /// Smallest value.
+        min: f64,
+        /// Largest value.
+        max: f64,
+        /// Value where none is given.
+        default: f64,
+        /// Increment of an input field.
+        step: f64,
+    },
+    /// One of a list.
+    Choice {
+        /// The list.
+        choices: Vec<Choice>,
+        /// Value where none is given.
+        default: String,
+    },
+}
+
+/// A value of a [`SettingKind::Choice`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct Choice {
+    /// The value, as it is in JSON.
+    pub value: String,
+    /// Name for people.
+    pub label: &'static str,
+    /// What it does, in a sentence.
+    pub help: &'static str,
+}
+
+/// A type with a closed list of named values.
+pub trait Choices: Copy + Serialize + 'static {
+    /// Every value.
+    const ALL: &'static [Self];
+
+    /// Label and help of a value.
+    fn describe(self) -> (&'static str, &'static str);
+
+    /// The name of a value in JSON.
+    fn name(self) -> String {
+        let json = serde_json::to_value(self).unwrap_or_default();
+        json.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The list of all values.
+    fn choices() -> Vec<Choice> {
+        let choice = |&value: &Self| {
+            let (label, help) = value.describe();
+            Choice { value: value.name(), label, help }
+        };
+        Self::ALL.iter().map(choice).collect()
+    }
+}
+
+impl Choices for Optimizer {
+    const ALL: &'static [Self] = &[Self::Cobyla, Self::CmaEs, Self::Greedy, Self::RidgeTrustRegion];
+
+    fn describe(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Cobyla => ("COBYLA", "Linear trust region, as in the published method."),
+            Self::CmaEs => ("CMA-ES", "Samples around the best weights so far."),
+            Self::Greedy => ("greedy", "Adds one module after another, then refines."),
+            Self::RidgeTrustRegion => {
+                ("ridge, eight at a time", "Linear trust region from batches of eight.")
+            }
+        }
+    }
+}
+
+impl Choices for Selection {
+    const ALL: &'static [Self] = &[Self::All, Self::Random, Self::SingleLoss, Self::ByHand];
+
+    fn describe(self) -> (&'static str, &'static str) {
+        match self {
+            Self::All => ("all", "Every module."),
+            Self::Random => ("random", "Modules drawn with the seed, as published."),
+            Self::SingleLoss => ("single loss", "The modules with the lowest loss alone."),
+            Self::ByHand => ("by hand", "Every module: the list was chosen by hand."),
+        }
+    }
+}
+
+impl Choices for Merge {
+    const ALL: &'static [Self] = &[Self::Delta, Self::Lorahub];
+
+    fn describe(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Delta => ("delta", "Adds the modules' updates; ranks may differ."),
+            Self::Lorahub => {
+                ("lorahub", "Adds A and B separately, as published; needs equal ranks.")
+            }
+        }
+    }
+}
+
+impl Choices for Objective {
+    const ALL: &'static [Self] = &[Self::Paper, Self::Reference];
+
+    fn describe(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Paper => ("paper", "Mean over the examples of each one's cross-entropy."),
+            Self::Reference => (
+                "reference",
+                "Mean over all tokens divided by the examples, as the published code.",
+            ),
+        }
+    }
+}
+
+impl Choices for Precision {
+    const ALL: &'static [Self] = &[Self::F32, Self::Int8];
+
+    fn describe(self) -> (&'static str, &'static str) {
+        match self {
+            Self::F32 => ("f32", "Exact, four times as large."),
+            Self::Int8 => ("int8", "The base's weights in 8 bits."),
+        }
+    }
+}
+
+/// Every setting, in the order in which to show them.
+pub fn settings() -> Vec<Setting> {
+    let LearnOptions {
+        budget,
+        optimizer,
+        selection,
+        modules,
+        merge,
+        objective,
+        seed,
+        bound,
+        regularization,
+    } = LearnOptions::default();
+    let integer = |min, max, default| SettingKind::Integer { min, max, default };
+    let number = |min, max, default| SettingKind::Number { min, max, default, step: 0.01 };
+    fn choice<T: Choices>(default: T) -> SettingKind {
+        SettingKind::Choice { choices: T::choices(), default: default.name() }
+    }
+    let setting = |name, label, help, kind| Setting { name, label, help, kind };
+    vec![
+        setting(
+            "budget",
+            "Budget",
+            "How many choices of weights the search may try.",
+            integer(2, 10_000, budget),
+        ),
+        setting(
+            "optimizer",
+            "Optimizer",
+            "What proposes the weights to try. COBYLA is what the published method uses; CMA-ES \
+             samples around the best weights so far; greedy adds one module after another; ridge \
+             proposes eight at a time, which a GPU evaluates at once.",
+            choice(optimizer),
+        ),
+        setting(
+            "selection",
+            "Selection",
+            "Which modules are searched over: all, some drawn with the seed, or those with the lowest \
+             loss alone.",
+            choice(selection),
+        ),
+        setting(
+            "modules",
+            "Modules at most",
+            "How many modules the selection chooses at most.",
+            integer(1, 1_000, modules),
+        ),
+        setting(
+            "merge",
+            "Merge",
+            "How modules become one. “delta” adds their updates, so ranks may differ; “lorahub”, as \
+             published, adds their A and their B matrices separately, and needs equal ranks.",
+            choice(merge),
+        ),
+        setting(
+            "objective",
+            "Objective",
+            "What is minimized: the paper's mean over the examples, or the variant of its code.",
+            choice(objective),
+        ),
+        setting("seed", "Seed", "Seed of everything random.", integer(0, u32::MAX, seed)),
+        setting("bound", "Bound", "Largest size of a weight.", number(0.01, 100.0, bound)),
+        setting(
+            "regularization",
+            "Regularization",
+            "Factor of the penalty on the mean size of the weights.",
+            number(0.0, 1_000_000.0, regularization),
+        ),
+    ]
+}
+
+impl Setting {
+    /// Checks a number against the limits.
+    ///
+    /// # Errors
+    /// [`LearnError::Setting`] if it is out of range or not a number of this kind.
+    pub fn check(&self, value: f64) -> Result<(), LearnError> {
+        let valid = match self.kind {
+            SettingKind::Integer { min, max, .. } => {
+                (f64::from(min)..=f64::from(max)).contains(&value) && value.fract() == 0.0
+            }
+            SettingKind::Number { min, max, .. } => (min..=max).contains(&value),
+            SettingKind::Choice { .. } => false,
+        };
+        if valid { Ok(()) } else { Err(self.invalid(value.to_string())) }
+    }
+
+    /// The error of a value that the setting does not take.
+    pub fn invalid(&self, found: String) -> LearnError {
+        LearnError::Setting { name: self.name, expected: self.values(), found }
+    }
+
+    /// The values in words, such as `a whole number from 1 to 1000`.
+    pub fn values(&self) -> String {
+        match &self.kind {
+            SettingKind::Integer { min, max, .. } => format!("a whole number from {min} to {max}"),
+            SettingKind::Number { min, max, .. } => format!("a number from {min} to {max}"),
+            SettingKind::Choice { choices, .. } => {
+                let values: Vec<&str> = choices.iter().map(|choice| &*choice.value).collect();
+                format!("one of {}", values.join(", "))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn every_field_is_described_once_and_takes_its_default_and_its_choices() {
+        let options = serde_json::to_value(LearnOptions::default()).unwrap();
+        let fields = options.as_object().unwrap();
+        let settings = settings();
+        assert_eq!(settings.len(), fields.len());
+        for Setting { name, kind, .. } in settings {
+            let (default, values): (Value, Vec<Value>) = match kind {
+                SettingKind::Integer { min, max, default } => {
+                    (default.into(), vec![min.into(), max.into()])
+                }
+                SettingKind::Number { min, max, default, .. } => {
+                    (default.into(), vec![min.into(), max.into()])
+                }
+                SettingKind::Choice { choices, default } => {
+                    let values = choices.into_iter().map(|choice| choice.value.into());
+                    (default.into(), values.collect())
+                }
+            };
+            assert_eq!(fields[name], default, "{name}");
+            for value in values {
+                let mut changed = options.clone();
+                changed[name] = value;
+                let parsed: LearnOptions = serde_json::from_value(changed.clone()).unwrap();
+                assert_eq!(parsed.validate(), Ok(()), "{changed}");
+            }
+        }
+    }
+}
