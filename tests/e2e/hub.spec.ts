@@ -140,10 +140,10 @@ test("packed weights are kept, load without the file and the hub, and are never 
       [key, how] as const,
     );
   const weights = (path: string) => path.endsWith("model.safetensors");
-  const keeping = expect.stringContaining("Keeping the packed weights");
+  const storing = expect.stringContaining("Storing the packed weights");
 
   const first = await run();
-  expect(first.stages).toContainEqual(keeping);
+  expect(first.stages).toContainEqual(storing);
   const copy = first.files.find(({ packed }) => packed);
   const source = first.files.find(({ packed, url }) => !packed && weights(url));
   expect(copy).toMatchObject({ complete: true, url: source?.url });
@@ -152,18 +152,18 @@ test("packed weights are kept, load without the file and the hub, and are never 
   await change(source?.key ?? "", "remove");
   const requestsBefore = hub.requests.length;
   const again = await run();
-  expect(again.stages).not.toContainEqual(keeping);
+  expect(again.stages).not.toContainEqual(storing);
   expect(hub.requests.slice(requestsBefore).filter(weights)).toEqual([]);
 
   await change(copy?.key ?? "", "damage");
   const repaired = await run();
-  expect(repaired.stages).toContainEqual(keeping);
+  expect(repaired.stages).toContainEqual(storing);
   expect(
     hub.requests.slice(requestsBefore).some((request) => /model.safetensors/.test(request)),
   ).toBe(true);
   await hub.close();
   const offline = await run();
-  expect(offline.stages).not.toContainEqual(keeping);
+  expect(offline.stages).not.toContainEqual(storing);
   for (const { base, losses } of [again, repaired, offline]) {
     expect(base).toEqual(first.base);
     expect(losses).toEqual(first.losses);

@@ -176,7 +176,7 @@ export class LoraLoom {
   async load(options: LoadOptions = {}): Promise<BaseInfo> {
     const source = this.#asSource(options.source, options.baseId);
     const opened = { source, precision: options.precision ?? "int8" };
-    // Downloads of minutes are worth storing; browsers ask the user at most once.
+    // Downloads of minutes are worth storing; browsers prompt the user at most once.
     if (source.kind === "hub" || source.kind === "folder") await keepStorage();
     this.#base = await this.#call({ kind: "open", ...opened }, options);
     this.#opened = opened;
@@ -614,7 +614,7 @@ function hubOf({ hub }: InspectOptions): string {
   return (hub ?? DEFAULT_HUB).replace(/\/+$/, "");
 }
 
-/** Asks the browser not to evict stored files; workers cannot. */
+/** Requests that the browser does not evict stored files; workers cannot. */
 async function keepStorage(): Promise<void> {
   await globalThis.navigator?.storage?.persist?.().catch(() => false);
 }

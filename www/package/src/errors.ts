@@ -60,7 +60,7 @@ export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** The end of an address, by which people tell files apart. */
+/** The last two parts of an address, as a name for people. */
 export function shortName(url: string): string {
   const path = new URL(url).pathname.split("/").slice(-2).join("/");
   try {

@@ -1,5 +1,5 @@
-// Downloads from a hub on this machine over real HTTP: progress, hashes, what is kept, and every way in
-// which a server, a connection or a disk can fail.
+// Downloads from a hub on this machine over real HTTP: progress, hashes, storage, and the failures of
+// servers, connections and disks.
 
 import { createHash } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
@@ -8,8 +8,8 @@ import type { WorkerEvent } from "../src/protocol.js";
 import {
   type DownloadContext,
   downloadFile,
+  type RemoteFile,
   RestartRequired,
-  type Wanted,
 } from "../src/worker/download.js";
 import { fetchFiles, fetchRegistry } from "../src/worker/fetch.js";
 import { openStore } from "../src/worker/store.js";
@@ -60,7 +60,7 @@ async function context(overrides: Partial<DownloadContext> = {}): Promise<Downlo
   };
 }
 
-function wanted(name: "small.bin" | "long.bin", known = true): Wanted {
+function wanted(name: "small.bin" | "long.bin", known = true): RemoteFile {
   const bytes = name === "small.bin" ? SMALL : LONG;
   return {
     url: `${hub.url}/${REPO}/resolve/main/${name}`,
@@ -69,7 +69,7 @@ function wanted(name: "small.bin" | "long.bin", known = true): Wanted {
   };
 }
 
-async function fetchOne(file: Wanted, overrides: Partial<DownloadContext> = {}) {
+async function fetchOne(file: RemoteFile, overrides: Partial<DownloadContext> = {}) {
   const [bytes] = await fetchFiles([file], await context(overrides));
   return bytes as Uint8Array;
 }
@@ -85,7 +85,7 @@ const progress = () => events.filter((event) => event.kind === "progress");
 const stages = () => events.flatMap((event) => (event.kind === "stage" ? [event.text] : []));
 
 describe("a file of the hub", () => {
-  test("comes through its redirect, tells of its bytes, and is kept", async () => {
+  test("is fetched through its redirect, reports its bytes, and is stored", async () => {
     expect(same(await fetchOne(wanted("small.bin")), SMALL)).toBe(true);
     expect(progress().at(-1)).toMatchObject({ loaded: 5000, overallTotal: 5000, cached: false });
     await hub.close();
@@ -114,7 +114,7 @@ describe("a file of the hub", () => {
     expect(folder.files.size).toBe(2);
   });
 
-  test("goes on after the page was closed, from where it was", async () => {
+  test("is resumed after the page was closed", async () => {
     const controller = new AbortController();
     const running = fetchOne(wanted("long.bin"), {
       signal: controller.signal,
@@ -138,7 +138,7 @@ describe("a file of the hub", () => {
     expect(same(await fetchOne(wanted("long.bin")), LONG)).toBe(true);
   });
 
-  test("is asked for again when the hub has too many requests", async () => {
+  test("is requested again when the hub has too many requests", async () => {
     hub.faults.tooMany = 2;
     hub.faults.retryAfter = 0;
     expect(same(await fetchOne(wanted("small.bin")), SMALL)).toBe(true);
@@ -151,7 +151,7 @@ describe("a file of the hub", () => {
     });
   });
 
-  test("goes on after a stall, and gives up on one that brings nothing more", async () => {
+  test("is resumed after a stall, and rejects when no more bytes come", async () => {
     hub.faults.stalls = [2 ** 20];
     expect(same(await fetchOne(wanted("long.bin")), LONG)).toBe(true);
     folder.files.clear();
@@ -162,7 +162,7 @@ describe("a file of the hub", () => {
     });
   });
 
-  test("is refused by its hash when it was changed, and nothing of it is kept", async () => {
+  test("is rejected by its hash when it was changed, and is not stored", async () => {
     const changed = SMALL.slice();
     changed[100] = (changed[100] as number) ^ 1;
     hub.replace(REPO, "small.bin", changed);
@@ -174,7 +174,7 @@ describe("a file of the hub", () => {
     expect(folder.files.size).toBe(0);
   });
 
-  test("is refused when it is shorter or longer than it should be", async () => {
+  test("is rejected when it is too short or too long", async () => {
     hub.replace(REPO, "small.bin", SMALL.slice(0, 1500));
     await expect(fetchOne(wanted("small.bin"))).rejects.toMatchObject({
       why: expect.stringMatching(/Expected 5000 bytes.* 1500:/),
@@ -186,14 +186,14 @@ describe("a file of the hub", () => {
     expect(folder.files.size).toBe(0);
   });
 
-  test("is fetched once where several want the same contents at the same time", async () => {
+  test("is fetched once for several requests of the same contents", async () => {
     const files = Array.from({ length: 8 }, () => wanted("small.bin"));
     const all = await fetchFiles(files, await context());
     expect(all.every((bytes) => same(bytes, SMALL))).toBe(true);
     expect(requestsFor("small.bin")).toHaveLength(1);
   });
 
-  test("is missing, and nobody asks twice", async () => {
+  test("that is missing is requested once", async () => {
     await expect(
       fetchOne({ ...wanted("small.bin"), url: `${hub.url}/${REPO}/resolve/main/none` }),
     ).rejects.toMatchObject({ why: expect.stringContaining("404") });
@@ -210,7 +210,7 @@ describe("a file of the hub", () => {
 });
 
 describe("a file of unknown hash", () => {
-  test("is pinned at its first use, and read from what is kept afterwards", async () => {
+  test("is pinned at its first use, and read from storage afterwards", async () => {
     const file = wanted("small.bin", false);
     expect(same(await fetchOne(file), SMALL)).toBe(true);
     const [kept] = await (await context()).store.list();
@@ -247,20 +247,18 @@ describe("a file of unknown hash", () => {
   });
 });
 
-describe("what is kept", () => {
-  test("is fetched anew when it was damaged", async () => {
+describe("a stored file", () => {
+  test("is fetched again when it is damaged", async () => {
     await fetchOne(wanted("small.bin"));
     const damaged = folder.files.get(sha256(SMALL)) as Uint8Array;
     damaged[7] = (damaged[7] as number) ^ 1;
     expect(same(await fetchOne(wanted("small.bin")), SMALL)).toBe(true);
     expect(requestsFor("small.bin")).toHaveLength(2);
-    expect(stages()).toEqual([
-      "The copy of main/small.bin that was kept is damaged: fetching it again",
-    ]);
+    expect(stages()).toEqual(["The stored copy of main/small.bin is damaged: fetching it again"]);
   });
 
-  test("is fetched anew when the browser stops giving it back, and says so", async () => {
-    const said = "The browser does not give back main/small.bin, which it kept: fetching it again";
+  test("is fetched again when the browser stops returning it", async () => {
+    const message = "The browser did not return main/small.bin from storage: fetching it again";
     const { caches, stuck, kept } = memoryCaches();
     const stores = [await openStore({ getDirectory: folder.getDirectory }, 0.05)];
     stores.push(await openStore({ caches }, 0.05));
@@ -272,25 +270,25 @@ describe("what is kept", () => {
       hub.requests.length = 0;
       expect(same(await fetchOne(wanted("small.bin"), { store }), SMALL)).toBe(true);
       expect(requestsFor("small.bin")).toHaveLength(1);
-      expect(stages()).toEqual([said]);
+      expect(stages()).toEqual([message]);
     }
   });
 
-  test("gives way when the disk is full, and the file is used all the same", async () => {
+  test("is dropped when the disk is full, and the download succeeds", async () => {
     folder.room = 10 * 2 ** 20;
     expect(same(await fetchOne(wanted("long.bin")), LONG)).toBe(true);
     expect(stages()).toEqual([expect.stringContaining("no room")]);
     expect(folder.files.size).toBe(0);
   });
 
-  test("is done without when the browser's file system never answers", async () => {
+  test("is skipped when the browser's file system does not respond", async () => {
     const store = await openStore({ getDirectory: folder.getDirectory }, 0.05);
     const key = sha256(SMALL);
     // Seen in Chromium: the file never opens, with no error, when everything else is there.
     folder.stuck.writing.add(key);
     expect(same(await fetchOne(wanted("small.bin"), { store }), SMALL)).toBe(true);
     expect(stages()).toEqual([
-      "The browser cannot keep main/small.bin: it will be fetched again next time",
+      "The browser cannot store main/small.bin: it will be fetched again next time",
     ]);
     folder.stuck.writing.clear();
     await fetchOne(wanted("small.bin"), { store });
@@ -320,7 +318,7 @@ describe("what is kept", () => {
     expect(await store.list()).toEqual([]);
   });
 
-  test("is nothing where the browser offers no place, and says so", async () => {
+  test("is skipped where the browser offers no storage", async () => {
     const refused = async () => Promise.reject(new DOMException("private", "SecurityError"));
     const store = await openStore({ getDirectory: refused });
     expect(store.kind).toBe("memory");
@@ -336,7 +334,7 @@ describe("what is kept", () => {
 });
 
 describe("If-Range", () => {
-  test("is sent to the page's own server, which then decides", async () => {
+  test("is sent to the page's own server", async () => {
     const tag = `"${createHash("sha256").update(SMALL).digest("hex")}"`;
     const asked: Headers[] = [];
     vi.stubGlobal("location", { origin: new URL(ORIGIN).origin });
@@ -355,14 +353,14 @@ describe("If-Range", () => {
 });
 
 describe("a registry", () => {
-  test("says that nothing answered", async () => {
+  test("that gets no response rejects with the reason", async () => {
     serveLibrary(() => Promise.reject(new TypeError("connection refused")));
     await expect(fetchRegistry(`${ORIGIN}registry.json`, await context())).rejects.toMatchObject({
       why: expect.stringContaining("connection refused"),
     });
   });
 
-  test("without end is refused", async () => {
+  test("that is too large is rejected", async () => {
     serveLibrary(() => new Response(new Uint8Array(9 * 2 ** 20)));
     await expect(fetchRegistry(`${ORIGIN}registry.json`, await context())).rejects.toMatchObject({
       what: expect.stringContaining("too large"),

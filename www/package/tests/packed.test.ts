@@ -1,5 +1,5 @@
-// The packed copy of a base: kept after the first load, read in place of the files the next time, and
-// never used when anything about it is wrong.
+// The packed copy of a base: stored after the first load, read in place of the files the next time, and
+// not used when anything about it is wrong.
 
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Precision, WorkerEvent } from "../src/protocol.js";
@@ -34,7 +34,7 @@ async function context(overrides: Partial<DownloadContext> = {}): Promise<Downlo
   };
 }
 
-/** The library's base; `known` says whether the hashes of its files are told. */
+/** The library's base; `known`: whether the hashes of its files are given. */
 function pieces(known = true): BasePieces {
   const { id, title, license, files } = registry.bases[0] as (typeof registry.bases)[0];
   const wanted = ({ path, bytes, sha256 }: typeof files.weights) =>
@@ -64,15 +64,15 @@ const copies = () => [...folder.files.keys()].filter((name) => /^packed-.*[0-9a-
 
 const stages = () => events.flatMap((event) => (event.kind === "stage" ? [event.text] : []));
 
-/** Whether the last load read the weights' file, from wherever it is kept. */
+/** Whether the last load read the file of weights. */
 const weightsRead = () =>
   events.some((event) => event.kind === "progress" && event.total === files.get(WEIGHTS)?.length);
 
 describe("a packed copy", () => {
-  test("is kept after the first load and read the next time, without the file", async () => {
+  test("is stored after the first load and read the next time, without the file", async () => {
     const first = await load();
     expect(copies()).toHaveLength(1);
-    // Even where the file itself is not kept any more.
+    // Also where the file itself is no longer stored.
     await (await context()).store.remove(sha256(files.get(WEIGHTS) as Uint8Array));
     asked.length = 0;
     events.length = 0;
@@ -83,7 +83,7 @@ describe("a packed copy", () => {
     expect(last).toMatchObject({ cached: true, file: WEIGHTS });
   });
 
-  test("shows as one in the list of what is kept", async () => {
+  test("is marked in the list of stored files", async () => {
     await load();
     const kept = (await (await context()).store.list()).map(toStoredFile);
     expect(kept.filter(({ packed }) => packed)).toMatchObject([
@@ -95,7 +95,7 @@ describe("a packed copy", () => {
     ["changed", (bytes: Uint8Array) => bytes.fill(0x61, -2, -1)],
     ["cut short", (bytes: Uint8Array) => bytes.slice(0, -1)],
     ["empty", () => new Uint8Array()],
-  ])("that was %s gives way to the file, and is made anew", async (_, damage) => {
+  ])("that was %s is replaced, from the file", async (_, damage) => {
     const first = await load();
     const [name] = copies() as [string];
     const good = (folder.files.get(name) as Uint8Array).slice();
@@ -103,11 +103,11 @@ describe("a packed copy", () => {
     events.length = 0;
     expect(await load()).toEqual(first);
     expect(weightsRead()).toBe(true);
-    expect(stages()[0]).toContain("The packed weights that were kept are damaged");
+    expect(stages()[0]).toContain("The stored packed weights are damaged");
     expect(folder.files.get(name)).toEqual(good);
   });
 
-  test("that the browser stops reading gives way to the file", async () => {
+  test("that the browser stops returning is replaced by the file", async () => {
     const store = await openStore({ getDirectory: folder.getDirectory }, 0.05);
     const first = await load(pieces(), "int8", { store });
     const [name] = copies() as [string];
@@ -115,7 +115,7 @@ describe("a packed copy", () => {
     events.length = 0;
     expect(await load(pieces(), "int8", { store })).toEqual(first);
     expect(weightsRead()).toBe(true);
-    expect(stages()[0]).toContain("The browser does not give back the packed weights");
+    expect(stages()[0]).toContain("The browser did not return the packed weights from storage");
   });
 
   test("of a file that is another one now is not used", async () => {
@@ -128,7 +128,7 @@ describe("a packed copy", () => {
     await store.remove(kept?.key as string);
     files.set(WEIGHTS, new TextEncoder().encode("other weights"));
     try {
-      // The first load after that cannot know; the file is fetched for another precision.
+      // The first load after that cannot detect it; the file is fetched for another precision.
       await load(pieces(false), "f32");
       expect(await load(pieces(false))).toMatchObject({ bytes: 13 });
     } finally {
@@ -136,7 +136,7 @@ describe("a packed copy", () => {
     }
   });
 
-  test("of another layout is removed when one of this layout is kept", async () => {
+  test("of another layout is removed when one of this layout is stored", async () => {
     await load();
     const [name] = copies() as [string];
     const old = name.replace("packed-1-", "packed-0-");
@@ -155,11 +155,11 @@ describe("a packed copy", () => {
     expect(copies()).toEqual([]);
   });
 
-  test("gives way when the disk is full", async () => {
+  test("is dropped when the disk is full", async () => {
     folder.room = 60;
     await load();
     expect(copies()).toEqual([]);
-    expect(stages().at(-1)).toContain("no room to keep the packed weights");
+    expect(stages().at(-1)).toContain("no room to store the packed weights");
   });
 
   test("of which only a part was written is not there", async () => {

@@ -1,14 +1,14 @@
-// `fetch` as the tests see it: the library's files, with faults where a test asks for them.
+// A `fetch` that serves the library's files, with the faults of a test.
 
 import { vi } from "vitest";
 import { files, registry } from "./fake-engine.js";
 
 export const ORIGIN = "https://library.test/";
 
-/** Answers one request; return null for what the library would answer. */
+/** The response to one request; null for the library's own. */
 export type Fault = (path: string, headers: Headers) => Response | Promise<Response> | null;
 
-/** Replaces `fetch`; answers with the paths asked for so far. */
+/** Replaces `fetch`; returns the list of requested paths. */
 export function serveLibrary(fault: Fault = () => null): string[] {
   const asked: string[] = [];
   vi.stubGlobal("fetch", async (url: string, init: RequestInit = {}) => {

@@ -1,4 +1,4 @@
-// How people write where things are, and which files that turns out to mean.
+// Parsing of sources, and the files that they resolve to.
 
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -137,11 +137,11 @@ describe("the files of a source", () => {
     ]);
   });
 
-  test("the most exact GGUF is taken, or the one asked for", async () => {
+  test("the preferred GGUF is taken, or the named one", async () => {
     const best = await baseFolder(onHub("owner/gguf"));
     expect(names(best.weights)).toEqual(["model-Q8_0.gguf"]);
-    const asked = await baseFolder(onHub("owner/gguf", "model-q4_k.gguf"));
-    expect(names(asked.weights)).toEqual(["model-q4_k.gguf"]);
+    const named = await baseFolder(onHub("owner/gguf", "model-q4_k.gguf"));
+    expect(names(named.weights)).toEqual(["model-q4_k.gguf"]);
   });
 
   test("an adapter may be a .bin, on a hub or in a folder", async () => {
@@ -151,14 +151,14 @@ describe("the files of a source", () => {
     }
   });
 
-  test("a hub's list is remembered for when nothing answers", async () => {
+  test("a hub's list is stored for when the server does not respond", async () => {
     await baseFolder(onHub("owner/whole"));
     await hub.close();
     const { weights } = await baseFolder(onHub("owner/whole"));
     expect(names(weights)).toEqual(["model.safetensors"]);
   });
 
-  test("a folder's host that never answers is given up on, and named", async () => {
+  test("a folder's host that does not respond is named in the error", async () => {
     const silent = createServer(() => undefined);
     await new Promise<void>((resolve) => silent.listen(0, "localhost", resolve));
     const url = `http://localhost:${(silent.address() as AddressInfo).port}/model/`;
@@ -172,7 +172,7 @@ describe("the files of a source", () => {
     silent.close();
   });
 
-  test("what is missing is named, with what is there", async () => {
+  test("a missing file is named, with the files that are there", async () => {
     await expect(baseFolder(onHub("owner/nothing"))).rejects.toMatchObject({
       why: "Expected config.json, found README.md.",
     });

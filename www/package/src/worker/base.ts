@@ -27,12 +27,12 @@ export async function loadBase(
 ): Promise<WholeBase> {
   const loading = new Loading(pieces, precision, module, context);
   const copy = PackedCopy.of(pieces.weights, precision, module, context);
-  const kept = copy && (await loading.fromCopy(copy));
-  if (kept) return kept;
+  const stored = copy && (await loading.fromCopy(copy));
+  if (stored) return stored;
   for (let start = 1; ; start++) {
     try {
       const whole = await loading.fromFiles();
-      if (copy) await loading.keep(copy, whole);
+      if (copy) await loading.save(copy, whole);
       return whole;
     } catch (error) {
       if (!(error instanceof RestartRequired)) throw error;
@@ -66,7 +66,7 @@ class Loading {
   async fromCopy(copy: PackedCopy): Promise<WholeBase | null> {
     const bytes = await copy.bytes();
     if (bytes === null) return null;
-    const [load, progress] = await this.#begin([{ bytes }]);
+    const [load, progress] = await this.#start([{ bytes }]);
     return guarded(load, async () => {
       const [first] = this.#pieces.weights;
       const name = first && !(first instanceof Blob) ? shortName(first.url) : this.#pieces.title;
@@ -82,7 +82,7 @@ class Loading {
   /** Reads the files, in order. */
   async fromFiles(): Promise<WholeBase> {
     const { weights } = this.#pieces;
-    const [load, progress] = await this.#begin(weights.map(sizeOf));
+    const [load, progress] = await this.#start(weights.map(sizeOf));
     return guarded(load, async () => {
       const hashes: string[] = [];
       const before = progress.length - weights.length;
@@ -95,13 +95,13 @@ class Loading {
   }
 
   /** Stores a packed copy for the next visit. */
-  keep(copy: PackedCopy, { load, sha256 }: WholeBase): Promise<void> {
-    this.#context.onEvent({ kind: "stage", text: "Keeping the packed weights for the next visit" });
-    return guarded(load, () => copy.keep(load, sha256));
+  save(copy: PackedCopy, { load, sha256 }: WholeBase): Promise<void> {
+    this.#context.onEvent({ kind: "stage", text: "Storing the packed weights for the next visit" });
+    return guarded(load, () => copy.save(load, sha256));
   }
 
   /** Reads the small files and starts a load. */
-  async #begin(weights: { bytes: number | null }[]): Promise<[BaseLoad, Progress]> {
+  async #start(weights: { bytes: number | null }[]): Promise<[BaseLoad, Progress]> {
     const { config, tokenizer, id, title, license } = this.#pieces;
     const small = [config, tokenizer];
     const progress = new Progress([...small.map(sizeOf), ...weights], this.#context);

@@ -5,8 +5,8 @@ import { loraLoomError, shortName } from "../errors.js";
 import type { ProgressEvent, StageEvent } from "../protocol.js";
 import type { Sha256 } from "./engine.js";
 import { ChangedOnServer, type HttpContext, type Served } from "./http.js";
-import { Keeper } from "./keeper.js";
-import type { About, Kept, Store } from "./store.js";
+import { SafeWriter } from "./safe-writer.js";
+import type { FileRecord, Store, StoredEntry } from "./store.js";
 import { isTimeout } from "./timeout.js";
 import { transfer } from "./transfer.js";
 
@@ -24,7 +24,7 @@ export interface DownloadContext {
 }
 
 /** A file to fetch. */
-export interface Wanted {
+export interface RemoteFile {
   url: string;
   /** Its length; null if unknown. */
   bytes: number | null;
@@ -57,7 +57,7 @@ export function hexOf(bytes: Uint8Array, context: DownloadContext): string {
 }
 
 /** The key under which a file is stored. */
-export function storeKey(file: Wanted, context: DownloadContext): string {
+export function storeKey(file: RemoteFile, context: DownloadContext): string {
   return file.sha256 ?? `url-${hexOf(new TextEncoder().encode(file.url), context)}`;
 }
 
@@ -71,7 +71,7 @@ const running = new Map<string, Promise<unknown>>();
 
 /** One file from the store or the server. */
 class Download {
-  readonly #file: Wanted;
+  readonly #file: RemoteFile;
   readonly #context: DownloadContext;
   readonly #sink: Sink;
   readonly #onProgress: (loaded: number, total: number | null, cached: boolean) => void;
@@ -82,7 +82,7 @@ class Download {
   #served: Served;
 
   constructor(
-    file: Wanted,
+    file: RemoteFile,
     context: DownloadContext,
     sink: Sink,
     onProgress: (loaded: number, total: number | null, cached: boolean) => void,
@@ -113,17 +113,17 @@ class Download {
 
   async #attempts(): Promise<{ sha256: string; bytes: number }> {
     const { store, signal, onEvent } = this.#context;
-    let copyIsUsable = true;
+    let usable = true;
     for (let start = 1; ; start++) {
-      const kept = copyIsUsable ? await store.find(this.#key) : null;
+      const stored = usable ? await store.find(this.#key) : null;
       try {
-        return kept?.sha256 ? await this.#fromStore(kept) : await this.#fromServer(kept);
+        return stored?.sha256 ? await this.#fromStore(stored) : await this.#fromServer(stored);
       } catch (error) {
         signal.throwIfAborted();
         const again = error instanceof ChangedOnServer || error instanceof DamagedCopy;
         if (!again) throw error;
         if (error instanceof DamagedCopy) {
-          copyIsUsable = false;
+          usable = false;
           onEvent({ kind: "stage", text: `${error.message}: fetching it again` });
         }
         await store.remove(this.#key);
@@ -154,8 +154,8 @@ class Download {
   }
 
   /** Passes on the bytes of a stored file. */
-  async #replay(kept: Kept): Promise<void> {
-    this.#served = { total: kept.total, etag: kept.etag };
+  async #replay(stored: StoredEntry): Promise<void> {
+    this.#served = { total: stored.total, etag: stored.etag };
     let body: ReadableStreamDefaultReader<Uint8Array>;
     try {
       body = (await this.#context.store.read(this.#key)).getReader();
@@ -176,19 +176,19 @@ class Download {
     }
   }
 
-  async #fromStore(kept: Kept): Promise<{ sha256: string; bytes: number }> {
-    await this.#replay(kept);
+  async #fromStore(stored: StoredEntry): Promise<{ sha256: string; bytes: number }> {
+    await this.#replay(stored);
     const sha256 = this.#hasher.hex();
-    if (sha256 !== kept.sha256) throw new DamagedCopy(this.#file.url);
+    if (sha256 !== stored.sha256) throw new DamagedCopy(this.#file.url);
     return { sha256, bytes: this.#loaded };
   }
 
-  async #fromServer(partial: Kept | null): Promise<{ sha256: string; bytes: number }> {
+  async #fromServer(partial: StoredEntry | null): Promise<{ sha256: string; bytes: number }> {
     const { url, bytes, sha256: expected } = this.#file;
     // A partial file without a known hash is useful only if the server can tell its versions apart.
     const useful = partial && partial.bytes > 0 && (expected !== null || partial.etag !== null);
     if (useful) await this.#replay(partial);
-    const writer = Keeper.ofFile(this.#key, shortName(url), this.#context);
+    const writer = SafeWriter.ofFile(this.#key, shortName(url), this.#context);
     await writer.open(this.#loaded);
     try {
       await transfer(
@@ -199,7 +199,7 @@ class Download {
           knownContents: expected !== null,
           onServed: async (served) => {
             this.#served = served;
-            await writer.describe(this.#about(null));
+            await writer.describe(this.#record(null));
           },
           onChunk: async (chunk) => {
             // Prefetched ranges are here already, so no request notices an abort.
@@ -226,7 +226,7 @@ class Download {
       await writer.discard();
       throw wrong;
     }
-    await writer.complete(this.#about(found));
+    await writer.complete(this.#record(found));
     return { sha256: found, bytes: this.#loaded };
   }
 
@@ -237,7 +237,7 @@ class Download {
     return error instanceof ChangedOnServer || this.#refused || tooLong;
   }
 
-  #about(sha256: string | null): About {
+  #record(sha256: string | null): FileRecord {
     return {
       key: this.#key,
       url: this.#file.url,
@@ -255,15 +255,15 @@ class DamagedCopy extends Error {
     const name = shortName(url);
     super(
       isTimeout(cause)
-        ? `The browser does not give back ${name}, which it kept`
-        : `The copy of ${name} that was kept is damaged`,
+        ? `The browser did not return ${name} from storage`
+        : `The stored copy of ${name} is damaged`,
     );
   }
 }
 
 /** Passes a file's bytes to `sink` as they arrive; returns its SHA-256. */
 export async function downloadFile(
-  file: Wanted,
+  file: RemoteFile,
   context: DownloadContext,
   sink: Sink,
   onProgress: (loaded: number, total: number | null, cached: boolean) => void,

@@ -19,8 +19,8 @@ export class EmbeddingStore {
   /** Adds the stored embeddings to a session. */
   async load(session: Session, { store }: DownloadContext): Promise<void> {
     try {
-      const kept = await store.find(this.#key);
-      if (!kept?.sha256) return;
+      const stored = await store.find(this.#key);
+      if (!stored?.sha256) return;
       const body = new Response(await store.read(this.#key));
       const bytes = new Uint8Array(await body.arrayBuffer());
       session.addEmbeddings(bytes);

@@ -6,11 +6,11 @@ import {
   downloadFile,
   hexOf,
   httpContext,
+  type RemoteFile,
   type Sink,
   storeKey,
-  type Wanted,
 } from "./download.js";
-import { Keeper } from "./keeper.js";
+import { SafeWriter } from "./safe-writer.js";
 import { transfer } from "./transfer.js";
 
 /** Limit of a registry's length. */
@@ -120,14 +120,14 @@ export async function fetchListing(
     bytes = await fetchUncached(url, limit, context);
   } catch (error) {
     context.signal.throwIfAborted();
-    const kept = await context.store.find(key);
+    const stored = await context.store.find(key);
     const answered = httpStatus(error) !== null;
-    if (answered || !kept?.sha256) throw error;
+    if (answered || !stored?.sha256) throw error;
     const buffer = new Buffered(url, limit);
     await downloadFile(wanted, context, buffer, () => undefined);
     return buffer.bytes();
   }
-  const keeper = Keeper.ofFile(key, shortName(url), context);
+  const keeper = SafeWriter.ofFile(key, shortName(url), context);
   await keeper.open(0);
   await keeper.write(bytes);
   const sha256 = hexOf(bytes, context);
@@ -168,7 +168,7 @@ async function fetchUncached(
 
 /** The bytes of files, in their order; a few are fetched at a time. */
 export async function fetchFiles(
-  wanted: Wanted[],
+  wanted: RemoteFile[],
   context: DownloadContext,
   progress = new Progress(wanted, context),
 ): Promise<Uint8Array<ArrayBuffer>[]> {
@@ -180,7 +180,7 @@ export async function fetchFiles(
   const runner = async () => {
     while (next < wanted.length) {
       const index = next++;
-      const file = wanted[index] as Wanted;
+      const file = wanted[index] as RemoteFile;
       const buffer = new Buffered(file.url, MAX_BUFFER_BYTES);
       const name = shortName(file.url);
       await downloadFile(file, shared, buffer, (loaded, total, cached) =>

@@ -3,14 +3,14 @@
 
 import { type LoraLoomError, loraLoomError, reasonOf } from "../errors.js";
 import type { LocalFile, Source } from "../protocol.js";
-import { type DownloadContext, httpContext, storeKey, type Wanted } from "./download.js";
+import { type DownloadContext, httpContext, type RemoteFile, storeKey } from "./download.js";
 import type { EngineModule } from "./engine.js";
 import { fetchFiles, fetchListing, httpStatus, type Progress } from "./fetch.js";
 import { fetchOnce } from "./http.js";
 import { unzip } from "./unzip.js";
 
 /** A file to fetch, or a file of this computer. */
-export type Piece = Wanted | Blob;
+export type Piece = RemoteFile | Blob;
 
 /** The bytes of pieces, in their order. */
 export async function readPieces(
@@ -18,7 +18,7 @@ export async function readPieces(
   context: DownloadContext,
   progress?: Progress,
 ): Promise<Uint8Array[]> {
-  const wanted = pieces.filter((piece): piece is Wanted => !(piece instanceof Blob));
+  const wanted = pieces.filter((piece): piece is RemoteFile => !(piece instanceof Blob));
   const fetched = await fetchFiles(wanted, context, progress);
   return Promise.all(
     pieces.map(async (piece) =>
@@ -129,8 +129,8 @@ function openHost(url: string, name: string, context: DownloadContext): Folder {
     get: async (file) => {
       const address = url + encodePath(file);
       const unknown = { url: address, bytes: null, sha256: null };
-      const kept = await context.store.find(storeKey(unknown, context));
-      if (kept?.sha256) return { ...unknown, bytes: kept.bytes };
+      const stored = await context.store.find(storeKey(unknown, context));
+      if (stored?.sha256) return { ...unknown, bytes: stored.bytes };
       let response: Response;
       try {
         response = await fetchOnce(address, { method: "HEAD" }, httpContext(context));

@@ -1,5 +1,4 @@
-// HTTP requests that are retried: timeouts, waiting as the server asks, and telling a file's versions
-// apart. Knows nothing of what is fetched.
+// HTTP requests with retries: timeouts, `Retry-After`, and the headers that distinguish a file's versions.
 
 import { type LoraLoomError, loraLoomError, reasonOf } from "../errors.js";
 import { isTimeout, withTimeout } from "./timeout.js";
@@ -47,7 +46,7 @@ export class Retryable extends Error {
     /** What is thrown after the last attempt. */
     readonly error: LoraLoomError,
     readonly attempts = ATTEMPTS,
-    /** Seconds that the server asks to wait. */
+    /** Seconds of the server's `Retry-After`. */
     readonly wait: number | null = null,
   ) {
     super(error.what);
@@ -65,7 +64,7 @@ export function fetchOnce(url: string, init: RequestInit, context: HttpContext):
   return withTimeout(fetch(url, { ...init, signal }), stallSeconds, { signal });
 }
 
-/** Seconds that a server asks to wait, by its `Retry-After`. */
+/** Seconds to wait by a response's `Retry-After`; null without one. */
 function retryAfter(response: Response): number | null {
   const value = response.headers.get("Retry-After");
   if (!value) return null;

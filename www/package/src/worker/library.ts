@@ -11,7 +11,7 @@ import type {
   RegistryModule,
   Source,
 } from "../protocol.js";
-import type { DownloadContext, Wanted } from "./download.js";
+import type { DownloadContext, RemoteFile } from "./download.js";
 import type { EngineModule, ModuleSearch } from "./engine.js";
 import { fetchFiles, fetchRegistry } from "./fetch.js";
 import { type AdapterPieces, adapterFolder, type BasePieces, baseFolder } from "./folder.js";
@@ -121,11 +121,11 @@ export class Library {
   async modulePieces(
     { files }: RegistryModule,
     context: DownloadContext,
-  ): Promise<AdapterPieces<Wanted>> {
+  ): Promise<AdapterPieces<RemoteFile>> {
     const hub = this.#onHub(files.weights);
     // A hub's files are never those of this computer.
     if (hub)
-      return adapterFolder({ ...hub, file: null }, context) as Promise<AdapterPieces<Wanted>>;
+      return adapterFolder({ ...hub, file: null }, context) as Promise<AdapterPieces<RemoteFile>>;
     return {
       config: this.#besideRegistry(files.config),
       weights: this.#besideRegistry(files.weights),
@@ -133,7 +133,7 @@ export class Library {
   }
 
   /** The test set of a task. */
-  testFile(taskId: string): Wanted {
+  testFile(taskId: string): RemoteFile {
     const task = this.registry.tasks.find(({ id }) => id === taskId);
     if (!task) throw loraLoomError("task-not-in-library", { id: taskId });
     return this.#besideRegistry(task.test);
@@ -158,7 +158,7 @@ export class Library {
   }
 
   /** A file with an address relative to the registry. */
-  #besideRegistry = ({ path, bytes, sha256 }: RegistryFile): Wanted => ({
+  #besideRegistry = ({ path, bytes, sha256 }: RegistryFile): RemoteFile => ({
     url: new URL(path, this.#location.registryUrl).href,
     bytes,
     sha256,

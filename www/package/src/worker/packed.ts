@@ -2,10 +2,10 @@
 // files the next time. A copy that is damaged, or made from other files or in another layout, is deleted.
 
 import type { Precision } from "../protocol.js";
-import { type DownloadContext, storeKey, type Wanted } from "./download.js";
+import { type DownloadContext, type RemoteFile, storeKey } from "./download.js";
 import type { BaseLoad, EngineModule } from "./engine.js";
 import type { Piece } from "./folder.js";
-import { Keeper } from "./keeper.js";
+import { SafeWriter } from "./safe-writer.js";
 import type { Store } from "./store.js";
 import { isPackedKey } from "./store.js";
 import { isTimeout } from "./timeout.js";
@@ -17,13 +17,13 @@ const PIECE_BYTES = 4 * 2 ** 20;
 /** A base's packed copy, whether it is there or not. */
 export class PackedCopy {
   readonly #key: string;
-  readonly #files: Wanted[];
+  readonly #files: RemoteFile[];
   readonly #module: EngineModule;
   readonly #context: DownloadContext;
 
   private constructor(
     key: string,
-    files: Wanted[],
+    files: RemoteFile[],
     module: EngineModule,
     context: DownloadContext,
   ) {
@@ -43,7 +43,7 @@ export class PackedCopy {
     module: EngineModule,
     context: DownloadContext,
   ): PackedCopy | null {
-    const files = weights.filter((piece): piece is Wanted => !(piece instanceof Blob));
+    const files = weights.filter((piece): piece is RemoteFile => !(piece instanceof Blob));
     if (precision !== "int8" || files.length < weights.length) return null;
     const keys = files.map((file) => storeKey(file, context));
     return new PackedCopy(module.packedKey(keys, precision), files, module, context);
@@ -51,8 +51,8 @@ export class PackedCopy {
 
   /** Its length; null if there is no whole copy. */
   async bytes(): Promise<number | null> {
-    const kept = await this.#context.store.find(this.#key);
-    return kept?.sha256 ? kept.bytes : null;
+    const stored = await this.#context.store.find(this.#key);
+    return stored?.sha256 ? stored.bytes : null;
   }
 
   /**
@@ -69,9 +69,9 @@ export class PackedCopy {
       // Only a trap is a failure of the engine, all else of the copy.
       if (error instanceof WebAssembly.RuntimeError) throw error;
       const what = isTimeout(error)
-        ? "The browser does not give back the packed weights"
-        : "The packed weights that were kept are damaged";
-      onEvent({ kind: "stage", text: `${what}: taking the model's files instead` });
+        ? "The browser did not return the packed weights from storage"
+        : "The stored packed weights are damaged";
+      onEvent({ kind: "stage", text: `${what}: reading the model's files instead` });
     }
     if (source === null) await store.remove(this.#key);
     return source;
@@ -79,9 +79,9 @@ export class PackedCopy {
 
   async #checked(load: BaseLoad, onProgress: (loaded: number) => void): Promise<string | null> {
     const { store, signal, newHasher } = this.#context;
-    const hashOf = async (file: Wanted) =>
+    const hashOf = async (file: RemoteFile) =>
       file.sha256 ?? (await store.find(storeKey(file, this.#context)))?.sha256 ?? "";
-    const kept = await store.find(this.#key);
+    const stored = await store.find(this.#key);
     const hasher = newHasher();
     const reader = (await store.read(this.#key)).getReader();
     try {
@@ -98,21 +98,21 @@ export class PackedCopy {
       reader.cancel().catch(() => undefined);
     }
     const source = load.endPacked();
-    if (hasher.hex() !== kept?.sha256) throw new Error("Its hash is not the one that was kept.");
+    if (hasher.hex() !== stored?.sha256) throw new Error("Its hash is not the stored one.");
     // A file without a known hash may have been fetched again, in another version.
     const current = this.#module.weightsIdentity(await Promise.all(this.#files.map(hashOf)));
     return current && current !== source ? null : source;
   }
 
   /** Stores the weights of a whole load, whose identity is `sha256`. */
-  async keep(load: BaseLoad, sha256: string): Promise<void> {
+  async save(load: BaseLoad, sha256: string): Promise<void> {
     const { store, signal, newHasher } = this.#context;
     await deleteOtherLayouts(this.#key, store);
-    const about = { key: this.#key, url: this.#files[0]?.url ?? "", etag: null, known: true };
-    const words = { name: "the packed weights", nextTime: "they will be made again" };
-    const keeper = new Keeper(this.#key, words, this.#context);
+    const record = { key: this.#key, url: this.#files[0]?.url ?? "", etag: null, known: true };
+    const words = { name: "the packed weights", nextTime: "they will be packed again" };
+    const keeper = new SafeWriter(this.#key, words, this.#context);
     await keeper.open(0);
-    await keeper.describe({ ...about, total: null, sha256: null });
+    await keeper.describe({ ...record, total: null, sha256: null });
     const hasher = newHasher();
     let offset = 0;
     while (keeper.isOpen) {
@@ -127,14 +127,14 @@ export class PackedCopy {
         signal.throwIfAborted();
       }
     }
-    await keeper.complete({ ...about, total: offset, sha256: hasher.hex() });
+    await keeper.complete({ ...record, total: offset, sha256: hasher.hex() });
   }
 }
 
 /** Deletes copies that only another version of the engine can read. */
 async function deleteOtherLayouts(key: string, store: Store): Promise<void> {
   const layout = key.slice(0, key.lastIndexOf("-") + 1);
-  for (const kept of await store.list()) {
-    if (isPackedKey(kept.key) && !kept.key.startsWith(layout)) await store.remove(kept.key);
+  for (const stored of await store.list()) {
+    if (isPackedKey(stored.key) && !stored.key.startsWith(layout)) await store.remove(stored.key);
   }
 }

@@ -22,7 +22,7 @@ import type {
 } from "../protocol.js";
 import { loadBase } from "./base.js";
 import type { Capabilities } from "./capabilities.js";
-import type { DownloadContext, Wanted } from "./download.js";
+import type { DownloadContext, RemoteFile } from "./download.js";
 import { EmbeddingStore } from "./embeddings.js";
 import {
   chooseBuild,
@@ -187,7 +187,7 @@ export class WorkerSession implements Handlers {
     const context = await this.#download(task);
     const missing = ids.filter((id) => !this.#modules.has(id));
     const modules = await library.modulesOf(base.id, missing, context);
-    const wanted: Wanted[] = [];
+    const wanted: RemoteFile[] = [];
     for (const module of modules) {
       const { config, weights } = await library.modulePieces(module, context);
       wanted.push(config, weights);

@@ -7,7 +7,7 @@ import { withTimeout } from "./timeout.js";
 
 const FOLDER = "loraloom";
 /** Suffix of the file that describes another. */
-const ABOUT = ".json";
+const RECORD_SUFFIX = ".json";
 /** Prefix of the keys of packed weights. */
 const PACKED = "packed-";
 
@@ -17,7 +17,7 @@ export function isPackedKey(key: string): boolean {
 }
 
 /** The description of a stored file. */
-export interface About {
+export interface FileRecord {
   key: string;
   url: string;
   /** Length of the whole file; null where the server did not say. */
@@ -31,7 +31,7 @@ export interface About {
 }
 
 /** A stored file, whole or in part. */
-export interface Kept extends About {
+export interface StoredEntry extends FileRecord {
   /** Bytes stored. */
   bytes: number;
 }
@@ -41,9 +41,9 @@ export interface StoreWriter {
   /** Appends. Throws a `QuotaExceededError` where the browser gives no more room. */
   write(chunk: Uint8Array): void | Promise<void>;
   /** Writes the description. */
-  describe(about: About): Promise<void>;
+  describe(record: FileRecord): Promise<void>;
   /** Closes a file that is whole and checked. */
-  complete(about: About): Promise<void>;
+  complete(record: FileRecord): Promise<void>;
   /** Closes a partial file, which can be resumed if the store supports it. */
   close(): Promise<void>;
   /** Closes and deletes the file. */
@@ -53,8 +53,8 @@ export interface StoreWriter {
 /** Storage for files. */
 export interface Store {
   readonly kind: StoreKind;
-  list(): Promise<Kept[]>;
-  find(key: string): Promise<Kept | null>;
+  list(): Promise<StoredEntry[]>;
+  find(key: string): Promise<StoredEntry | null>;
   /** The bytes stored. */
   read(key: string): Promise<ReadableStream<Uint8Array>>;
   /** Opens a file for writing at an offset; null where another tab writes the same file. */
@@ -114,20 +114,22 @@ class FileSystemStore implements Store {
     this.#timeout = timeoutSeconds;
   }
 
-  async list(): Promise<Kept[]> {
+  async list(): Promise<StoredEntry[]> {
     const names: string[] = [];
     for await (const name of this.#directory.keys()) names.push(name);
-    const keys = names.filter((name) => name.endsWith(ABOUT)).map((name) => name.slice(0, -5));
-    const kept = await Promise.all(keys.map((key) => this.find(key)));
-    return kept.filter((one) => one !== null);
+    const keys = names
+      .filter((name) => name.endsWith(RECORD_SUFFIX))
+      .map((name) => name.slice(0, -5));
+    const stored = await Promise.all(keys.map((key) => this.find(key)));
+    return stored.filter((one) => one !== null);
   }
 
-  async find(key: string): Promise<Kept | null> {
+  async find(key: string): Promise<StoredEntry | null> {
     try {
-      const about = await this.#file(key + ABOUT);
+      const record = await this.#file(key + RECORD_SUFFIX);
       const { size } = await this.#file(key);
       return {
-        ...(JSON.parse(await withTimeout(about.text(), this.#timeout)) as About),
+        ...(JSON.parse(await withTimeout(record.text(), this.#timeout)) as FileRecord),
         key,
         bytes: size,
       };
@@ -161,11 +163,11 @@ class FileSystemStore implements Store {
         }
         at += chunk.length;
       },
-      describe: (about) => this.#describe(about),
+      describe: (record) => this.#describe(record),
       // The contents first: a description must not precede what it describes.
-      complete: async (about) => {
+      complete: async (record) => {
         await close();
-        await this.#describe(about);
+        await this.#describe(record);
       },
       close,
       discard: async () => {
@@ -176,15 +178,15 @@ class FileSystemStore implements Store {
   }
 
   async remove(key: string): Promise<void> {
-    for (const name of [key + ABOUT, key]) {
+    for (const name of [key + RECORD_SUFFIX, key]) {
       const removed = this.#directory.removeEntry(name);
       await withTimeout(removed, this.#timeout).catch(() => undefined);
     }
   }
 
-  async #describe(about: About): Promise<void> {
-    const bytes = new TextEncoder().encode(JSON.stringify(about));
-    const handle = await this.#open(about.key + ABOUT);
+  async #describe(record: FileRecord): Promise<void> {
+    const bytes = new TextEncoder().encode(JSON.stringify(record));
+    const handle = await this.#open(record.key + RECORD_SUFFIX);
     try {
       handle.truncate(0);
       handle.write(bytes, { at: 0 });
@@ -218,22 +220,22 @@ class CacheStore implements Store {
   }
 
   /** A key's address in the cache; no server has it. */
-  #address = (name: string) => `https://kept.loraloom.invalid/${name}`;
+  #address = (name: string) => `https://stored.loraloom.invalid/${name}`;
 
-  async list(): Promise<Kept[]> {
+  async list(): Promise<StoredEntry[]> {
     const keys = (await this.#cache.keys())
       .map(({ url }) => decodeURIComponent(new URL(url).pathname.slice(1)))
-      .filter((name) => name.endsWith(ABOUT))
+      .filter((name) => name.endsWith(RECORD_SUFFIX))
       .map((name) => name.slice(0, -5));
-    const kept = await Promise.all(keys.map((key) => this.find(key)));
-    return kept.filter((one) => one !== null);
+    const stored = await Promise.all(keys.map((key) => this.find(key)));
+    return stored.filter((one) => one !== null);
   }
 
-  async find(key: string): Promise<Kept | null> {
+  async find(key: string): Promise<StoredEntry | null> {
     try {
-      const about = await this.#match(key + ABOUT);
-      if (!about) return null;
-      const found = (await withTimeout(about.json(), this.#timeout)) as About;
+      const record = await this.#match(key + RECORD_SUFFIX);
+      if (!record) return null;
+      const found = (await withTimeout(record.json(), this.#timeout)) as FileRecord;
       return { ...found, key, bytes: found.total ?? 0 };
     } catch {
       // A timeout, or its description was cut off: then it is fetched again.
@@ -271,12 +273,12 @@ class CacheStore implements Store {
         if (failure) throw failure;
       },
       describe: async () => undefined,
-      complete: async (about) => {
+      complete: async (record) => {
         await body.close();
         await put;
         if (failure) throw failure;
-        const text = JSON.stringify(about);
-        await this.#cache.put(this.#address(key + ABOUT), new Response(text));
+        const text = JSON.stringify(record);
+        await this.#cache.put(this.#address(key + RECORD_SUFFIX), new Response(text));
       },
       close: stop,
       discard: stop,
@@ -284,7 +286,7 @@ class CacheStore implements Store {
   }
 
   async remove(key: string): Promise<void> {
-    for (const name of [key + ABOUT, key]) await this.#cache.delete(this.#address(name));
+    for (const name of [key + RECORD_SUFFIX, key]) await this.#cache.delete(this.#address(name));
   }
 }
 
@@ -342,14 +344,14 @@ export async function openStore(
 }
 
 /** A stored file in the form of the protocol. */
-export function toStoredFile(kept: Kept): StoredFile {
+export function toStoredFile(stored: StoredEntry): StoredFile {
   return {
-    key: kept.key,
-    url: kept.url,
-    bytes: kept.bytes,
-    complete: kept.sha256 !== null,
-    sha256: kept.sha256,
-    pinned: !kept.known,
-    packed: isPackedKey(kept.key),
+    key: stored.key,
+    url: stored.url,
+    bytes: stored.bytes,
+    complete: stored.sha256 !== null,
+    sha256: stored.sha256,
+    pinned: !stored.known,
+    packed: isPackedKey(stored.key),
   };
 }

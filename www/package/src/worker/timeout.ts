@@ -18,7 +18,7 @@ export async function withTimeout<T>(
   seconds: number,
   { signal, onLate = () => undefined }: TimeoutOptions<T> = {},
 ): Promise<T> {
-  // A failure after the limit has nobody to handle it.
+  // A failure after the limit is not handled by any caller.
   promise.catch(() => undefined);
   signal?.throwIfAborted();
   let timer: ReturnType<typeof setTimeout> | undefined;

@@ -1,38 +1,38 @@
 // Storing a file while its bytes arrive, for as long as the storage has room.
 
 import type { StageEvent } from "../protocol.js";
-import { type About, isQuotaError, type Store, type StoreWriter } from "./store.js";
+import { type FileRecord, isQuotaError, type Store, type StoreWriter } from "./store.js";
 
-/** The surroundings of a {@link Keeper}. */
-export interface KeeperContext {
+/** The surroundings of a {@link SafeWriter}. */
+export interface WriterContext {
   store: Store;
   onEvent(event: StageEvent): void;
 }
 
 /** The words of the message that something is not stored. */
-export interface KeeperWords {
-  /** What is not stored, as in "no room to keep …". */
+export interface WriterWords {
+  /** What is not stored, as in "no room to store …". */
   name: string;
   /** The consequence, as in "it will be fetched again". */
   nextTime: string;
 }
 
 /** Writes to the store for as long as it has room; after a failure the file is used without being stored. */
-export class Keeper {
+export class SafeWriter {
   readonly #key: string;
-  readonly #words: KeeperWords;
-  readonly #context: KeeperContext;
+  readonly #words: WriterWords;
+  readonly #context: WriterContext;
   #writer: StoreWriter | null = null;
 
-  constructor(key: string, words: KeeperWords, context: KeeperContext) {
+  constructor(key: string, words: WriterWords, context: WriterContext) {
     this.#key = key;
     this.#words = words;
     this.#context = context;
   }
 
-  /** The keeper of a file with this name. */
-  static ofFile(key: string, name: string, context: KeeperContext): Keeper {
-    return new Keeper(key, { name, nextTime: "it will be fetched again" }, context);
+  /** The writer of a file with this name. */
+  static ofFile(key: string, name: string, context: WriterContext): SafeWriter {
+    return new SafeWriter(key, { name, nextTime: "it will be fetched again" }, context);
   }
 
   async open(offset: number): Promise<void> {
@@ -46,16 +46,16 @@ export class Keeper {
     return this.#writer !== null;
   }
 
-  describe(about: About): Promise<void> {
-    return this.#attempt(() => this.#writer?.describe(about));
+  describe(record: FileRecord): Promise<void> {
+    return this.#attempt(() => this.#writer?.describe(record));
   }
 
   write(chunk: Uint8Array): Promise<void> {
     return this.#attempt(() => this.#writer?.write(chunk));
   }
 
-  complete(about: About): Promise<void> {
-    return this.#attempt(() => this.#writer?.complete(about));
+  complete(record: FileRecord): Promise<void> {
+    return this.#attempt(() => this.#writer?.complete(record));
   }
 
   async close(): Promise<void> {
@@ -73,7 +73,7 @@ export class Keeper {
     } catch (error) {
       await this.discard();
       const { name, nextTime } = this.#words;
-      const why = isQuotaError(error) ? "has no room to keep" : "cannot keep";
+      const why = isQuotaError(error) ? "has no room to store" : "cannot store";
       const text = `The browser ${why} ${name}: ${nextTime} next time`;
       this.#context.onEvent({ kind: "stage", text });
     }
