@@ -27,9 +27,10 @@ pub use wasm_bindgen_rayon::init_thread_pool;
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = r#"import type {
-  BaseInfo, Candidate, Composition, Example, ExamplesFormat, FoundModules, Generated, GpuStatus,
-  LearnOptions, LearnResult, ModuleInfo, ModuleLoss, ModuleQuery, Precision, Recipe, Registry,
-  RegistryFile, RegistryModule, Score, SessionEvent, Suggestion, TestResult, Verified,
+  BaseInfo, Candidate, ChosenWeights, Composition, Example, ExamplesFormat, FoundModules, Generated,
+  GpuStatus, LearnOptions, LearnResult, LoadedHashes, ModuleInfo, ModuleLoss, ModuleQuery, Precision,
+  Recipe, RecipeDraft, Registry, RegistryBase, RegistryFile, RegistryModule, Score, SessionEvent,
+  Setting, Suggestion, TestResult, Verified,
 } from "./types.js";
 
 /** Callbacks of a long method. */
