@@ -130,6 +130,10 @@ export class Link {
   }
 
   #receive(message: FromWorker): void {
+    if ("crashed" in message) {
+      this.#crash(new LoraLoomError(message.crashed));
+      return;
+    }
     const pending = this.#pending.get(message.id);
     if (!pending) return;
     if ("event" in message) {
@@ -138,11 +142,7 @@ export class Link {
     }
     this.#pending.delete(message.id);
     pending.release();
-    if ("crashed" in message) {
-      const error = new LoraLoomError(message.crashed);
-      pending.reject(error);
-      this.#crash(error);
-    } else if (pending.signal?.aborted) {
+    if (pending.signal?.aborted) {
       // Also where the answer was posted before the worker received the abort.
       pending.reject(pending.signal.reason);
     } else if ("result" in message) {

@@ -250,4 +250,4 @@ export type FromWorker =
   | { id: number; result: Answer<RequestKind> }
   | { id: number; aborted: true }
   | { id: number; error: ErrorReport; cause?: unknown }
-  | { id: number; crashed: ErrorReport };
+  | { crashed: ErrorReport };

@@ -171,6 +171,8 @@ const failure = (code: "invalid-input" | "not-found" | "aborted", what: string, 
 export class FakeSession extends Freed implements Session {
   static steps = 5;
   static trapAt = Number.POSITIVE_INFINITY;
+  /** Called with a trap, which leaves the promise of the call unsettled. */
+  static onTrap: (error: WebAssembly.RuntimeError) => void = () => undefined;
   /** Whether a call is running: the engine's own borrow check. */
   #borrowed = false;
   /** Whether descriptions were encoded before. */
@@ -191,7 +193,10 @@ export class FakeSession extends Freed implements Session {
   protected async each({ nextTurn }: Hooks, steps: number, onStep: (step: number) => void) {
     for (let step = 1; step <= steps; step++) {
       if (await nextTurn()) return false;
-      if (step >= FakeSession.trapAt) throw new WebAssembly.RuntimeError("unreachable");
+      if (step >= FakeSession.trapAt) {
+        FakeSession.onTrap(new WebAssembly.RuntimeError("unreachable"));
+        await new Promise(() => undefined);
+      }
       onStep(step);
     }
     return true;

@@ -5,7 +5,7 @@ import type { FromWorker } from "../src/protocol.js";
 import { startWorker } from "../src/worker/serve.js";
 import { WorkerSession } from "../src/worker/session.js";
 import { openStore } from "../src/worker/store.js";
-import { fakeGpuModule, fakeModule } from "./fake-engine.js";
+import { FakeSession, fakeGpuModule, fakeModule } from "./fake-engine.js";
 import { MemoryFolder } from "./file-system.js";
 
 /** The workers made so far. */
@@ -37,14 +37,15 @@ export function localWorker(): WorkerLike {
     onerror: null,
     postMessage: (message) => {
       const data = structuredClone(message);
-      setTimeout(() => receive(data));
+      setTimeout(() => entry.receive(data));
     },
     terminate: () => {
       state.ended = true;
     },
   };
-  const receive = startWorker(session, (message: FromWorker) => {
+  const entry = startWorker(session, (message: FromWorker) => {
     if (!state.ended) worker.onmessage?.({ data: structuredClone(message) } as MessageEvent);
   });
+  FakeSession.onTrap = entry.onUncaught;
   return worker;
 }

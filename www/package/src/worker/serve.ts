@@ -17,13 +17,26 @@ function trapReport(error: WebAssembly.RuntimeError, bytes: number): ErrorReport
   );
 }
 
-/** The function that takes the page's messages. */
+/** The entry points of a worker. */
+export interface WorkerEntry {
+  /** Called with each message of the page. */
+  receive(message: ToWorker): Promise<void>;
+  /** Called with errors that no promise carries, as traps are; returns whether it was one. */
+  onUncaught(error: unknown): boolean;
+}
+
+/** The entry points over a session. */
 export function startWorker(
   session: WorkerSession,
   post: (message: FromWorker) => void,
-): (message: ToWorker) => Promise<void> {
+): WorkerEntry {
   const running = new Map<number, { abort: AbortController; stop: AbortController }>();
-  return async (message) => {
+  const onUncaught = (error: unknown): error is WebAssembly.RuntimeError => {
+    if (!(error instanceof WebAssembly.RuntimeError)) return false;
+    post({ crashed: trapReport(error, session.memoryBytes()) });
+    return true;
+  };
+  const receive = async (message: ToWorker) => {
     const { id } = message;
     if ("abort" in message) running.get(id)?.abort.abort();
     if ("stop" in message) running.get(id)?.stop.abort();
@@ -38,9 +51,8 @@ export function startWorker(
       });
       post({ id, result });
     } catch (error) {
-      if (error instanceof WebAssembly.RuntimeError) {
-        post({ id, crashed: trapReport(error, session.memoryBytes()) });
-      } else if (abort.signal.aborted) {
+      if (onUncaught(error)) return;
+      if (abort.signal.aborted) {
         post({ id, aborted: true });
       } else {
         const cause = error instanceof Error ? error.cause : undefined;
@@ -51,4 +63,5 @@ export function startWorker(
       running.delete(id);
     }
   };
+  return { receive, onUncaught };
 }

@@ -5,7 +5,6 @@ import { type LongCall, loraLoomError } from "../errors.js";
 import type {
   Answer,
   BaseInfo,
-  Composition,
   Device,
   DeviceKind,
   Example,
@@ -278,17 +277,17 @@ export class WorkerSession implements Handlers {
     return this.#started().module.parseExamples(text, format);
   }
 
-  async share(draft: Input<"share">, task: Task<"share">): Promise<string> {
+  async share(request: Input<"share">, task: Task<"share">): Promise<string> {
     const { module, library } = this.#started();
     if (!this.#base) throw loraLoomError("nothing-to-share", {});
-    const { id, info } = this.#base;
-    const modules = await library.entries(
-      this.#shared(draft.composition),
-      await this.#download(task),
-    );
-    const whole = { ...draft, base: id, precision: info.precision };
+    const { registry, composition, title, instruction, examples } = request;
+    const { id: base, info } = this.#base;
+    const ids = composition.modules.map(({ id }) => id).filter((id) => !this.#local.has(id));
+    const modules = await library.entries(ids, await this.#download(task));
+    const { precision } = info;
+    const draft = { registry, base, composition, precision, title, instruction, examples };
     const { bases } = library.registry;
-    return module.encodeRecipe(module.makeRecipe(whole, bases, modules, this.#hashes()));
+    return module.encodeRecipe(module.makeRecipe(draft, bases, modules, this.#hashes()));
   }
 
   decode({ fragment }: Input<"decode">) {
@@ -340,11 +339,6 @@ export class WorkerSession implements Handlers {
   #named(status: GpuStatus): GpuStatus {
     status.name ||= this.#engine?.device.gpu?.name ?? "";
     return status;
-  }
-
-  /** Ids of a composition's modules that the library has. */
-  #shared({ modules }: Composition): string[] {
-    return modules.map(({ id }) => id).filter((id) => !this.#local.has(id));
   }
 
   /** The hashes of what is loaded. */
