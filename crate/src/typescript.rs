@@ -7,7 +7,7 @@ use ts_rs::{Config, TS, TypeVisitor};
 use crate::formats::{ChosenWeights, Example, ExamplesFormat};
 use crate::learn::{LearnOptions, LearnResult, Setting};
 use crate::lora::Composition;
-use crate::model::t5::{Precision, Verified};
+use crate::model::{Precision, Verified};
 use crate::recipe::{LoadedHashes, Recipe, RecipeDraft};
 use crate::registry::{Candidate, FoundModules, ModuleQuery, Registry, RegistryFile, Suggestion};
 use crate::session::{

@@ -11,7 +11,8 @@ use loraloom::formats::{
 
 use loraloom::lora::AdapterConfig;
 
-use loraloom::model::t5::{Control, Precision, T5Config, T5Model, TokenizedExample};
+use loraloom::model::t5::{T5Config, T5Model};
+use loraloom::model::{Control, Model, Precision, TokenizedExample};
 use loraloom::model::{LinearId, LinearKind, Stack};
 use serde::Deserialize;
 

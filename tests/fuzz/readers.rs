@@ -10,7 +10,8 @@ use loraloom::formats::{
     ExamplesFormat, GgufFile, SafetensorsFile, TensorSource, Tokenizer, TorchFile, parse_examples,
 };
 use loraloom::lora::{AdapterConfig, PeftAdapter};
-use loraloom::model::t5::{Control, Precision, T5Config, T5Model, TokenizedExample};
+use loraloom::model::t5::{T5Config, T5Model};
+use loraloom::model::{Control, Model, Precision, TokenizedExample};
 use loraloom::recipe;
 use loraloom::registry::Registry;
 use sha2::{Digest, Sha256};

@@ -13,9 +13,8 @@ use loraloom::kernels::cpu::Isa;
 use loraloom::kernels::parallel::with_threads;
 use loraloom::lora::PeftAdapter;
 use loraloom::lora::{AdapterSet, Merge};
-use loraloom::model::t5::{
-    Control, LoraBranches, ModelError, Precision, T5Config, T5Model, TokenizedExample,
-};
+use loraloom::model::t5::{T5Config, T5Model};
+use loraloom::model::{Control, LoraBranches, Model, ModelError, Precision, TokenizedExample};
 use serde::Deserialize;
 
 /// Largest relative difference of a loss: f32 rounding in another order.
@@ -291,7 +290,7 @@ fn a_prepared_batch_serves_one_composition_after_another() {
             let prepared = model.prepare(&batch).unwrap();
             for case in cases.iter().chain(cases.iter().rev()) {
                 let side = golden.branches(case, &model);
-                let found = model.prepared_losses(&prepared, side.as_ref(), &Control::none());
+                let found = prepared.losses(side.as_ref(), &Control::none());
                 let found: Vec<f32> = found.unwrap().iter().map(|example| example.loss).collect();
                 let expected = losses(&model, &batch, side.as_ref());
                 assert_eq!(bits(&found), bits(&expected), "{}", golden.name(case));
@@ -346,7 +345,7 @@ fn a_stopped_computation_says_so() {
     let control = Control::cancellable();
     let mut decoder = model.greedy(&case.inputs(), None, 5, &control).unwrap();
     control.cancel();
-    assert!(decoder.step(&model, None, &control).unwrap_err().to_string().contains("stopped"));
+    assert!(decoder.step(None, &control).unwrap_err().to_string().contains("stopped"));
     assert!(model.losses(&case.batch(), None, &control).is_err());
 }
 

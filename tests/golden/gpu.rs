@@ -5,9 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use loraloom::kernels::gpu::{Gpu, GpuError};
 use loraloom::lora::{AdapterSet, Merge};
-use loraloom::model::t5::{
-    Control, ExampleLoss, GpuModel, GpuModules, ModelError, Precision, T5Model,
-};
+use loraloom::model::t5::T5Model;
+use loraloom::model::{Control, ExampleLoss, GpuModel, GpuModules, Model, ModelError, Precision};
 use pollster::block_on;
 
 use super::{Case, Golden, bits, losses};
@@ -29,14 +28,14 @@ fn device() -> Option<Arc<Gpu>> {
     DEVICE.get_or_init(open).clone()
 }
 
-fn load(golden: &Golden, precision: Precision) -> Option<(T5Model, GpuModel)> {
+fn load(golden: &Golden, precision: Precision) -> Option<(T5Model, Box<dyn GpuModel>)> {
     let model = golden.model(precision);
-    let loaded = block_on(GpuModel::load(device()?, &model)).unwrap();
+    let loaded = block_on(model.load_gpu(device()?)).unwrap();
     Some((model, loaded))
 }
 
 /// The case's modules on the device, and their coefficients.
-fn modules(golden: &Golden, case: &Case, model: &GpuModel) -> Option<(GpuModules, Vec<f32>)> {
+fn modules(golden: &Golden, case: &Case, model: &dyn GpuModel) -> Option<(GpuModules, Vec<f32>)> {
     let weighted = golden.adapters(case).into_iter().zip(case.weights.iter().copied());
     let (adapters, coefficients): (Vec<_>, Vec<_>) =
         weighted.filter(|&(_, weight)| weight != 0.0).unzip();
@@ -46,7 +45,7 @@ fn modules(golden: &Golden, case: &Case, model: &GpuModel) -> Option<(GpuModules
 
 /// Losses of one vector of coefficients.
 fn composed_losses(
-    model: &GpuModel,
+    model: &dyn GpuModel,
     case: &Case,
     composed: Option<&(GpuModules, Vec<f32>)>,
 ) -> Vec<f32> {
@@ -56,14 +55,14 @@ fn composed_losses(
 }
 
 fn gpu_losses(
-    model: &GpuModel,
+    model: &dyn GpuModel,
     case: &Case,
     modules: Option<&GpuModules>,
     coefficients: &[&[f32]],
     members: usize,
 ) -> Vec<Vec<f32>> {
     let evaluation = model.prepare(&case.batch(), modules, members).unwrap();
-    let losses = block_on(model.losses(&evaluation, coefficients, &Control::none())).unwrap();
+    let losses = block_on(evaluation.losses(coefficients, &Control::none())).unwrap();
     let values = |losses: &Vec<ExampleLoss>| losses.iter().map(|example| example.loss).collect();
     losses.iter().map(values).collect()
 }
@@ -82,8 +81,8 @@ fn losses_in_f32_are_hugging_faces() {
     for golden in Golden::all() {
         let Some((_, model)) = load(&golden, Precision::F32) else { return };
         for case in &golden.expected.cases {
-            let modules = modules(&golden, case, &model);
-            let found = composed_losses(&model, case, modules.as_ref());
+            let modules = modules(&golden, case, &*model);
+            let found = composed_losses(&*model, case, modules.as_ref());
             let expected: Vec<f32> = case.examples.iter().map(|example| example.loss).collect();
             assert_close(&found, &expected, 1e-5, &golden.name(case));
         }
@@ -95,8 +94,8 @@ fn losses_in_8_bits_have_the_bits_of_the_cpus() {
     for golden in Golden::all() {
         let Some((cpu, model)) = load(&golden, Precision::Int8) else { return };
         for case in &golden.expected.cases {
-            let modules = modules(&golden, case, &model);
-            let found = composed_losses(&model, case, modules.as_ref());
+            let modules = modules(&golden, case, &*model);
+            let found = composed_losses(&*model, case, modules.as_ref());
             let side = golden.branches(case, &cpu);
             let expected = losses(&cpu, &case.batch(), side.as_ref());
             assert_eq!(bits(&found), bits(&expected), "{}", golden.name(case));
@@ -112,7 +111,7 @@ fn greedy_tokens_are_the_cpus() {
         // The base alone, and modules side by side.
         for case in golden.expected.cases.iter().step_by(3) {
             let limit = golden.expected.max_new_tokens;
-            let modules = modules(golden, case, &model);
+            let modules = modules(golden, case, &*model);
             let composed = modules.as_ref().map(|(modules, weights)| (modules, &**weights));
             let mut streamed = vec![Vec::new(); case.examples.len()];
             let mut on_token = |row: usize, token| streamed[row].push(token);
@@ -135,18 +134,18 @@ fn a_population_has_the_losses_of_its_members_alone() {
         let Some((_, model)) = load(golden, Precision::Int8) else { return };
         // One case of each merge.
         for case in golden.expected.cases.iter().skip(1).step_by(2) {
-            let Some((modules, weights)) = modules(golden, case, &model) else { continue };
+            let Some((modules, weights)) = modules(golden, case, &*model) else { continue };
             let vectors: Vec<Vec<f32>> = (0..3u8)
                 .map(|member| {
                     weights.iter().map(|weight| weight * f32::from(member) * 0.7).collect()
                 })
                 .collect();
             let vectors: Vec<&[f32]> = vectors.iter().map(|vector| &**vector).collect();
-            let alone = gpu_losses(&model, case, Some(&modules), &vectors, 1);
+            let alone = gpu_losses(&*model, case, Some(&modules), &vectors, 1);
             // Three in submissions of up to two.
-            let together = gpu_losses(&model, case, Some(&modules), &vectors, 2);
+            let together = gpu_losses(&*model, case, Some(&modules), &vectors, 2);
             assert_eq!(together, alone, "{}", golden.name(case));
-            let base = gpu_losses(&model, case, None, &[&[]], 1);
+            let base = gpu_losses(&*model, case, None, &[&[]], 1);
             assert_eq!(together[0], base[0], "{}", golden.name(case));
             assert!(together[0] != together[2], "coefficients change nothing");
         }
@@ -163,7 +162,7 @@ fn what_the_device_is_given_is_checked_and_can_be_stopped() {
     assert!(evaluation.bytes() > 0 && evaluation.dispatches() > 0);
     let control = Control::cancellable();
     control.cancel();
-    let stopped = block_on(model.losses(&evaluation, &[&[]], &control));
+    let stopped = block_on(evaluation.losses(&[&[]], &control));
     assert_eq!(stopped.unwrap_err(), ModelError::Cancelled);
 
     batch[1].input = vec![golden.config.vocab_size as u32];
@@ -171,7 +170,7 @@ fn what_the_device_is_given_is_checked_and_can_be_stopped() {
     assert!(error.contains("the input of example 1 holds token"), "{error}");
     assert!(model.greedy(&[&[]], None, 4).is_err());
     let evaluation = model.prepare(&[], None, 1).unwrap();
-    let nothing = block_on(model.losses(&evaluation, &[&[], &[]], &Control::none())).unwrap();
+    let nothing = block_on(evaluation.losses(&[&[], &[]], &Control::none())).unwrap();
     assert_eq!(nothing, vec![Vec::new(), Vec::new()]);
     let answers = block_on(model.generate(&[], None, 4, &Control::none(), &mut |_, _| ())).unwrap();
     assert!(answers.is_empty());
@@ -182,18 +181,18 @@ fn a_lost_device_is_an_error_and_a_new_one_takes_over() {
     let golden = &Golden::all()[0];
     let Some(gpu) = open() else { return };
     let cpu = golden.model(Precision::Int8);
-    let model = block_on(GpuModel::load(gpu, &cpu)).unwrap();
+    let model = block_on(cpu.load_gpu(gpu)).unwrap();
     let case = &golden.expected.cases[0];
     let evaluation = model.prepare(&case.batch(), None, 1).unwrap();
     let control = Control::none();
-    let before = block_on(model.losses(&evaluation, &[&[]], &control)).unwrap();
+    let before = block_on(evaluation.losses(&[&[]], &control)).unwrap();
     model.gpu().destroy();
-    let error = block_on(model.losses(&evaluation, &[&[]], &control)).unwrap_err();
+    let error = block_on(evaluation.losses(&[&[]], &control)).unwrap_err();
     assert!(matches!(error, ModelError::Gpu(GpuError::Lost { .. })), "{error}");
     let Some(gpu) = device() else { panic!("the device was there before") };
-    let model = block_on(GpuModel::load(gpu, &cpu)).unwrap();
+    let model = block_on(cpu.load_gpu(gpu)).unwrap();
     let evaluation = model.prepare(&case.batch(), None, 1).unwrap();
-    assert_eq!(block_on(model.losses(&evaluation, &[&[]], &control)).unwrap(), before);
+    assert_eq!(block_on(evaluation.losses(&[&[]], &control)).unwrap(), before);
 }
 
 /// Modules of which the first changes few layers and the second others.
@@ -210,8 +209,8 @@ fn merges_differ_where_they_should() {
         let adapters = golden.adapters(summed);
         let [lorahub, delta] = [Merge::Lorahub, Merge::Delta].map(|merge| {
             let composition = AdapterSet::new(&golden.config, &adapters, merge).unwrap();
-            let modules = composition.upload(&model).unwrap();
-            gpu_losses(&model, summed, Some(&modules), &[&summed.weights], 1)
+            let modules = composition.upload(&*model).unwrap();
+            gpu_losses(&*model, summed, Some(&modules), &[&summed.weights], 1)
         });
         assert!(lorahub != delta, "{}", golden.name(summed));
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use loraloom::formats::{ExamplesFormat, parse_examples};
 use loraloom::learn::{LearnOptions, LearnResult, Selection};
-use loraloom::model::t5::Precision;
+use loraloom::model::Precision;
 use loraloom::session::{BaseBytes, BaseLabel, Engine};
 use serde::Deserialize;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use loraloom::kernels::gpu::{Gpu, GpuError};
 use loraloom::learn::{LearnOptions, LearnResult, Optimizer};
 use loraloom::lora::{self, Composition, Merge, WeightedModule};
-use loraloom::model::t5::{Control, GpuModel, Precision};
+use loraloom::model::{Control, Model, Precision};
 use loraloom::session::{
     CpuBackend, FailoverBackend, GpuMemory, GpuStatus, Observer, Session, SessionEvent,
 };
@@ -164,7 +164,7 @@ fn losses_and_greedy_tokens_of_the_librarys_test_sets_are_the_cpus() {
     let registry = registry();
     let base = Base::new(&registry);
     let cpu = base.model(Precision::Int8);
-    let model = block_on(GpuModel::load(gpu, &cpu)).unwrap();
+    let model = block_on(cpu.load_gpu(gpu)).unwrap();
     let control = Control::none();
     let (mut items, mut same_tokens, mut same_bits, mut difference) = (0, 0, 0, 0.0f32);
     for task in 0..registry.tasks.len() {
@@ -172,14 +172,14 @@ fn losses_and_greedy_tokens_of_the_librarys_test_sets_are_the_cpus() {
         let merge = [Merge::Delta, Merge::Lorahub][task % 2];
         let mut composition = lora::AdapterSet::new(&base.config, &adapters, merge).unwrap();
         let coefficients = vec![1.0; adapters.len()];
-        let modules = composition.upload(&model).unwrap();
+        let modules = composition.upload(&*model).unwrap();
         let side = composition.branches(&coefficients, cpu.precision()).unwrap();
         let test = test_set(&registry, task);
         let batch = base.tokenized(&test[..most.min(test.len())]);
         for batch in batch.chunks(BATCH) {
             let expected = cpu.losses(batch, Some(side), &control).unwrap();
             let evaluation = model.prepare(batch, Some(&modules), 1).unwrap();
-            let found = block_on(model.losses(&evaluation, &[&coefficients], &control)).unwrap();
+            let found = block_on(evaluation.losses(&[&coefficients], &control)).unwrap();
             for (found, expected) in found[0].iter().zip(&expected) {
                 same_bits += usize::from(found.loss.to_bits() == expected.loss.to_bits());
                 difference = difference.max((found.loss / expected.loss - 1.0).abs());

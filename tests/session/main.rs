@@ -12,7 +12,8 @@ use std::sync::Arc;
 use loraloom::formats::{Example, ExamplesFormat, GgufFile, Tokenizer, parse_examples};
 use loraloom::learn::LearnOptions;
 use loraloom::lora::{Composition, Merge, PeftAdapter, WeightedModule};
-use loraloom::model::t5::{Precision, T5Config, T5Model, TokenizedExample};
+use loraloom::model::t5::{T5Config, T5Model};
+use loraloom::model::{Model, Precision, TokenizedExample};
 use loraloom::registry::{ModuleFiles, Registry, RegistryFile};
 use loraloom::session::{
     Backend, BaseBytes, BaseLabel, CpuBackend, ErrorCode, Observer, Session, SessionEvent,
@@ -38,7 +39,7 @@ fn registry() -> Registry {
 }
 
 /// A session with the base and the first `modules` modules of the library.
-fn loaded<B: Backend + From<Arc<T5Model>>>(
+fn loaded<B: Backend + From<Arc<dyn Model>>>(
     registry: &Registry,
     modules: usize,
 ) -> (Session<B>, Vec<String>) {

@@ -1,7 +1,7 @@
 //! What 8 bits cost on the library that ships, against the same model in f32.
 
 use loraloom::lora::{AdapterSet, Merge};
-use loraloom::model::t5::{Control, Precision};
+use loraloom::model::{Control, Model, Precision};
 
 use super::{Base, registry, skills, test_set};
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use loraloom::formats::{Example, ExamplesFormat, parse_examples};
 use loraloom::learn::Choices;
-use loraloom::model::t5::Precision;
+use loraloom::model::Precision;
 
 use crate::error::{CliError, read};
 use crate::settings::{MergeOnly, SettingArguments, choice};

@@ -1,12 +1,13 @@
 //! `loraloom registry check`: a registry against its schema and every file that it names.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use clap::Args;
 use loraloom::formats::{ExamplesFormat, Tokenizer, parse_examples, parse_weights};
 use loraloom::lora::PeftAdapter;
 use loraloom::lora::{AdapterSet, Merge};
-use loraloom::model::t5::T5Config;
+use loraloom::model::{ModelConfig, parse_config};
 use loraloom::registry::{
     BaseFiles, Registry, RegistryBase, RegistryError, RegistryFile, RegistryModule, RegistryTask,
     Verifier,
@@ -73,7 +74,7 @@ impl Check {
             let config = run.base(base);
             for module in registry.modules.iter().filter(|module| module.base == base.id) {
                 output.progress(format!("module {}", module.id));
-                run.module(module, config.as_ref());
+                run.module(module, config.as_deref());
             }
         }
         for task in &registry.tasks {
@@ -121,13 +122,13 @@ impl Run<'_> {
     }
 
     /// Checks a base's files and returns its configuration, if that could be read.
-    fn base(&mut self, base: &RegistryBase) -> Option<T5Config> {
+    fn base(&mut self, base: &RegistryBase) -> Option<Arc<dyn ModelConfig>> {
         let BaseFiles { config, tokenizer, weights } = &base.files;
         let config = self.read(config);
         let tokenizer = self.read(tokenizer);
         let weights = self.read(weights);
         let (location, bytes) = config?;
-        let config = self.note(T5Config::parse(&bytes).map_err(location.in_file()))?;
+        let config = self.note(parse_config(&bytes).map_err(location.in_file()))?;
         if let Some((location, bytes)) = tokenizer {
             let tokenizer = Tokenizer::parse(&bytes).map_err(location.in_file());
             let fits =
@@ -140,7 +141,7 @@ impl Run<'_> {
         Some(config)
     }
 
-    fn module(&mut self, module: &RegistryModule, config: Option<&T5Config>) {
+    fn module(&mut self, module: &RegistryModule, config: Option<&dyn ModelConfig>) {
         let adapter_config = self.read(&module.files.config);
         let weights = self.read(&module.files.weights);
         let (Some((_, adapter_config)), Some((location, weights))) = (adapter_config, weights)
@@ -170,7 +171,7 @@ fn compare(file: &RegistryFile, bytes: &[u8]) -> Result<(), RegistryError> {
 fn check_module(
     module: &RegistryModule,
     adapter: &PeftAdapter,
-    config: Option<&T5Config>,
+    config: Option<&dyn ModelConfig>,
 ) -> Result<(), CliError> {
     if let Some(config) = config {
         AdapterSet::new(config, &[adapter], Merge::Delta)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use loraloom::formats::FormatError;
 use loraloom::learn::LearnError;
 use loraloom::lora::LoraError;
-use loraloom::model::t5::{ModelError, Verified};
+use loraloom::model::{ModelError, Verified};
 use loraloom::recipe::RecipeError;
 use loraloom::registry::RegistryError;
 
@@ -87,11 +87,11 @@ pub enum CliError {
     NoModules,
     /// There are no reference outputs of a model.
     #[error(
-        "the model should be one of {}; there is no reference output of one with d_model {d_model}, \
-         {layers} layers and {heads} heads",
+        "the model should be one of {}; there is no reference output of one with d_model {d_model} \
+         and {blocks} blocks",
         models.join(", ")
     )]
-    NoReference { models: Vec<&'static str>, d_model: usize, layers: usize, heads: usize },
+    NoReference { models: Vec<&'static str>, d_model: usize, blocks: usize },
     /// A model differs from every reference output.
     #[error("the weights are not those of a known model\n{}", verify::text(checks))]
     NotVerified { checks: Vec<Verified> },

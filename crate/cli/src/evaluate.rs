@@ -11,7 +11,7 @@ use loraloom::formats::Example;
 use loraloom::learn::{LearnOptions, Objective, Optimizer};
 use loraloom::lora::Merge;
 use loraloom::lora::WeightedModule;
-use loraloom::model::t5::LoraBranches;
+use loraloom::model::LoraBranches;
 use loraloom::registry::{RegistryTask, TaskSet};
 use serde::Serialize;
 
@@ -332,7 +332,7 @@ impl<'a> Run<'a> {
             return Ok(None);
         }
         let weights: Vec<f32> = used().map(|module| module.weight).collect();
-        branches(&self.loaded.model, &modules, &weights, learned.merge).map(Some)
+        branches(&*self.loaded.model, &modules, &weights, learned.merge).map(Some)
     }
 }
 

@@ -1,11 +1,12 @@
 //! `loraloom export`: a composition as one PEFT adapter.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{ArgGroup, Args};
 use loraloom::lora::PeftAdapter;
 use loraloom::lora::{Merge, export};
-use loraloom::model::t5::T5Config;
+use loraloom::model::ModelConfig;
 use loraloom::recipe::{LoadedHashes, Recipe, decode};
 use serde::Serialize;
 
@@ -48,7 +49,7 @@ struct Exported {
 
 /// Modules with their weights, and the base that they are for.
 struct Parts {
-    config: T5Config,
+    config: Arc<dyn ModelConfig>,
     base_model: String,
     modules: Vec<Module>,
     weights: Vec<f32>,
@@ -64,7 +65,7 @@ impl Export {
         let base_model = self.base_model.unwrap_or(parts.base_model);
         let adapters: Vec<&PeftAdapter> = parts.modules.iter().map(|m| &m.adapter).collect();
         let ids: Vec<&str> = parts.modules.iter().map(|module| &*module.id).collect();
-        let files = export(&parts.config, &adapters, &parts.weights, parts.merge, &base_model)
+        let files = export(&*parts.config, &adapters, &parts.weights, parts.merge, &base_model)
             .map_err(|error| CliError::modules(error, &ids))?;
         create_folder(&self.out)?;
         write(&self.out.join("adapter_config.json"), &files.config)?;

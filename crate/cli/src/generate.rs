@@ -51,7 +51,7 @@ impl Generate {
         };
         let files = ModelFiles::find(&self.model.model)?;
         let loaded = LoadedModel::open(&files, self.model.precision.precision, output)?;
-        let side = library::branches_of(&loaded.model, &self.adapters)?;
+        let side = library::branches_of(&*loaded.model, &self.adapters)?;
         let inputs = loaded.encode(&texts)?;
         let outputs = loaded.answers(&inputs, side.as_ref(), self.max_new_tokens)?;
         let generated = Generated { outputs };

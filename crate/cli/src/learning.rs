@@ -7,7 +7,7 @@ use loraloom::learn::{Evaluation, LearnOptions, LearnResult, LearningRun, Phase}
 use loraloom::lora::PeftAdapter;
 use loraloom::lora::WeightedModule;
 use loraloom::lora::{CompositionCache, Merge};
-use loraloom::model::t5::{ExampleLoss, TokenizedExample};
+use loraloom::model::{ExampleLoss, TokenizedExample};
 
 use crate::error::CliError;
 use crate::library::Module;
@@ -39,7 +39,7 @@ impl<'a> FewShotLosses<'a> {
                 Some((&**id, &self.modules.get(&**id)?.adapter, *weight))
             })
             .collect();
-        let side = self.composition.branches(&self.loaded.model, &modules);
+        let side = self.composition.branches(&*self.loaded.model, &modules);
         let ids: Vec<&str> = modules.iter().map(|&(id, ..)| id).collect();
         let side = side.map_err(|error| CliError::modules(error, &ids))?;
         self.loaded.losses(&self.examples, side)

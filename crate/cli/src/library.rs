@@ -6,7 +6,7 @@ use loraloom::formats::{Example, ExamplesFormat, parse_examples};
 
 use loraloom::lora::PeftAdapter;
 use loraloom::lora::{AdapterSet, Merge};
-use loraloom::model::t5::{LoraBranches, T5Config, T5Model};
+use loraloom::model::{LoraBranches, Model, ModelConfig};
 use loraloom::recipe::{LoadedHashes, RecipeLibrary};
 use loraloom::registry::{
     Registry, RegistryBase, RegistryFile, RegistryModule, RegistryTask, Verifier,
@@ -178,7 +178,7 @@ pub fn read_adapters(arguments: &AdapterArguments) -> Result<Vec<Module>, CliErr
 
 /// The LoRA branches beside a model of the modules that a command was given, if it was given any.
 pub fn branches_of(
-    model: &T5Model,
+    model: &dyn Model,
     arguments: &AdapterArguments,
 ) -> Result<Option<LoraBranches>, CliError> {
     if arguments.adapters.is_empty() {
@@ -192,7 +192,7 @@ pub fn branches_of(
 
 /// The LoRA branches beside a model of modules with these weights.
 pub fn branches(
-    model: &T5Model,
+    model: &dyn Model,
     modules: &[&Module],
     weights: &[f32],
     merge: Merge,
@@ -205,7 +205,7 @@ pub fn branches(
 }
 
 /// Checks that every module fits the base and, for the `lorahub` merge, the others.
-pub fn check(config: &T5Config, modules: &[Module], merge: Merge) -> Result<(), CliError> {
+pub fn check(config: &dyn ModelConfig, modules: &[Module], merge: Merge) -> Result<(), CliError> {
     let ids: Vec<&str> = modules.iter().map(|module| &*module.id).collect();
     let adapters: Vec<&PeftAdapter> = modules.iter().map(|module| &module.adapter).collect();
     // Under `delta` every module counts for itself, and all of them stacked would take much memory.

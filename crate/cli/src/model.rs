@@ -1,13 +1,15 @@
 //! A model read from a folder, applied to texts.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use loraloom::formats::{
     ChosenWeights, Example, ShardedWeights, TensorSource, Tokenizer, choose_weights, parse_weights,
     sha256_hex, shard_names, weights_identity,
 };
-use loraloom::model::t5::{
-    Control, ExampleLoss, LoraBranches, Precision, T5Config, T5Model, TokenizedExample,
+use loraloom::model::{
+    self, Control, ExampleLoss, LoraBranches, Model, ModelConfig, Precision, TokenizedExample,
+    parse_config,
 };
 
 use serde::Serialize;
@@ -77,8 +79,8 @@ impl ModelFiles {
         Ok((source, weights_identity(&hashes)))
     }
 
-    pub fn read_config(&self) -> Result<T5Config, CliError> {
-        T5Config::parse(&read(&self.config)?).map_err(CliError::in_file(&self.config))
+    pub fn read_config(&self) -> Result<Arc<dyn ModelConfig>, CliError> {
+        parse_config(&read(&self.config)?).map_err(CliError::in_file(&self.config))
     }
 
     pub fn read_tokenizer(&self) -> Result<Tokenizer, CliError> {
@@ -88,7 +90,7 @@ impl ModelFiles {
 
 /// A model with its tokenizer.
 pub struct LoadedModel {
-    pub model: T5Model,
+    pub model: Arc<dyn Model>,
     pub tokenizer: Tokenizer,
     /// The identity of the weights ([`weights_identity`]).
     pub weights_sha256: String,
@@ -115,7 +117,7 @@ impl LoadedModel {
             output.progress(format!("Reading {}", path.display()));
         }
         let (source, weights_sha256) = files.read_weights()?;
-        let model = T5Model::load(config, &*source, precision)?;
+        let model = model::load(config, &*source, precision)?;
         Ok(Self { model, tokenizer, weights_sha256 })
     }
 

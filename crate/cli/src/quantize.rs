@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use loraloom::formats::{Dtype, FormatError, GgufValue, GgufWriter, NamedTensor, llama_name};
-use loraloom::model::t5::{Precision, T5Config, T5Model};
+use loraloom::model::t5::{T5Config, T5Model};
+use loraloom::model::{ModelConfig, Precision};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -55,8 +56,9 @@ struct Quantized {
 impl Quantize {
     pub fn run(self, output: &Output) -> Result<(), CliError> {
         let files = ModelFiles::find(&self.model)?;
-        let (config, tokenizer) = (files.read_config()?, files.read_tokenizer()?);
-        config.check_tokenizer(&tokenizer)?;
+        let config =
+            T5Config::parse(&read(&files.config)?).map_err(CliError::in_file(&files.config))?;
+        config.check_tokenizer(&files.read_tokenizer()?)?;
         if files.tokenizer.extension().is_none_or(|end| end != "json") {
             return Err(CliError::NoTokenizerJson { path: self.model.clone() });
         }

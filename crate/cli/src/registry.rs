@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use loraloom::formats::{NamedTensor, TensorSource, parse_weights, write_safetensors};
 use loraloom::lora::PeftAdapter;
 use loraloom::lora::{AdapterSet, Merge};
-use loraloom::model::t5::T5Config;
+use loraloom::model::{ModelConfig, parse_config};
 use loraloom::registry::{
     BaseFiles, MANY_MODULES, ModuleFiles, PAGE_MODULES, Registry, RegistryBase, RegistryFile,
     RegistryModule, VERSION, into_pages,
@@ -81,7 +81,7 @@ impl Build {
             return Err(CliError::BaseFolders { found: models.len() });
         };
         let base = self.base(model, output)?;
-        let config = T5Config::parse(&read(&self.out.join(&base.files.config.path))?)?;
+        let config = parse_config(&read(&self.out.join(&base.files.config.path))?)?;
         let mut registry = Registry {
             version: VERSION,
             title: self.title.clone(),
@@ -92,7 +92,7 @@ impl Build {
         };
         for folder in others {
             for folder in peft_folders(folder)? {
-                let module = self.module(&folder, &config, &registry.bases[0].id)?;
+                let module = self.module(&folder, &*config, &registry.bases[0].id)?;
                 output.progress(format!("{}: rank {}", module.id, module.rank));
                 registry.modules.push(module);
             }
@@ -159,7 +159,7 @@ impl Build {
     fn module(
         &self,
         folder: &Path,
-        base: &T5Config,
+        base: &dyn ModelConfig,
         base_id: &str,
     ) -> Result<RegistryModule, CliError> {
         let files = PeftFolder::find(folder)?;

@@ -42,7 +42,7 @@ impl Score {
         let examples = read_examples(&self.examples)?;
         let files = ModelFiles::find(&self.model.model)?;
         let loaded = LoadedModel::open(&files, self.model.precision.precision, output)?;
-        let side = library::branches_of(&loaded.model, &self.adapters)?;
+        let side = library::branches_of(&*loaded.model, &self.adapters)?;
         let losses = loaded.losses(&loaded.tokenize(&examples)?, side.as_ref())?;
         let scored = Scored {
             loss: Objective::Paper.cross_entropy(losses.iter().map(|l| (l.loss, l.tokens))),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use loraloom::model::t5::{KNOWN_ANSWERS, KnownAnswer, Precision, Verified};
+use loraloom::model::{Precision, REFERENCE_OUTPUTS, ReferenceOutput, Stack, Verified};
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -32,23 +32,22 @@ impl Verify {
     pub fn run(self, output: &Output) -> Result<(), CliError> {
         let files = ModelFiles::find(&self.model)?;
         let config = files.read_config()?;
-        let known: Vec<&KnownAnswer> = match &self.id {
-            Some(id) => KNOWN_ANSWERS.iter().filter(|known| known.model == id).collect(),
-            None => KnownAnswer::of_model(&KNOWN_ANSWERS, "", &config),
+        let known: Vec<&ReferenceOutput> = match &self.id {
+            Some(id) => REFERENCE_OUTPUTS.iter().filter(|known| known.model == id).collect(),
+            None => ReferenceOutput::of_model(&REFERENCE_OUTPUTS, "", &*config),
         };
         if known.is_empty() {
             return Err(CliError::NoReference {
-                models: KNOWN_ANSWERS.iter().map(|known| known.model).collect(),
-                d_model: config.d_model,
-                layers: config.num_layers,
-                heads: config.num_heads,
+                models: REFERENCE_OUTPUTS.iter().map(|known| known.model).collect(),
+                d_model: config.d_model(),
+                blocks: config.blocks(Stack::Encoder),
             });
         }
         let loaded = LoadedModel::open(&files, Precision::F32, output)?;
         let mut checks = Vec::new();
         for known in &known {
             output.progress(format!("Comparing with {}", known.model));
-            checks.push(known.verify(&loaded.model, &loaded.tokenizer)?);
+            checks.push(known.verify(&*loaded.model, &loaded.tokenizer)?);
         }
         let checks = Checks { verified: checks.iter().any(|check| check.agrees), checks };
         if !checks.verified {

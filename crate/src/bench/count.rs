@@ -4,7 +4,7 @@
 use super::synthetic::layers;
 use super::{Batch, Modules, PrecisionName, Work};
 use crate::model::t5::T5Config;
-use crate::model::{LinearId, LinearKind, Stack};
+use crate::model::{LinearId, LinearKind, ModelConfig, Stack};
 
 fn is_cross_memory(id: LinearId) -> bool {
     matches!(id.kind, LinearKind::CrossK | LinearKind::CrossV)

@@ -10,7 +10,7 @@ use super::BenchError;
 use super::synthetic::{Noise, config, layers};
 use crate::formats::{Dtype, TensorView, ggml_type};
 use crate::model::t5::T5Config;
-use crate::model::{LinearKind, Stack};
+use crate::model::{LinearKind, ModelConfig, Stack};
 
 /// Where every tensor of a GGUF file starts: a multiple of this.
 const ALIGNMENT: u64 = 32;

@@ -17,8 +17,8 @@ use crate::kernels::gpu::{
 use crate::kernels::quantize::QuantizedMatrix;
 use crate::lora::AdapterSet;
 use crate::lora::PeftAdapter;
-use crate::model::t5::{
-    Control, GpuEvaluation, GpuModel, GpuModules, ModelError, T5Model, TokenizedExample,
+use crate::model::{
+    Control, GpuEvaluation, GpuModel, GpuModules, Model, ModelError, TokenizedExample,
 };
 
 /// Seconds that a sample of a product should last: products are repeated in one submission, whose own
@@ -107,8 +107,8 @@ struct Split {
 
 struct LoadedModel {
     name: String,
-    cpu: T5Model,
-    gpu: GpuModel,
+    cpu: Arc<dyn Model>,
+    gpu: Box<dyn GpuModel>,
 }
 
 enum Prepared {
@@ -242,24 +242,24 @@ impl GpuBench {
     ) -> Result<(Prepared, GpuWork), BenchError> {
         self.load_model(batch)?;
         let LoadedModel { cpu, gpu, .. } = self.loaded()?;
-        let config = cpu.config();
+        let config = &synthetic::config(&batch.model)?;
         let adapters: Vec<PeftAdapter> = (0..modules.modules)
             .map(|seed| synthetic::adapter(config, modules.rank, seed as u64))
             .collect();
         let count = adapters.len();
         let mut composition = AdapterSet::new(config, &adapters, modules.merge)?;
         let examples = synthetic::examples(config, batch);
-        let uploaded = composition.upload(gpu)?;
+        let uploaded = composition.upload(&**gpu)?;
         let evaluation = gpu.prepare(&examples, Some(&uploaded), members)?;
         let vectors = vectors(&mut Noise::new(2), members, count);
-        let difference = difference(cpu, gpu, &mut composition, &evaluation, &examples, &vectors)?;
+        let difference = difference(&**cpu, &mut composition, &evaluation, &examples, &vectors)?;
         // While the CPU computed, the card slowed down.
         let warm = std::time::Instant::now();
         while warm.elapsed().as_secs_f64() < WARM_SECONDS {
             let members: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
-            block_on(gpu.losses(&evaluation, &members, &Control::none()))?;
+            block_on(evaluation.losses(&members, &Control::none()))?;
         }
-        let split = block_on(gpu.time_split(&evaluation))?;
+        let split = block_on(evaluation.time_split())?;
         let planned = gpu.bytes() + uploaded.bytes() + evaluation.bytes();
         let cost = Cost {
             dispatches: evaluation.dispatches() * members.div_ceil(evaluation.members()),
@@ -289,7 +289,9 @@ impl GpuBench {
         let noise = &mut self.noise;
         let loaded = self.model.as_ref();
         let model = || {
-            loaded.map(|loaded| &loaded.gpu).ok_or_else(|| BenchError::request("there is no model"))
+            loaded
+                .map(|loaded| &*loaded.gpu)
+                .ok_or_else(|| BenchError::request("there is no model"))
         };
         match self.prepared.as_ref() {
             None => Err(BenchError::request("nothing is prepared")),
@@ -302,7 +304,7 @@ impl GpuBench {
                 let vectors = vectors(noise, *members, *count);
                 let vectors: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
                 let start = clock();
-                let losses = block_on(model()?.losses(evaluation, &vectors, &Control::none()))?;
+                let losses = block_on(evaluation.losses(&vectors, &Control::none()))?;
                 let seconds = clock() - start;
                 check_finite(&losses.concat())?;
                 Ok((seconds, 0))
@@ -323,7 +325,7 @@ impl GpuBench {
         if self.model.as_ref().is_none_or(|loaded| loaded.name != name) {
             self.model = None;
             let cpu = random_model(&batch.model, precision)?;
-            let gpu = block_on(GpuModel::load(Arc::clone(&self.gpu), &cpu))?;
+            let gpu = block_on(cpu.load_gpu(Arc::clone(&self.gpu)))?;
             self.model = Some(LoadedModel { name, cpu, gpu });
         }
         Ok(())
@@ -336,8 +338,7 @@ fn vectors(noise: &mut Noise, members: usize, modules: usize) -> Vec<Vec<f32>> {
 
 /// Largest relative difference of the first and the last member's losses to the CPU's.
 fn difference(
-    cpu: &T5Model,
-    gpu: &GpuModel,
+    cpu: &dyn Model,
     composition: &mut AdapterSet<PeftAdapter>,
     evaluation: &GpuEvaluation,
     examples: &[TokenizedExample],
@@ -345,7 +346,7 @@ fn difference(
 ) -> Result<f32, BenchError> {
     let control = Control::none();
     let members: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
-    let found = block_on(gpu.losses(evaluation, &members, &control))?;
+    let found = block_on(evaluation.losses(&members, &control))?;
     let mut largest = 0f32;
     let last = members.len().saturating_sub(1);
     for member in if last == 0 { vec![0] } else { vec![0, last] } {
@@ -368,18 +369,18 @@ fn difference(
 }
 
 fn decode(
-    model: &GpuModel,
+    model: &dyn GpuModel,
     inputs: &[Vec<u32>],
     new_tokens: usize,
     clock: &dyn Fn() -> f64,
 ) -> Result<(f64, u64), BenchError> {
     let control = Control::none();
     let mut decoder = model.greedy(&slices(inputs), None, new_tokens)?;
-    let first = block_on(model.decode(&mut decoder, &control))?.len();
+    let first = block_on(decoder.step(&control))?.len();
     let start = clock();
     let mut tokens = 0;
     while !decoder.is_finished() {
-        tokens += block_on(model.decode(&mut decoder, &control))?.len();
+        tokens += block_on(decoder.step(&control))?.len();
     }
     let seconds = clock() - start;
     if first + tokens != inputs.len() * new_tokens {

@@ -1,11 +1,12 @@
 //! The demo library, from files that were added by their paths within it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::BenchError;
 use crate::formats::{ExamplesFormat, GgufFile, Tokenizer, parse_examples};
 use crate::lora::PeftAdapter;
-use crate::model::t5::{Precision, T5Config, T5Model, TokenizedExample};
+use crate::model::{Model, Precision, TokenizedExample};
 
 /// Examples learned from.
 pub(super) const SHOTS: usize = 5;
@@ -26,10 +27,10 @@ pub(super) fn load(
     files: &Files,
     task: &str,
     precision: Precision,
-) -> Result<(T5Model, Vec<TokenizedExample>), BenchError> {
-    let config = T5Config::parse(file(files, "base/config.json")?)?;
+) -> Result<(Arc<dyn Model>, Vec<TokenizedExample>), BenchError> {
+    let config = crate::model::parse_config(file(files, "base/config.json")?)?;
     let weights = GgufFile::parse(file(files, "base/model.gguf")?.to_vec())?;
-    let model = T5Model::load(config, &weights, precision)?;
+    let model = crate::model::load(config, &weights, precision)?;
     let tokenizer = Tokenizer::from_json(file(files, "base/tokenizer.json")?)?;
     let text = String::from_utf8_lossy(file(files, &format!("tasks/{task}.jsonl"))?);
     let examples = parse_examples(&text, ExamplesFormat::Jsonl)?

@@ -16,6 +16,7 @@ mod synthetic;
 mod workload;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub use ceilings::Ceiling;
 pub use files::{FileKind, gguf_file, write_model};
@@ -29,10 +30,9 @@ use crate::formats::{FormatError, GgufFile, WeightsStream};
 use crate::learn::{LearnError, LearnOptions, LearningRun};
 use crate::lora::PeftAdapter;
 use crate::lora::{self, AdapterSet, LoraError, Merge, PeftFiles};
-use crate::model::t5::measured::LinearAlone;
-use crate::model::t5::{
-    Control, ModelBuilder, ModelError, Precision, T5Config, T5Model, TokenizedExample,
-};
+use crate::model::measured::LinearAlone;
+use crate::model::t5::T5Config;
+use crate::model::{Control, Model, ModelBuilder, ModelError, Precision, TokenizedExample};
 use synthetic::Noise;
 
 /// Why a workload cannot be measured.
@@ -93,7 +93,7 @@ pub fn adapter_files(model: &str, rank: usize, seed: u64) -> Result<PeftFiles, B
 /// The workload in progress, and the model and modules that the last ones used.
 #[derive(Default)]
 pub struct Bench {
-    model: Option<(String, T5Model)>,
+    model: Option<(String, Arc<dyn Model>)>,
     adapters: Vec<PeftAdapter>,
     adapters_of: Option<(String, usize)>,
     files: BTreeMap<String, Vec<u8>>,
@@ -204,7 +204,8 @@ impl Bench {
         self.samples += 1;
         let control = Control::none();
         let loaded = self.model.as_ref().map(|(_, model)| model);
-        let model = || loaded.ok_or_else(|| BenchError::request("there is no model"));
+        let model =
+            || loaded.map(|model| &**model).ok_or_else(|| BenchError::request("there is no model"));
         let adapters: Vec<&PeftAdapter> = self.adapters.iter().collect();
         match self.prepared.as_mut().ok_or_else(|| BenchError::request("nothing is prepared"))? {
             Prepared::Ceiling(ceiling) => Ok((ceiling.sample(clock), 0)),
@@ -229,7 +230,7 @@ impl Bench {
                 let batch = model.prepare(examples)?;
                 let start = clock();
                 let side = composition.branches(&weights, model.precision())?;
-                let losses = model.prepared_losses(&batch, Some(side), &control)?;
+                let losses = batch.losses(Some(side), &control)?;
                 let seconds = clock() - start;
                 check_finite(&losses)?;
                 Ok((seconds, 0))
@@ -253,7 +254,7 @@ impl Bench {
                 }
                 let mut tokens = 0;
                 while !decoder.is_finished() {
-                    tokens += decoder.step(model()?, None, &control)?.len();
+                    tokens += decoder.step(None, &control)?.len();
                 }
                 let seconds = clock() - start;
                 if tokens != inputs.len() * *new_tokens {
@@ -269,7 +270,7 @@ impl Bench {
                 let pieces =
                     pieces.ok_or_else(|| BenchError::request("there is no file to load"))?;
                 let start = clock();
-                let mut builder = ModelBuilder::new(config.clone(), *precision);
+                let mut builder = ModelBuilder::new(Arc::new(config.clone()), *precision);
                 let mut stream = WeightsStream::new();
                 for piece in (0..).map_while(pieces) {
                     stream.push(&piece, &mut builder)?;
@@ -349,9 +350,9 @@ impl Bench {
 }
 
 /// A model of a published geometry with random weights.
-fn random_model(model: &str, precision: Precision) -> Result<T5Model, BenchError> {
+fn random_model(model: &str, precision: Precision) -> Result<Arc<dyn Model>, BenchError> {
     let file = GgufFile::parse(gguf_file(model)?)?;
-    Ok(T5Model::load(synthetic::config(model)?, &file, precision)?)
+    Ok(crate::model::load(Arc::new(synthetic::config(model)?), &file, precision)?)
 }
 
 /// What a loaded model is remembered by.
@@ -363,7 +364,7 @@ fn slices(inputs: &[Vec<u32>]) -> Vec<&[u32]> {
     inputs.iter().map(Vec::as_slice).collect()
 }
 
-fn check_finite(losses: &[crate::model::t5::ExampleLoss]) -> Result<(), BenchError> {
+fn check_finite(losses: &[crate::model::ExampleLoss]) -> Result<(), BenchError> {
     if losses.iter().all(|example| example.loss.is_finite()) {
         return Ok(());
     }
@@ -372,7 +373,7 @@ fn check_finite(losses: &[crate::model::t5::ExampleLoss]) -> Result<(), BenchErr
 
 /// A whole learning run: the seconds from its start to its result.
 fn learn(
-    model: &T5Model,
+    model: &dyn Model,
     examples: &[TokenizedExample],
     adapters: &[&PeftAdapter],
     names: &[String],
@@ -390,7 +391,7 @@ fn learn(
         };
         let weights: Vec<f32> = names.iter().map(weight).collect();
         let side = composition.branches(&weights, model.precision())?;
-        let losses = model.prepared_losses(&batch, Some(side), &Control::none())?;
+        let losses = batch.losses(Some(side), &Control::none())?;
         let losses = losses.iter().map(|example| (example.loss, example.tokens));
         run.report(objective.cross_entropy(losses), 0.0)?;
     }

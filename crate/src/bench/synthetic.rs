@@ -2,8 +2,9 @@
 
 use super::{Batch, BenchError};
 use crate::lora::{AdapterConfig, PeftAdapter, PeftLayer};
-use crate::model::t5::{T5Config, TokenizedExample};
+use crate::model::t5::T5Config;
 use crate::model::{LinearId, LinearKind, Stack};
+use crate::model::{ModelConfig, TokenizedExample};
 
 /// A generator of noise (SplitMix64): the same on every machine.
 pub(super) struct Noise(u64);

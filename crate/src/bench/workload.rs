@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Ceiling;
 use crate::lora::Merge;
-use crate::model::t5::Precision;
+use crate::model::Precision;
 
 /// What is measured, as the driver names it in JSON.
 #[derive(Debug, Clone, Deserialize)]

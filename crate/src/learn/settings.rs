@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{LearnError, LearnOptions, Objective, Optimizer, Selection};
 use crate::lora::Merge;
-use crate::model::t5::Precision;
+use crate::model::Precision;
 
 /// One setting of a learning run.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::lora::{PeftAdapter, PeftLayer};
 
 use crate::kernels::parallel::for_each_item;
-use crate::model::LinearId;
-use crate::model::t5::{LoraBranch, LoraBranches, Precision, T5Config, T5Model};
+use crate::model::{LinearId, Model, ModelConfig};
+use crate::model::{LoraBranch, LoraBranches, Precision};
 
 /// How modules with weights `wᵢ` become one update of the base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -131,7 +131,7 @@ impl<A: Borrow<PeftAdapter> + Clone> AdapterSet<A> {
     ///
     /// # Errors
     /// A [`LoraError`] naming the module, the layer, what is expected and what was found.
-    pub fn new(config: &T5Config, adapters: &[A], merge: Merge) -> Result<Self, LoraError> {
+    pub fn new(config: &dyn ModelConfig, adapters: &[A], merge: Merge) -> Result<Self, LoraError> {
         let mut layers: BTreeMap<LinearId, Vec<(usize, &PeftLayer)>> = BTreeMap::new();
         for (module, adapter) in adapters.iter().enumerate() {
             for (&layer, matrices) in &adapter.borrow().layers {
@@ -164,17 +164,17 @@ impl<A: Borrow<PeftAdapter> + Clone> AdapterSet<A> {
         self.check(weights)?;
         let used: Vec<bool> = weights.iter().map(|&weight| weight != 0.0).collect();
         let same =
-            |made: &(Vec<bool>, LoraBranches)| made.0 == used && made.1.precision == precision;
+            |made: &(Vec<bool>, LoraBranches)| made.0 == used && made.1.precision() == precision;
         // What cannot be kept goes first: it may be as large as all modules together.
         let kept = self.made.take().filter(|made| self.merge == Merge::Delta && same(made));
         let mut side = match kept {
             Some((_, side)) => side,
-            None => LoraBranches { precision, layers: self.make_layers(weights, precision) },
+            None => LoraBranches::new(precision, self.make_layers(weights, precision)),
         };
         if self.merge == Merge::Delta {
             let adapters = self.adapters();
-            for (&layer, path) in &mut side.layers {
-                set_scales(path, &weighted(&adapters, layer, weights));
+            for (layer, path) in side.iter_mut() {
+                path.set_scales(&scales(&weighted(&adapters, layer, weights)));
             }
         }
         Ok(&self.made.insert((used, side)).1)
@@ -249,7 +249,7 @@ impl<A: Borrow<PeftAdapter> + Clone> CompositionCache<A> {
     /// A [`LoraError`], whose module is an index into `modules`.
     pub fn branches(
         &mut self,
-        model: &T5Model,
+        model: &dyn Model,
         modules: &[(&str, A, f32)],
     ) -> Result<Option<&LoraBranches>, LoraError> {
         if modules.iter().all(|&(.., weight)| weight == 0.0) {
@@ -280,7 +280,7 @@ pub(crate) fn check_weights(weights: &[f32]) -> Result<(), LoraError> {
 }
 
 fn check_shape(
-    config: &T5Config,
+    config: &dyn ModelConfig,
     module: usize,
     layer: LinearId,
     matrices: &PeftLayer,
@@ -343,13 +343,11 @@ fn stacked_path(modules: &[Weighted<'_>], precision: Precision) -> LoraBranch {
     LoraBranch::new(&lora_a, &lora_b, vec![0.0; rank], precision)
 }
 
-fn set_scales(path: &mut LoraBranch, modules: &[Weighted<'_>]) {
-    let mut scales = path.scales.iter_mut();
-    for &(matrices, weight) in modules {
-        for scale in scales.by_ref().take(matrices.rank) {
-            *scale = weight * matrices.scaling;
-        }
-    }
+fn scales(modules: &[Weighted<'_>]) -> Vec<f32> {
+    let scale = |&(matrices, weight): &Weighted<'_>| {
+        std::iter::repeat_n(weight * matrices.scaling, matrices.rank)
+    };
+    modules.iter().flat_map(scale).collect()
 }
 
 /// Σ w·A and Σ w·B of at least one module.

@@ -7,8 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{AdapterSet, LoraError, Merge};
 use crate::formats::{FormatError, NamedTensor, write_safetensors};
 use crate::lora::{PeftAdapter, PeftLayer};
-use crate::model::t5::T5Config;
-use crate::model::{LinearId, LinearKind, Stack};
+use crate::model::{LinearId, ModelConfig};
 
 /// The two files of a PEFT folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +35,7 @@ struct Layer {
 /// As [`AdapterSet::new`] and [`AdapterSet::branches`]; [`LoraError::Nothing`] if every weight
 /// is 0.
 pub fn export(
-    config: &T5Config,
+    config: &dyn ModelConfig,
     adapters: &[&PeftAdapter],
     weights: &[f32],
     merge: Merge,
@@ -114,7 +113,11 @@ fn stacked(modules: &[(&PeftLayer, f32)]) -> Layer {
 
 /// `adapter_config.json`: the largest rank, and by name the layers that have another; alpha is the
 /// rank everywhere, so that the scaling is 1.
-fn peft_config(config: &T5Config, layers: &BTreeMap<LinearId, Layer>, base_model: &str) -> Value {
+fn peft_config(
+    config: &dyn ModelConfig,
+    layers: &BTreeMap<LinearId, Layer>,
+    base_model: &str,
+) -> Value {
     let rank = layers.values().map(|layer| layer.rank).max().unwrap_or(1);
     let others: Map<String, Value> = (layers.iter())
         .filter(|(_, layer)| layer.rank != rank)
@@ -144,17 +147,12 @@ fn peft_config(config: &T5Config, layers: &BTreeMap<LinearId, Layer>, base_model
 
 /// The short names of the layers, such as `q`, if they name exactly these layers; whole paths
 /// otherwise.
-fn targets(config: &T5Config, layers: &BTreeMap<LinearId, Layer>) -> Vec<String> {
+fn targets(config: &dyn ModelConfig, layers: &BTreeMap<LinearId, Layer>) -> Vec<String> {
     let mut short: Vec<&str> = layers.keys().map(|id| id.kind.target()).collect();
     short.sort_unstable();
     short.dedup();
-    let all = [Stack::Encoder, Stack::Decoder].into_iter().flat_map(|stack| {
-        let ids = (0..config.blocks(stack)).flat_map(move |block| {
-            LinearKind::ALL.into_iter().map(move |kind| LinearId { stack, block, kind })
-        });
-        ids.filter(|&id| config.linear_shape(id).is_some())
-    });
-    let named = all.filter(|id| short.contains(&id.kind.target())).count();
+    let all = config.linear_layers();
+    let named = all.iter().filter(|(id, _)| short.contains(&id.kind.target())).count();
     if named == layers.len() {
         short.into_iter().map(String::from).collect()
     } else {

@@ -6,7 +6,7 @@ use std::borrow::Borrow;
 use super::{AdapterSet, Merge};
 use crate::kernels::gpu::GpuError;
 use crate::lora::PeftAdapter;
-use crate::model::t5::{GpuModel, GpuModules, ModuleLayers};
+use crate::model::{GpuModel, GpuModules, ModuleLayers};
 
 impl<A: Borrow<PeftAdapter>> AdapterSet<A> {
     /// Copies the modules to the device that holds `model`, which has to be of the configuration that
@@ -17,13 +17,13 @@ impl<A: Borrow<PeftAdapter>> AdapterSet<A> {
     ///
     /// # Errors
     /// [`GpuError::TooLarge`].
-    pub fn upload(&self, model: &GpuModel) -> Result<GpuModules, GpuError> {
+    pub fn upload(&self, model: &dyn GpuModel) -> Result<GpuModules, GpuError> {
         let mut layers = ModuleLayers::new();
         for (module, adapter) in self.adapters.iter().enumerate() {
             for (&layer, matrices) in &adapter.borrow().layers {
                 layers.entry(layer).or_default().push((module, matrices));
             }
         }
-        GpuModules::load(model, &layers, self.adapters.len(), self.merge == Merge::Lorahub)
+        model.load_modules(&layers, self.adapters.len(), self.merge == Merge::Lorahub)
     }
 }

@@ -14,6 +14,15 @@ pub enum Stack {
     Decoder,
 }
 
+impl fmt::Display for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stack::Encoder => "encoder",
+            Stack::Decoder => "decoder",
+        })
+    }
+}
+
 /// Which linear layer of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LinearKind {
@@ -111,13 +120,10 @@ pub struct LinearId {
 
 impl fmt::Display for LinearId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stack = match self.stack {
-            Stack::Encoder => "encoder",
-            Stack::Decoder => "decoder",
-        };
         write!(
             f,
-            "{stack}.block.{}.layer.{}.{}.{}",
+            "{}.block.{}.layer.{}.{}.{}",
+            self.stack,
             self.block,
             self.kind.layer(self.stack),
             self.kind.parent(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{EntryKind, Recipe, RecipeBase, RecipeError, RecipeModule};
 use crate::formats::Example;
 use crate::lora::Composition;
-use crate::model::t5::Precision;
+use crate::model::Precision;
 use crate::registry::{RegistryBase, RegistryModule};
 
 /// Hexadecimal digits of a SHA-256 in a new recipe.

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::formats::Example;
 use crate::lora::Merge;
-use crate::model::t5::Precision;
+use crate::model::Precision;
 
 /// The version that [`encode`] writes.
 pub const VERSION: u8 = 1;

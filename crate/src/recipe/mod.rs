@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::formats::{Example, excerpt};
 use crate::lora::Merge;
-use crate::model::t5::Precision;
+use crate::model::Precision;
 use crate::registry::is_id;
 
 /// Maximum number of modules of a recipe.

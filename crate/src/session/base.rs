@@ -1,13 +1,15 @@
 //! Loading a base model: its weights are packed while their bytes arrive, so that no file of weights
 //! has to fit in memory.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::SessionError;
 use crate::formats::{Tokenizer, WeightsStream, sha256_hex};
-use crate::model::t5::{
-    ModelBuilder, ModelError, PACKED_LAYOUT, PackedCopy, PackedReader, PackedSource, Precision,
-    T5Config, T5Model,
+use crate::model::{
+    Model, ModelBuilder, ModelError, PACKED_LAYOUT, PackedCopy, PackedReader, PackedSource,
+    Precision, Stack, parse_config,
 };
 
 /// The name and license of a base, from its registry.
@@ -95,7 +97,7 @@ impl BaseLoad {
         precision: Precision,
     ) -> Result<Self, SessionError> {
         let refused = |error| refused(&label, error);
-        let config = T5Config::parse(config).map_err(refused)?;
+        let config = parse_config(config).map_err(refused)?;
         let tokenizer = Tokenizer::parse(tokenizer).map_err(|error| refused(error.into()))?;
         config.check_tokenizer(&tokenizer).map_err(refused)?;
         let builder = ModelBuilder::new(config, precision);
@@ -162,7 +164,7 @@ impl BaseLoad {
     pub(super) fn finish(
         self,
         sha256: String,
-    ) -> Result<(BaseInfo, Tokenizer, T5Model), SessionError> {
+    ) -> Result<(BaseInfo, Tokenizer, Arc<dyn Model>), SessionError> {
         let BaseLoad { label, tokenizer, precision, builder, bytes, .. } = self;
         let model = builder.finish().map_err(|error| refused(&label, error))?;
         let config = model.config();
@@ -173,9 +175,9 @@ impl BaseLoad {
             parameters: config.parameters() as f64,
             bytes: bytes as f64,
             precision,
-            vocab_size: config.vocab_size as u32,
-            d_model: config.d_model as u32,
-            layers: (config.num_layers + config.num_decoder_layers) as u32,
+            vocab_size: config.vocab_size() as u32,
+            d_model: config.d_model() as u32,
+            layers: (config.blocks(Stack::Encoder) + config.blocks(Stack::Decoder)) as u32,
             memory_bytes: model.bytes() as f64,
             sha256,
         };

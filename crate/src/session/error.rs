@@ -6,7 +6,7 @@ use super::BackendError;
 use crate::formats::FormatError;
 use crate::learn::LearnError;
 use crate::lora::LoraError;
-use crate::model::t5::ModelError;
+use crate::model::ModelError;
 
 /// What a session was doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

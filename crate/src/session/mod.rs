@@ -20,9 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::formats::{Example, Tokenizer, sha256_hex};
 use crate::learn::Evaluation;
 use crate::lora::{AdapterSet, Composition, Merge, PeftAdapter};
-use crate::model::t5::{
-    KNOWN_ANSWERS, KnownAnswer, Precision, T5Model, TokenizedExample, Verified,
-};
+use crate::model::{Model, Precision, TokenizedExample, Verified, verify};
 
 pub use backend::{
     Backend, BackendError, Clock, CpuBackend, Evaluated, GpuMemory, GpuStatus, ModuleSet,
@@ -130,7 +128,7 @@ pub struct ModuleInfo {
 
 struct Base<B> {
     tokenizer: Tokenizer,
-    model: Arc<T5Model>,
+    model: Arc<dyn Model>,
     backend: B,
 }
 
@@ -143,7 +141,7 @@ pub struct Session<B = CpuBackend> {
     embeddings: Embeddings,
 }
 
-impl<B: Backend + From<Arc<T5Model>>> Session<B> {
+impl<B: Backend + From<Arc<dyn Model>>> Session<B> {
     /// A session with nothing loaded.
     pub fn new(clock: Clock) -> Self {
         Self { clock, base: None, modules: BTreeMap::new(), embeddings: Embeddings::new() }
@@ -179,7 +177,6 @@ impl<B: Backend + From<Arc<T5Model>>> Session<B> {
         self.modules.clear();
         self.embeddings.clear();
         self.base = None;
-        let model = Arc::new(model);
         self.base = Some(Base { tokenizer, backend: B::from(Arc::clone(&model)), model });
         Ok(info)
     }
@@ -225,7 +222,7 @@ impl<B: Backend> Session<B> {
     }
 
     /// The model, once it is loaded.
-    pub fn model(&self) -> Option<&Arc<T5Model>> {
+    pub fn model(&self) -> Option<&Arc<dyn Model>> {
         self.base.as_ref().map(|base| &base.model)
     }
 
@@ -254,23 +251,8 @@ impl<B: Backend> Session<B> {
     /// # Errors
     /// [`SessionError::NotLoaded`].
     pub async fn verify(&self, id: &str) -> Result<Option<Verified>, SessionError> {
-        self.verify_among(&KNOWN_ANSWERS, id)
-    }
-
-    fn verify_among(
-        &self,
-        known: &[KnownAnswer],
-        id: &str,
-    ) -> Result<Option<Verified>, SessionError> {
         let Base { tokenizer, model, .. } = ready(&self.base)?;
-        for known in KnownAnswer::of_model(known, id, model.config()) {
-            // A tokenizer that cannot write the input belongs to no model of that family.
-            let Ok(verified) = known.verify(model, tokenizer) else { continue };
-            if verified.agrees || known.model == id {
-                return Ok(Some(verified));
-            }
-        }
-        Ok(None)
+        Ok(verify(&**model, tokenizer, id))
     }
 
     /// The loaded modules of these ids.
@@ -355,42 +337,4 @@ fn ready<B>(base: &Option<Base<B>>) -> Result<&Base<B>, SessionError> {
 
 fn ready_mut<B>(base: &mut Option<Base<B>>) -> Result<&mut Base<B>, SessionError> {
     base.as_mut().ok_or(SessionError::NotLoaded)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::t5::{FeedForward, Known};
-
-    #[test]
-    fn a_base_is_checked_against_published_outputs() {
-        let read = |file: &str| {
-            let folder =
-                concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/models/narrow-tied/");
-            std::fs::read(folder.to_owned() + file).unwrap()
-        };
-        let mut session: Session = Session::new(|| 0.0);
-        let verify = |session: &Session, id| pollster::block_on(session.verify(id));
-        assert_eq!(verify(&session, "someone/model"), Err(SessionError::NotLoaded));
-        let (config, tokenizer) = (read("config.json"), read("tokenizer.json"));
-        let weights = read("model.safetensors");
-        let files = BaseBytes { config: &config, tokenizer: &tokenizer, weights: &weights };
-        session.load_base(BaseLabel::default(), files, Precision::F32).unwrap();
-        let known = |score: f64| KnownAnswer {
-            model: "someone/model",
-            source: "tests/e2e/golden/texts.json",
-            input: "Answer the question: is the river green or cold?",
-            known: Known::Score { output: "cold river", score },
-            sizes: (24, 2, 3, FeedForward::GatedGelu),
-        };
-        let (right, wrong) = (known(-5.629_818_439_483_643 * 11.0), known(-61.0));
-        let agrees = |known: &KnownAnswer, id: &str| {
-            session.verify_among(&[*known], id).unwrap().map(|verified| verified.agrees)
-        };
-        assert_eq!(agrees(&right, "someone/model"), Some(true));
-        assert_eq!(agrees(&wrong, "someone/model"), Some(false));
-        assert_eq!(agrees(&right, "another/model"), Some(true));
-        assert_eq!(agrees(&wrong, "another/model"), None);
-        assert_eq!(verify(&session, "another/model"), Ok(None));
-    }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Operation, SessionError};
 use crate::lora::LoraError;
-use crate::model::t5::ModelError;
+use crate::model::ModelError;
 
 /// What kind of failure it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

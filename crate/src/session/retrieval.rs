@@ -72,7 +72,7 @@ impl<B: Backend> Session<B> {
             let rows: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
             let encoded = base.backend.encode(&rows).await;
             let encoded = encoded.map_err(|error| SessionError::backend(OPERATION, [], error))?;
-            let d_model = base.model.config().d_model;
+            let d_model = base.model.config().d_model();
             for (text, rows) in texts.into_iter().zip(encoded.bounds().windows(2)) {
                 let states = &encoded.states()[rows[0] * d_model..rows[1] * d_model];
                 let embedding = mean(states.chunks_exact(d_model), d_model);
@@ -97,7 +97,7 @@ impl<B: Backend> Session<B> {
     /// Adds stored embeddings of this base. Those that it cannot have made are ignored.
     pub fn add_embeddings(&mut self, bytes: &[u8]) {
         let Some(base) = &self.base else { return };
-        let entry_bytes = KEY_BYTES + base.model.config().d_model * size_of::<f32>();
+        let entry_bytes = KEY_BYTES + base.model.config().d_model() * size_of::<f32>();
         for entry in bytes.chunks_exact(entry_bytes) {
             let (key, values) = entry.split_at(KEY_BYTES);
             let Ok(key) = TextKey::try_from(key) else { return };

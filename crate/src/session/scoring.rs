@@ -8,7 +8,7 @@ use super::{
 use crate::formats::Example;
 use crate::learn::Objective;
 use crate::lora::{Composition, WeightedModule};
-use crate::model::t5::{ExampleLoss, TokenizedExample};
+use crate::model::{ExampleLoss, TokenizedExample};
 
 /// Tokens of a batch: larger batches are not faster, and take more memory.
 const BATCH_TOKENS: usize = 4096;

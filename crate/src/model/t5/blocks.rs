@@ -1,13 +1,12 @@
 //! The layers of one block: weights, and their application to a ragged batch.
 
-use super::builder::norm_name;
-use super::linear::{Activations, Context, Linear};
 use super::position::PositionBias;
-use super::{ModelBuilder, ModelError, T5Config};
+use super::{FeedForward, T5Config, tensors};
 use crate::kernels::cpu::{HeadCache, Operand, Query, Store, attend, gated_gelu, relu};
 use crate::kernels::parallel::{Grid, for_each_item, for_each_tile, run_of_rows};
 use crate::kernels::scratch::Scratch;
-use crate::model::{LinearId, LinearKind, Stack};
+use crate::model::linear::{Activations, Context, Linear};
+use crate::model::{LinearId, LinearKind, ModelError, Stack, Tensors};
 
 /// About how many 8-bit multiply-adds take the time of one in f32.
 const INT8_GAIN: usize = 4;
@@ -45,25 +44,27 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// Takes a block's tensors out of `from`.
+    /// Takes a block's tensors.
     pub(super) fn take(
-        from: &mut ModelBuilder,
-        gated: bool,
+        from: &mut Tensors,
+        feed_forward: FeedForward,
         stack: Stack,
         block: usize,
     ) -> Result<Self, ModelError> {
         use LinearKind::*;
-        let attention = |from: &mut ModelBuilder, layer: usize, kinds: [LinearKind; 4]| {
+        let layer = |from: &mut Tensors, id| from.linear(&tensors::linear(id));
+        let attention = |from: &mut Tensors, index: usize, kinds: [LinearKind; 4]| {
             let ids = kinds.map(|kind| LinearId { stack, block, kind });
             Ok::<_, ModelError>(Attention {
-                norm: from.vector(&norm_name(stack, block, layer))?,
-                q: from.layer(ids[0])?,
-                k: from.layer(ids[1])?,
-                v: from.layer(ids[2])?,
-                o: from.layer(ids[3])?,
+                norm: from.vector(&tensors::norm(stack, block, index))?,
+                q: layer(from, ids[0])?,
+                k: layer(from, ids[1])?,
+                v: layer(from, ids[2])?,
+                o: layer(from, ids[3])?,
                 ids,
             })
         };
+        let gated = feed_forward == FeedForward::GatedGelu;
         let is_decoder = stack == Stack::Decoder;
         let id = |kind| LinearId { stack, block, kind };
         Ok(Self {
@@ -72,10 +73,10 @@ impl Block {
                 .then(|| attention(from, 1, [CrossQ, CrossK, CrossV, CrossO]))
                 .transpose()?,
             feed_forward: FeedForwardLayer {
-                norm: from.vector(&norm_name(stack, block, if is_decoder { 2 } else { 1 }))?,
-                wi: from.layer(id(if gated { Wi0 } else { Wi }))?,
-                gate: gated.then(|| from.layer(id(Wi1))).transpose()?,
-                wo: from.layer(id(Wo))?,
+                norm: from.vector(&tensors::norm(stack, block, if is_decoder { 2 } else { 1 }))?,
+                wi: layer(from, id(if gated { Wi0 } else { Wi }))?,
+                gate: gated.then(|| layer(from, id(Wi1))).transpose()?,
+                wo: layer(from, id(Wo))?,
                 stack,
                 block,
             },
@@ -311,10 +312,10 @@ pub(super) fn attend_to(
     queries: &[f32],
     [keys, values]: [&[f32]; 2],
     key_bounds: &[usize],
-    sight: AttentionMask<'_>,
+    mask: AttentionMask<'_>,
 ) -> Scratch<f32> {
     let (width, d_kv) = (config.d_attention(), config.d_kv);
-    with_heads(context, config, queries, keys.len() / width, sight, |example, head, attend| {
+    with_heads(context, config, queries, keys.len() / width, mask, |example, head, attend| {
         let rows = key_bounds[example]..key_bounds[example + 1];
         let mut cache = HeadCache::new(d_kv, rows.len());
         let offset = head * d_kv;
@@ -333,10 +334,10 @@ pub(super) fn attend_cached(
     config: &T5Config,
     queries: &[f32],
     cache: &Cache,
-    sight: AttentionMask<'_>,
+    mask: AttentionMask<'_>,
 ) -> Scratch<f32> {
     let keys = cache.heads.first().map_or(0, HeadCache::len);
-    with_heads(context, config, queries, keys, sight, |example, head, attend| {
+    with_heads(context, config, queries, keys, mask, |example, head, attend| {
         attend(&cache.heads[example * config.num_heads + head]);
     })
 }
@@ -348,21 +349,21 @@ fn with_heads(
     config: &T5Config,
     queries: &[f32],
     keys: usize,
-    sight: AttentionMask<'_>,
+    mask: AttentionMask<'_>,
     work: impl Fn(usize, usize, &mut dyn FnMut(&HeadCache)) + Sync,
 ) -> Scratch<f32> {
     let (width, d_kv) = (config.d_attention(), config.d_kv);
     let mut attended = Scratch::new(queries.len());
-    let grid = Grid::ragged(sight.bounds.to_vec(), width, d_kv);
-    let examples = sight.bounds.len().saturating_sub(1).max(1);
+    let grid = Grid::ragged(mask.bounds.to_vec(), width, d_kv);
+    let examples = mask.bounds.len().saturating_sub(1).max(1);
     let cost = queries.len() / width / examples * (keys / examples + 1) * d_kv * 2;
     for_each_tile(&mut attended, &grid, cost, |mut tile| {
         let (example, head) = (tile.row_tile, tile.column_tile);
         let query = Query {
             rows: Operand { values: queries, stride: width, offset: head * d_kv },
-            first_position: sight.first,
-            bias: sight.bias.map(|bias| bias.head(head)),
-            causal: sight.causal,
+            first_position: mask.first,
+            bias: mask.bias.map(|bias| bias.head(head)),
+            causal: mask.causal,
         };
         work(example, head, &mut |cache| attend(context.isa, query, cache, &mut tile));
     });

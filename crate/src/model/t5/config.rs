@@ -1,10 +1,13 @@
 //! The model's sizes, from Hugging Face's `config.json`.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
-use super::{MAX_TOKENS, ModelError};
-use crate::formats::Tokenizer;
-use crate::model::{LinearId, LinearKind, Stack};
+use super::{T5Model, tensors};
+use crate::model::{
+    LinearId, LinearKind, Model, ModelConfig, ModelError, Stack, TensorSpecs, Tensors,
+};
 
 /// The feed-forward layer's kind, `feed_forward_proj` in `config.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -209,34 +212,33 @@ impl T5Config {
         Ok(())
     }
 
-    /// Checks that a tokenizer belongs to the model.
-    ///
-    /// # Errors
-    /// [`ModelError::Config`] if the tokenizer knows more tokens than the model, or ends texts with
-    /// another one.
-    pub fn check_tokenizer(&self, tokenizer: &Tokenizer) -> Result<(), ModelError> {
-        let unfit = |field: &str, expected: String, found: usize| {
-            Err(ModelError::Config { field: field.into(), expected, found: found.to_string() })
-        };
-        let (known, end) = (tokenizer.vocabulary_size(), tokenizer.end());
-        if known > self.vocab_size {
-            let expected = format!("at least {known}, the tokens of its tokenizer");
-            return unfit("vocab_size", expected, self.vocab_size);
-        }
-        if end != self.eos_token_id {
-            let expected = format!("{end}, with which its tokenizer ends texts");
-            return unfit("eos_token_id", expected, self.eos_token_id as usize);
-        }
-        Ok(())
-    }
-
     /// Width of all heads together.
     pub fn d_attention(&self) -> usize {
         self.num_heads * self.d_kv
     }
+}
 
-    /// Number of parameters, embeddings included; a tied `lm_head` counts once.
-    pub fn parameters(&self) -> u64 {
+impl ModelConfig for T5Config {
+    fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    fn d_model(&self) -> usize {
+        self.d_model
+    }
+
+    fn eos_token_id(&self) -> u32 {
+        self.eos_token_id
+    }
+
+    fn blocks(&self, stack: Stack) -> usize {
+        match stack {
+            Stack::Encoder => self.num_layers,
+            Stack::Decoder => self.num_decoder_layers,
+        }
+    }
+
+    fn parameters(&self) -> u64 {
         let norm = self.d_model;
         let attention = 4 * self.d_model * self.d_attention() + norm;
         let matrices = if self.feed_forward == FeedForward::GatedGelu { 3 } else { 2 };
@@ -248,40 +250,7 @@ impl T5Config {
         (encoder + decoder + tables * self.vocab_size * self.d_model) as u64
     }
 
-    /// Blocks of a stack.
-    pub fn blocks(&self, stack: Stack) -> usize {
-        match stack {
-            Stack::Encoder => self.num_layers,
-            Stack::Decoder => self.num_decoder_layers,
-        }
-    }
-
-    /// Whether the model can take these tokens, of example `example`.
-    pub(super) fn check_tokens(
-        &self,
-        what: &'static str,
-        example: usize,
-        tokens: &[u32],
-    ) -> Result<(), ModelError> {
-        let vocab_size = self.vocab_size;
-        if tokens.is_empty() {
-            return Err(ModelError::Empty { what, example });
-        }
-        if tokens.len() > MAX_TOKENS {
-            let (tokens, limit) = (tokens.len(), MAX_TOKENS);
-            return Err(ModelError::TooLong { what, example, tokens, limit });
-        }
-        match tokens.iter().position(|&token| token as usize >= vocab_size) {
-            None => Ok(()),
-            Some(position) => {
-                let token = tokens[position];
-                Err(ModelError::TokenOutOfRange { what, example, position, token, vocab_size })
-            }
-        }
-    }
-
-    /// Shape of a linear layer's weight, `[d_out, d_in]`, or `None` if the model has no such layer.
-    pub fn linear_shape(&self, id: LinearId) -> Option<[usize; 2]> {
+    fn linear_shape(&self, id: LinearId) -> Option<[usize; 2]> {
         use LinearKind::*;
         if !id.is_possible() || id.block >= self.blocks(id.stack) {
             return None;
@@ -297,6 +266,18 @@ impl T5Config {
             (Wo, _) => Some([self.d_model, self.d_ff]),
             (Wi, FeedForward::GatedGelu) | (Wi0 | Wi1, FeedForward::Relu) => None,
         }
+    }
+
+    fn tensors(&self) -> TensorSpecs {
+        tensors::specs(self)
+    }
+
+    fn canonical_name<'n>(&self, name: &'n str) -> &'n str {
+        if tensors::EMBEDDING.contains(&name) { tensors::EMBEDDING[0] } else { name }
+    }
+
+    fn build(&self, tensors: Tensors) -> Result<Arc<dyn Model>, ModelError> {
+        Ok(Arc::new(T5Model::new(self.clone(), tensors)?))
     }
 }
 

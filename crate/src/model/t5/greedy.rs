@@ -1,21 +1,18 @@
 //! Greedy decoding, a token at a time for all rows of a batch that are not finished.
 
 use super::blocks::{AttentionMask, Cache, attend_cached, finish};
-use super::model::T5Model;
 use super::position::PositionBias;
-use super::{Control, LoraBranches, MAX_TOKENS, ModelError};
+use super::{T5Config, T5Model};
 use crate::kernels::cpu::{Store, argmax};
 use crate::kernels::scratch::Scratch;
-use crate::model::Stack;
+use crate::model::{Control, Decoder, LoraBranches, MAX_TOKENS, Model, ModelError, Stack};
 
-/// A batch that is being decoded. Rows leave it when they are finished. It holds neither the model
-/// nor the LoRA branches, so that its owner can keep all three between steps.
+/// A batch in greedy decoding.
 #[derive(Debug)]
-pub struct GreedyDecoder {
+pub(super) struct GreedyDecoder {
+    model: T5Model,
     bias: PositionBias,
     max_new_tokens: usize,
-    eos_token_id: u32,
-    num_heads: usize,
     /// The caller's index of each row that is not finished.
     rows: Vec<usize>,
     /// The last token of each row that is not finished.
@@ -31,7 +28,7 @@ impl GreedyDecoder {
     pub(super) fn new(
         model: &T5Model,
         inputs: &[&[u32]],
-        side: Option<&LoraBranches>,
+        branches: Option<&LoraBranches>,
         max_new_tokens: usize,
         control: &Control,
     ) -> Result<Self, ModelError> {
@@ -39,59 +36,64 @@ impl GreedyDecoder {
             let (tokens, limit) = (max_new_tokens, MAX_TOKENS);
             return Err(ModelError::TooLong { what: "the answer", example: 0, tokens, limit });
         }
-        let encoded = model.encode(inputs, side, control)?;
-        let config = model.config();
-        let context = model.context(side)?;
+        let encoded = model.encode(inputs, branches, control)?;
+        let (config, decoder) = (model.config(), &model.weights.decoder);
+        let context = model.context(branches)?;
         let mut cross = Vec::new();
-        for attention in model.decoder.blocks.iter().filter_map(|block| block.cross.as_ref()) {
+        for attention in decoder.blocks.iter().filter_map(|block| block.cross.as_ref()) {
             control.check()?;
             cross.push(model.cross_cache(context, attention, &encoded));
         }
-        let weights = &model.decoder.relative_attention_bias;
+        let weights = &decoder.relative_attention_bias;
         let capacities = || inputs.iter().map(|_| max_new_tokens);
         Ok(Self {
+            model: model.clone(),
             bias: PositionBias::new(config, weights, Stack::Decoder, max_new_tokens),
-            own: (model.decoder.blocks.iter()).map(|_| Cache::new(config, capacities())).collect(),
+            own: (decoder.blocks.iter()).map(|_| Cache::new(config, capacities())).collect(),
             cross,
             rows: if max_new_tokens == 0 { Vec::new() } else { (0..inputs.len()).collect() },
             tokens: vec![config.decoder_start_token_id; inputs.len()],
             position: 0,
-            eos_token_id: config.eos_token_id,
-            num_heads: config.num_heads,
             max_new_tokens,
         })
     }
 
-    /// Whether every row has ended with `</s>` or at the limit.
-    pub fn is_finished(&self) -> bool {
+    fn drop_finished(&mut self) {
+        let at_limit = self.position >= self.max_new_tokens;
+        let T5Config { eos_token_id: eos, num_heads, .. } = *self.model.config();
+        let keep: Vec<bool> = self.tokens.iter().map(|&token| !at_limit && token != eos).collect();
+        if keep.iter().all(|&keep| keep) {
+            return;
+        }
+        retain(&mut self.rows, &keep, 1);
+        retain(&mut self.tokens, &keep, 1);
+        for cache in self.own.iter_mut().chain(&mut self.cross) {
+            retain(&mut cache.heads, &keep, num_heads);
+        }
+    }
+}
+
+impl Decoder for GreedyDecoder {
+    fn is_finished(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// Decodes one more token of every row that is not finished: pairs of the row's index in the
-    /// batch and its token. Of equal logits the lowest token is taken. Model and LoRA branches have to
-    /// be those that the decoding was started with.
-    ///
-    /// # Errors
-    /// [`ModelError::Cancelled`].
-    ///
-    /// # Panics
-    /// If the model has other sizes than the one that the decoding was started with.
-    pub fn step(
+    fn step(
         &mut self,
-        model: &T5Model,
-        side: Option<&LoraBranches>,
+        branches: Option<&LoraBranches>,
         control: &Control,
     ) -> Result<Vec<(usize, u32)>, ModelError> {
         if self.is_finished() {
             return Ok(Vec::new());
         }
-        let (context, config) = (model.context(side)?, model.config());
+        let model = self.model.clone();
+        let (context, config) = (model.context(branches)?, model.config());
         let bounds: Vec<usize> = (0..=self.rows.len()).collect();
         let (first, bias) = (self.position, Some(&self.bias));
-        let own_sight = AttentionMask { bounds: &bounds, first, bias, causal: true };
-        let cross_sight = AttentionMask { bias: None, causal: false, ..own_sight };
+        let own_mask = AttentionMask { bounds: &bounds, first, bias, causal: true };
+        let cross_mask = AttentionMask { bias: None, causal: false, ..own_mask };
         let mut x = model.embed(self.tokens.iter().copied());
-        for (index, block) in model.decoder.blocks.iter().enumerate() {
+        for (index, block) in model.weights.decoder.blocks.iter().enumerate() {
             if let Err(cancelled) = control.check() {
                 // The caches of some blocks already hold this position.
                 self.rows.clear();
@@ -100,19 +102,19 @@ impl GreedyDecoder {
             let own = &mut self.own[index];
             let [q, k, v] = block.attention.own(context, config, &x);
             own.extend(config, &k, &v, &bounds);
-            let mut attended = attend_cached(context, config, &q, own, own_sight);
+            let mut attended = attend_cached(context, config, &q, own, own_mask);
             let mut last = &block.attention;
             if let Some(cross) = &block.cross {
                 finish(context, config, last, &attended, None, &mut x);
                 let q = cross.queries(context, config, &x);
-                attended = attend_cached(context, config, &q, &self.cross[index], cross_sight);
+                attended = attend_cached(context, config, &q, &self.cross[index], cross_mask);
                 last = cross;
             }
             finish(context, config, last, &attended, Some(&block.feed_forward), &mut x);
         }
         let input = model.lm_head_input(context, &x);
         let mut logits = Scratch::new(self.rows.len() * config.vocab_size);
-        context.apply_base(&model.lm_head, &input, Store::Replace, &mut logits);
+        context.apply_base(&model.weights.lm_head, &input, Store::Replace, &mut logits);
         self.tokens =
             logits.chunks_exact(config.vocab_size).map(|row| argmax(row) as u32).collect();
         self.position += 1;
@@ -120,20 +122,6 @@ impl GreedyDecoder {
             self.rows.iter().copied().zip(self.tokens.iter().copied()).collect();
         self.drop_finished();
         Ok(decoded)
-    }
-
-    fn drop_finished(&mut self) {
-        let at_limit = self.position >= self.max_new_tokens;
-        let eos = self.eos_token_id;
-        let keep: Vec<bool> = self.tokens.iter().map(|&token| !at_limit && token != eos).collect();
-        if keep.iter().all(|&keep| keep) {
-            return;
-        }
-        retain(&mut self.rows, &keep, 1);
-        retain(&mut self.tokens, &keep, 1);
-        for cache in self.own.iter_mut().chain(&mut self.cross) {
-            retain(&mut cache.heads, &keep, self.num_heads);
-        }
     }
 }
 

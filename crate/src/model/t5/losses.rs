@@ -1,15 +1,18 @@
 //! Encoding and the teacher-forced loss, in two steps: what does not depend on LoRA branches is made once
 //! for a batch, the rest for every evaluation of them.
 
+use super::T5Model;
 use super::blocks::{AttentionMask, Block, Projected, attend_to, finish};
-use super::linear::Context;
 use super::model::{StackWeights, bounds};
 use super::position::PositionBias;
-use super::{Control, Encoded, ExampleLoss, LoraBranches, ModelError, T5Model, TokenizedExample};
 use crate::kernels::cpu::{Store, exponentials, largest, ln, rms_norm};
 use crate::kernels::parallel::{Grid, for_each_tile};
 use crate::kernels::scratch::Scratch;
-use crate::model::Stack;
+use crate::model::linear::Context;
+use crate::model::{
+    Control, Encoded, ExampleLoss, LoraBranches, ModelConfig, ModelError, PreparedBatch, Stack,
+    TokenizedExample,
+};
 
 /// What a stack is given: token embeddings and position biases, and what the base's projections of the
 /// first block make of them.
@@ -30,7 +33,7 @@ impl PreparedStack {
         lengths: impl Iterator<Item = usize> + Clone,
         tokens: impl Iterator<Item = u32>,
     ) -> Self {
-        let (context, config) = (model.base_context(), &model.config);
+        let (context, config) = (model.base_context(), model.config());
         let embedded = model.embed(tokens);
         let first = weights.blocks.first();
         let first = first.map(|block| block.attention.own_of_base(context, config, &embedded));
@@ -49,15 +52,15 @@ impl PreparedStack {
     ) -> [Scratch<f32>; 3] {
         match &self.first {
             Some(first) if index == 0 => block.attention.own_with_side(context, first),
-            _ => block.attention.own(context, &model.config, x),
+            _ => block.attention.own(context, model.config(), x),
         }
     }
 }
 
-/// A batch of examples, of which everything is computed that LoRA branches do not change. It belongs to the
-/// model that prepared it.
+/// A batch with everything computed that LoRA branches do not change.
 #[derive(Debug)]
-pub struct PreparedBatch {
+pub(super) struct T5Batch {
+    model: T5Model,
     inputs: PreparedStack,
     outputs: PreparedStack,
     labels: Vec<u32>,
@@ -66,11 +69,11 @@ pub struct PreparedBatch {
 impl T5Model {
     pub(super) fn prepare_inputs(&self, inputs: &[&[u32]]) -> Result<PreparedStack, ModelError> {
         for (example, input) in inputs.iter().enumerate() {
-            self.config.check_tokens("the input", example, input)?;
+            self.config().check_tokens("the input", example, input)?;
         }
         let lengths = inputs.iter().map(|input| input.len());
         let tokens = inputs.iter().flat_map(|input| input.iter().copied());
-        Ok(PreparedStack::new(self, Stack::Encoder, &self.encoder, lengths, tokens))
+        Ok(PreparedStack::new(self, Stack::Encoder, &self.weights.encoder, lengths, tokens))
     }
 
     pub(super) fn encode_prepared(
@@ -79,112 +82,52 @@ impl T5Model {
         context: Context<'_>,
         control: &Control,
     ) -> Result<Encoded, ModelError> {
-        let (config, bounds) = (&self.config, inputs.bounds.clone());
-        let sight =
+        let (config, bounds) = (self.config(), inputs.bounds.clone());
+        let mask =
             AttentionMask { bounds: &bounds, first: 0, bias: Some(&inputs.bias), causal: false };
         let mut x = inputs.embedded.clone();
-        for (index, block) in self.encoder.blocks.iter().enumerate() {
+        for (index, block) in self.weights.encoder.blocks.iter().enumerate() {
             control.check()?;
             let [q, k, v] = inputs.own(self, context, (index, block), &x);
-            let attended = attend_to(context, config, &q, [&k, &v], &bounds, sight);
+            let attended = attend_to(context, config, &q, [&k, &v], &bounds, mask);
             let feed_forward = Some(&block.feed_forward);
             finish(context, config, &block.attention, &attended, feed_forward, &mut x);
         }
         control.check()?;
         let mut states = vec![0.0; x.len()];
         let epsilon = config.layer_norm_epsilon;
-        rms_norm(context.isa, &x, &self.encoder.final_norm, epsilon, 1.0, &mut states);
+        rms_norm(context.isa, &x, &self.weights.encoder.final_norm, epsilon, 1.0, &mut states);
         Ok(Encoded { states, bounds })
     }
 
-    /// Computes what LoRA branches do not change in the losses of a batch.
-    ///
-    /// # Errors
-    /// A [`ModelError`] for an input or labels that are empty, too long or not of this vocabulary.
-    pub fn prepare(&self, batch: &[TokenizedExample]) -> Result<PreparedBatch, ModelError> {
+    pub(super) fn prepare_batch(&self, batch: &[TokenizedExample]) -> Result<T5Batch, ModelError> {
         for (example, tokens) in batch.iter().enumerate() {
-            self.config.check_tokens("the output", example, &tokens.labels)?;
+            self.config().check_tokens("the output", example, &tokens.labels)?;
         }
         let inputs: Vec<&[u32]> = batch.iter().map(|example| &*example.input).collect();
         let inputs = self.prepare_inputs(&inputs)?;
-        let start = self.config.decoder_start_token_id;
+        let start = self.config().decoder_start_token_id;
         let lengths = batch.iter().map(|example| example.labels.len());
         let shifted = batch.iter().flat_map(|example| {
             let shifted = &example.labels[..example.labels.len() - 1];
             std::iter::once(start).chain(shifted.iter().copied())
         });
-        let outputs = PreparedStack::new(self, Stack::Decoder, &self.decoder, lengths, shifted);
+        let outputs =
+            PreparedStack::new(self, Stack::Decoder, &self.weights.decoder, lengths, shifted);
         let labels = batch.iter().flat_map(|example| example.labels.iter().copied()).collect();
-        Ok(PreparedBatch { inputs, outputs, labels })
-    }
-
-    /// Each example's mean cross-entropy of its labels, teacher-forced.
-    ///
-    /// # Errors
-    /// As [`T5Model::prepare`], and [`ModelError::Cancelled`].
-    pub fn losses(
-        &self,
-        batch: &[TokenizedExample],
-        side: Option<&LoraBranches>,
-        control: &Control,
-    ) -> Result<Vec<ExampleLoss>, ModelError> {
-        self.prepared_losses(&self.prepare(batch)?, side, control)
-    }
-
-    /// As [`T5Model::losses`], with the same bits, of a batch that this model prepared.
-    ///
-    /// # Errors
-    /// [`ModelError::Cancelled`].
-    pub fn prepared_losses(
-        &self,
-        batch: &PreparedBatch,
-        side: Option<&LoraBranches>,
-        control: &Control,
-    ) -> Result<Vec<ExampleLoss>, ModelError> {
-        let (context, config) = (self.context(side)?, &self.config);
-        let encoded = self.encode_prepared(&batch.inputs, context, control)?;
-        let outputs = &batch.outputs;
-        let bounds = &outputs.bounds;
-        let own_sight = AttentionMask { bounds, first: 0, bias: Some(&outputs.bias), causal: true };
-        let cross_sight = AttentionMask { bias: None, causal: false, ..own_sight };
-        let mut x = outputs.embedded.clone();
-        for (index, block) in self.decoder.blocks.iter().enumerate() {
-            control.check()?;
-            let [q, k, v] = outputs.own(self, context, (index, block), &x);
-            let mut attended = attend_to(context, config, &q, [&k, &v], bounds, own_sight);
-            let mut last = &block.attention;
-            if let Some(cross) = &block.cross {
-                finish(context, config, last, &attended, None, &mut x);
-                let [k, v] = cross.memory(context, config, &encoded.states);
-                let q = cross.queries(context, config, &x);
-                let key_bounds = &encoded.bounds;
-                attended = attend_to(context, config, &q, [&k, &v], key_bounds, cross_sight);
-                last = cross;
-            }
-            finish(context, config, last, &attended, Some(&block.feed_forward), &mut x);
-        }
-        control.check()?;
-        let token_losses = self.token_losses(context, &x, &batch.labels);
-        Ok(bounds
-            .windows(2)
-            .map(|pair| {
-                let tokens = pair[1] - pair[0];
-                let sum: f64 = token_losses[pair[0]..pair[1]].iter().sum();
-                ExampleLoss { loss: (sum / tokens as f64) as f32, tokens }
-            })
-            .collect())
+        Ok(T5Batch { model: self.clone(), inputs, outputs, labels })
     }
 
     /// −log softmax(lm_head(x))[label] of every row, in f64.
     fn token_losses(&self, context: Context<'_>, x: &[f32], labels: &[u32]) -> Vec<f64> {
         /// Rows whose logits are held at once.
         const ROWS: usize = 32;
-        let vocab_size = self.config.vocab_size;
+        let vocab_size = self.config().vocab_size;
         let mut losses = Vec::with_capacity(labels.len());
-        for (x, labels) in x.chunks(ROWS * self.config.d_model).zip(labels.chunks(ROWS)) {
+        for (x, labels) in x.chunks(ROWS * self.config().d_model).zip(labels.chunks(ROWS)) {
             let input = self.lm_head_input(context, x);
             let mut logits = Scratch::new(labels.len() * vocab_size);
-            context.apply_base(&self.lm_head, &input, Store::Replace, &mut logits);
+            context.apply_base(&self.weights.lm_head, &input, Store::Replace, &mut logits);
             let picked: Vec<f32> = (logits.chunks_exact(vocab_size).zip(labels))
                 .map(|(row, &label)| row[label as usize])
                 .collect();
@@ -202,5 +145,47 @@ impl T5Model {
             }));
         }
         losses
+    }
+}
+
+impl PreparedBatch for T5Batch {
+    fn losses(
+        &self,
+        branches: Option<&LoraBranches>,
+        control: &Control,
+    ) -> Result<Vec<ExampleLoss>, ModelError> {
+        let model = &self.model;
+        let (context, config) = (model.context(branches)?, model.config());
+        let encoded = model.encode_prepared(&self.inputs, context, control)?;
+        let outputs = &self.outputs;
+        let bounds = &outputs.bounds;
+        let own_mask = AttentionMask { bounds, first: 0, bias: Some(&outputs.bias), causal: true };
+        let cross_mask = AttentionMask { bias: None, causal: false, ..own_mask };
+        let mut x = outputs.embedded.clone();
+        for (index, block) in model.weights.decoder.blocks.iter().enumerate() {
+            control.check()?;
+            let [q, k, v] = outputs.own(model, context, (index, block), &x);
+            let mut attended = attend_to(context, config, &q, [&k, &v], bounds, own_mask);
+            let mut last = &block.attention;
+            if let Some(cross) = &block.cross {
+                finish(context, config, last, &attended, None, &mut x);
+                let [k, v] = cross.memory(context, config, encoded.states());
+                let q = cross.queries(context, config, &x);
+                let key_bounds = encoded.bounds();
+                attended = attend_to(context, config, &q, [&k, &v], key_bounds, cross_mask);
+                last = cross;
+            }
+            finish(context, config, last, &attended, Some(&block.feed_forward), &mut x);
+        }
+        control.check()?;
+        let token_losses = model.token_losses(context, &x, &self.labels);
+        Ok(bounds
+            .windows(2)
+            .map(|pair| {
+                let tokens = pair[1] - pair[0];
+                let sum: f64 = token_losses[pair[0]..pair[1]].iter().sum();
+                ExampleLoss { loss: (sum / tokens as f64) as f32, tokens }
+            })
+            .collect())
     }
 }

@@ -1,81 +1,61 @@
-//! Weights of a model, and what it is asked for.
+//! Weights of a T5 model, and the model's entry points.
 
-use serde::{Deserialize, Serialize};
+#[cfg(feature = "gpu")]
+use std::pin::Pin;
+use std::sync::Arc;
 
 use super::blocks::{Attention, Block, Cache};
-use super::linear::{Activations, Context, Embedding, Linear};
-use super::{Control, GreedyDecoder, LoraBranches, ModelBuilder, ModelError, T5Config};
+#[cfg(feature = "gpu")]
+use super::gpu::{self, T5GpuModel};
+use super::{GreedyDecoder, T5Config, tensors};
 use crate::formats::{TensorSource, take_all};
 use crate::kernels::cpu::Isa;
-
-/// What the base model's products are computed in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "kebab-case")]
-pub enum Precision {
-    /// Exact.
-    F32,
-    /// Weights in 8 bits, activations in 7; everything else in f32.
-    #[default]
-    Int8,
-}
-
-/// One example as token ids, both ending with `</s>`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenizedExample {
-    /// What the encoder reads.
-    pub input: Vec<u32>,
-    /// What the decoder should write, without the start token.
-    pub labels: Vec<u32>,
-}
-
-/// The loss of one example.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ExampleLoss {
-    /// Mean cross-entropy of the labels, in nats per token.
-    pub loss: f32,
-    /// Labels that it is the mean of.
-    pub tokens: usize,
-}
-
-/// The encoder's output for a batch.
-#[derive(Debug)]
-pub struct Encoded {
-    pub(super) states: Vec<f32>,
-    pub(super) bounds: Vec<usize>,
-}
-
-impl Encoded {
-    /// The hidden states of all examples, one after another, `[tokens, d_model]`.
-    pub fn states(&self) -> &[f32] {
-        &self.states
-    }
-
-    /// Rows of each example: example `i` has the rows from `bounds[i]` to `bounds[i + 1]`.
-    pub fn bounds(&self) -> &[usize] {
-        &self.bounds
-    }
-}
+#[cfg(feature = "gpu")]
+use crate::kernels::gpu::{Gpu, GpuError};
+#[cfg(feature = "gpu")]
+use crate::model::GpuModel;
+use crate::model::linear::{Activations, Context, Embedding, Linear};
+use crate::model::{
+    Control, Decoder, Encoded, LoraBranches, Model, ModelBuilder, ModelConfig, ModelError,
+    Precision, PreparedBatch, Stack, Tensors, TokenizedExample,
+};
 
 /// A stack's blocks and what they share.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct StackWeights {
     pub(super) blocks: Vec<Block>,
-    /// `[buckets, num_heads]`, held by block 0 and used by all.
+    /// `[buckets, num_heads]`, stored in block 0 and used by all.
     pub(super) relative_attention_bias: Vec<f32>,
     pub(super) final_norm: Vec<f32>,
 }
 
-/// A T5 model: configuration and weights, which nothing changes after they are loaded.
-#[derive(Debug, Clone)]
-pub struct T5Model {
+impl StackWeights {
+    fn take(tensors: &mut Tensors, config: &T5Config, stack: Stack) -> Result<Self, ModelError> {
+        Ok(Self {
+            blocks: (0..config.blocks(stack))
+                .map(|block| Block::take(tensors, config.feed_forward, stack, block))
+                .collect::<Result<_, _>>()?,
+            relative_attention_bias: tensors.vector(&tensors::relative_attention_bias(stack))?,
+            final_norm: tensors.vector(&tensors::final_norm(stack))?,
+        })
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Weights {
     pub(super) config: T5Config,
-    precision: Precision,
-    isa: Isa,
+    pub(super) precision: Precision,
     pub(super) embedding: Embedding,
     pub(super) encoder: StackWeights,
     pub(super) decoder: StackWeights,
     pub(super) lm_head: Linear,
+}
+
+/// A T5 model. Clones share the weights.
+#[derive(Debug, Clone)]
+pub struct T5Model {
+    isa: Isa,
+    pub(super) weights: Arc<Weights>,
 }
 
 impl T5Model {
@@ -89,36 +69,28 @@ impl T5Model {
         source: &dyn TensorSource,
         precision: Precision,
     ) -> Result<Self, ModelError> {
-        let mut builder = ModelBuilder::new(config, precision);
+        let mut builder = ModelBuilder::new(Arc::new(config.clone()), precision);
         take_all(source, &mut builder)?;
-        builder.finish()
+        Self::new(config, builder.finish_tensors()?)
     }
 
-    pub(super) fn new(
-        config: T5Config,
-        precision: Precision,
-        embedding: Embedding,
-        encoder: StackWeights,
-        decoder: StackWeights,
-        lm_head: Linear,
-    ) -> Self {
-        Self { config, precision, isa: Isa::fastest(), embedding, encoder, decoder, lm_head }
+    /// # Errors
+    /// [`ModelError::MissingTensor`].
+    pub(super) fn new(config: T5Config, mut tensors: Tensors) -> Result<Self, ModelError> {
+        let (embedding, lm_head) = match tensors.embedding() {
+            None => (Embedding::Tied, tensors.linear(tensors::EMBEDDING[0])?),
+            Some(embedding) => (embedding, tensors.linear(tensors::LM_HEAD)?),
+        };
+        let encoder = StackWeights::take(&mut tensors, &config, Stack::Encoder)?;
+        let decoder = StackWeights::take(&mut tensors, &config, Stack::Decoder)?;
+        let precision = tensors.precision;
+        let weights = Weights { config, precision, embedding, encoder, decoder, lm_head };
+        Ok(Self { isa: Isa::fastest(), weights: Arc::new(weights) })
     }
 
     /// The model's sizes.
     pub fn config(&self) -> &T5Config {
-        &self.config
-    }
-
-    /// What the products are computed in.
-    pub fn precision(&self) -> Precision {
-        self.precision
-    }
-
-    /// Bytes of the packed weights.
-    pub fn bytes(&self) -> usize {
-        let blocks = self.encoder.blocks.iter().chain(&self.decoder.blocks);
-        self.embedding.bytes() + self.lm_head.bytes() + blocks.map(Block::bytes).sum::<usize>()
+        &self.weights.config
     }
 
     /// Uses another instruction set than the machine's fastest; the results do not change.
@@ -131,44 +103,31 @@ impl T5Model {
     /// [`ModelError::BranchPrecision`].
     pub(super) fn context<'a>(
         &self,
-        side: Option<&'a LoraBranches>,
+        branches: Option<&'a LoraBranches>,
     ) -> Result<Context<'a>, ModelError> {
-        let expected = self.precision;
-        match side.map(|side| side.precision) {
+        let expected = self.weights.precision;
+        match branches.map(LoraBranches::precision) {
             Some(found) if found != expected => {
                 Err(ModelError::BranchPrecision { expected, found })
             }
-            _ => Ok(Context::new(self.isa, expected, self.config.d_model, side)),
+            _ => Ok(Context::new(self.isa, expected, self.config().d_model, branches)),
         }
     }
 
     pub(super) fn base_context(&self) -> Context<'static> {
-        Context::new(self.isa, self.precision, self.config.d_model, None)
+        Context::new(self.isa, self.weights.precision, self.config().d_model, None)
     }
 
     /// The embeddings of tokens that were checked, `[tokens, d_model]`.
     pub(super) fn embed(&self, tokens: impl Iterator<Item = u32>) -> Vec<f32> {
+        let Weights { config, embedding, lm_head, .. } = &*self.weights;
         let mut rows = Vec::new();
         for token in tokens {
             let start = rows.len();
-            rows.resize(start + self.config.d_model, 0.0);
-            self.embedding.read_row(&self.lm_head, token as usize, &mut rows[start..]);
+            rows.resize(start + config.d_model, 0.0);
+            embedding.read_row(lm_head, token as usize, &mut rows[start..]);
         }
         rows
-    }
-
-    /// Runs the encoder over a batch of inputs.
-    ///
-    /// # Errors
-    /// A [`ModelError`] for an input that is empty, too long or not of this vocabulary, for LoRA branches
-    /// of another precision, and [`ModelError::Cancelled`].
-    pub fn encode(
-        &self,
-        inputs: &[&[u32]],
-        side: Option<&LoraBranches>,
-        control: &Control,
-    ) -> Result<Encoded, ModelError> {
-        self.encode_prepared(&self.prepare_inputs(inputs)?, self.context(side)?, control)
     }
 
     /// Keys and values of the encoder's output.
@@ -178,62 +137,85 @@ impl T5Model {
         cross: &Attention,
         encoded: &Encoded,
     ) -> Cache {
-        let lengths = encoded.bounds.windows(2).map(|pair| pair[1] - pair[0]);
-        let mut cache = Cache::new(&self.config, lengths);
-        let [keys, values] = cross.memory(context, &self.config, &encoded.states);
-        cache.extend(&self.config, &keys, &values, &encoded.bounds);
+        let config = self.config();
+        let lengths = encoded.bounds().windows(2).map(|pair| pair[1] - pair[0]);
+        let mut cache = Cache::new(config, lengths);
+        let [keys, values] = cross.memory(context, config, encoded.states());
+        cache.extend(config, &keys, &values, encoded.bounds());
         cache
     }
 
     /// The decoder's final norm, with the scaling of a tied `lm_head`.
     pub(super) fn lm_head_input(&self, context: Context<'_>, x: &[f32]) -> Activations {
-        let config = &self.config;
+        let config = self.config();
         let factor =
             if config.tie_word_embeddings { 1.0 / (config.d_model as f32).sqrt() } else { 1.0 };
-        let weight = &self.decoder.final_norm;
+        let weight = &self.weights.decoder.final_norm;
         Activations::normed(context, config.layer_norm_epsilon, weight, factor, x, true)
-    }
-
-    /// Starts greedy decoding of a batch.
-    ///
-    /// # Errors
-    /// As [`T5Model::encode`].
-    pub fn greedy(
-        &self,
-        inputs: &[&[u32]],
-        side: Option<&LoraBranches>,
-        max_new_tokens: usize,
-        control: &Control,
-    ) -> Result<GreedyDecoder, ModelError> {
-        GreedyDecoder::new(self, inputs, side, max_new_tokens, control)
-    }
-
-    /// Greedily decodes a batch; `on_token` is told each row's tokens as they come. The answers
-    /// hold no start token and end with `</s>` if it was reached.
-    ///
-    /// # Errors
-    /// As [`T5Model::encode`].
-    pub fn generate(
-        &self,
-        inputs: &[&[u32]],
-        side: Option<&LoraBranches>,
-        max_new_tokens: usize,
-        control: &Control,
-        on_token: &mut dyn FnMut(usize, u32),
-    ) -> Result<Vec<Vec<u32>>, ModelError> {
-        let mut decoder = self.greedy(inputs, side, max_new_tokens, control)?;
-        let mut outputs = vec![Vec::new(); inputs.len()];
-        while !decoder.is_finished() {
-            for (row, token) in decoder.step(self, side, control)? {
-                on_token(row, token);
-                outputs[row].push(token);
-            }
-        }
-        Ok(outputs)
     }
 }
 
-/// Where each example's rows start, and where the last one's end.
+impl Model for T5Model {
+    fn config(&self) -> &dyn ModelConfig {
+        &self.weights.config
+    }
+
+    fn precision(&self) -> Precision {
+        self.weights.precision
+    }
+
+    fn bytes(&self) -> usize {
+        let Weights { embedding, encoder, decoder, lm_head, .. } = &*self.weights;
+        let blocks = encoder.blocks.iter().chain(&decoder.blocks);
+        embedding.bytes() + lm_head.bytes() + blocks.map(Block::bytes).sum::<usize>()
+    }
+
+    fn prepare(&self, batch: &[TokenizedExample]) -> Result<Box<dyn PreparedBatch>, ModelError> {
+        Ok(Box::new(self.prepare_batch(batch)?))
+    }
+
+    fn encode(
+        &self,
+        inputs: &[&[u32]],
+        branches: Option<&LoraBranches>,
+        control: &Control,
+    ) -> Result<Encoded, ModelError> {
+        self.encode_prepared(&self.prepare_inputs(inputs)?, self.context(branches)?, control)
+    }
+
+    fn greedy(
+        &self,
+        inputs: &[&[u32]],
+        branches: Option<&LoraBranches>,
+        max_new_tokens: usize,
+        control: &Control,
+    ) -> Result<Box<dyn Decoder>, ModelError> {
+        Ok(Box::new(GreedyDecoder::new(self, inputs, branches, max_new_tokens, control)?))
+    }
+
+    #[cfg(feature = "gpu")]
+    fn check_gpu_room(
+        &self,
+        gpu: &Gpu,
+        inputs: &[usize],
+        labels: &[usize],
+    ) -> Result<(), GpuError> {
+        gpu::check_losses(gpu, self, inputs, labels)
+    }
+
+    #[cfg(feature = "gpu")]
+    fn load_gpu(
+        &self,
+        gpu: Arc<Gpu>,
+    ) -> Pin<Box<dyn Future<Output = Result<Box<dyn GpuModel>, GpuError>> + '_>> {
+        Box::pin(async {
+            let model: Box<dyn GpuModel> = Box::new(T5GpuModel::load(gpu, self).await?);
+            Ok(model)
+        })
+    }
+}
+
+/// Row bounds of examples of these lengths, `[examples + 1]`.
 pub(super) fn bounds(lengths: impl Iterator<Item = usize>) -> Vec<usize> {
     let mut bounds = vec![0];
     for length in lengths {

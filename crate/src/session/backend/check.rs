@@ -7,8 +7,8 @@ use crate::lora::{AdapterConfig, PeftAdapter, PeftLayer};
 
 use crate::kernels::gpu::{Gpu, GpuError};
 use crate::lora::{AdapterSet, Merge};
-use crate::model::t5::{
-    Control, GpuModel, LoraBranches, ModelError, T5Config, T5Model, TokenizedExample,
+use crate::model::{
+    Control, GpuModel, LoraBranches, Model, ModelConfig, ModelError, TokenizedExample,
 };
 use crate::model::{LinearId, LinearKind, Stack};
 
@@ -29,10 +29,10 @@ impl Noise {
         self.0 >> 8
     }
 
-    fn tokens(&mut self, config: &T5Config, length: usize) -> Vec<u32> {
+    fn tokens(&mut self, config: &dyn ModelConfig, length: usize) -> Vec<u32> {
         let mut tokens: Vec<u32> =
-            (1..length).map(|_| self.next() % config.vocab_size as u32).collect();
-        tokens.push(config.eos_token_id);
+            (1..length).map(|_| self.next() % config.vocab_size() as u32).collect();
+        tokens.push(config.eos_token_id());
         tokens
     }
 
@@ -43,7 +43,7 @@ impl Noise {
 }
 
 /// A module of this rank beside a few layers of each kind of group.
-fn adapter(config: &T5Config, noise: &mut Noise) -> Result<PeftAdapter, ModelError> {
+fn adapter(config: &dyn ModelConfig, noise: &mut Noise) -> Result<PeftAdapter, ModelError> {
     const RANK: usize = 3;
     let json = br#"{"peft_type": "LORA", "r": 3, "lora_alpha": 6, "target_modules": ["q", "v"]}"#;
     let mut layers = BTreeMap::new();
@@ -66,20 +66,16 @@ fn adapter(config: &T5Config, noise: &mut Noise) -> Result<PeftAdapter, ModelErr
 ///
 /// # Errors
 /// [`GpuError::TooLarge`].
-pub(super) fn check_room(cpu: &T5Model, gpu: &Gpu) -> Result<(), GpuError> {
-    GpuModel::check_losses(
-        gpu,
-        cpu,
-        &LENGTHS.map(|lengths| lengths.0),
-        &LENGTHS.map(|lengths| lengths.1),
-    )
+pub(super) fn check_room(cpu: &dyn Model, gpu: &Gpu) -> Result<(), GpuError> {
+    let [inputs, labels] = [LENGTHS.map(|lengths| lengths.0), LENGTHS.map(|lengths| lengths.1)];
+    cpu.check_gpu_room(gpu, &inputs, &labels)
 }
 
 /// Compares the device with the CPU, and answers with the bytes that it computed in.
 ///
 /// # Errors
 /// [`GpuError::Disagrees`] with the first value that differs, and the device's faults.
-pub(super) async fn check(cpu: &T5Model, gpu: &GpuModel) -> Result<u64, ModelError> {
+pub(super) async fn check(cpu: &dyn Model, gpu: &dyn GpuModel) -> Result<u64, ModelError> {
     let (config, control) = (cpu.config(), Control::none());
     let mut noise = Noise(1);
     let batch = LENGTHS.map(|(input, labels)| TokenizedExample {
@@ -98,7 +94,7 @@ pub(super) async fn check(cpu: &T5Model, gpu: &GpuModel) -> Result<u64, ModelErr
         let expected = cpu.losses(&batch, Some(side), &control)?;
         let evaluation = gpu.prepare(&batch, Some(&modules), 1)?;
         bytes = bytes.max(evaluation.bytes());
-        let found = gpu.losses(&evaluation, &[&COEFFICIENTS], &control).await?;
+        let found = evaluation.losses(&[&COEFFICIENTS], &control).await?;
         for (expected, found) in expected.iter().zip(&found[0]) {
             // So written that a NaN disagrees.
             let agrees = (found.loss - expected.loss).abs() <= TOLERANCE * expected.loss.abs();
@@ -113,8 +109,8 @@ pub(super) async fn check(cpu: &T5Model, gpu: &GpuModel) -> Result<u64, ModelErr
 }
 
 async fn tokens(
-    cpu: &T5Model,
-    gpu: &GpuModel,
+    cpu: &dyn Model,
+    gpu: &dyn GpuModel,
     input: &[u32],
     control: &Control,
 ) -> Result<(), ModelError> {

@@ -4,22 +4,21 @@ use std::sync::Arc;
 
 use super::{Backend, BackendError, Clock, Evaluated, ModuleSet};
 use crate::lora::{AdapterSet, PeftAdapter};
-use crate::model::t5::{
-    Control, Encoded, ExampleLoss, GreedyDecoder, LoraBranches, PreparedBatch, T5Model,
-    TokenizedExample,
+use crate::model::{
+    Control, Decoder, Encoded, ExampleLoss, LoraBranches, Model, PreparedBatch, TokenizedExample,
 };
 
 /// Computes on the CPU.
 #[derive(Debug, Clone)]
 pub struct CpuBackend {
-    model: Arc<T5Model>,
+    model: Arc<dyn Model>,
 }
 
 /// Examples with the parts of an evaluation that are cached.
 #[derive(Debug)]
 pub struct CpuBatch {
     examples: Vec<TokenizedExample>,
-    prepared: Option<PreparedBatch>,
+    prepared: Option<Box<dyn PreparedBatch>>,
     /// The modules evaluated last: a search evaluates the same ones with other weights.
     composed: Option<(ModuleSet, AdapterSet<Arc<PeftAdapter>>)>,
 }
@@ -29,7 +28,7 @@ pub struct CpuBatch {
 pub struct CpuDecoder {
     branches: Option<LoraBranches>,
     max_new_tokens: usize,
-    greedy: Option<GreedyDecoder>,
+    greedy: Option<Box<dyn Decoder>>,
 }
 
 fn is_base_alone(weights: &[f32]) -> bool {
@@ -38,8 +37,8 @@ fn is_base_alone(weights: &[f32]) -> bool {
 
 impl CpuBackend {
     #[cfg(feature = "gpu")]
-    pub(super) fn model(&self) -> &T5Model {
-        &self.model
+    pub(super) fn model(&self) -> &dyn Model {
+        &*self.model
     }
 
     fn compose(&self, modules: &ModuleSet) -> Result<AdapterSet<Arc<PeftAdapter>>, BackendError> {
@@ -68,12 +67,12 @@ impl CpuBackend {
             Some(prepared) => prepared,
             none => none.insert(self.model.prepare(examples)?),
         };
-        Ok(self.model.prepared_losses(prepared, branches, &Control::none())?)
+        Ok(prepared.losses(branches, &Control::none())?)
     }
 }
 
-impl From<Arc<T5Model>> for CpuBackend {
-    fn from(model: Arc<T5Model>) -> Self {
+impl From<Arc<dyn Model>> for CpuBackend {
+    fn from(model: Arc<dyn Model>) -> Self {
         Self { model }
     }
 }
@@ -136,7 +135,7 @@ impl Backend for CpuBackend {
         rows: &mut [Vec<u32>],
     ) -> Result<bool, BackendError> {
         let CpuDecoder { branches, greedy: Some(greedy), .. } = decoder else { return Ok(true) };
-        for (row, token) in greedy.step(&self.model, branches.as_ref(), &Control::none())? {
+        for (row, token) in greedy.step(branches.as_ref(), &Control::none())? {
             rows[row].push(token);
         }
         Ok(greedy.is_finished())

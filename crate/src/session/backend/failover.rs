@@ -9,7 +9,7 @@ use super::{
     ModuleSet,
 };
 use crate::kernels::gpu::GpuError;
-use crate::model::t5::{Encoded, ModelError, T5Model, TokenizedExample};
+use crate::model::{Encoded, Model, ModelError, TokenizedExample};
 use crate::session::report::sentence;
 
 /// Times that a lost device is reopened before the CPU takes over for good.
@@ -69,8 +69,8 @@ enum Running<D: Device> {
     OnCpu(CpuDecoder),
 }
 
-impl<D: Device> From<Arc<T5Model>> for FailoverBackend<D> {
-    fn from(model: Arc<T5Model>) -> Self {
+impl<D: Device> From<Arc<dyn Model>> for FailoverBackend<D> {
+    fn from(model: Arc<dyn Model>) -> Self {
         let (reason, reported) = (String::new(), GpuStatus::default());
         Self { cpu: CpuBackend::from(model), device: None, reopenings: 0, reason, reported }
     }

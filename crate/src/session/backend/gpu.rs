@@ -6,7 +6,7 @@ use super::check;
 use super::{Backend, BackendError, Clock, CpuBackend, Device, Evaluated, GpuMemory, ModuleSet};
 use crate::kernels::gpu::Gpu;
 use crate::lora::{AdapterSet, Merge, check_weights};
-use crate::model::t5::{
+use crate::model::{
     Control, Encoded, GpuDecoder, GpuEvaluation, GpuModel, GpuModules, ModelError, TokenizedExample,
 };
 
@@ -47,7 +47,7 @@ impl Loaded {
 pub struct GpuBackend {
     cpu: CpuBackend,
     gpu: Arc<Gpu>,
-    model: GpuModel,
+    model: Box<dyn GpuModel>,
     loaded: Option<Loaded>,
     uploads: u64,
     /// Working memory of the largest evaluation or decoding so far.
@@ -102,9 +102,9 @@ impl GpuBackend {
             return Ok(None);
         }
         if !self.serves(set) {
-            let checked = AdapterSet::new(self.model.config(), &set.adapters, set.merge)?;
+            let checked = AdapterSet::new(self.cpu.model().config(), &set.adapters, set.merge)?;
             self.loaded = None;
-            let modules = checked.upload(&self.model).map_err(ModelError::Gpu)?;
+            let modules = checked.upload(&*self.model).map_err(ModelError::Gpu)?;
             self.uploads += 1;
             self.loaded = Some(Loaded { upload: self.uploads, set: set.clone(), modules });
         }
@@ -119,8 +119,8 @@ impl Device for GpuBackend {
         let (model, cpu) = (cpu.model(), cpu.clone());
         let opened = async {
             check::check_room(model, &gpu)?;
-            let on_device = GpuModel::load(Arc::clone(&gpu), model).await?;
-            let work_bytes = check::check(model, &on_device).await?;
+            let on_device = model.load_gpu(Arc::clone(&gpu)).await?;
+            let work_bytes = check::check(model, &*on_device).await?;
             Ok((on_device, work_bytes))
         };
         match opened.await {
@@ -201,7 +201,7 @@ impl Backend for GpuBackend {
         };
         let vectors: Vec<Vec<f32>> = points.iter().map(coefficients).collect();
         let vectors: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
-        let losses = self.model.losses(&recorded.evaluation, &vectors, &Control::none()).await?;
+        let losses = recorded.evaluation.losses(&vectors, &Control::none()).await?;
         Ok(Evaluated { losses, seconds: (clock() - started) / together as f64 })
     }
 
@@ -245,7 +245,7 @@ impl Backend for GpuBackend {
         rows: &mut [Vec<u32>],
     ) -> Result<bool, BackendError> {
         let Some(decoder) = &mut decoding.decoder else { return Ok(true) };
-        for (row, token) in self.model.decode(decoder, &Control::none()).await? {
+        for (row, token) in decoder.step(&Control::none()).await? {
             rows[row].push(token);
         }
         Ok(decoder.is_finished())

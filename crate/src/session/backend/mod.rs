@@ -19,7 +19,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::lora::{LoraError, Merge, PeftAdapter};
-use crate::model::t5::{Encoded, ExampleLoss, ModelError, TokenizedExample};
+use crate::model::{Encoded, ExampleLoss, ModelError, TokenizedExample};
 
 pub use cpu::CpuBackend;
 #[cfg(feature = "gpu")]

@@ -131,7 +131,7 @@ impl PackedInt8 {
     }
 
     /// All that is held, as it lies in memory. Whoever changes what that is gives
-    /// [`PACKED_LAYOUT`](crate::model::t5::PACKED_LAYOUT) a new number.
+    /// [`PACKED_LAYOUT`](crate::model::PACKED_LAYOUT) a new number.
     pub fn parts(&self) -> [&[u8]; 3] {
         use bytemuck::cast_slice;
         [cast_slice(&self.groups), cast_slice(&self.scales), cast_slice(&self.starts)]

@@ -3,21 +3,24 @@
 use super::layers::{Bias, Keys, Layers, Tasks};
 use super::plan::MemoryPlan;
 use super::workspace::{Shape, Workspace};
-use super::{GpuModel, GpuModules};
-use crate::kernels::gpu::{Buffer, GpuError, Program};
-use crate::model::Stack;
-use crate::model::t5::{Control, MAX_TOKENS, ModelError, T5Config};
+use std::sync::Arc;
 
-/// Tokens decoded before the device is asked what they are: a question costs about as much as a few
-/// tokens do.
+use super::{GpuModules, T5GpuModel};
+use crate::kernels::gpu::{Buffer, Gpu, GpuError, Program};
+use crate::model::t5::T5Config;
+use crate::model::{Control, MAX_TOKENS, ModelConfig, ModelError, Stack};
+
+/// Tokens decoded before they are read back: reading costs about as much as decoding a few.
 const TOKENS_PER_SUBMISSION: usize = 4;
 
 const CROSS_CACHE: &str = "the encoder's keys and values";
 const OWN_CACHE: &str = "the decoder's keys and values";
 
-/// A batch that is being decoded on the device.
+/// A batch in greedy decoding on the device.
 #[derive(Debug)]
 pub struct GpuDecoder {
+    gpu: Arc<Gpu>,
+    eos_token_id: u32,
     /// The encoder and its keys and values; run once, before the first step.
     encoder: Option<Program>,
     step: Program,
@@ -56,16 +59,9 @@ fn own_cache_words(config: &T5Config, rows: usize, capacity: usize) -> usize {
     rows * capacity * 2 * config.d_attention()
 }
 
-impl GpuModel {
-    /// Starts greedy decoding of a batch, with modules and their coefficients or with the base alone.
-    ///
-    /// # Errors
-    /// As [`T5Model::greedy`](crate::model::t5::T5Model::greedy), and [`GpuError::TooLarge`] if the batch
-    /// does not fit the device.
-    ///
-    /// # Panics
-    /// If there is not one coefficient per module.
-    pub fn greedy(
+impl T5GpuModel {
+    /// See [`GpuModel::greedy`](crate::model::GpuModel::greedy).
+    pub(super) fn start_decoding(
         &self,
         inputs: &[&[u32]],
         modules: Option<(&GpuModules, &[f32])>,
@@ -95,6 +91,8 @@ impl GpuModel {
         let encoder = self.record_encoder(inputs, modules, &work, &lengths, &caches)?;
         let step = self.record_step(modules, &work, &lengths, capacity, &caches, &history)?;
         Ok(GpuDecoder {
+            gpu: Arc::clone(&self.gpu),
+            eos_token_id: self.config.eos_token_id,
             encoder: Some(encoder),
             step,
             history,
@@ -105,7 +103,7 @@ impl GpuModel {
         })
     }
 
-    /// What [`GpuModel::greedy`] will take for inputs of these lengths.
+    /// The buffers of [`T5GpuModel::start_decoding`] for inputs of these lengths.
     fn decoding_plan(
         &self,
         modules: Option<&GpuModules>,
@@ -215,63 +213,38 @@ impl GpuModel {
         layers.recorder.advance(rows, &work.logit_states, &tokens, history, &work.decoded);
         layers.recorder.finish()
     }
+}
 
+impl GpuDecoder {
     /// Decodes a few more tokens of every row that is not finished: pairs of the row's index in the
-    /// batch and its token, each row's in their order. Of equal logits the lowest token is taken.
+    /// batch and its token, each row's in order. Of equal logits the lowest token is taken.
     ///
     /// # Errors
     /// [`ModelError::Gpu`] and [`ModelError::Cancelled`].
-    pub async fn decode(
-        &self,
-        decoder: &mut GpuDecoder,
-        control: &Control,
-    ) -> Result<Vec<(usize, u32)>, ModelError> {
-        if decoder.is_finished() {
+    pub async fn step(&mut self, control: &Control) -> Result<Vec<(usize, u32)>, ModelError> {
+        if self.is_finished() {
             return Ok(Vec::new());
         }
         control.check()?;
-        let rows = decoder.finished.len();
-        let tokens = TOKENS_PER_SUBMISSION.min(decoder.max_new_tokens - decoder.position);
-        let encoder_program = decoder.encoder.take();
+        let rows = self.finished.len();
+        let tokens = TOKENS_PER_SUBMISSION.min(self.max_new_tokens - self.position);
+        let encoder_program = self.encoder.take();
         let record = |encoder: &mut _| {
             encoder_program.iter().for_each(|program| program.record(encoder));
-            (0..tokens).for_each(|_| decoder.step.record(encoder));
+            (0..tokens).for_each(|_| self.step.record(encoder));
         };
-        let first = decoder.position * rows;
-        let history = self.gpu.submit(record, &decoder.history, first, tokens * rows).await?;
-        decoder.position += tokens;
+        let first = self.position * rows;
+        let history = self.gpu.submit(record, &self.history, first, tokens * rows).await?;
+        self.position += tokens;
         let mut decoded = Vec::new();
         for row_tokens in history.chunks_exact(rows) {
             for (row, &token) in row_tokens.iter().enumerate() {
-                if !decoder.finished[row] {
+                if !self.finished[row] {
                     decoded.push((row, token));
-                    decoder.finished[row] = token == self.config.eos_token_id;
+                    self.finished[row] = token == self.eos_token_id;
                 }
             }
         }
         Ok(decoded)
-    }
-
-    /// Greedily decodes a batch; see [`T5Model::generate`](crate::model::t5::T5Model::generate).
-    ///
-    /// # Errors
-    /// As [`GpuModel::greedy`] and [`GpuModel::decode`].
-    pub async fn generate(
-        &self,
-        inputs: &[&[u32]],
-        modules: Option<(&GpuModules, &[f32])>,
-        max_new_tokens: usize,
-        control: &Control,
-        on_token: &mut dyn FnMut(usize, u32),
-    ) -> Result<Vec<Vec<u32>>, ModelError> {
-        let mut decoder = self.greedy(inputs, modules, max_new_tokens)?;
-        let mut outputs = vec![Vec::new(); inputs.len()];
-        while !decoder.is_finished() {
-            for (row, token) in self.decode(&mut decoder, control).await? {
-                on_token(row, token);
-                outputs[row].push(token);
-            }
-        }
-        Ok(outputs)
     }
 }

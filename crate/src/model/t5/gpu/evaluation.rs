@@ -3,19 +3,22 @@
 use super::layers::{Bias, Layers, Tasks};
 use super::plan::MemoryPlan;
 use super::workspace::{Shape, Workspace};
-use super::{GpuModel, GpuModules};
+use std::sync::Arc;
+
+use super::{GpuModules, T5GpuModel};
 use crate::kernels::cpu::ln;
 #[cfg(feature = "bench")]
 use crate::kernels::gpu::TimeSplit;
 use crate::kernels::gpu::{Gpu, GpuError, Program};
-use crate::model::Stack;
-use crate::model::t5::{
-    Control, ExampleLoss, ModelError, Precision, T5Config, T5Model, TokenizedExample,
+use crate::model::t5::{T5Config, T5Model};
+use crate::model::{
+    Control, ExampleLoss, Model, ModelConfig, ModelError, Precision, Stack, TokenizedExample,
 };
 
-/// A batch that is ready to be evaluated: its dispatches are recorded, its buffers are made.
+/// A prepared batch: its dispatches are recorded and its buffers allocated.
 #[derive(Debug)]
 pub struct GpuEvaluation {
+    gpu: Arc<Gpu>,
     program: Program,
     work: Workspace,
     modules: usize,
@@ -25,8 +28,8 @@ pub struct GpuEvaluation {
 }
 
 impl GpuEvaluation {
-    /// Coefficient vectors that one submission takes: as many as were asked for or, if the device
-    /// has no room for that, fewer.
+    /// Coefficient vectors per submission: the number requested or, if the device has no room for
+    /// that, fewer.
     pub fn members(&self) -> usize {
         self.work.shape.members
     }
@@ -52,7 +55,7 @@ fn shape(members: usize, inputs: &[usize], lengths: &[usize]) -> Shape {
     Shape { members, encoder_rows, decoder_rows }
 }
 
-/// What [`GpuModel::prepare`] will take for inputs and labels of these lengths.
+/// The buffers of [`T5GpuModel::prepare_batch`] for inputs and labels of these lengths.
 fn plan(
     config: &T5Config,
     precision: Precision,
@@ -74,28 +77,20 @@ fn plan(
     plan
 }
 
-impl GpuModel {
-    /// Whether the device can compute losses of the base for a batch with inputs and labels of these
-    /// lengths, said before anything is made.
-    ///
-    /// # Errors
-    /// [`GpuError::TooLarge`] naming what does not fit.
-    pub fn check_losses(
-        gpu: &Gpu,
-        model: &T5Model,
-        inputs: &[usize],
-        labels: &[usize],
-    ) -> Result<(), GpuError> {
-        let shape = shape(1, inputs, labels);
-        plan(model.config(), model.precision(), None, shape, inputs, labels).check(gpu)
-    }
+/// See [`Model::check_gpu_room`].
+pub(in crate::model::t5) fn check_losses(
+    gpu: &Gpu,
+    model: &T5Model,
+    inputs: &[usize],
+    labels: &[usize],
+) -> Result<(), GpuError> {
+    let shape = shape(1, inputs, labels);
+    plan(model.config(), model.precision(), None, shape, inputs, labels).check(gpu)
+}
 
-    /// Gets a batch ready to be evaluated for up to `members` vectors of coefficients at once.
-    ///
-    /// # Errors
-    /// As [`T5Model::losses`](crate::model::t5::T5Model::losses) for the batch, and
-    /// [`GpuError::TooLarge`] if it does not fit the device.
-    pub fn prepare(
+impl T5GpuModel {
+    /// See [`GpuModel::prepare`](crate::model::GpuModel::prepare).
+    pub(super) fn prepare_batch(
         &self,
         batch: &[TokenizedExample],
         modules: Option<&GpuModules>,
@@ -114,7 +109,14 @@ impl GpuModel {
         let work = Workspace::new(self, modules, shape)?;
         let program = self.record_losses(batch, modules, &work, &inputs, &lengths)?;
         let modules = modules.map_or(0, GpuModules::count);
-        Ok(GpuEvaluation { program, work, modules, lengths, bytes: plan.bytes() })
+        Ok(GpuEvaluation {
+            gpu: Arc::clone(&self.gpu),
+            program,
+            work,
+            modules,
+            lengths,
+            bytes: plan.bytes(),
+        })
     }
 
     fn record_losses(
@@ -172,7 +174,9 @@ impl GpuModel {
         layers.logits(rows, Some((&labels, period)));
         layers.recorder.finish()
     }
+}
 
+impl GpuEvaluation {
     /// Each example's loss for each vector of coefficients, one coefficient per module; a batch
     /// without modules takes empty vectors. More vectors than fit one submission take several.
     ///
@@ -183,11 +187,10 @@ impl GpuModel {
     /// If a vector has not one coefficient per module.
     pub async fn losses(
         &self,
-        evaluation: &GpuEvaluation,
         coefficients: &[&[f32]],
         control: &Control,
     ) -> Result<Vec<Vec<ExampleLoss>>, ModelError> {
-        let GpuEvaluation { program, work, modules, lengths, .. } = evaluation;
+        let Self { gpu, program, work, modules, lengths, .. } = self;
         let Shape { members, decoder_rows, .. } = work.shape;
         assert!(coefficients.iter().all(|vector| vector.len() == *modules));
         let mut losses = Vec::with_capacity(coefficients.len());
@@ -198,11 +201,11 @@ impl GpuModel {
                 continue;
             }
             if let Some(merged) = &work.merged {
-                self.gpu.write(&merged.coefficients, &chunk.concat());
+                gpu.write(&merged.coefficients, &chunk.concat());
             }
             let words = chunk.len() * decoder_rows * 4;
             let record = |encoder: &mut _| program.record(encoder);
-            let states = self.gpu.submit(record, &work.logit_states, 0, words).await?;
+            let states = gpu.submit(record, &work.logit_states, 0, words).await?;
             for states in states.chunks_exact(decoder_rows * 4) {
                 losses.push(example_losses(states, lengths));
             }
@@ -212,17 +215,14 @@ impl GpuModel {
 }
 
 #[cfg(feature = "bench")]
-impl GpuModel {
-    /// Runs a batch once more with the coefficients of its last losses, and tells where the device's
-    /// time goes; none where it has no timestamps.
+impl GpuEvaluation {
+    /// Runs the batch once more with the coefficients of its last losses, and returns the device's
+    /// time by kernel; `None` where the device has no timestamps.
     ///
     /// # Errors
     /// The device's faults.
-    pub async fn time_split(
-        &self,
-        evaluation: &GpuEvaluation,
-    ) -> Result<Option<TimeSplit>, GpuError> {
-        self.gpu.time(&evaluation.program).await
+    pub async fn time_split(&self) -> Result<Option<TimeSplit>, GpuError> {
+        self.gpu.time(&self.program).await
     }
 }
 

@@ -6,14 +6,14 @@ use super::modules::{Packed, SideGroup};
 use super::plan::MemoryPlan;
 use super::weights::{BlockWeights, CrossWeights, GpuStack, Group};
 use super::workspace::{MergedModules, Workspace};
-use super::{GpuModel, GpuModules};
+use super::{GpuModules, T5GpuModel};
 use crate::kernels::gpu::{
     Attention, AttentionTask, Buffer, FloatProduct, Gpu, GpuError, Int8Product, Output, Quantize,
     Recorder, Rows, RowsMode, Store, attention_queries,
 };
-use crate::model::Stack;
 use crate::model::t5::position::PositionBias;
-use crate::model::t5::{FeedForward, Precision, T5Config};
+use crate::model::t5::{FeedForward, T5Config};
+use crate::model::{Precision, Stack};
 
 /// Tasks of attention on the device.
 #[derive(Debug)]
@@ -151,7 +151,7 @@ pub(super) struct Keys<'a> {
 
 /// Records the model's dispatches.
 pub(super) struct Layers<'a> {
-    pub(super) model: &'a GpuModel,
+    pub(super) model: &'a T5GpuModel,
     pub(super) modules: Option<&'a GpuModules>,
     pub(super) work: &'a Workspace,
     pub(super) recorder: Recorder<'a>,
@@ -159,7 +159,7 @@ pub(super) struct Layers<'a> {
 
 impl<'a> Layers<'a> {
     pub(super) fn new(
-        model: &'a GpuModel,
+        model: &'a T5GpuModel,
         modules: Option<&'a GpuModules>,
         work: &'a Workspace,
     ) -> Self {

@@ -1,19 +1,18 @@
-//! The model on the graphics card. Weights are copied there once from a [`T5Model`], which stays: it
-//! is what the device's results are checked against, and what they are rebuilt from if the device is
-//! lost.
+//! T5 on the GPU. The weights are copied once from a [`T5Model`](super::T5Model), which stays: the
+//! GPU's results are checked against it, and a lost device is reopened from it.
 //!
 //! | part | owns |
 //! |---|---|
 //! | `weights` | the model's weights on the device |
 //! | `modules` | LoRA modules on the device, merged there for any coefficients |
-//! | `plan` | the memory plan: what fits, and how large it is, before anything is made |
+//! | `plan` | the memory plan: the size of every buffer, before any is allocated |
 //! | `workspace` | the buffers that a batch passes through |
 //! | `layers` | the dispatches of blocks and linear layers |
 //! | `evaluation` | losses of a batch for a population of coefficients |
 //! | `decoder` | greedy decoding |
 //!
 //! A *population* is several vectors of coefficients evaluated in one submission: its members' rows
-//! lie one after another, the base's products take them all, and only LoRA branches tell them apart.
+//! are concatenated, the base's products take all of them, and only LoRA branches differ by member.
 
 mod decoder;
 mod evaluation;
@@ -27,8 +26,6 @@ mod workspace;
 
 pub use decoder::GpuDecoder;
 pub use evaluation::GpuEvaluation;
+pub(super) use evaluation::check_losses;
 pub use modules::{GpuModules, ModuleLayers};
-pub use weights::GpuModel;
-
-#[cfg(doc)]
-use super::T5Model;
+pub(super) use weights::T5GpuModel;

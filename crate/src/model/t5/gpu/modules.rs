@@ -3,14 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use super::GpuModel;
+use super::T5GpuModel;
 use super::plan::MemoryPlan;
 use super::weights::Group;
 use crate::kernels::gpu::{Buffer, Gpu, GpuError, RankFactor, WeightRow, packed_words};
 use crate::kernels::quantize::{BLOCK, quantize_weights};
 use crate::lora::PeftLayer;
-use crate::model::LinearId;
-use crate::model::t5::Precision;
+use crate::model::{GpuModel, LinearId, Precision};
 
 /// Modules' matrices by the layer that they stand beside, each with the module's index.
 pub type ModuleLayers<'a> = BTreeMap<LinearId, Vec<(usize, &'a PeftLayer)>>;
@@ -180,14 +179,9 @@ impl Filling {
 }
 
 impl GpuModules {
-    /// Copies modules to the device. They were checked to fit the model and, if they are to be
-    /// summed, each other.
-    ///
-    /// # Errors
-    /// [`GpuError::TooLarge`] if the modules' matrices of one group of layers are larger than a
-    /// binding.
-    pub fn load(
-        model: &GpuModel,
+    /// See [`GpuModel::load_modules`].
+    pub(super) fn load(
+        model: &T5GpuModel,
         layers: &ModuleLayers<'_>,
         count: usize,
         summed: bool,
@@ -349,7 +343,7 @@ impl<'a> GroupPlan<'a> {
     }
 }
 
-impl GpuModel {
+impl T5GpuModel {
     /// All groups of layers that modules can stand beside.
     pub(super) fn groups(&self) -> impl Iterator<Item = &Group> {
         self.encoder.blocks.iter().chain(&self.decoder.blocks).flat_map(|block| {

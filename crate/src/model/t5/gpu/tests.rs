@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::GpuModel;
 use crate::formats::SafetensorsFile;
 use crate::kernels::gpu::tests::open;
 use crate::kernels::gpu::{Gpu, GpuError};
 use crate::lora::PeftAdapter;
 use crate::lora::{AdapterSet, Merge};
-use crate::model::t5::{Precision, T5Config, T5Model, TokenizedExample};
+use crate::model::t5::{T5Config, T5Model};
+use crate::model::{Model, Precision, TokenizedExample};
 
 fn read(name: &str) -> Vec<u8> {
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/models");
@@ -48,14 +48,14 @@ fn a_plan_is_what_is_made() {
         ("deep-untied", Precision::Int8),
     ] {
         let cpu = model(name, precision);
-        let model = pollster::block_on(GpuModel::load(Arc::clone(&gpu), &cpu)).unwrap();
+        let model = pollster::block_on(cpu.load_gpu(Arc::clone(&gpu))).unwrap();
         // With the probe that asks whether all was taken.
         assert_eq!(model.bytes() + Gpu::buffer_bytes(1), made(), "{name} {precision:?}");
         assert!(model.bytes() > model.embedding_bytes());
         let adapters = [adapter(name, "first"), adapter(name, "first")];
         for merge in [Merge::Lorahub, Merge::Delta] {
             let composition = AdapterSet::new(cpu.config(), &adapters, merge).unwrap();
-            let modules = composition.upload(&model).unwrap();
+            let modules = composition.upload(&*model).unwrap();
             assert_eq!(modules.bytes(), made(), "{name} {precision:?} {merge:?}");
             for modules in [None, Some(&modules)] {
                 let evaluation = model.prepare(&batch(), modules, 3).unwrap();
@@ -82,9 +82,9 @@ fn what_does_not_fit_is_refused_before_anything_is_made() {
             batch.iter().map(|example| example.input.len()).collect::<Vec<_>>(),
             batch.iter().map(|example| example.labels.len()).collect(),
         ];
-        let error = GpuModel::check_losses(&gpu, &cpu, &inputs, &labels).unwrap_err();
+        let error = cpu.check_gpu_room(&gpu, &inputs, &labels).unwrap_err();
         assert!(matches!(error, GpuError::TooLarge { limit, .. } if limit == largest), "{error}");
-        let loaded = pollster::block_on(GpuModel::load(Arc::clone(&gpu), &cpu));
+        let loaded = pollster::block_on(cpu.load_gpu(Arc::clone(&gpu)));
         if what.is_empty() {
             // Matrices are split, and each part fits.
             let (model, before) = (loaded.unwrap(), gpu.bytes_made());

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::plan::MemoryPlan;
+use super::{GpuDecoder, GpuEvaluation, GpuModules, ModuleLayers};
 use crate::kernels::gpu::{Buffer, Embedding, Gpu, GpuError, Matrix};
+use crate::model::linear::{Context, Linear};
 use crate::model::t5::blocks::{Attention, Block};
-use crate::model::t5::linear::{Context, Linear};
-use crate::model::t5::model::StackWeights;
-use crate::model::t5::{Precision, T5Config, T5Model};
-use crate::model::{LinearId, Stack};
+use crate::model::t5::model::{StackWeights, Weights};
+use crate::model::t5::{T5Config, T5Model};
+use crate::model::{GpuModel, LinearId, Model, ModelError, Precision, Stack, TokenizedExample};
 
 const NORM: &str = "a norm";
 
@@ -142,9 +143,9 @@ pub(super) struct GpuStack {
     pub(super) final_norm: Buffer,
 }
 
-/// A model on the graphics card.
+/// A T5 model on the GPU.
 #[derive(Debug)]
-pub struct GpuModel {
+pub(in crate::model::t5) struct T5GpuModel {
     pub(super) gpu: Arc<Gpu>,
     pub(super) config: T5Config,
     pub(super) precision: Precision,
@@ -156,31 +157,31 @@ pub struct GpuModel {
     embedding_bytes: u64,
 }
 
-impl GpuModel {
-    /// Copies a model's weights to the device, in the model's precision.
-    ///
-    /// # Errors
-    /// [`GpuError::TooLarge`] if the device cannot hold a single row of a matrix, and the device's
-    /// faults, [`GpuError::OutOfMemory`] among them.
-    pub async fn load(gpu: Arc<Gpu>, model: &T5Model) -> Result<Self, GpuError> {
-        let (precision, context) = (model.precision(), model.base_context());
-        let (vocab_size, d_model) = (model.config().vocab_size, model.config().d_model);
+impl T5GpuModel {
+    /// See [`Model::load_gpu`].
+    pub(in crate::model::t5) async fn load(
+        gpu: Arc<Gpu>,
+        model: &T5Model,
+    ) -> Result<Self, GpuError> {
+        let context = model.base_context();
+        let Weights { config, precision, embedding: table, encoder, decoder, lm_head } =
+            &*model.weights;
+        let (vocab_size, d_model) = (config.vocab_size, config.d_model);
         let [weights, rows] = [plan_weights(&gpu, model), plan_embedding(&gpu, model)];
         [&weights, &rows].into_iter().try_for_each(|plan| plan.check(&gpu))?;
         let (embedding_bytes, bytes) = (rows.bytes(), weights.bytes() + rows.bytes());
-        let lm_head = matrix(&gpu, "lm_head", &[&model.lm_head])?;
         let mut rows = vec![0.0; vocab_size * d_model];
         for (token, row) in rows.chunks_exact_mut(d_model).enumerate() {
-            model.embedding.read_row(&model.lm_head, token, row);
+            table.read_row(lm_head, token, row);
         }
         let embedding = Embedding::new(&gpu, &rows, d_model)?;
         let loaded = Self {
-            encoder: load_stack(&gpu, context, Stack::Encoder, &model.encoder)?,
-            decoder: load_stack(&gpu, context, Stack::Decoder, &model.decoder)?,
+            encoder: load_stack(&gpu, context, Stack::Encoder, encoder)?,
+            decoder: load_stack(&gpu, context, Stack::Decoder, decoder)?,
             embedding,
-            lm_head,
-            config: model.config().clone(),
-            precision,
+            lm_head: matrix(&gpu, "lm_head", &[lm_head])?,
+            config: config.clone(),
+            precision: *precision,
             bytes,
             embedding_bytes,
             gpu,
@@ -189,25 +190,46 @@ impl GpuModel {
         loaded.gpu.settle().await?;
         Ok(loaded)
     }
+}
 
-    /// The device.
-    pub fn gpu(&self) -> &Gpu {
+impl GpuModel for T5GpuModel {
+    fn gpu(&self) -> &Gpu {
         &self.gpu
     }
 
-    /// The model's sizes.
-    pub fn config(&self) -> &T5Config {
-        &self.config
-    }
-
-    /// Bytes of the weights on the device, the embedding among them.
-    pub fn bytes(&self) -> u64 {
+    fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Bytes of the embedding.
-    pub fn embedding_bytes(&self) -> u64 {
+    fn embedding_bytes(&self) -> u64 {
         self.embedding_bytes
+    }
+
+    fn load_modules(
+        &self,
+        layers: &ModuleLayers<'_>,
+        count: usize,
+        summed: bool,
+    ) -> Result<GpuModules, GpuError> {
+        GpuModules::load(self, layers, count, summed)
+    }
+
+    fn prepare(
+        &self,
+        batch: &[TokenizedExample],
+        modules: Option<&GpuModules>,
+        members: usize,
+    ) -> Result<GpuEvaluation, ModelError> {
+        self.prepare_batch(batch, modules, members)
+    }
+
+    fn greedy(
+        &self,
+        inputs: &[&[u32]],
+        modules: Option<(&GpuModules, &[f32])>,
+        max_new_tokens: usize,
+    ) -> Result<GpuDecoder, ModelError> {
+        self.start_decoding(inputs, modules, max_new_tokens)
     }
 }
 
@@ -223,9 +245,10 @@ fn plan_embedding(gpu: &Gpu, model: &T5Model) -> MemoryPlan {
 fn plan_weights(gpu: &Gpu, model: &T5Model) -> MemoryPlan {
     let (d_model, precision) = (model.config().d_model, model.precision());
     let mut plan = MemoryPlan::default();
-    let lm_head = [model.lm_head.d_out(), model.lm_head.d_in()];
+    let Weights { lm_head, encoder, decoder, .. } = &*model.weights;
+    let lm_head = [lm_head.d_out(), lm_head.d_in()];
     plan_matrix(&mut plan, gpu, "lm_head", lm_head, precision);
-    for (stack, weights) in [(Stack::Encoder, &model.encoder), (Stack::Decoder, &model.decoder)] {
+    for (stack, weights) in [(Stack::Encoder, encoder), (Stack::Decoder, decoder)] {
         for (index, block) in weights.blocks.iter().enumerate() {
             for group in LayerGroups::new(stack, index, block).iter() {
                 let rows = group.iter().map(|(_, linear)| linear.d_out()).sum();

@@ -2,9 +2,10 @@
 
 use super::modules::Packed;
 use super::plan::MemoryPlan;
-use super::{GpuModel, GpuModules};
+use super::{GpuModules, T5GpuModel};
 use crate::kernels::gpu::{Buffer, GpuError, Rows};
-use crate::model::t5::{FeedForward, Precision, T5Config};
+use crate::model::Precision;
+use crate::model::t5::{FeedForward, T5Config};
 
 /// What modules are merged into.
 const MERGED: &str = "the merged modules";
@@ -166,7 +167,7 @@ impl Workspace {
     }
 
     pub(super) fn new(
-        model: &GpuModel,
+        model: &T5GpuModel,
         modules: Option<&GpuModules>,
         shape: Shape,
     ) -> Result<Self, GpuError> {

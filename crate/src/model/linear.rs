@@ -1,17 +1,29 @@
-//! Linear layers: the base's product, and a LoRA LoRA branch beside it.
+//! Linear layers: the base's product, and the LoRA branch that is added to it.
 
 use std::collections::BTreeMap;
 
 use bytemuck::{cast_slice, cast_slice_mut};
 use half::f16;
+use serde::{Deserialize, Serialize};
 
-use super::Precision;
 use crate::kernels::cpu::{
     Isa, Operand, PackedF32, PackedInt8, QuantizedRows, Store, Term, norm_rows, product_f32,
     product_int8, quantize_rows, rms_norm, scale_columns,
 };
 use crate::kernels::scratch::Scratch;
 use crate::model::{LinearId, LinearKind, Stack};
+
+/// What the base model's products are computed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// Exact.
+    F32,
+    /// Weights in 8 bits, activations in 7 or 14; everything else in f32.
+    #[default]
+    Int8,
+}
 
 /// A weight matrix `[d_out, d_in]`, packed for its precision.
 #[derive(Debug, Clone)]
@@ -227,7 +239,7 @@ impl Activations {
     }
 }
 
-/// The low-rank path beside one linear layer: `y += B · (scales ⊙ (A · x))`.
+/// The low-rank branch of one linear layer: `y += B · (scales ⊙ (A · x))`.
 #[derive(Debug, Clone)]
 pub struct LoraBranch {
     /// A, `[rank, d_in]`.
@@ -235,11 +247,11 @@ pub struct LoraBranch {
     /// B, `[d_out, rank]`.
     lora_b: Linear,
     /// One factor per rank, so that other weights of the modules need no packing.
-    pub(crate) scales: Vec<f32>,
+    scales: Vec<f32>,
 }
 
 impl LoraBranch {
-    /// A path of A `[rank, d_in]` and B `[d_out, rank]`, row-major, with one scale per rank.
+    /// A branch of A `[rank, d_in]` and B `[d_out, rank]`, row-major, with one scale per rank.
     pub(crate) fn new(
         lora_a: &[f32],
         lora_b: &[f32],
@@ -254,20 +266,43 @@ impl LoraBranch {
             scales,
         }
     }
+
+    /// Sets the factor of every rank.
+    ///
+    /// # Panics
+    /// If there are not as many as ranks.
+    pub(crate) fn set_scales(&mut self, scales: &[f32]) {
+        self.scales.copy_from_slice(scales);
+    }
 }
 
 /// LoRA branches by the layer that they stand beside, packed for models of one precision.
 #[derive(Debug, Clone)]
 pub struct LoraBranches {
-    pub(crate) precision: Precision,
-    pub(crate) layers: BTreeMap<LinearId, LoraBranch>,
+    precision: Precision,
+    layers: BTreeMap<LinearId, LoraBranch>,
 }
 
 impl LoraBranches {
+    /// The branches of these layers, each packed for `precision`.
+    pub(crate) fn new(precision: Precision, layers: BTreeMap<LinearId, LoraBranch>) -> Self {
+        Self { precision, layers }
+    }
+
+    /// The precision that the branches are packed for.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Every branch with its layer.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (LinearId, &mut LoraBranch)> {
+        self.layers.iter_mut().map(|(&id, branch)| (id, branch))
+    }
+
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        let paths = self.layers.values();
-        paths.map(|path| path.lora_a.bytes() + path.lora_b.bytes()).sum()
+        let branches = self.layers.values();
+        branches.map(|branch| branch.lora_a.bytes() + branch.lora_b.bytes()).sum()
     }
 }
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::formats::sha256_hex;
 use crate::formats::{TensorSource, parse_weights, take_all};
 use crate::kernels::cpu::PackedInt8;
-use crate::model::t5::T5Config;
+use crate::model::parse_config;
 
 fn read(path: &str) -> Vec<u8> {
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/models");
@@ -15,7 +15,7 @@ fn read(path: &str) -> Vec<u8> {
 
 /// A model of the golden ones, without its weights.
 fn empty(model: &str, precision: Precision) -> ModelBuilder {
-    let config = T5Config::parse(&read(&format!("{model}/config.json"))).unwrap();
+    let config = parse_config(&read(&format!("{model}/config.json"))).unwrap();
     ModelBuilder::new(config, precision)
 }
 
