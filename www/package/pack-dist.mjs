@@ -21,6 +21,12 @@ const currentArguments = {
   },
 };
 
+// The declarations of the worker refer to it; tsc copies no .d.ts files.
+await copyFile(
+  new URL("./src/generated/engine.d.ts", import.meta.url),
+  new URL("./dist/generated/engine.d.ts", import.meta.url),
+);
+
 // A worker's imports have no import map, so a page without a bundler could not resolve the names.
 for (const [module, banner] of [
   ["capabilities", "// With wasm-feature-detect, Google Inc., Apache-2.0."],

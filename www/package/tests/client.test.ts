@@ -332,6 +332,18 @@ describe("LoraLoom", () => {
     expect(workers[0]?.ended).toBe(true);
   });
 
+  test("an error has a code, the data of its text, and its cause", async () => {
+    serveLibrary(() => Promise.reject(new TypeError("connection refused")));
+    const error = await open().catch((thrown) => thrown);
+    expect(error).toBeInstanceOf(LoraLoomError);
+    expect(error).toMatchObject({
+      code: "network",
+      details: { url: `${ORIGIN}registry.json`, reason: "connection refused" },
+      cause: { name: "TypeError", message: "connection refused" },
+    });
+    expect(error.message).toBe(`${error.what} ${error.why} ${error.next}`);
+  });
+
   test("an aborted load rejects with the signal's reason", async () => {
     const controller = new AbortController();
     const opening = open({ signal: controller.signal });
