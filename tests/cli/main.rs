@@ -13,7 +13,7 @@ use serde_json::Value;
 
 /// A path in the repository.
 fn path(relative: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(relative)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(relative)
 }
 
 /// An empty folder for a test's own files.

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use loraloom::formats::{ExamplesFormat, parse_examples};
 use loraloom::learn::{LearnOptions, LearnResult, Selection};
 use loraloom::model::Precision;
-use loraloom::session::{BaseBytes, BaseLabel, Engine};
+use loraloom::session::{BaseBytes, BaseLabel, Session};
+use pollster::block_on;
 use serde::Deserialize;
 
 use crate::objectives::{Recorded, lowest};
@@ -32,27 +33,22 @@ fn read(path: &str) -> Vec<u8> {
     std::fs::read(folder().join(path)).unwrap()
 }
 
-/// The whole run through the engine, as a page drives it.
+/// The whole run through a session, as a page drives it.
 fn learn(precision: Precision, options: LearnOptions) -> LearnResult {
-    let mut engine = Engine::new(|| 0.0);
+    let mut session: Session = Session::new(|| 0.0);
     let (config, tokenizer) = (read("config.json"), read("tokenizer.json"));
     let weights = read("model.safetensors");
     let files = BaseBytes { config: &config, tokenizer: &tokenizer, weights: &weights };
-    engine.load_base(BaseLabel::default(), files, precision).unwrap();
+    session.load_base(BaseLabel::default(), files, precision).unwrap();
     let ids: Vec<String> = (0..20).map(|index| format!("{index:02}")).collect();
     for id in &ids {
         let config = read(&format!("adapters/{id}/adapter_config.json"));
         let weights = read(&format!("adapters/{id}/adapter_model.safetensors"));
-        engine.add_module(id, &config, weights).unwrap();
+        session.add_module(id, &config, weights).unwrap();
     }
     let text = String::from_utf8(read("examples.jsonl")).unwrap();
     let examples = parse_examples(&text, ExamplesFormat::Jsonl).unwrap();
-    engine.start_learning(&examples, &ids, options).unwrap();
-    loop {
-        if let Some(result) = engine.learning_step().unwrap().result {
-            return result;
-        }
-    }
+    block_on(session.learn(&examples, &ids, options, &mut ())).unwrap()
 }
 
 fn as_published() -> LearnOptions {

@@ -243,7 +243,7 @@ fn a_module_that_is_added_again_replaces_the_cached_one() {
         modules: vec![WeightedModule { id: id.clone(), weight: 1.0 }],
         merge: Merge::Lorahub,
     };
-    let mut score = |session: &mut Session, id| {
+    let score = |session: &mut Session, id| {
         block_on(session.score(examples, Some(&only(id)))).unwrap().loss
     };
     let [first, second] = [0, 1].map(|index| score(&mut session, &ids[index]));
