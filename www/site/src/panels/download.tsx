@@ -43,11 +43,8 @@ export function DownloadFacts() {
           "Reading the list of models and modules."
         )}{" "}
         {verified.value && <Verification {...verified.value} />}
-        {loom.value && (
-          <>
-            <BaseChoice /> <StoragePanel />
-          </>
-        )}
+        {/* No fragment: Preact would match it with one above, and close what is open in these. */}
+        {loom.value && <BaseChoice />} {loom.value && <StoragePanel />}
       </dd>
     </div>
   );
