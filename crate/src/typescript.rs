@@ -67,7 +67,7 @@ pub fn declarations() -> String {
     all.visit::<Suggestion>();
     all.visit::<TestResult>();
     all.visit::<Verified>();
-    let mut text = "// The types that cross between the worker and the wasm module.\n\
+    let mut text = "// The types of the wasm engine: what it takes, returns and reports.\n\
          // Generated from the crate by pkg-scripts/generate-types: change them there.\n"
         .to_owned();
     text.extend(all.by_name.into_values());

@@ -149,14 +149,14 @@ fn answers_of_the_device_are_the_cpus_and_survive_its_loss() {
     }
 }
 
-/// Every item of every task, each with the modules of the skills that the task asks for: half the tasks
+/// Every item of every task, each with the modules of the skills that the task needs: half the tasks
 /// with each merge. `ITEMS` takes fewer of each task.
 #[test]
 #[ignore = "takes a GPU; one in software takes many minutes"]
 fn losses_and_greedy_tokens_of_the_librarys_test_sets_are_the_cpus() {
     const BATCH: usize = 40;
     const NEW_TOKENS: usize = 24;
-    let most = std::env::var("ITEMS").map_or(usize::MAX, |items| items.parse().unwrap());
+    let limit = std::env::var("ITEMS").map_or(usize::MAX, |items| items.parse().unwrap());
     let gpu = match block_on(Gpu::open()) {
         Ok(gpu) => Arc::new(gpu),
         Err(error) => return eprintln!("skipped: {error}"),
@@ -173,11 +173,11 @@ fn losses_and_greedy_tokens_of_the_librarys_test_sets_are_the_cpus() {
         let mut composition = lora::AdapterSet::new(&base.config, &adapters, merge).unwrap();
         let coefficients = vec![1.0; adapters.len()];
         let modules = composition.upload(&*model).unwrap();
-        let side = composition.branches(&coefficients, cpu.precision()).unwrap();
+        let branches = composition.branches(&coefficients, cpu.precision()).unwrap();
         let test = test_set(&registry, task);
-        let batch = base.tokenized(&test[..most.min(test.len())]);
+        let batch = base.tokenized(&test[..limit.min(test.len())]);
         for batch in batch.chunks(BATCH) {
-            let expected = cpu.losses(batch, Some(side), &control).unwrap();
+            let expected = cpu.losses(batch, Some(branches), &control).unwrap();
             let evaluation = model.prepare(batch, Some(&modules), 1).unwrap();
             let found = block_on(evaluation.losses(&[&coefficients], &control)).unwrap();
             for (found, expected) in found[0].iter().zip(&expected) {
@@ -186,7 +186,8 @@ fn losses_and_greedy_tokens_of_the_librarys_test_sets_are_the_cpus() {
             }
             let inputs: Vec<&[u32]> = batch.iter().map(|item| &*item.input).collect();
             let silent = &mut |_, _| ();
-            let expected = cpu.generate(&inputs, Some(side), NEW_TOKENS, &control, silent).unwrap();
+            let expected =
+                cpu.generate(&inputs, Some(branches), NEW_TOKENS, &control, silent).unwrap();
             let composed = Some((&modules, &*coefficients));
             let found = model.generate(&inputs, composed, NEW_TOKENS, &control, silent);
             let found = block_on(found).unwrap();
@@ -199,7 +200,7 @@ fn losses_and_greedy_tokens_of_the_librarys_test_sets_are_the_cpus() {
     let (name, driver) = (model.gpu().name(), model.gpu().driver());
     eprintln!(
         "{name}, {driver}: the same tokens for {same_tokens} of {items} items, the same bits of \
-         {same_bits} losses, which differ by {difference:.1e} at most"
+         {same_bits} losses, with differences up to {difference:.1e}"
     );
     assert!(items > 0 && same_tokens * 100 >= items * 99);
     assert!(difference < 1e-3);

@@ -97,7 +97,7 @@ impl Base {
     }
 }
 
-/// The modules of the skills that a task asks for: its name joins theirs.
+/// The modules of the skills that a task needs: its name joins theirs.
 fn skills(registry: &Registry, task: usize) -> Vec<PeftAdapter> {
     let id = &registry.tasks[task].id;
     let named = registry.modules.iter().filter(|module| id.contains(&module.id));

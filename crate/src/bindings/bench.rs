@@ -16,14 +16,14 @@ pub struct Bench(bench::Bench);
 
 #[wasm_bindgen]
 impl Bench {
-    /// With nothing loaded.
+    /// Creates one with nothing loaded.
     #[wasm_bindgen(constructor)]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Says where the file of a load comes from: `piece(index)` answers with a `Uint8Array`, or with
-    /// undefined after the last.
+    /// Sets where the file of a load comes from: `piece(index)` returns a `Uint8Array`, or undefined
+    /// after the last.
     #[wasm_bindgen(js_name = setPieces)]
     pub fn set_pieces(&mut self, piece: Function) {
         self.0.set_pieces(Box::new(move |index| {
@@ -38,17 +38,17 @@ impl Bench {
         self.0.add_file(path, bytes);
     }
 
-    /// Prepares a workload given as JSON; answers with what it computes, as JSON.
+    /// Prepares a workload given as JSON; returns what it computes, as JSON.
     ///
     /// # Errors
-    /// If the workload is not known or cannot be prepared.
+    /// For a workload that does not exist or cannot be prepared.
     pub fn prepare(&mut self, workload: &str) -> Result<String, JsError> {
         let workload: Workload = serde_json::from_str(workload).map_err(thrown)?;
         let work = self.0.prepare(&workload).map_err(thrown)?;
         serde_json::to_string(&work).map_err(thrown)
     }
 
-    /// Runs the workload once: seconds by `clock`, which answers in milliseconds, and tokens.
+    /// Runs the workload once: seconds by `clock`, which returns milliseconds, and tokens.
     ///
     /// # Errors
     /// If nothing is prepared or the workload fails.
@@ -71,7 +71,7 @@ impl Bench {
 /// A GGUF file of a random model.
 ///
 /// # Errors
-/// If the geometry is not known.
+/// If there is no such geometry.
 #[wasm_bindgen(js_name = benchModel)]
 pub fn bench_model(model: &str) -> Result<Uint8Array, JsError> {
     let bytes = bench::gguf_file(model).map_err(thrown)?;
@@ -81,7 +81,7 @@ pub fn bench_model(model: &str) -> Result<Uint8Array, JsError> {
 /// The `config.json` of that geometry.
 ///
 /// # Errors
-/// If the geometry is not known.
+/// If there is no such geometry.
 #[wasm_bindgen(js_name = benchConfig)]
 pub fn bench_config(model: &str) -> Result<String, JsError> {
     bench::config_json(model).map_err(thrown)

@@ -1,5 +1,5 @@
-//! The check before a device is trusted: losses and tokens of a few made-up inputs, with made-up
-//! modules, on the loaded model, there and on the CPU.
+//! The check of a GPU before it is used: losses and tokens of a few synthetic inputs, with synthetic
+//! modules, on the loaded model, compared with the CPU's.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ const LENGTHS: [(usize, usize); 2] = [(37, 5), (9, 3)];
 const NEW_TOKENS: usize = 6;
 const COEFFICIENTS: [f32; 2] = [0.7, -0.4];
 
-/// Numbers without a pattern, the same in every check.
+/// Pseudo-random numbers, the same in every check.
 struct Noise(u32);
 
 impl Noise {
@@ -36,13 +36,13 @@ impl Noise {
         tokens
     }
 
-    /// Values of a size that changes a layer noticeably, and not wildly.
+    /// Values within ±`size`.
     fn values(&mut self, count: usize, size: f32) -> Vec<f32> {
         (0..count).map(|_| (self.next() as f32 / (1 << 23) as f32 - 1.0) * size).collect()
     }
 }
 
-/// A module of this rank beside a few layers of each kind of group.
+/// A module of rank 3 for a few layers.
 fn adapter(config: &dyn ModelConfig, noise: &mut Noise) -> Result<PeftAdapter, ModelError> {
     const RANK: usize = 3;
     let json = br#"{"peft_type": "LORA", "r": 3, "lora_alpha": 6, "target_modules": ["q", "v"]}"#;
@@ -62,7 +62,7 @@ fn adapter(config: &dyn ModelConfig, noise: &mut Noise) -> Result<PeftAdapter, M
     Ok(PeftAdapter { config: AdapterConfig::parse(json)?, layers, ignored: Vec::new() })
 }
 
-/// Whether the device has room for the check's batch, before anything is made there.
+/// Checks that the device has room for the check's batch, before anything is allocated there.
 ///
 /// # Errors
 /// [`GpuError::TooLarge`].
@@ -71,7 +71,7 @@ pub(super) fn check_room(cpu: &dyn Model, gpu: &Gpu) -> Result<(), GpuError> {
     cpu.check_gpu_room(gpu, &inputs, &labels)
 }
 
-/// Compares the device with the CPU, and answers with the bytes that it computed in.
+/// Compares the device with the CPU; returns the bytes of its working memory.
 ///
 /// # Errors
 /// [`GpuError::Disagrees`] with the first value that differs, and the device's faults.
@@ -85,21 +85,21 @@ pub(super) async fn check(cpu: &dyn Model, gpu: &dyn GpuModel) -> Result<u64, Mo
     let adapters = [adapter(config, &mut noise)?, adapter(config, &mut noise)?];
     let mut bytes = 0;
     for merge in [Merge::Lorahub, Merge::Delta] {
-        let mut composition = AdapterSet::new(config, &adapters, merge)
-            .expect("modules that were made for this configuration");
+        let mut composition =
+            AdapterSet::new(config, &adapters, merge).expect("the modules fit this configuration");
         let modules = composition.upload(gpu)?;
-        let side = composition
+        let branches = composition
             .branches(&COEFFICIENTS, cpu.precision())
             .expect("one coefficient per module");
-        let expected = cpu.losses(&batch, Some(side), &control)?;
+        let expected = cpu.losses(&batch, Some(branches), &control)?;
         let evaluation = gpu.prepare(&batch, Some(&modules), 1)?;
         bytes = bytes.max(evaluation.bytes());
         let found = evaluation.losses(&[&COEFFICIENTS], &control).await?;
         for (expected, found) in expected.iter().zip(&found[0]) {
-            // So written that a NaN disagrees.
+            // In this form a NaN disagrees.
             let agrees = (found.loss - expected.loss).abs() <= TOLERANCE * expected.loss.abs();
             if !agrees {
-                let what = format!("the loss of a known example ({merge:?} merge)");
+                let what = format!("the loss of a synthetic example ({merge:?} merge)");
                 return Err(disagrees(what, expected.loss, found.loss));
             }
         }
@@ -121,7 +121,7 @@ async fn tokens(
         return Ok(());
     }
     let list = |tokens: &[Vec<u32>]| format!("{:?}", tokens[0]);
-    Err(disagrees("the answer to a known input".into(), list(&expected), list(&found)))
+    Err(disagrees("the output for a synthetic input".into(), list(&expected), list(&found)))
 }
 
 fn disagrees(what: String, expected: impl ToString, found: impl ToString) -> ModelError {

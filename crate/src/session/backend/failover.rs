@@ -294,3 +294,185 @@ impl<D: Device> Backend for FailoverBackend<D> {
         Some(status)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use pollster::block_on;
+
+    use super::*;
+    use crate::formats::Example;
+    use crate::model::Precision;
+    use crate::session::{BaseBytes, BaseLabel, Observer, Session, SessionEvent};
+
+    thread_local! {
+        /// Calls that a [`FakeDevice`] still makes before each of these faults.
+        static FAULTS: RefCell<Vec<(usize, GpuError)>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// The CPU, with faults.
+    struct FakeDevice(CpuBackend);
+
+    fn lost() -> GpuError {
+        GpuError::Lost { reason: "unplugged".into() }
+    }
+
+    fn fail_when_due() -> Result<(), BackendError> {
+        FAULTS.with_borrow_mut(|faults| match faults.first_mut() {
+            Some((0, _)) => Err(ModelError::Gpu(faults.remove(0).1).into()),
+            Some((calls, _)) => {
+                *calls -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        })
+    }
+
+    impl Device for FakeDevice {
+        async fn open(cpu: &CpuBackend) -> Result<Self, ModelError> {
+            Ok(Self(cpu.clone()))
+        }
+
+        fn close(self) {}
+
+        fn name(&self) -> &str {
+            "fake"
+        }
+
+        fn memory(&self) -> GpuMemory {
+            GpuMemory::default()
+        }
+    }
+
+    impl Backend for FakeDevice {
+        type Batch = CpuBatch;
+        type Decoder = CpuDecoder;
+
+        fn batch(&self, examples: Vec<TokenizedExample>) -> CpuBatch {
+            self.0.batch(examples)
+        }
+
+        async fn losses(
+            &mut self,
+            batch: &mut CpuBatch,
+            modules: &ModuleSet,
+            points: &[Vec<f32>],
+            clock: Clock,
+        ) -> Result<Evaluated, BackendError> {
+            fail_when_due()?;
+            self.0.losses(batch, modules, points, clock).await
+        }
+
+        async fn encode(&mut self, inputs: &[&[u32]]) -> Result<Encoded, BackendError> {
+            self.0.encode(inputs).await
+        }
+
+        async fn decoder(
+            &mut self,
+            modules: ModuleSet,
+            weights: Vec<f32>,
+            max_new_tokens: usize,
+        ) -> Result<CpuDecoder, BackendError> {
+            self.0.decoder(modules, weights, max_new_tokens).await
+        }
+
+        async fn start(
+            &mut self,
+            decoder: &mut CpuDecoder,
+            inputs: &[Vec<u32>],
+        ) -> Result<(), BackendError> {
+            fail_when_due()?;
+            self.0.start(decoder, inputs).await
+        }
+
+        async fn step(
+            &mut self,
+            decoder: &mut CpuDecoder,
+            rows: &mut [Vec<u32>],
+        ) -> Result<bool, BackendError> {
+            fail_when_due()?;
+            self.0.step(decoder, rows).await
+        }
+    }
+
+    #[derive(Default)]
+    struct Events(Vec<SessionEvent>);
+
+    impl Events {
+        fn texts(&self) -> Vec<&str> {
+            let text = |event| match event {
+                &SessionEvent::Token { ref text } => Some(text.as_str()),
+                _ => None,
+            };
+            self.0.iter().filter_map(text).collect()
+        }
+
+        fn status(&self) -> Option<&GpuStatus> {
+            let status = |event| match event {
+                &SessionEvent::Gpu { ref status } => Some(status),
+                _ => None,
+            };
+            self.0.iter().rev().find_map(status)
+        }
+    }
+
+    impl Observer for Events {
+        fn on_event(&mut self, event: SessionEvent) {
+            self.0.push(event);
+        }
+    }
+
+    fn session() -> Session<FailoverBackend<FakeDevice>> {
+        let read = |file: &str| {
+            let folder =
+                concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/models/narrow-tied/");
+            std::fs::read(folder.to_owned() + file).unwrap()
+        };
+        let (config, tokenizer) = (read("config.json"), read("tokenizer.json"));
+        let weights = read("model.safetensors");
+        let files = BaseBytes { config: &config, tokenizer: &tokenizer, weights: &weights };
+        let mut session = Session::new(|| 0.0);
+        session.load_base(BaseLabel::default(), files, Precision::F32).unwrap();
+        assert!(block_on(session.open_gpu()).unwrap().unwrap().active);
+        session
+    }
+
+    #[test]
+    fn a_lost_device_is_reopened_twice_and_then_the_cpu_takes_over() {
+        let mut session = session();
+        let generate = |session: &mut Session<_>, faults: Vec<(usize, GpuError)>| {
+            FAULTS.set(faults);
+            let mut events = Events::default();
+            let input = "is the river green or cold?";
+            let generated = block_on(session.generate(input, None, 8, &mut events)).unwrap();
+            (generated, events)
+        };
+        let (expected, calm) = generate(&mut session, Vec::new());
+        assert!(expected.tokens > 3 && calm.status().is_none());
+        for (faults, active) in [(vec![(0, lost()), (2, lost())], true), (vec![(3, lost())], false)]
+        {
+            let (found, events) = generate(&mut session, faults);
+            assert_eq!(found, expected);
+            // The text does not become shorter while the decoding catches up.
+            let lengths: Vec<usize> = events.texts().iter().map(|text| text.len()).collect();
+            assert!(lengths.is_sorted(), "{lengths:?}");
+            assert_eq!(events.status().map(|status| status.active), Some(active));
+        }
+    }
+
+    #[test]
+    fn a_device_that_fails_for_another_reason_is_not_reopened() {
+        let mut session = session();
+        let examples = [Example { input: "the river".into(), output: "cold".into() }];
+        let expected = block_on(session.score(&examples, None)).unwrap();
+        FAULTS.set(vec![(0, GpuError::OutOfMemory)]);
+        assert_eq!(block_on(session.score(&examples, None)).unwrap(), expected);
+        assert!(session.backend().is_some_and(|backend| backend.device().is_none()));
+        // An input that the model rejects is no fault of the device.
+        assert!(block_on(session.open_gpu()).unwrap().unwrap().active);
+        let long = "river ".repeat(5000);
+        assert!(block_on(session.generate(&long, None, 8, &mut ())).is_err());
+        assert!(session.backend().is_some_and(|backend| backend.device().is_some()));
+    }
+}
