@@ -164,8 +164,8 @@ test("learning gives the same result after a lost device and after a rejected ca
   expect(expected.history).toHaveLength(5);
   for (const [fault, last] of [
     ["none", { active: true, reason: "" }],
-    ["lost", { active: true, reason: "The graphics card was lost and opened again (1)." }],
-    ["lost for good", { active: false, reason: expect.stringMatching(/no graphics card/i) }],
+    ["lost", { active: true, reason: "The GPU was lost and reopened (1)." }],
+    ["lost for good", { active: false, reason: expect.stringMatching(/no GPU/i) }],
     ["refuses a buffer", { active: false, reason: expect.stringContaining("usage") }],
   ] as const) {
     const found = await learnWith(page, fault, "webgpu");
@@ -209,7 +209,7 @@ test("a GPU whose limits are too small is not used, and the reason names what do
   expect(gpu).toMatchObject({
     active: false,
     memory: { weightsBytes: 0, workBytes: 0 },
-    reason: expect.stringMatching(/needs \d+ bytes on the graphics card, which allows 4096/),
+    reason: expect.stringMatching(/needs \d+ bytes on the GPU, which allows 4096/),
   });
   expect(text).not.toBe("");
 });
