@@ -1,5 +1,6 @@
 //! Learning: evaluates the weights that a [`LearningRun`] names until it is complete.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{
@@ -76,7 +77,10 @@ impl<B: Backend> Session<B> {
                 Some(single) => (single.cross_entropy, single.seconds),
                 None => {
                     if ahead.front().is_none_or(|(next, ..)| *next != step) {
-                        let mut steps = run.upcoming();
+                        let mut steps = match ready(&self.base)?.backend.batch_limit() {
+                            1 => vec![step],
+                            _ => run.upcoming(),
+                        };
                         let points = self.points(&candidates, modules, &mut steps)?;
                         let Points { set, ids, points } = points;
                         let base = ready_mut(&mut self.base)?;
@@ -115,12 +119,12 @@ impl<B: Backend> Session<B> {
 
     /// The first of the steps as points over one set of modules, as many as the backend takes at once;
     /// the other steps are dropped.
-    fn points(
+    fn points<'c>(
         &self,
-        candidates: &ModuleSet,
-        ids: &[String],
+        candidates: &'c ModuleSet,
+        ids: &'c [String],
         steps: &mut Vec<Step>,
-    ) -> Result<Points, SessionError> {
+    ) -> Result<Points<'c>, SessionError> {
         steps.truncate(ready(&self.base)?.backend.batch_limit());
         let searched = steps.first().filter(|step| step.phase == Phase::Search);
         let searched = searched.filter(|step| !step.weights.is_empty());
@@ -136,18 +140,18 @@ impl<B: Backend> Session<B> {
                 point
             };
             let points = steps.iter().map(point).collect();
-            return Ok(Points { set: candidates.clone(), ids: ids.to_vec(), points });
+            return Ok(Points { set: Cow::Borrowed(candidates), ids: Cow::Borrowed(ids), points });
         };
         let ids: Vec<String> = first.weights.iter().map(|module| module.id.clone()).collect();
         let set = self.modules_of(OPERATION, ids.iter().map(String::as_str), candidates.merge)?;
         let points = steps.iter().map(|step| step.weights.iter().map(|m| m.weight).collect());
-        Ok(Points { set, ids, points: points.collect() })
+        Ok(Points { set: Cow::Owned(set), ids: Cow::Owned(ids), points: points.collect() })
     }
 }
 
 /// Points over a set of modules, and the modules' ids.
-struct Points {
-    set: ModuleSet,
-    ids: Vec<String>,
+struct Points<'c> {
+    set: Cow<'c, ModuleSet>,
+    ids: Cow<'c, [String]>,
     points: Vec<Vec<f32>>,
 }
