@@ -25,9 +25,12 @@ struct Declarations {
 
 impl TypeVisitor for Declarations {
     fn visit<T: TS + 'static + ?Sized>(&mut self) {
-        let name = T::ident(&self.config);
         // Types without a file of their own are TypeScript's or stand in other declarations.
-        if T::output_path().is_none() || self.by_name.contains_key(&name) {
+        if T::output_path().is_none() {
+            return T::visit_dependencies(self);
+        }
+        let name = T::ident(&self.config);
+        if self.by_name.contains_key(&name) {
             return;
         }
         let docs = T::docs().unwrap_or_default();
