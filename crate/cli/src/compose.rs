@@ -6,13 +6,14 @@ use clap::{ArgGroup, Args};
 use loraloom::learn::{Evaluation, Optimizer, Phase};
 use loraloom::lora::{Composition, WeightedModule};
 use loraloom::recipe::{LoadedHashes, Recipe, RecipeDraft, encode};
+use loraloom::session::SessionEvent;
+use pollster::block_on;
 use serde::Serialize;
 
 use crate::arguments::{ModelArguments, read_examples};
 use crate::error::{CliError, write};
-use crate::learning::{FewShotLosses, Known, learn};
 use crate::library::{self, Library};
-use crate::model::{LoadedModel, ModelFiles};
+use crate::model::ModelFiles;
 use crate::output::Output;
 use crate::settings::{All, SettingArguments};
 
@@ -70,11 +71,11 @@ impl Compose {
         let examples = read_examples(&self.examples)?;
         let files = ModelFiles::find(&self.model.model)?;
         let library = self.registry.as_deref().map(Library::open).transpose()?;
-        let loaded = LoadedModel::open(&files, self.model.precision.precision, output)?;
+        let (mut session, info) = files.open(self.model.precision.precision, output)?;
         let (base, modules) = match &library {
             Some(library) => {
-                let base = library.base(self.base.as_deref(), &loaded.weights_sha256)?;
-                if base.files.weights.sha256 != loaded.weights_sha256 {
+                let base = library.base(self.base.as_deref(), &info.sha256)?;
+                if base.files.weights.sha256 != info.sha256 {
                     output.progress(format!(
                         "The weights of the model are not the file that the registry names for the \
                          base {}; modules and links may not fit.",
@@ -82,18 +83,16 @@ impl Compose {
                     ));
                 }
                 output.progress("Reading the modules");
-                (Some(base.id.clone()), library.read_modules(&base.id)?)
+                (Some(base.id.clone()), library.add_modules(&mut session, &base.id)?)
             }
-            None => (None, library::read_folders(&self.adapters)?),
+            None => (None, library::add_folders(&mut session, &self.adapters)?),
         };
-        library::check(loaded.model.config(), &modules, options.merge)?;
-
-        let examples = loaded.tokenize(&examples)?;
-        let mut losses = FewShotLosses::new(&loaded, examples, &modules, options.merge);
-        let candidates = modules.iter().map(|module| module.id.clone()).collect();
-        let result = learn(&mut losses, options, candidates, &Known::new(), &mut |evaluation| {
-            output.progress(progress_line(evaluation));
-        })?;
+        let mut observer = |event| {
+            if let SessionEvent::Evaluation { evaluation } = event {
+                output.progress(progress_line(&evaluation));
+            }
+        };
+        let result = block_on(session.learn(&examples, &modules, options, &mut observer))?;
 
         let mut link = None;
         if let (Some(library), Some(base)) = (&library, base) {
@@ -108,7 +107,7 @@ impl Compose {
                 examples: Vec::new(),
             };
             let mut hashes = LoadedHashes::default();
-            hashes.bases.insert(base, loaded.weights_sha256.clone());
+            hashes.bases.insert(base, info.sha256);
             let recipe = Recipe::new(draft, library.for_recipes(&hashes))?;
             link = Some(encode(&recipe)?);
             if let Some(path) = &self.recipe {

@@ -4,11 +4,11 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use loraloom::formats::FormatError;
-use loraloom::learn::LearnError;
 use loraloom::lora::LoraError;
 use loraloom::model::{ModelError, Verified};
 use loraloom::recipe::RecipeError;
 use loraloom::registry::RegistryError;
+use loraloom::session::SessionError;
 
 use crate::verify;
 
@@ -99,15 +99,25 @@ pub enum CliError {
     #[error("{source}{}", with_id(source, ids))]
     Modules { source: LoraError, ids: Vec<String> },
     #[error(transparent)]
+    Session(SessionError),
+    #[error(transparent)]
     Format(#[from] FormatError),
     #[error(transparent)]
     Model(#[from] ModelError),
     #[error(transparent)]
-    Learn(#[from] LearnError),
-    #[error(transparent)]
     Registry(#[from] RegistryError),
     #[error(transparent)]
     Recipe(#[from] RecipeError),
+}
+
+impl From<SessionError> for CliError {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Mismatch { id, source } => Self::Modules { source, ids: vec![id] },
+            SessionError::Composition { ids, source, .. } => Self::Modules { source, ids },
+            other => Self::Session(other),
+        }
+    }
 }
 
 impl CliError {

@@ -2,24 +2,22 @@
 //!
 //! `pkg-scripts/train/evaluate.py` does the same in PyTorch, with the same few-shot examples.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use loraloom::formats::Example;
-use loraloom::learn::{LearnOptions, Objective, Optimizer};
-use loraloom::lora::Merge;
-use loraloom::lora::WeightedModule;
-use loraloom::model::LoraBranches;
+use loraloom::learn::{LearnOptions, Optimizer};
+use loraloom::lora::{Composition, Merge, WeightedModule};
 use loraloom::registry::{RegistryTask, TaskSet};
+use loraloom::session::{CachedLosses, Session, SessionError, SingleLoss};
+use pollster::block_on;
 use serde::Serialize;
 
 use crate::arguments::PrecisionArgument;
 use crate::error::{CliError, write};
-use crate::learning::{FewShotLosses, Known, learn};
-use crate::library::{self, Library, Module, branches};
-use crate::model::{LoadedModel, ModelFiles};
+use crate::library::Library;
+use crate::model::ModelFiles;
 use crate::output::Output;
 use crate::settings::{OptimizerOnly, SettingArguments};
 
@@ -115,12 +113,9 @@ impl Evaluate {
             Some(folder) => ModelFiles::find(folder)?,
             None => library.model_files(base),
         };
-        let loaded = LoadedModel::open(&files, self.precision.precision, output)?;
+        let (mut session, _) = files.open(self.precision.precision, output)?;
         output.progress("Reading the modules");
-        let modules = library.read_modules(&base.id)?;
-        for merge in [Merge::Delta, LearnOptions::as_published().merge] {
-            library::check(loaded.model.config(), &modules, merge)?;
-        }
+        let modules = library.add_modules(&mut session, &base.id)?;
         let methods = match &self.methods[..] {
             [] => Method::value_variants(),
             chosen => chosen,
@@ -131,7 +126,7 @@ impl Evaluate {
             let mut of_task: Vec<Row> =
                 methods.iter().map(|&method| Row::new(task, method)).collect();
             for draw in draws {
-                let mut run = Run::new(&loaded, &modules, draw, &self)?;
+                let mut run = Run::new(&mut session, &modules, draw, &self)?;
                 for row in &mut of_task {
                     run.add_to(row)?;
                 }
@@ -211,19 +206,19 @@ impl Draw {
 
 /// All methods on one draw; what several of them need is computed once and counted for each.
 struct Run<'a> {
-    loaded: &'a LoadedModel,
-    modules: &'a [Module],
+    session: &'a mut Session,
+    modules: &'a [String],
     draw: &'a Draw,
     optimizer: Optimizer,
     max_new_tokens: usize,
-    /// Cross-entropy and seconds of each module alone, once they are known.
-    alone: Option<Known<'a>>,
+    /// The loss of each module alone, once it was evaluated.
+    alone: Option<CachedLosses>,
 }
 
 impl<'a> Run<'a> {
     fn new(
-        loaded: &'a LoadedModel,
-        modules: &'a [Module],
+        session: &'a mut Session,
+        modules: &'a [String],
         draw: &'a Draw,
         arguments: &Evaluate,
     ) -> Result<Self, CliError> {
@@ -232,121 +227,109 @@ impl<'a> Run<'a> {
         }
         let optimizer = arguments.settings.options.optimizer;
         let max_new_tokens = arguments.max_new_tokens;
-        Ok(Self { loaded, modules, draw, optimizer, max_new_tokens, alone: None })
+        Ok(Self { session, modules, draw, optimizer, max_new_tokens, alone: None })
     }
 
-    /// Runs a row's method and adds what it found.
+    /// Runs a row's method and adds the result.
     fn add_to(&mut self, row: &mut Row) -> Result<(), CliError> {
         let learned = self.learn(row.method)?;
         let started = Instant::now();
-        let side = self.branches(&learned)?;
         let prompts: Vec<String> = (self.draw.items.iter())
             .map(|item| match row.method {
                 Method::InContext => in_context(&self.draw.examples, &item.input),
                 _ => item.input.clone(),
             })
             .collect();
-        let prompts = self.loaded.encode(&prompts)?;
-        let answers = self.loaded.answers(&prompts, side.as_ref(), self.max_new_tokens)?;
+        let composition = Some(&learned.composition);
+        let limit = self.max_new_tokens;
+        let answers = block_on(self.session.answers(&prompts, composition, limit, &mut ()))?;
+        let seconds = learned.seconds + started.elapsed().as_secs_f64();
         let matched = answers.iter().zip(&self.draw.items);
         let matched = matched.filter(|(answer, item)| item.is_matched_by(&answer.text)).count();
+        let tokenizer = self.session.tokenizer().ok_or(SessionError::NotLoaded)?;
+        let mut tokens = 0;
+        for prompt in &prompts {
+            tokens += tokenizer.encode(prompt)?.len();
+        }
         let items = self.draw.items.len() as f64;
         row.exact_match.push(100.0 * matched as f64 / items);
-        row.seconds.push(learned.seconds + started.elapsed().as_secs_f64());
+        row.seconds.push(seconds);
         row.evaluations += f64::from(learned.evaluations);
-        row.prompt_tokens += prompts.iter().map(Vec::len).sum::<usize>() as f64 / items;
+        row.prompt_tokens += tokens as f64 / items;
         Ok(())
     }
 
-    /// The weights that a method gives the modules.
+    /// The composition of a method.
     fn learn(&mut self, method: Method) -> Result<Learned, CliError> {
         let options = match method {
-            Method::ZeroShot | Method::InContext => return Ok(Learned::default()),
+            Method::ZeroShot | Method::InContext => return Ok(Learned::of(Vec::new())),
             Method::Uniform => {
                 let weight = 1.0 / self.modules.len() as f32;
-                let weighted = |module: &Module| WeightedModule { id: module.id.clone(), weight };
-                let weights = self.modules.iter().map(weighted).collect();
-                return Ok(Learned { weights, ..Learned::default() });
+                let weighted = |id: &String| WeightedModule { id: id.clone(), weight };
+                return Ok(Learned::of(self.modules.iter().map(weighted).collect()));
             }
             Method::BestSingle => {
                 let alone = self.alone()?;
-                let best = alone.iter().min_by(|(_, a), (_, b)| a.0.total_cmp(&b.0));
+                let best = alone
+                    .iter()
+                    .min_by(|(_, a), (_, b)| a.cross_entropy.total_cmp(&b.cross_entropy))
+                    .map(|(id, _)| WeightedModule { id: id.clone(), weight: 1.0 });
                 return Ok(Learned {
-                    weights: best
-                        .map(|(id, _)| WeightedModule { id: (*id).to_owned(), weight: 1.0 })
-                        .into_iter()
-                        .collect(),
-                    seconds: alone.values().map(|(_, seconds)| seconds).sum(),
+                    seconds: alone.values().map(|single| single.seconds).sum(),
                     evaluations: alone.len() as u32,
-                    merge: Merge::Delta,
+                    ..Learned::of(best.into_iter().collect())
                 });
             }
             Method::Lorahub => LearnOptions::as_published(),
             Method::Default => LearnOptions::default(),
         };
-        let known = match method {
+        let cached = match method {
             Method::Default => self.alone()?.clone(),
-            _ => Known::new(),
+            _ => CachedLosses::new(),
         };
         let optimizer = self.optimizer;
         let options = LearnOptions { seed: self.draw.seed, optimizer, ..options };
-        let mut losses = self.losses(options.merge)?;
-        let candidates = self.modules.iter().map(|module| module.id.clone()).collect();
-        let result = learn(&mut losses, options, candidates, &known, &mut |_| ())?;
+        let (examples, modules) = (&self.draw.examples, self.modules);
+        let result =
+            block_on(self.session.learn_cached(examples, modules, options, &cached, &mut ()))?;
         Ok(Learned {
-            weights: result.modules,
-            merge: result.merge,
+            composition: Composition { modules: result.modules, merge: result.merge },
             seconds: result.seconds,
             evaluations: result.evaluations,
         })
     }
 
-    fn losses(&self, merge: Merge) -> Result<FewShotLosses<'a>, CliError> {
-        let examples = self.loaded.tokenize(&self.draw.examples)?;
-        Ok(FewShotLosses::new(self.loaded, examples, self.modules, merge))
-    }
-
     /// Evaluates each module alone, as the default selection does.
-    fn alone(&mut self) -> Result<&Known<'a>, CliError> {
+    fn alone(&mut self) -> Result<&CachedLosses, CliError> {
         if self.alone.is_none() {
-            let mut losses = self.losses(Merge::Delta)?;
-            let mut alone = BTreeMap::new();
-            for module in self.modules {
+            let mut alone = CachedLosses::new();
+            for id in self.modules {
                 let started = Instant::now();
-                let weights = [WeightedModule { id: module.id.clone(), weight: 1.0 }];
-                let found = losses.of(&weights)?;
-                let examples = found.iter().map(|loss| (loss.loss, loss.tokens));
-                let cross_entropy = Objective::Paper.cross_entropy(examples);
-                alone.insert(&*module.id, (cross_entropy, started.elapsed().as_secs_f64()));
+                let modules = vec![WeightedModule { id: id.clone(), weight: 1.0 }];
+                let composition = Composition { modules, merge: Merge::Delta };
+                let score = self.session.score(&self.draw.examples, Some(&composition));
+                let cross_entropy = block_on(score)?.loss;
+                let seconds = started.elapsed().as_secs_f64();
+                alone.insert(id.clone(), SingleLoss { cross_entropy, seconds });
             }
             self.alone = Some(alone);
         }
         Ok(self.alone.get_or_insert_default())
     }
-
-    fn branches(&self, learned: &Learned) -> Result<Option<LoraBranches>, CliError> {
-        let used = || learned.weights.iter().filter(|module| module.weight != 0.0);
-        let modules: Vec<&Module> =
-            used().filter_map(|w| self.modules.iter().find(|module| module.id == w.id)).collect();
-        if modules.is_empty() {
-            return Ok(None);
-        }
-        let weights: Vec<f32> = used().map(|module| module.weight).collect();
-        branches(&*self.loaded.model, &modules, &weights, learned.merge).map(Some)
-    }
 }
 
-/// What a method found out before it answers.
+/// A method's composition, and what finding it took.
 struct Learned {
-    weights: Vec<WeightedModule>,
-    merge: Merge,
+    composition: Composition,
     seconds: f64,
     evaluations: u32,
 }
 
-impl Default for Learned {
-    fn default() -> Self {
-        Self { weights: Vec::new(), merge: Merge::Delta, seconds: 0.0, evaluations: 0 }
+impl Learned {
+    /// Modules with weights that took no evaluation.
+    fn of(modules: Vec<WeightedModule>) -> Self {
+        let composition = Composition { modules, merge: Merge::Delta };
+        Self { composition, seconds: 0.0, evaluations: 0 }
     }
 }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::arguments::AdapterArguments;
 use crate::error::{CliError, create_folder, read, write};
-use crate::library::{self, Library, Module};
+use crate::library::{Library, read_adapter};
 use crate::model::ModelFiles;
 use crate::output::Output;
 
@@ -51,7 +51,8 @@ struct Exported {
 struct Parts {
     config: Arc<dyn ModelConfig>,
     base_model: String,
-    modules: Vec<Module>,
+    ids: Vec<String>,
+    adapters: Vec<PeftAdapter>,
     weights: Vec<f32>,
     merge: Merge,
 }
@@ -63,8 +64,8 @@ impl Export {
             None => self.read_folder_parts()?,
         };
         let base_model = self.base_model.unwrap_or(parts.base_model);
-        let adapters: Vec<&PeftAdapter> = parts.modules.iter().map(|m| &m.adapter).collect();
-        let ids: Vec<&str> = parts.modules.iter().map(|module| &*module.id).collect();
+        let adapters: Vec<&PeftAdapter> = parts.adapters.iter().collect();
+        let ids: Vec<&str> = parts.ids.iter().map(String::as_str).collect();
         let files = export(&*parts.config, &adapters, &parts.weights, parts.merge, &base_model)
             .map_err(|error| CliError::modules(error, &ids))?;
         create_folder(&self.out)?;
@@ -95,11 +96,12 @@ impl Export {
         recipe.check(library.for_recipes(&LoadedHashes::default()))?;
         let base = library.base(Some(&recipe.base.id), "")?;
         let entries = recipe.modules.iter().filter_map(|m| library.registry.module(&m.id));
-        let modules = entries.map(|entry| library.read_module(entry)).collect::<Result<_, _>>()?;
+        let adapters = entries.map(|entry| library.read_module(entry)?.parse());
         Ok(Parts {
             config: library.model_files(base).read_config()?,
             base_model: base.id.clone(),
-            modules,
+            ids: recipe.modules.iter().map(|module| module.id.clone()).collect(),
+            adapters: adapters.collect::<Result<_, _>>()?,
             weights: recipe.modules.iter().map(|module| module.weight).collect(),
             merge: recipe.merge,
         })
@@ -113,10 +115,13 @@ impl Export {
                 reason: "the base's folder",
             });
         };
+        let folders = || self.adapters.adapters.iter().map(|(folder, _)| folder);
+        let adapters = folders().map(|folder| read_adapter(folder)?.parse());
         Ok(Parts {
             config: ModelFiles::find(model)?.read_config()?,
             base_model: model.display().to_string(),
-            modules: library::read_adapters(&self.adapters)?,
+            ids: folders().map(|folder| folder.display().to_string()).collect(),
+            adapters: adapters.collect::<Result<_, _>>()?,
             weights: self.adapters.adapters.iter().map(|(_, weight)| *weight).collect(),
             merge: self.adapters.settings.options.merge,
         })

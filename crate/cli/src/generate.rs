@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
+use loraloom::session::Answer;
+use pollster::block_on;
 use serde::Serialize;
 
 use crate::arguments::{AdapterArguments, ModelArguments, read_examples};
 use crate::error::CliError;
 use crate::library;
-use crate::model::{Answer, LoadedModel, ModelFiles};
+use crate::model::ModelFiles;
 use crate::output::Output;
 
 /// Decode greedily: the answer to one input, or to the input of each example.
@@ -50,10 +52,10 @@ impl Generate {
             (None, None) => Vec::new(),
         };
         let files = ModelFiles::find(&self.model.model)?;
-        let loaded = LoadedModel::open(&files, self.model.precision.precision, output)?;
-        let side = library::branches_of(&*loaded.model, &self.adapters)?;
-        let inputs = loaded.encode(&texts)?;
-        let outputs = loaded.answers(&inputs, side.as_ref(), self.max_new_tokens)?;
+        let (mut session, _) = files.open(self.model.precision.precision, output)?;
+        let composition = library::add_adapters(&mut session, &self.adapters)?;
+        let (composition, limit) = (composition.as_ref(), self.max_new_tokens);
+        let outputs = block_on(session.answers(&texts, composition, limit, &mut ()))?;
         let generated = Generated { outputs };
         output.result(&generated, || {
             let lines: Vec<&str> = generated.outputs.iter().map(|answer| &*answer.text).collect();

@@ -3,24 +3,42 @@
 use std::path::{Path, PathBuf};
 
 use loraloom::formats::{Example, ExamplesFormat, parse_examples};
-
-use loraloom::lora::PeftAdapter;
-use loraloom::lora::{AdapterSet, Merge};
-use loraloom::model::{LoraBranches, Model, ModelConfig};
+use loraloom::lora::{Composition, PeftAdapter, WeightedModule};
 use loraloom::recipe::{LoadedHashes, RecipeLibrary};
 use loraloom::registry::{
     Registry, RegistryBase, RegistryFile, RegistryModule, RegistryTask, Verifier,
 };
+use loraloom::session::{Session, SessionError};
 
 use crate::arguments::AdapterArguments;
 use crate::error::{CliError, read};
 use crate::model::ModelFiles;
 
-/// A module that was read.
+/// The contents of a module's two files.
 pub struct Module {
     /// Id in the registry, or the folder's name.
     pub id: String,
-    pub adapter: PeftAdapter,
+    config: Vec<u8>,
+    weights: Vec<u8>,
+    /// Path of the weights.
+    path: PathBuf,
+}
+
+impl Module {
+    /// Parses the files.
+    pub fn parse(self) -> Result<PeftAdapter, CliError> {
+        PeftAdapter::parse(&self.config, self.weights).map_err(CliError::in_file(&self.path))
+    }
+
+    /// Adds the module to a session and returns its id.
+    pub fn add_to(self, session: &mut Session) -> Result<String, CliError> {
+        let Self { id, config, weights, path } = self;
+        match session.add_module(&id, &config, weights) {
+            Ok(_) => Ok(id),
+            Err(SessionError::Module { source, .. }) => Err(CliError::in_file(&path)(source)),
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 /// The two files of a PEFT folder.
@@ -40,15 +58,11 @@ impl PeftFolder {
         }
     }
 
-    /// Reads the module under a name.
-    pub fn read(&self, id: String) -> Result<Module, CliError> {
-        module(id, &read(&self.config)?, read(&self.weights)?, &self.weights)
+    /// Reads the two files as the module of that id.
+    pub fn read(self, id: String) -> Result<Module, CliError> {
+        let (config, weights) = (read(&self.config)?, read(&self.weights)?);
+        Ok(Module { id, config, weights, path: self.weights })
     }
-}
-
-fn module(id: String, config: &[u8], weights: Vec<u8>, path: &Path) -> Result<Module, CliError> {
-    let adapter = PeftAdapter::parse(config, weights).map_err(CliError::in_file(path))?;
-    Ok(Module { id, adapter })
 }
 
 /// The PEFT folders that a folder is or holds.
@@ -77,15 +91,16 @@ pub fn folder_name(folder: &Path) -> String {
     whole.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into()
 }
 
-/// Reads modules from their folders, or from folders that hold such folders.
-pub fn read_folders(folders: &[PathBuf]) -> Result<Vec<Module>, CliError> {
-    let mut modules = Vec::new();
+/// Adds modules from their folders, or from folders that hold such folders, to a session.
+pub fn add_folders(session: &mut Session, folders: &[PathBuf]) -> Result<Vec<String>, CliError> {
+    let mut ids = Vec::new();
     for folder in folders {
         for folder in peft_folders(folder)? {
-            modules.push(PeftFolder::find(&folder)?.read(folder_name(&folder))?);
+            let module = PeftFolder::find(&folder)?.read(folder_name(&folder))?;
+            ids.push(module.add_to(session)?);
         }
     }
-    Ok(modules)
+    Ok(ids)
 }
 
 /// A registry with the folder of its files.
@@ -144,10 +159,10 @@ impl Library {
             .map_err(CliError::in_file(&self.path_of(&task.test)))
     }
 
-    /// Reads the modules that were trained for a base.
-    pub fn read_modules(&self, base: &str) -> Result<Vec<Module>, CliError> {
+    /// Adds the modules of a base to a session.
+    pub fn add_modules(&self, session: &mut Session, base: &str) -> Result<Vec<String>, CliError> {
         let entries = self.registry.modules.iter().filter(|module| module.base == base);
-        entries.map(|entry| self.read_module(entry)).collect()
+        entries.map(|entry| self.read_module(entry)?.add_to(session)).collect()
     }
 
     /// The path of a file of the registry.
@@ -164,54 +179,30 @@ impl Library {
         Ok(bytes)
     }
 
+    /// Reads a module's files.
     pub fn read_module(&self, entry: &RegistryModule) -> Result<Module, CliError> {
         let (config, weights) = (self.read(&entry.files.config)?, self.read(&entry.files.weights)?);
-        module(entry.id.clone(), &config, weights, &self.path_of(&entry.files.weights))
+        let path = self.path_of(&entry.files.weights);
+        Ok(Module { id: entry.id.clone(), config, weights, path })
     }
 }
 
-/// Reads the modules that a command was given, named by their folders.
-pub fn read_adapters(arguments: &AdapterArguments) -> Result<Vec<Module>, CliError> {
-    let folders = arguments.adapters.iter().map(|(folder, _)| folder);
-    folders.map(|folder| PeftFolder::find(folder)?.read(folder.display().to_string())).collect()
+/// Reads the module of an `--adapter` option, whose id is the folder as given.
+pub fn read_adapter(folder: &Path) -> Result<Module, CliError> {
+    PeftFolder::find(folder)?.read(folder.display().to_string())
 }
 
-/// The LoRA branches beside a model of the modules that a command was given, if it was given any.
-pub fn branches_of(
-    model: &dyn Model,
+/// Adds the modules of the `--adapter` options to a session and returns their composition, if there
+/// are any.
+pub fn add_adapters(
+    session: &mut Session,
     arguments: &AdapterArguments,
-) -> Result<Option<LoraBranches>, CliError> {
-    if arguments.adapters.is_empty() {
-        return Ok(None);
+) -> Result<Option<Composition>, CliError> {
+    let mut modules = Vec::new();
+    for (folder, weight) in &arguments.adapters {
+        let id = read_adapter(folder)?.add_to(session)?;
+        modules.push(WeightedModule { id, weight: *weight });
     }
-    let modules = read_adapters(arguments)?;
-    let modules: Vec<&Module> = modules.iter().collect();
-    let weights: Vec<f32> = arguments.adapters.iter().map(|(_, weight)| *weight).collect();
-    branches(model, &modules, &weights, arguments.settings.options.merge).map(Some)
-}
-
-/// The LoRA branches beside a model of modules with these weights.
-pub fn branches(
-    model: &dyn Model,
-    modules: &[&Module],
-    weights: &[f32],
-    merge: Merge,
-) -> Result<LoraBranches, CliError> {
-    let ids: Vec<&str> = modules.iter().map(|module| &*module.id).collect();
-    let adapters: Vec<&PeftAdapter> = modules.iter().map(|module| &module.adapter).collect();
-    let side = AdapterSet::new(model.config(), &adapters, merge)
-        .and_then(|composition| composition.into_branches(weights, model.precision()));
-    side.map_err(|error| CliError::modules(error, &ids))
-}
-
-/// Checks that every module fits the base and, for the `lorahub` merge, the others.
-pub fn check(config: &dyn ModelConfig, modules: &[Module], merge: Merge) -> Result<(), CliError> {
-    let ids: Vec<&str> = modules.iter().map(|module| &*module.id).collect();
-    let adapters: Vec<&PeftAdapter> = modules.iter().map(|module| &module.adapter).collect();
-    // Under `delta` every module counts for itself, and all of them stacked would take much memory.
-    let group = if merge == Merge::Lorahub { adapters.len().max(1) } else { 1 };
-    for (ids, adapters) in ids.chunks(group).zip(adapters.chunks(group)) {
-        AdapterSet::new(config, adapters, merge).map_err(|error| CliError::modules(error, ids))?;
-    }
-    Ok(())
+    let merge = arguments.settings.options.merge;
+    Ok((!modules.is_empty()).then_some(Composition { modules, merge }))
 }

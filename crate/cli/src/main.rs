@@ -6,11 +6,10 @@
 //! | `error` | why a command failed |
 //! | `output` | results as JSON or text, and progress |
 //! | `arguments`, `settings` | options that several commands share |
-//! | `model` | a model read from a folder, applied to texts |
+//! | `model` | a model's files, and a session on them |
 //! | `library` | modules read from PEFT folders or from a registry |
 //! | `location` | a file by its path or its address |
 //! | `model_card` | the README.md of a model or module |
-//! | `learning` | runs of the search on a model and a library |
 //! | the others | one command each |
 
 mod arguments;
@@ -20,7 +19,6 @@ mod error;
 mod evaluate;
 mod export;
 mod generate;
-mod learning;
 mod library;
 mod location;
 mod model;

@@ -63,7 +63,7 @@ impl Quantize {
             return Err(CliError::NoTokenizerJson { path: self.model.clone() });
         }
         output.progress("Reading the weights");
-        let (source, _) = files.read_weights()?;
+        let source = files.read_weights()?;
         // Checks the weights against the configuration.
         T5Model::load(config.clone(), &*source, Precision::F32)?;
 

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use loraloom::model::{Precision, REFERENCE_OUTPUTS, ReferenceOutput, Stack, Verified};
+use pollster::block_on;
 use serde::Serialize;
 
 use crate::error::CliError;
-use crate::model::{LoadedModel, ModelFiles};
+use crate::model::ModelFiles;
 use crate::output::Output;
 
 /// Check a published model against its reference outputs.
@@ -43,11 +44,11 @@ impl Verify {
                 blocks: config.blocks(Stack::Encoder),
             });
         }
-        let loaded = LoadedModel::open(&files, Precision::F32, output)?;
+        let (session, _) = files.open(Precision::F32, output)?;
         let mut checks = Vec::new();
         for known in &known {
             output.progress(format!("Comparing with {}", known.model));
-            checks.push(known.verify(&*loaded.model, &loaded.tokenizer)?);
+            checks.extend(block_on(session.verify(known.model))?);
         }
         let checks = Checks { verified: checks.iter().any(|check| check.agrees), checks };
         if !checks.verified {

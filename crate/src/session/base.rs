@@ -99,7 +99,20 @@ impl BaseLoad {
         let refused = |error| refused(&label, error);
         let config = parse_config(config).map_err(refused)?;
         let tokenizer = Tokenizer::parse(tokenizer).map_err(|error| refused(error.into()))?;
-        config.check_tokenizer(&tokenizer).map_err(refused)?;
+        Self::from_parts(label, config, tokenizer, precision)
+    }
+
+    /// Starts a load with the two small files read.
+    ///
+    /// # Errors
+    /// [`SessionError::Base`] if they contradict each other.
+    pub fn from_parts(
+        label: BaseLabel,
+        config: Arc<dyn ModelConfig>,
+        tokenizer: Tokenizer,
+        precision: Precision,
+    ) -> Result<Self, SessionError> {
+        config.check_tokenizer(&tokenizer).map_err(|error| refused(&label, error))?;
         let builder = ModelBuilder::new(config, precision);
         let (stream, copy) = (WeightsStream::new(), PackedReader::default());
         Ok(Self { label, tokenizer, precision, builder, stream, bytes: 0, copy })
