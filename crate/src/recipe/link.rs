@@ -89,9 +89,9 @@ pub fn decode(fragment: &str) -> Result<Recipe, RecipeError> {
         return Err(RecipeError::Character { position: index + 1, found });
     }
     let found = fragment.len();
-    let most = characters(MAX_RECIPE_BYTES);
-    if found > most {
-        return Err(RecipeError::TooLong { expected: most, found });
+    let limit = characters(MAX_RECIPE_BYTES);
+    if found > limit {
+        return Err(RecipeError::TooLong { expected: limit, found });
     }
     // One character left over holds no whole byte.
     let whole = if found % 4 == 1 { &fragment[..found - 1] } else { fragment };

@@ -244,26 +244,26 @@ fn check_id(what: &str, id: &str) -> Result<(), RecipeError> {
 
 fn check_hash(what: &str, hash: &str) -> Result<(), RecipeError> {
     let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-    let (least, most) = (HASH_DIGITS.start(), HASH_DIGITS.end());
+    let (min, max) = (HASH_DIGITS.start(), HASH_DIGITS.end());
     if HASH_DIGITS.contains(&hash.len()) && hash.len().is_multiple_of(2) && hash.bytes().all(digit)
     {
         return Ok(());
     }
-    let expected = format!("{least} to {most} lower-case hexadecimal digits, an even number");
+    let expected = format!("{min} to {max} lower-case hexadecimal digits, an even number");
     Err(invalid(what, expected, hash))
 }
 
-fn check_count(what: &str, found: usize, most: usize) -> Result<(), RecipeError> {
-    if found > most {
-        return Err(invalid(what, format!("at most {most}"), found));
+fn check_count(what: &str, found: usize, limit: usize) -> Result<(), RecipeError> {
+    if found > limit {
+        return Err(invalid(what, format!("at most {limit}"), found));
     }
     Ok(())
 }
 
-fn check_length(what: &str, text: &str, most: usize) -> Result<(), RecipeError> {
-    if text.len() > most {
+fn check_length(what: &str, text: &str, limit: usize) -> Result<(), RecipeError> {
+    if text.len() > limit {
         let found = format!("{} bytes", text.len());
-        return Err(invalid(what, format!("at most {most} bytes long"), found));
+        return Err(invalid(what, format!("at most {limit} bytes long"), found));
     }
     Ok(())
 }

@@ -142,7 +142,7 @@ impl ModuleSearch {
     /// The modules that match a query, best first: those whose words are rarest, in the registry's
     /// order where equal.
     pub fn search(&self, query: &ModuleQuery) -> Lookup<FoundModules> {
-        let asked: Vec<String> = words(&query.text).collect();
+        let query_words: Vec<String> = words(&query.text).collect();
         let filters: Vec<String> = (query.tags.iter().map(|tag| format!("tag:{tag}")))
             .chain(query.rank.map(|rank| format!("rank:{rank}")))
             .chain(query.base.as_ref().map(|base| format!("base:{base}")))
@@ -151,7 +151,7 @@ impl ModuleSearch {
         for filter in &filters {
             self.need_term(filter, false, &mut needed);
         }
-        for word in &asked {
+        for word in &query_words {
             self.need_term(word, true, &mut needed);
         }
         if !needed.shards.is_empty() {
@@ -162,7 +162,7 @@ impl ModuleSearch {
             let kept: BTreeSet<u32> = self.numbers(filter).iter().copied().collect();
             scores.retain(|number, _| kept.contains(number));
         }
-        for word in &asked {
+        for word in &query_words {
             let found = self.score_word(word);
             scores.retain(|number, _| found.contains_key(number));
             for (number, score) in &mut scores {
@@ -192,13 +192,13 @@ impl ModuleSearch {
     ) -> Lookup<Vec<Candidate>> {
         let filter = format!("base:{base}");
         let texts = examples.iter().flat_map(|example| [&example.input, &example.output]);
-        let asked: BTreeSet<String> = texts.flat_map(|text| words(text)).collect();
-        let mut asked: Vec<String> = asked.into_iter().collect();
-        asked.sort_by_key(|word| std::cmp::Reverse(word.chars().count()));
-        asked.truncate(EXAMPLE_WORDS);
+        let query_words: BTreeSet<String> = texts.flat_map(|text| words(text)).collect();
+        let mut query_words: Vec<String> = query_words.into_iter().collect();
+        query_words.sort_by_key(|word| std::cmp::Reverse(word.chars().count()));
+        query_words.truncate(EXAMPLE_WORDS);
         let mut needed = Needed::default();
         self.need_term(&filter, false, &mut needed);
-        for word in &asked {
+        for word in &query_words {
             self.need_term(word, false, &mut needed);
         }
         if !needed.shards.is_empty() {
@@ -208,7 +208,7 @@ impl ModuleSearch {
         let whole = of_base.len() <= limit;
         let mut scores: BTreeMap<u32, f64> = of_base.iter().map(|&number| (number, 0.0)).collect();
         let mut shared: BTreeMap<u32, Vec<(f64, &str)>> = BTreeMap::new();
-        for word in &asked {
+        for word in &query_words {
             let numbers = self.numbers(word);
             let rarity = self.rarity(numbers.len());
             for &number in numbers {

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::SessionError;
 use crate::formats::{Tokenizer, WeightsStream, sha256_hex};
 use crate::model::{
-    Model, ModelBuilder, ModelError, PACKED_LAYOUT, PackedCopy, PackedReader, PackedSource,
-    Precision, Stack, parse_config,
+    Model, ModelBuilder, ModelConfig, ModelError, PACKED_LAYOUT, PackedCopy, PackedReader,
+    PackedSource, Precision, Stack, parse_config,
 };
 
 /// The name and license of a base, from its registry.
