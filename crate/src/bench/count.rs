@@ -78,10 +78,11 @@ pub(super) fn evaluation(config: &T5Config, batch: &Batch, modules: &Modules) ->
     let (tokens, targets) = (batch.tokens as u64, batch.targets as u64);
     let base =
         before_decoding(config, batch) + batch.examples as u64 * decode(config, tokens, targets);
-    // The lorahub merge makes one path of the modules' rank, the delta merge stacks them.
-    let (rank, merged) = match modules.merge {
-        crate::lora::Merge::Lorahub => (modules.rank, modules.modules),
-        crate::lora::Merge::Delta => (modules.rank * modules.modules, 0),
+    // Summed modules become one branch of their rank, stacked ones a branch of all ranks.
+    let (rank, merged) = if modules.merge.is_summed() {
+        (modules.rank, modules.modules)
+    } else {
+        (modules.rank * modules.modules, 0)
     };
     let mut low_rank = 0;
     for stack in [Stack::Encoder, Stack::Decoder] {

@@ -1,4 +1,4 @@
-//! What a composition is made of: modules with one weight each, and how they are merged.
+//! Compositions: modules with one weight each, and their merge.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use super::Merge;
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct WeightedModule {
-    /// The module.
+    /// The module's id.
     pub id: String,
     /// Its coefficient.
     pub weight: f32,
@@ -20,8 +20,8 @@ pub struct WeightedModule {
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct Composition {
-    /// The modules; those at 0 may be left out.
+    /// The modules; those of weight 0 may be left out.
     pub modules: Vec<WeightedModule>,
-    /// How they become one update.
+    /// The merge.
     pub merge: Merge,
 }

@@ -1,16 +1,18 @@
 //! LoRA modules: reading PEFT folders, and composing several modules with one weight each into the
-//! LoRA branches that the model applies beside its base weights, which stay as they are.
+//! LoRA branches that the model applies beside its base weights, which never change.
 
 mod adapter_set;
 mod composition;
+mod error;
 mod export;
-#[cfg(feature = "gpu")]
-mod gpu;
+mod merge;
 mod peft;
 
 #[cfg(feature = "gpu")]
 pub(crate) use adapter_set::check_weights;
-pub use adapter_set::{AdapterSet, CompositionCache, LoraError, Merge};
+pub use adapter_set::{AdapterSet, CompositionCache};
 pub use composition::{Composition, WeightedModule};
+pub use error::LoraError;
 pub use export::{PeftFiles, export};
+pub use merge::Merge;
 pub use peft::{AdapterConfig, PeftAdapter, PeftLayer};

@@ -1,4 +1,4 @@
-//! What can go wrong in the model, and the flag that stops it.
+//! Errors of loading and running models, and cancellation.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,8 +8,9 @@ use crate::formats::FormatError;
 #[cfg(feature = "gpu")]
 use crate::kernels::gpu::GpuError;
 
-/// What went wrong while a model was loaded or run.
+/// Errors of loading and running a model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ModelError {
     /// The file of weights is not valid.
     #[error(transparent)]
@@ -23,7 +24,7 @@ pub enum ModelError {
         field: String,
         /// What is supported.
         expected: String,
-        /// What the file holds.
+        /// The value in the file.
         found: String,
     },
     /// The file of weights lacks a tensor.
@@ -40,12 +41,12 @@ pub enum ModelError {
     TensorShape {
         /// Hugging Face's name of the tensor.
         name: String,
-        /// The shape that the configuration asks for.
+        /// The shape that the configuration gives.
         expected: Vec<usize>,
         /// The shape in the file.
         found: Vec<usize>,
     },
-    /// A token that the vocabulary does not have.
+    /// A token outside the vocabulary.
     #[error(
         "{what} of example {example} holds token {token} at position {position}, \
          but the model's vocabulary has {vocab_size}; does the tokenizer belong to the model?"
@@ -59,7 +60,7 @@ pub enum ModelError {
         position: usize,
         /// The token.
         token: u32,
-        /// Tokens that the model knows.
+        /// Size of the model's vocabulary.
         vocab_size: usize,
     },
     /// An input or output without tokens.
@@ -79,44 +80,45 @@ pub enum ModelError {
         example: usize,
         /// Tokens found.
         tokens: usize,
-        /// Most tokens allowed.
+        /// The limit.
         limit: usize,
     },
     /// LoRA branches that were packed for models of another precision.
     #[error("the modules were composed for {found:?}, but the model computes in {expected:?}")]
     BranchPrecision {
-        /// What the model computes in.
+        /// The model's precision.
         expected: Precision,
-        /// What the LoRA branches were packed for.
+        /// The precision of the LoRA branches.
         found: Precision,
     },
-    /// The graphics card cannot be used, or not any more.
+    /// The GPU cannot be used, or no longer.
     #[cfg(feature = "gpu")]
     #[error(transparent)]
     Gpu(#[from] GpuError),
-    /// The caller asked to stop.
+    /// The computation was cancelled through its [`Control`].
     #[error("stopped")]
     Cancelled,
 }
 
-/// A handle to stop a computation, looked at between layers. Clones stop together.
+/// A handle that cancels a computation, checked between layers. Clones share the state.
 #[derive(Debug, Clone, Default)]
 pub struct Control {
     cancelled: Option<Arc<AtomicBool>>,
 }
 
 impl Control {
-    /// For work that nobody will stop.
+    /// A control that never cancels.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// For work that [`Control::cancel`] stops.
+    /// A control for [`Control::cancel`].
     pub fn cancellable() -> Self {
         Self { cancelled: Some(Arc::default()) }
     }
 
-    /// Stops all work that was given a clone of this control; nothing on [`Control::none`].
+    /// Cancels every computation that has a clone of this control; does nothing on
+    /// [`Control::none`].
     pub fn cancel(&self) {
         if let Some(flag) = &self.cancelled {
             flag.store(true, Ordering::Relaxed);

@@ -48,7 +48,7 @@ impl Linear {
         }
     }
 
-    /// Packs some outputs' weights, `[rows, d_in]`, from the output `first` on.
+    /// Packs the weights of the outputs from `first` on, `[rows, d_in]`.
     pub(super) fn set_rows(&mut self, first: usize, rows: &[f32]) {
         match self {
             Linear::F32(packed) => {
@@ -68,7 +68,7 @@ impl Linear {
         }
     }
 
-    /// All that is held, as it lies in memory.
+    /// The packed bytes.
     pub(super) fn parts(&self) -> Vec<&[u8]> {
         match self {
             Linear::F32(packed) => packed.parts().into(),
@@ -76,7 +76,7 @@ impl Linear {
         }
     }
 
-    /// As [`Linear::parts`], to be written.
+    /// [`Linear::parts`], to be written.
     pub(super) fn parts_mut(&mut self) -> Vec<&mut [u8]> {
         match self {
             Linear::F32(packed) => packed.parts_mut().into(),
@@ -111,14 +111,14 @@ impl Linear {
 #[derive(Debug, Clone)]
 pub(super) enum Embedding {
     F32(Vec<f32>),
-    /// Beside weights in 8 bits: a few rows are looked up, so precision costs no time here.
+    /// For [`Precision::Int8`]: only a few rows are read, so precision costs no time here.
     F16(Vec<f16>),
-    /// The rows of a tied `lm_head`.
+    /// Tied to `lm_head`, whose rows are read.
     Tied,
 }
 
 impl Embedding {
-    /// As many zeros, of a model whose `lm_head` is not tied to it.
+    /// An embedding of `values` zeros that is not tied to `lm_head`.
     pub(super) fn zeros(values: usize, precision: Precision) -> Self {
         match precision {
             Precision::F32 => Embedding::F32(vec![0.0; values]),
@@ -126,7 +126,7 @@ impl Embedding {
         }
     }
 
-    /// Writes some rows, `[rows, width]`, from the row `first` on.
+    /// Sets the rows from `first` on, `[rows, width]`.
     pub(super) fn set_rows(&mut self, first: usize, width: usize, rows: &[f32]) {
         let range = first * width..first * width + rows.len();
         match self {
@@ -158,7 +158,7 @@ impl Embedding {
         }
     }
 
-    /// All that is held, as it lies in memory.
+    /// The bytes.
     pub(super) fn part(&self) -> &[u8] {
         match self {
             Embedding::F32(values) => cast_slice(values),
@@ -167,7 +167,7 @@ impl Embedding {
         }
     }
 
-    /// As [`Embedding::part`], to be written.
+    /// [`Embedding::part`], to be written.
     pub(super) fn part_mut(&mut self) -> &mut [u8] {
         match self {
             Embedding::F32(values) => cast_slice_mut(values),
@@ -182,11 +182,12 @@ fn to_f16(value: &f32) -> f16 {
     f16::from_f32(value.clamp(f16::MIN.to_f32(), f16::MAX.to_f32()))
 }
 
-/// Models up to this `d_model` have little to make up for coarse activations with: on the demo
-/// library 7 bits change 3 % of the answers, 14 bits half as many, and the products are small anyway.
+/// Largest `d_model` at which every layer takes 14-bit activations: narrow models are sensitive to
+/// coarse ones. On the demo library 7 bits change 3 % of the outputs, 14 bits half as many, and the
+/// products are small.
 const NARROW: usize = 256;
 
-/// Rows of activations that linear layers are applied to, in the form that their precision needs.
+/// Rows of activations, in the form that the precision needs.
 #[derive(Debug)]
 pub(super) enum Activations {
     /// `[rows, width]`, and the width.
@@ -195,8 +196,8 @@ pub(super) enum Activations {
 }
 
 impl Activations {
-    /// Rows `[rows, width]`, in 8 bits for layers of which one may be fine.
-    pub(super) fn new(context: Context<'_>, values: &[f32], width: usize, fine: bool) -> Self {
+    /// Rows `[rows, width]`; with `int14`, for layers of which some take 14-bit activations.
+    pub(super) fn new(context: Context<'_>, values: &[f32], width: usize, int14: bool) -> Self {
         match context.precision {
             Precision::F32 => {
                 let mut copy = Scratch::new(values.len());
@@ -205,7 +206,7 @@ impl Activations {
             }
             Precision::Int8 => {
                 let count = values.len() / width.max(1);
-                let mut rows = if fine {
+                let mut rows = if int14 {
                     QuantizedRows::fine(context.isa, count, width)
                 } else {
                     QuantizedRows::new(count, width)
@@ -223,9 +224,9 @@ impl Activations {
         weight: &[f32],
         factor: f32,
         x: &[f32],
-        fine: bool,
+        int14: bool,
     ) -> Self {
-        if context.precision == Precision::Int8 && !fine {
+        if context.precision == Precision::Int8 && !int14 {
             let mut rows = QuantizedRows::new(x.len() / weight.len().max(1), weight.len());
             norm_rows(context.isa, x, weight, epsilon, factor, &mut rows);
             return Activations::Int8(rows);
@@ -234,7 +235,7 @@ impl Activations {
         rms_norm(context.isa, x, weight, epsilon, factor, &mut normed);
         match context.precision {
             Precision::F32 => Activations::F32(normed, weight.len()),
-            Precision::Int8 => Self::new(context, &normed, weight.len(), fine),
+            Precision::Int8 => Self::new(context, &normed, weight.len(), int14),
         }
     }
 }
@@ -246,7 +247,7 @@ pub struct LoraBranch {
     lora_a: Linear,
     /// B, `[d_out, rank]`.
     lora_b: Linear,
-    /// One factor per rank, so that other weights of the modules need no packing.
+    /// `[rank]`, apart from A and B so that other weights of the modules need no packing.
     scales: Vec<f32>,
 }
 
@@ -276,7 +277,7 @@ impl LoraBranch {
     }
 }
 
-/// LoRA branches by the layer that they stand beside, packed for models of one precision.
+/// LoRA branches by layer, packed for models of one precision.
 #[derive(Debug, Clone)]
 pub struct LoraBranches {
     precision: Precision,
@@ -299,20 +300,20 @@ impl LoraBranches {
         self.layers.iter_mut().map(|(&id, branch)| (id, branch))
     }
 
-    /// Bytes held.
+    /// Bytes of the packed matrices.
     pub fn bytes(&self) -> usize {
         let branches = self.layers.values();
         branches.map(|branch| branch.lora_a.bytes() + branch.lora_b.bytes()).sum()
     }
 }
 
-/// What linear layers are applied with.
+/// Settings of a linear layer's application.
 #[derive(Clone, Copy)]
 pub(super) struct Context<'a> {
     pub(super) isa: Isa,
     precision: Precision,
     d_model: usize,
-    side: Option<&'a LoraBranches>,
+    branches: Option<&'a LoraBranches>,
 }
 
 impl<'a> Context<'a> {
@@ -320,15 +321,15 @@ impl<'a> Context<'a> {
         isa: Isa,
         precision: Precision,
         d_model: usize,
-        side: Option<&'a LoraBranches>,
+        branches: Option<&'a LoraBranches>,
     ) -> Self {
-        Self { isa, precision, d_model, side }
+        Self { isa, precision, d_model, branches }
     }
 
-    /// Whether a layer's 8-bit product takes 14 bits of its activations in place of 7, for twice the
-    /// work: in narrow models everywhere, in others where errors cost most (queries and keys, as T5
-    /// does not scale the scores down) and where there are few rows (the decoder).
-    pub(super) fn is_fine(&self, id: LinearId) -> bool {
+    /// Whether a layer's 8-bit product takes 14-bit activations instead of 7-bit ones, for twice the
+    /// work: every layer of narrow models; in others the layers where errors cost most (queries and
+    /// keys, as T5 does not scale the attention scores) and those with few rows (the decoder).
+    pub(super) fn uses_int14(&self, id: LinearId) -> bool {
         use LinearKind::{CrossK, CrossV, SelfK, SelfQ};
         self.d_model <= NARROW
             || match id.stack {
@@ -339,7 +340,7 @@ impl<'a> Context<'a> {
 
     /// Without LoRA branches.
     pub(super) fn without_branches(self) -> Self {
-        Self { side: None, ..self }
+        Self { branches: None, ..self }
     }
 
     /// Applies a layer and its LoRA branch to `x`, into `out`, `[rows, d_out]`.
@@ -351,25 +352,25 @@ impl<'a> Context<'a> {
         how: Store,
         out: &mut [f32],
     ) {
-        let (rows, fine) = (out.len() / linear.d_out(), self.is_fine(id));
-        self.reduce(id, x, rows, |side| match side {
-            None => product(self.isa, &[(x, linear)], fine, rows, how, out),
-            Some(side) => product(self.isa, &[(x, linear), side], fine, rows, how, out),
+        let (rows, int14) = (out.len() / linear.d_out(), self.uses_int14(id));
+        self.reduce(id, x, rows, |branch| match branch {
+            None => product(self.isa, &[(x, linear)], int14, rows, how, out),
+            Some(branch) => product(self.isa, &[(x, linear), branch], int14, rows, how, out),
         });
     }
 
     /// Adds a layer's LoRA branch to the result of its base, `[rows, d_out]`: together they have the
     /// bits of [`Context::apply`].
-    pub(super) fn add_side(&self, id: LinearId, x: &Activations, rows: usize, out: &mut [f32]) {
-        self.reduce(id, x, rows, |side| {
-            if let Some(side) = side {
-                product(self.isa, &[side], self.is_fine(id), rows, Store::Add, out);
+    pub(super) fn add_branch(&self, id: LinearId, x: &Activations, rows: usize, out: &mut [f32]) {
+        self.reduce(id, x, rows, |branch| {
+            if let Some(branch) = branch {
+                product(self.isa, &[branch], self.uses_int14(id), rows, Store::Add, out);
             }
         });
     }
 
-    /// Calls `with` with the second product of a layer's LoRA branch, if it has one: what A and the
-    /// scales make of `x`, and B.
+    /// Calls `with` with the second product of a layer's LoRA branch, if it has one: `scales ⊙ (A · x)`
+    /// and B.
     fn reduce(
         &self,
         id: LinearId,
@@ -377,19 +378,20 @@ impl<'a> Context<'a> {
         rows: usize,
         with: impl FnOnce(Option<(&Activations, &Linear)>),
     ) {
-        let path = self.side.and_then(|side| side.layers.get(&id));
-        let Some(path) = path.filter(|path| path.scales.iter().any(|&scale| scale != 0.0)) else {
+        let branch = self.branches.and_then(|branches| branches.layers.get(&id));
+        let used = |branch: &&LoraBranch| branch.scales.iter().any(|&scale| scale != 0.0);
+        let Some(branch) = branch.filter(used) else {
             return with(None);
         };
-        let (rank, fine) = (path.scales.len(), self.is_fine(id));
+        let (rank, int14) = (branch.scales.len(), self.uses_int14(id));
         let mut reduced = Scratch::new(rows * rank);
-        product(self.isa, &[(x, &path.lora_a)], fine, rows, Store::Replace, &mut reduced);
-        scale_columns(self.isa, &mut reduced, &path.scales);
-        let reduced = Activations::new(*self, &reduced, rank, fine);
-        with(Some((&reduced, &path.lora_b)));
+        product(self.isa, &[(x, &branch.lora_a)], int14, rows, Store::Replace, &mut reduced);
+        scale_columns(self.isa, &mut reduced, &branch.scales);
+        let reduced = Activations::new(*self, &reduced, rank, int14);
+        with(Some((&reduced, &branch.lora_b)));
     }
 
-    /// Applies a layer that has no LoRA branch, with all bits that its activations have.
+    /// Applies a layer that has no LoRA branch, with all bits of its activations.
     pub(super) fn apply_base(&self, linear: &Linear, x: &Activations, how: Store, out: &mut [f32]) {
         product(self.isa, &[(x, linear)], true, out.len() / linear.d_out(), how, out);
     }
@@ -399,7 +401,7 @@ impl<'a> Context<'a> {
 fn product(
     isa: Isa,
     products: &[(&Activations, &Linear)],
-    fine: bool,
+    int14: bool,
     rows: usize,
     how: Store,
     out: &mut [f32],
@@ -408,7 +410,7 @@ fn product(
     for (index, product) in products.iter().enumerate() {
         match *product {
             (Activations::Int8(x), Linear::Int8(weights)) => {
-                terms.push(Term { x, fine: fine && x.is_fine(), weights });
+                terms.push(Term { x, fine: int14 && x.is_fine(), weights });
             }
             (Activations::F32(x, width), Linear::F32(weights)) => {
                 let how = if index == 0 { how } else { Store::Add };

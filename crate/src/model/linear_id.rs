@@ -1,16 +1,16 @@
-//! Names of T5's linear layers: the places where a LoRA module can attach.
+//! Names of linear layers, which LoRA modules attach to.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::formats::FormatError;
 
-/// Which half of the model a layer belongs to.
+/// The half of the model that a layer belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stack {
-    /// The bidirectional half that reads the input.
+    /// The bidirectional half, over the input.
     Encoder,
-    /// The causal half that writes the output.
+    /// The causal half, over the output.
     Decoder,
 }
 
@@ -23,7 +23,7 @@ impl fmt::Display for Stack {
     }
 }
 
-/// Which linear layer of a block.
+/// A linear layer within a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LinearKind {
     /// Query of the self-attention.
@@ -46,7 +46,7 @@ pub enum LinearKind {
     Wi,
     /// Input of the feed-forward layer that goes through the activation.
     Wi0,
-    /// Input of the feed-forward layer that is the gate's other factor.
+    /// Input of the feed-forward layer that is multiplied with the activation's result.
     Wi1,
     /// Output of the feed-forward layer.
     Wo,
@@ -114,7 +114,7 @@ pub struct LinearId {
     pub stack: Stack,
     /// Index of the block within its stack.
     pub block: usize,
-    /// Which layer of the block.
+    /// The layer within the block.
     pub kind: LinearKind,
 }
 
@@ -161,7 +161,7 @@ impl FromStr for LinearId {
 }
 
 impl LinearId {
-    /// Whether the layer exists in T5: the encoder has no attention over itself as another stack.
+    /// Whether a stack can have the layer: the encoder has no cross-attention.
     pub fn is_possible(self) -> bool {
         self.stack == Stack::Decoder || self.kind.parent() != "EncDecAttention"
     }

@@ -1,10 +1,10 @@
-//! Parts of the model that `pkg-scripts/bench` measures alone.
+//! Parts of a model, for `pkg-scripts/bench`.
 
 use super::Precision;
 use super::linear::{Activations, Context, Linear};
 use crate::kernels::cpu::{Isa, Store};
 
-/// One linear layer with the activations that it is applied to.
+/// One linear layer and its input.
 pub struct LinearAlone {
     linear: Linear,
     precision: Precision,

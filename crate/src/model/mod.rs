@@ -35,7 +35,7 @@ pub use linear_id::{LinearId, LinearKind, Stack};
 pub use packed::{PACKED_LAYOUT, PackedCopy, PackedReader, PackedSource};
 pub use reference_outputs::{Expected, REFERENCE_OUTPUTS, ReferenceOutput, Verified, verify};
 #[cfg(feature = "gpu")]
-pub use t5::{GpuDecoder, GpuEvaluation, GpuModules, ModuleLayers};
+pub use t5::{GpuDecoder, GpuEvaluation, GpuModules, ModuleLayer};
 
 use crate::formats::{TensorSource, Tokenizer, take_all};
 #[cfg(feature = "gpu")]
@@ -275,14 +275,15 @@ pub trait GpuModel: fmt::Debug {
     /// Bytes of the embedding.
     fn embedding_bytes(&self) -> u64;
 
-    /// Copies `count` LoRA modules to the device. They were checked to fit the model and, if `summed`,
-    /// each other.
+    /// Copies the matrices of `count` LoRA modules to the device. `layer` returns those of one linear
+    /// layer, checked to fit it. `summed` says whether every layer has one copy for each module, which
+    /// the device sums, or a single one.
     ///
     /// # Errors
     /// [`GpuError::TooLarge`] if the modules' matrices of one group of layers exceed a binding.
-    fn load_modules(
+    fn load_modules<'a>(
         &self,
-        layers: &ModuleLayers<'_>,
+        layer: &dyn Fn(LinearId) -> Option<ModuleLayer<'a>>,
         count: usize,
         summed: bool,
     ) -> Result<GpuModules, GpuError>;

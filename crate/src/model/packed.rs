@@ -1,9 +1,10 @@
-//! A copy of a model's packed weights: written once they are converted, read back the next time
-//! without converting anything.
+//! A copy of a model's packed weights: written after the first conversion and read the next time
+//! without one.
 //!
-//! The copy is a magic number, the length of a description, the description in JSON, and then the
-//! weights as they lie in memory, little-endian. It is for the machine that wrote it, which keeps a
-//! hash of it; a copy of another layout or model is refused all the same, and never read past its end.
+//! The layout is a magic number, the length of a description, the description in JSON, and then the
+//! weights as they are in memory, little-endian. The copy is for the machine that wrote it, which
+//! stores a hash of it; a copy of another layout or model is still rejected, and never read past its
+//! end.
 
 use std::collections::BTreeMap;
 
@@ -13,9 +14,9 @@ use super::{ModelBuilder, ModelError, Precision};
 use crate::formats::{FormatError, excerpt};
 
 #[cfg(target_endian = "big")]
-compile_error!("packed copies hold numbers as they lie in the memory of little-endian machines");
+compile_error!("packed copies contain numbers as they are in the memory of little-endian machines");
 
-/// Version of how packed weights lie in memory. Copies of another version are not read.
+/// Version of the packed weights' layout in memory. Copies of another version are rejected.
 pub const PACKED_LAYOUT: u32 = 1;
 
 const FORMAT: &str = "packed model";
@@ -24,7 +25,7 @@ const MAGIC: &[u8; 8] = b"LORALOOM";
 const START_BYTES: usize = MAGIC.len() + size_of::<u32>();
 const MAX_DESCRIPTION_BYTES: usize = 1 << 20;
 
-/// What a copy was made from.
+/// The files that a copy was made from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackedSource {
     /// SHA-256 of the file of weights, of the first one if there are several.
@@ -53,7 +54,7 @@ impl Description {
     }
 }
 
-/// A model's copy, to be written.
+/// A copy to be written.
 #[derive(Debug)]
 pub struct PackedCopy<'a> {
     start: Vec<u8>,
@@ -61,10 +62,10 @@ pub struct PackedCopy<'a> {
 }
 
 impl<'a> PackedCopy<'a> {
-    /// The copy of a model whose tensors are all there.
+    /// The copy of a model whose tensors have all arrived.
     ///
     /// # Errors
-    /// [`ModelError::MissingTensor`] if one is not.
+    /// [`ModelError::MissingTensor`] if one has not.
     pub fn new(builder: &'a ModelBuilder, source: PackedSource) -> Result<Self, ModelError> {
         if let Some(name) = builder.missing().next() {
             return Err(ModelError::MissingTensor { name: name.to_owned() });
@@ -82,16 +83,16 @@ impl<'a> PackedCopy<'a> {
         self.start.len() as u64 + self.parts.iter().map(|part| part.len() as u64).sum::<u64>()
     }
 
-    /// At most `most` bytes of the copy from `offset` on; none behind its end.
-    pub fn piece(&self, offset: u64, most: usize) -> Vec<u8> {
+    /// Up to `limit` bytes of the copy from `offset` on; none past its end.
+    pub fn piece(&self, offset: u64, limit: usize) -> Vec<u8> {
         let mut piece = Vec::new();
         let mut begin = 0;
         for part in std::iter::once(&*self.start).chain(self.parts.iter().copied()) {
             let skipped = offset.saturating_sub(begin).min(part.len() as u64) as usize;
-            let wanted = most - piece.len();
+            let wanted = limit - piece.len();
             piece.extend_from_slice(&part[skipped..][..wanted.min(part.len() - skipped)]);
             begin += part.len() as u64;
-            if piece.len() == most {
+            if piece.len() == limit {
                 break;
             }
         }
@@ -99,18 +100,18 @@ impl<'a> PackedCopy<'a> {
     }
 }
 
-/// A copy that is read, in pieces.
+/// Reads a copy in pieces.
 #[derive(Debug, Default)]
 pub struct PackedReader {
-    /// What came before the weights.
+    /// The bytes before the weights.
     start: Vec<u8>,
     description: Option<Description>,
-    /// Bytes of the weights that were taken.
+    /// Bytes of the weights read so far.
     position: u64,
 }
 
 impl PackedReader {
-    /// Takes the next bytes of the copy.
+    /// Reads the next bytes of the copy.
     ///
     /// # Errors
     /// A [`FormatError`] if it is no copy, or not one of this layout and of a model as `builder`'s;
@@ -166,7 +167,7 @@ impl PackedReader {
         Err(invalid("the end", "that of the last tensor", "more bytes").into())
     }
 
-    /// Ends the copy; `builder` has all tensors then. Answers with what the copy was made from.
+    /// Ends the copy and returns the files that it was made from; the builder has all tensors then.
     ///
     /// # Errors
     /// [`FormatError::Truncated`] if the copy should be longer.

@@ -1,4 +1,4 @@
-//! `adapter_config.json`: what it decides, and what is refused. Meanings are taken from PEFT 0.21
+//! `adapter_config.json`: its fields, and what is rejected. The meanings are those of PEFT 0.21
 //! (`tuners/tuners_utils.py`, `tuners/lora/model.py`).
 
 use std::collections::BTreeMap;
@@ -16,9 +16,9 @@ use crate::model::LinearId;
 pub(super) const CONFIG: &str = "adapter_config.json";
 /// The longest configuration read; PEFT's own take a few kilobytes.
 const MAX_CONFIG_BYTES: usize = 1 << 20;
-/// The most patterns read from any one field, enough to name every layer of the largest T5.
+/// Limit on the patterns of a field, enough to name every layer of the largest T5.
 const MAX_PATTERNS: usize = 4096;
-/// The most characters of one pattern.
+/// Limit on the characters of a pattern.
 const MAX_PATTERN_CHARS: usize = 512;
 /// PEFT's `target_modules` for T5 where the configuration names none
 /// (`TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING`).
@@ -89,7 +89,7 @@ impl Pattern {
             Pattern::Plain(pattern) => {
                 let Some(start) = path.len().checked_sub(pattern.len()) else { return false };
                 let end = &path.as_bytes()[start..];
-                // A dot of a regular expression stands for any character.
+                // A dot in a regular expression matches any character.
                 (start == 0 || path.as_bytes()[start - 1] == b'.')
                     && end.iter().zip(pattern.bytes()).all(|(&c, p)| c == p || p == b'.')
             }
@@ -128,8 +128,8 @@ impl AdapterConfig {
     ///
     /// # Errors
     /// [`FormatError::Invalid`] naming the field that is missing or has the wrong type,
-    /// [`FormatError::Unsupported`] naming the field that asks for something other than plain LoRA.
-    /// Fields that this version of PEFT does not know are ignored, as PEFT does.
+    /// [`FormatError::Unsupported`] naming the field that needs something other than plain LoRA.
+    /// Unknown fields are ignored, as in PEFT.
     pub fn parse(bytes: &[u8]) -> Result<Self, FormatError> {
         if bytes.len() > MAX_CONFIG_BYTES {
             return Err(FormatError::Invalid {

@@ -1,5 +1,5 @@
-//! Reading PEFT's LoRA folders: `adapter_config.json` with the adapter's weights. Whatever would
-//! change the result and is not honoured is refused by name.
+//! Reads PEFT's LoRA folders: `adapter_config.json` and the adapter's weights. Whatever would change
+//! the result and is not supported is rejected by name.
 
 mod config;
 
@@ -10,7 +10,7 @@ use crate::model::LinearId;
 pub use config::AdapterConfig;
 use config::CONFIG;
 
-/// The name that messages give to the weights' file.
+/// The weights' file in error messages.
 const WEIGHTS: &str = "adapter";
 
 /// One layer's pair of matrices.
@@ -45,12 +45,12 @@ pub struct PeftAdapter {
     pub config: AdapterConfig,
     /// Every layer that the adapter changes.
     pub layers: BTreeMap<LinearId, PeftLayer>,
-    /// Layers that the weights hold but the configuration does not target. PEFT leaves them out, and
-    /// so does this crate.
+    /// Layers in the weights that the configuration does not target. PEFT leaves them out, and so does
+    /// this crate.
     pub ignored: Vec<LinearId>,
 }
 
-/// Which of a layer's two matrices a tensor is.
+/// One of a layer's two matrices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Half {
     A,
@@ -58,18 +58,18 @@ enum Half {
 }
 
 impl PeftAdapter {
-    /// Numbers in the matrices of all layers.
+    /// Number of values in the matrices of all layers.
     pub fn parameters(&self) -> usize {
         self.layers.values().map(|layer| layer.lora_a.len() + layer.lora_b.len()).sum()
     }
 
-    /// Bytes that the matrices take.
+    /// Bytes of the matrices.
     pub fn bytes(&self) -> usize {
         self.parameters() * size_of::<f32>()
     }
 
     /// Reads a PEFT folder from its two files. `weights` is `adapter_model.safetensors` or
-    /// `adapter_model.bin`, told apart by content.
+    /// `adapter_model.bin`; the content decides.
     ///
     /// # Errors
     /// A [`FormatError`] naming the field or tensor that is not valid, not supported, or missing.

@@ -26,7 +26,7 @@ pub(super) struct Attention {
 #[derive(Debug, Clone)]
 pub(super) struct FeedForwardLayer {
     pub(super) norm: Vec<f32>,
-    /// `wi`, or `wi_0` whose result goes through the activation.
+    /// `wi`, or `wi_0`, whose result goes through the activation.
     pub(super) wi: Linear,
     /// `wi_1`, the other factor of a gated layer.
     pub(super) gate: Option<Linear>,
@@ -134,8 +134,8 @@ impl Cache {
     }
 }
 
-/// Several layers of one width applied to the same rows: `x`, `[rows, d_model]`, through a norm if
-/// there is one.
+/// Applies layers of one width to the same rows `x`, `[rows, d_model]`, through a norm if there is
+/// one. Returns `[rows, width]` for each layer.
 fn project<const N: usize>(
     context: Context<'_>,
     config: &T5Config,
@@ -147,30 +147,29 @@ fn project<const N: usize>(
     let rows = x.len() / d_model;
     let run = run_of_rows(rows);
     let mut results = [(); N].map(|()| Scratch::new(rows * width));
-    let mut places = results.each_mut().map(|result| result.chunks_mut(run * width));
+    let mut outputs = results.each_mut().map(|result| result.chunks_mut(run * width));
     let runs = (x.chunks(run * d_model))
-        .map(|x| (x, places.each_mut().map(|places| places.next().unwrap_or_default())))
+        .map(|x| (x, outputs.each_mut().map(|outputs| outputs.next().unwrap_or_default())))
         .collect();
-    let fine = layers.iter().any(|&(id, _)| context.is_fine(id));
-    for_each_item(runs, run * width * d_model * N / INT8_GAIN, |(x, places)| {
+    let int14 = layers.iter().any(|&(id, _)| context.uses_int14(id));
+    for_each_item(runs, run * width * d_model * N / INT8_GAIN, |(x, outputs)| {
         let input = match norm {
             Some(weight) => {
-                Activations::normed(context, config.layer_norm_epsilon, weight, 1.0, x, fine)
+                Activations::normed(context, config.layer_norm_epsilon, weight, 1.0, x, int14)
             }
-            None => Activations::new(context, x, d_model, fine),
+            None => Activations::new(context, x, d_model, int14),
         };
-        for ((id, linear), out) in layers.into_iter().zip(places) {
+        for ((id, linear), out) in layers.into_iter().zip(outputs) {
             context.apply(id, linear, &input, Store::Replace, out);
         }
     });
     results
 }
 
-/// What layers of one width make of the same rows without their LoRA branches: to be made once where
-/// only the LoRA branches change.
+/// The results of [`project`] without LoRA branches, cached where only the branches change.
 #[derive(Debug)]
 pub(super) struct Projected<const N: usize> {
-    /// Rows of each of the inputs.
+    /// Rows of each input.
     run: usize,
     width: usize,
     inputs: Vec<Activations>,
@@ -188,13 +187,13 @@ impl<const N: usize> Projected<N> {
         let (d_model, width) = (config.d_model, config.d_attention());
         let (rows, context) = (x.len() / d_model, context.without_branches());
         let run = run_of_rows(rows);
-        let fine = layers.iter().any(|&(id, _)| context.is_fine(id));
+        let int14 = layers.iter().any(|&(id, _)| context.uses_int14(id));
         let normed =
-            |x| Activations::normed(context, config.layer_norm_epsilon, norm, 1.0, x, fine);
+            |x| Activations::normed(context, config.layer_norm_epsilon, norm, 1.0, x, int14);
         let inputs: Vec<Activations> = x.chunks(run * d_model).map(normed).collect();
         let cost = run * width * d_model * N / INT8_GAIN;
-        let results = over_runs(&inputs, [rows, run, width], cost, |_, input, places| {
-            for ((id, linear), out) in layers.into_iter().zip(places) {
+        let results = over_runs(&inputs, [rows, run, width], cost, |_, input, outputs| {
+            for ((id, linear), out) in layers.into_iter().zip(outputs) {
                 context.apply(id, linear, input, Store::Replace, out);
             }
         });
@@ -202,15 +201,20 @@ impl<const N: usize> Projected<N> {
     }
 
     /// The results with the layers' LoRA branches, `[rows, width]` each: the bits of [`project`].
-    fn with_side(&self, context: Context<'_>, ids: [LinearId; N]) -> [Scratch<f32>; N] {
+    fn with_branches(&self, context: Context<'_>, ids: [LinearId; N]) -> [Scratch<f32>; N] {
         let (run, width) = (self.run, self.width);
         let rows = self.results.first().map_or(0, |base| base.len() / width);
-        over_runs(&self.inputs, [rows, run, width], run * width * N * 16, |first, input, places| {
-            for ((id, base), out) in ids.into_iter().zip(&self.results).zip(places) {
-                out.copy_from_slice(&base[first..first + out.len()]);
-                context.add_side(id, input, out.len() / width, out);
-            }
-        })
+        over_runs(
+            &self.inputs,
+            [rows, run, width],
+            run * width * N * 16,
+            |first, input, outputs| {
+                for ((id, base), out) in ids.into_iter().zip(&self.results).zip(outputs) {
+                    out.copy_from_slice(&base[first..first + out.len()]);
+                    context.add_branch(id, input, out.len() / width, out);
+                }
+            },
+        )
     }
 }
 
@@ -223,26 +227,26 @@ fn over_runs<const N: usize>(
     work: impl Fn(usize, &Activations, [&mut [f32]; N]) + Sync + Send,
 ) -> [Scratch<f32>; N] {
     let mut results = [(); N].map(|()| Scratch::new(rows * width));
-    let mut places = results.each_mut().map(|result| result.chunks_mut(run * width));
+    let mut outputs = results.each_mut().map(|result| result.chunks_mut(run * width));
     let runs = (inputs.iter().enumerate())
         .map(|(index, input)| {
-            let places = places.each_mut().map(|places| places.next().unwrap_or_default());
-            (index * run * width, input, places)
+            let outputs = outputs.each_mut().map(|outputs| outputs.next().unwrap_or_default());
+            (index * run * width, input, outputs)
         })
         .collect();
-    for_each_item(runs, cost, |(first, input, places)| work(first, input, places));
+    for_each_item(runs, cost, |(first, input, outputs)| work(first, input, outputs));
     results
 }
 
-/// Who sees whom in an attention.
+/// The keys that each query attends to.
 #[derive(Clone, Copy)]
 pub(super) struct AttentionMask<'a> {
-    /// Row bounds that part the examples' queries.
+    /// Row bounds of the examples' queries.
     pub(super) bounds: &'a [usize],
     /// Position of each example's first row.
     pub(super) first: usize,
     pub(super) bias: Option<&'a PositionBias>,
-    /// Whether a query sees only keys up to its own position.
+    /// Whether a query attends only to keys up to its own position.
     pub(super) causal: bool,
 }
 
@@ -263,7 +267,7 @@ impl Attention {
         [(q, &self.q), (k, &self.k), (v, &self.v)]
     }
 
-    /// What [`Attention::own`] computes of `x` without LoRA branches.
+    /// [`Attention::own`] without LoRA branches.
     pub(super) fn own_of_base(
         &self,
         context: Context<'_>,
@@ -273,16 +277,16 @@ impl Attention {
         Projected::new(context, config, x, &self.norm, self.own_layers())
     }
 
-    /// The result of [`Attention::own`] for rows whose part of the base is known.
-    pub(super) fn own_with_side(
+    /// [`Attention::own`] from the cached results without branches, with the same bits.
+    pub(super) fn own_with_branches(
         &self,
         context: Context<'_>,
         without_branches: &Projected<3>,
     ) -> [Scratch<f32>; 3] {
-        without_branches.with_side(context, self.own_layers().map(|(id, _)| id))
+        without_branches.with_branches(context, self.own_layers().map(|(id, _)| id))
     }
 
-    /// Queries of the attention of `x` over something else.
+    /// Queries of the cross-attention, `[rows, num_heads · d_kv]`.
     pub(super) fn queries(
         &self,
         context: Context<'_>,
@@ -293,7 +297,7 @@ impl Attention {
         queries
     }
 
-    /// Keys and values of the encoder's output.
+    /// Keys and values of the encoder's output, each `[rows, num_heads · d_kv]`.
     pub(super) fn memory(
         &self,
         context: Context<'_>,
@@ -328,7 +332,7 @@ pub(super) fn attend_to(
     })
 }
 
-/// Attention of queries over what the cache holds.
+/// Attention of queries over cached keys and values.
 pub(super) fn attend_cached(
     context: Context<'_>,
     config: &T5Config,
@@ -342,8 +346,8 @@ pub(super) fn attend_cached(
     })
 }
 
-/// Calls `work` with each example and head, and with what computes their attention over a cache;
-/// `keys` is about how many there are.
+/// Calls `work` with each example, each head, and the function that computes their attention over a
+/// cache. `keys` is the approximate number of keys, for the cost.
 fn with_heads(
     context: Context<'_>,
     config: &T5Config,
@@ -370,7 +374,8 @@ fn with_heads(
     attended
 }
 
-/// Adds an attention's result to `x`, and then the feed-forward sub-layer if there is one.
+/// Adds an attention's output to `x`, `[rows, d_model]`, and then the feed-forward sub-layer if there
+/// is one.
 pub(super) fn finish(
     context: Context<'_>,
     config: &T5Config,
@@ -384,8 +389,8 @@ pub(super) fn finish(
     let runs = x.chunks_mut(run * d_model).zip(attended.chunks(run * width)).collect();
     let depth = width + feed_forward.map_or(0, |_| 3 * config.d_ff);
     for_each_item(runs, run * d_model * depth / INT8_GAIN, |(x, attended)| {
-        let fine = context.is_fine(attention.ids[3]);
-        let attended = Activations::new(context, attended, width, fine);
+        let int14 = context.uses_int14(attention.ids[3]);
+        let attended = Activations::new(context, attended, width, int14);
         context.apply(attention.ids[3], &attention.o, &attended, Store::Add, x);
         if let Some(layer) = feed_forward {
             layer.apply(context, config, x);
@@ -398,8 +403,8 @@ impl FeedForwardLayer {
     fn apply(&self, context: Context<'_>, config: &T5Config, x: &mut [f32]) {
         let id = |kind| LinearId { stack: self.stack, block: self.block, kind };
         let (norm, epsilon) = (&self.norm, config.layer_norm_epsilon);
-        let fine = context.is_fine(id(LinearKind::Wi0));
-        let input = Activations::normed(context, epsilon, norm, 1.0, x, fine);
+        let int14 = context.uses_int14(id(LinearKind::Wi0));
+        let input = Activations::normed(context, epsilon, norm, 1.0, x, int14);
         let mut hidden = Scratch::new(x.len() / config.d_model * config.d_ff);
         match &self.gate {
             None => {
@@ -413,8 +418,8 @@ impl FeedForwardLayer {
                 gated_gelu(context.isa, &mut hidden, &up);
             }
         }
-        let fine = context.is_fine(id(LinearKind::Wo));
-        let hidden = Activations::new(context, &hidden, config.d_ff, fine);
+        let int14 = context.uses_int14(id(LinearKind::Wo));
+        let hidden = Activations::new(context, &hidden, config.d_ff, int14);
         context.apply(id(LinearKind::Wo), &self.wo, &hidden, Store::Add, x);
     }
 }

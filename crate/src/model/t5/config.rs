@@ -20,7 +20,7 @@ pub enum FeedForward {
     GatedGelu,
 }
 
-/// A T5 model's sizes. Made by [`T5Config::parse`], which checks them.
+/// A T5 model's sizes, checked by [`T5Config::parse`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct T5Config {
     /// Rows of the embedding.
@@ -37,11 +37,11 @@ pub struct T5Config {
     pub num_decoder_layers: usize,
     /// Attention heads; `num_heads · d_kv` need not be `d_model`.
     pub num_heads: usize,
-    /// Buckets that distances fall into.
+    /// Buckets of distances.
     pub relative_attention_num_buckets: usize,
-    /// Distance from which all fall into the last bucket.
+    /// Distance from which all are in the last bucket.
     pub relative_attention_max_distance: usize,
-    /// Added to the mean square in every norm.
+    /// Added to the mean square in every layer norm.
     pub layer_norm_epsilon: f32,
     /// Kind of the feed-forward layer.
     pub feed_forward: FeedForward,
@@ -49,7 +49,7 @@ pub struct T5Config {
     pub tie_word_embeddings: bool,
     /// Token that decoding starts from.
     pub decoder_start_token_id: u32,
-    /// Token that ends an answer, `</s>`.
+    /// Token that ends an output, `</s>`.
     pub eos_token_id: u32,
 }
 
@@ -165,7 +165,7 @@ impl T5Config {
 
     fn check(&self) -> Result<(), ModelError> {
         let buckets = self.relative_attention_num_buckets;
-        // A vocabulary of 0 is refused below, by its own name.
+        // A vocabulary of 0 is rejected below, by its own name.
         let last_token = self.vocab_size.saturating_sub(1);
         // T5-XXL's sizes fit with room; beyond, a hostile file would ask for absurd memory.
         for (field, value, range) in [

@@ -13,7 +13,7 @@ pub(super) struct GreedyDecoder {
     model: T5Model,
     bias: PositionBias,
     max_new_tokens: usize,
-    /// The caller's index of each row that is not finished.
+    /// The index in the batch of each row that is not finished.
     rows: Vec<usize>,
     /// The last token of each row that is not finished.
     tokens: Vec<u32>,

@@ -1,5 +1,5 @@
-//! Encoding and the teacher-forced loss, in two steps: what does not depend on LoRA branches is made once
-//! for a batch, the rest for every evaluation of them.
+//! Encoding and the teacher-forced loss in two steps: the part that does not depend on LoRA branches
+//! is computed once for a batch, the rest for every evaluation.
 
 use super::T5Model;
 use super::blocks::{AttentionMask, Block, Projected, attend_to, finish};
@@ -14,8 +14,8 @@ use crate::model::{
     TokenizedExample,
 };
 
-/// What a stack is given: token embeddings and position biases, and what the base's projections of the
-/// first block make of them.
+/// A stack's input: token embeddings, position biases, and the first block's projections by the
+/// base.
 #[derive(Debug)]
 pub(super) struct PreparedStack {
     bounds: Vec<usize>,
@@ -51,7 +51,7 @@ impl PreparedStack {
         x: &[f32],
     ) -> [Scratch<f32>; 3] {
         match &self.first {
-            Some(first) if index == 0 => block.attention.own_with_side(context, first),
+            Some(first) if index == 0 => block.attention.own_with_branches(context, first),
             _ => block.attention.own(context, model.config(), x),
         }
     }
@@ -120,7 +120,7 @@ impl T5Model {
 
     /// −log softmax(lm_head(x))[label] of every row, in f64.
     fn token_losses(&self, context: Context<'_>, x: &[f32], labels: &[u32]) -> Vec<f64> {
-        /// Rows whose logits are held at once.
+        /// Rows whose logits are in memory at once.
         const ROWS: usize = 32;
         let vocab_size = self.config().vocab_size;
         let mut losses = Vec::with_capacity(labels.len());

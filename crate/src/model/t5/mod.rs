@@ -15,6 +15,6 @@ mod tensors;
 
 pub use config::{FeedForward, T5Config};
 #[cfg(feature = "gpu")]
-pub use gpu::{GpuDecoder, GpuEvaluation, GpuModules, ModuleLayers};
+pub use gpu::{GpuDecoder, GpuEvaluation, GpuModules, ModuleLayer};
 use greedy::GreedyDecoder;
 pub use model::T5Model;

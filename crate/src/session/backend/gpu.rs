@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::check;
 use super::{Backend, BackendError, Clock, CpuBackend, Device, Evaluated, GpuMemory, ModuleSet};
 use crate::kernels::gpu::Gpu;
-use crate::lora::{AdapterSet, Merge, check_weights};
+use crate::lora::{AdapterSet, check_weights};
 use crate::model::{
     Control, Encoded, GpuDecoder, GpuEvaluation, GpuModel, GpuModules, ModelError, TokenizedExample,
 };
@@ -30,7 +30,7 @@ impl Loaded {
             set.adapters.iter().all(|adapter| loaded.any(|other| Arc::ptr_eq(other, adapter)));
         self.set.merge == set.merge
             && in_order
-            && (set.merge == Merge::Lorahub || set.adapters.len() == self.set.adapters.len())
+            && (set.merge.is_summed() || set.adapters.len() == self.set.adapters.len())
     }
 
     /// One coefficient for each module on the device, 0 for those that are not in the set.
@@ -79,7 +79,7 @@ pub struct GpuDecoding {
 /// The modules that have to be on the device for a point: the CPU leaves modules of weight 0 out of
 /// stacked matrices, which are quantized together.
 fn needed(set: &ModuleSet, weights: &[f32]) -> ModuleSet {
-    if set.merge == Merge::Lorahub || weights.iter().all(|&weight| weight == 0.0) {
+    if set.merge.is_summed() || weights.iter().all(|&weight| weight == 0.0) {
         return set.clone();
     }
     let used = set.adapters.iter().zip(weights).filter(|&(_, &weight)| weight != 0.0);

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::modules::{Packed, SideGroup};
+use super::modules::{BranchGroup, Packed};
 use super::plan::MemoryPlan;
 use super::weights::{BlockWeights, CrossWeights, GpuStack, Group};
 use super::workspace::{MergedModules, Workspace};
@@ -61,12 +61,12 @@ impl Tasks {
         members * lengths.iter().map(|length| length.div_ceil(run)).sum::<usize>()
     }
 
-    /// What [`Tasks::new`] will take.
+    /// The buffers of [`Tasks::new`].
     pub(super) fn plan(plan: &mut MemoryPlan, d_kv: usize, members: usize, lengths: &[usize]) {
         Self::add_to(plan, Self::count(d_kv, members, lengths));
     }
 
-    /// What [`Tasks::single`] will take.
+    /// The buffers of [`Tasks::single`].
     pub(super) fn plan_single(plan: &mut MemoryPlan, rows: usize) {
         Self::add_to(plan, rows);
     }
@@ -75,7 +75,7 @@ impl Tasks {
         plan.add("the runs of queries", count * size_of::<AttentionTask>() / 4);
     }
 
-    /// One query of every row, which looks at its own run of keys: the first one's row and their
+    /// One query of every row, which attends to its own run of keys: the first key's row and their
     /// number.
     pub(super) fn single(
         gpu: &Gpu,
@@ -117,7 +117,7 @@ pub(super) struct Bias {
 }
 
 impl Bias {
-    /// What [`Bias::new`] will take.
+    /// The buffers of [`Bias::new`].
     pub(super) fn plan(plan: &mut MemoryPlan, config: &T5Config, longest: usize) {
         plan.add("the position bias", config.num_heads * PositionBias::width(longest));
     }
@@ -137,7 +137,7 @@ impl Bias {
     }
 }
 
-/// Where keys and values of an attention come from.
+/// Keys and values of an attention.
 #[derive(Clone, Copy)]
 pub(super) struct Keys<'a> {
     pub(super) buffer: &'a Buffer,
@@ -193,9 +193,9 @@ impl<'a> Layers<'a> {
         self.recorder.factors(sizes, coefficients, &modules.rank_factors, &merged.factors);
     }
 
-    /// How the input of layers is quantised of which some may take 14 bits.
-    fn quantize(&self, fine: bool) -> Quantize {
-        match (self.model.precision, fine) {
+    /// The quantisation of the input of layers; with `int14`, of which some take 14-bit activations.
+    fn quantize(&self, int14: bool) -> Quantize {
+        match (self.model.precision, int14) {
             (Precision::F32, _) => Quantize::No,
             (Precision::Int8, false) => Quantize::Coarse,
             (Precision::Int8, true) => Quantize::Fine,
@@ -210,65 +210,70 @@ impl<'a> Layers<'a> {
         width: usize,
         rows: Range<usize>,
         out: &Rows,
-        fine: bool,
+        int14: bool,
     ) {
-        let quantize = self.quantize(fine);
+        let quantize = self.quantize(int14);
         let place = (stride, rows.start * stride);
         self.recorder.rows(mode, x, place, rows.len(), width, out, quantize);
     }
 
-    fn norm(&mut self, weight: &Buffer, factor: f32, rows: Range<usize>, out: &Rows, fine: bool) {
+    fn norm(&mut self, weight: &Buffer, factor: f32, rows: Range<usize>, out: &Rows, int14: bool) {
         let epsilon = self.model.config.layer_norm_epsilon;
         let d_model = self.model.config.d_model;
         let mode = RowsMode::Norm { weight, epsilon, factor };
-        self.rows(mode, (&self.work.x, d_model), d_model, rows, out, fine);
+        self.rows(mode, (&self.work.x, d_model), d_model, rows, out, int14);
     }
 
     /// Applies a group of layers and their LoRA branches to rows of all members.
     fn linear(&mut self, group: &Group, x: &Rows, rows: usize, out: Output<'_>) {
-        self.recorder.product(x, rows, &group.matrix, group.fine(), out);
+        self.recorder.product(x, rows, &group.matrix, group.int14(), out);
         let (Some(modules), Some(merged)) = (self.modules, &self.work.merged) else { return };
-        let Some(side) = modules.groups.get(&group.ids[0]) else { return };
-        match &merged.packed[side.segment] {
-            Some(packed) => self.int8_side(modules, merged, side, packed, x, rows, out),
-            None => self.float_side(modules, merged, side, x, rows, out),
+        let Some(branches) = modules.groups.get(&group.ids[0]) else { return };
+        match &merged.packed[branches.segment] {
+            Some(packed) => self.int8_branches(modules, merged, branches, packed, x, rows, out),
+            None => self.float_branches(modules, merged, branches, x, rows, out),
         }
     }
 
     /// Adds a group's LoRA branches in f32.
-    fn float_side(
+    fn float_branches(
         &mut self,
         modules: &GpuModules,
         merged: &MergedModules,
-        side: &SideGroup,
+        branches: &BranchGroup,
         x: &Rows,
         rows: usize,
         out: Output<'_>,
     ) {
-        let weights = &merged.segments[side.segment];
+        let weights = &merged.segments[branches.segment];
         let weights_per_member =
-            if modules.summed { modules.segments[side.segment].values } else { 0 };
+            if modules.summed { modules.segments[branches.segment].values } else { 0 };
         let members = self.work.shape.members;
         let rows = rows / members;
         let reduced = &self.work.reduced;
         self.recorder.float_product(FloatProduct {
             members,
             rows,
-            columns: side.ranks,
-            depth: side.d_in,
-            x: (x.values(), side.d_in, 0),
-            weights: (weights, side.lora_a.value),
+            columns: branches.ranks,
+            depth: branches.d_in,
+            x: (x.values(), branches.d_in, 0),
+            weights: (weights, branches.lora_a.value),
             weights_per_member,
-            factors: Some((&merged.factors, side.first_factor, modules.factors)),
-            out: Output { buffer: reduced, stride: side.ranks, offset: 0, store: Store::Replace },
+            factors: Some((&merged.factors, branches.first_factor, modules.factors)),
+            out: Output {
+                buffer: reduced,
+                stride: branches.ranks,
+                offset: 0,
+                store: Store::Replace,
+            },
         });
-        for layer in &side.layers {
+        for layer in &branches.layers {
             self.recorder.float_product(FloatProduct {
                 members,
                 rows,
                 columns: layer.d_out,
                 depth: layer.rank,
-                x: (reduced, side.ranks, layer.first_rank),
+                x: (reduced, branches.ranks, layer.first_rank),
                 weights: (weights, layer.lora_b.value),
                 weights_per_member,
                 factors: None,
@@ -279,41 +284,41 @@ impl<'a> Layers<'a> {
 
     /// Adds a group's LoRA branches in 8 bits.
     #[allow(clippy::too_many_arguments)]
-    fn int8_side(
+    fn int8_branches(
         &mut self,
         modules: &GpuModules,
         merged: &MergedModules,
-        side: &SideGroup,
+        branches: &BranchGroup,
         packed: &Packed,
         x: &Rows,
         rows: usize,
         out: Output<'_>,
     ) {
-        let segment = &modules.segments[side.segment];
+        let segment = &modules.segments[branches.segment];
         let (words, scales) = if modules.summed { (segment.words, segment.scales) } else { (0, 0) };
         let work = self.work;
         let members = work.shape.members;
         self.recorder.int8_product(Int8Product {
             members,
             rows: rows / members,
-            columns: side.ranks,
-            depth: side.d_in,
+            columns: branches.ranks,
+            depth: branches.d_in,
             x,
-            fine: side.layers.iter().filter(|layer| layer.fine).map(|layer| layer.rank).sum(),
-            weights: (&packed.values, side.lora_a.word, words),
-            scales: (&packed.scales, side.lora_a.scale, scales),
-            factors: Some((&merged.factors, side.first_factor, modules.factors)),
+            fine: branches.layers.iter().filter(|layer| layer.int14).map(|layer| layer.rank).sum(),
+            weights: (&packed.values, branches.lora_a.word, words),
+            scales: (&packed.scales, branches.lora_a.scale, scales),
+            factors: Some((&merged.factors, branches.first_factor, modules.factors)),
             out: Output {
                 buffer: &work.reduced,
-                stride: side.ranks,
+                stride: branches.ranks,
                 offset: 0,
                 store: Store::Replace,
             },
         });
-        for layer in &side.layers {
-            let place = (side.ranks, layer.first_rank);
+        for layer in &branches.layers {
+            let place = (branches.ranks, layer.first_rank);
             let (mode, into) = (RowsMode::Plain, &work.reduced_rows);
-            let quantize = self.quantize(layer.fine);
+            let quantize = self.quantize(layer.int14);
             self.recorder.rows(mode, &work.reduced, place, rows, layer.rank, into, quantize);
             self.recorder.int8_product(Int8Product {
                 members,
@@ -321,7 +326,7 @@ impl<'a> Layers<'a> {
                 columns: layer.d_out,
                 depth: layer.rank,
                 x: into,
-                fine: if layer.fine { layer.d_out } else { 0 },
+                fine: if layer.int14 { layer.d_out } else { 0 },
                 weights: (&packed.values, layer.lora_b.word, words),
                 scales: (&packed.scales, layer.lora_b.scale, scales),
                 factors: None,
@@ -333,7 +338,7 @@ impl<'a> Layers<'a> {
     /// Queries, keys and values of the block's own attention, `[rows, 3 · d_attention]` in `wide`.
     pub(super) fn self_qkv(&mut self, block: &BlockWeights, rows: usize) {
         let work = self.work;
-        self.norm(&block.norm, 1.0, 0..rows, &work.input, block.qkv.fine() > 0);
+        self.norm(&block.norm, 1.0, 0..rows, &work.input, block.qkv.int14() > 0);
         let stride = 3 * self.model.config.d_attention();
         let out = Output { buffer: &work.wide, stride, offset: 0, store: Store::Replace };
         self.linear(&block.qkv, &work.input, rows, out);
@@ -369,8 +374,8 @@ impl<'a> Layers<'a> {
             out: &work.attended,
         });
         let width = config.d_attention();
-        let fine = o.fine() > 0;
-        self.rows(RowsMode::Plain, (&work.attended, width), width, 0..rows, &work.hidden, fine);
+        let int14 = o.int14() > 0;
+        self.rows(RowsMode::Plain, (&work.attended, width), width, 0..rows, &work.hidden, int14);
         self.add_to_stream(o, rows);
     }
 
@@ -378,7 +383,7 @@ impl<'a> Layers<'a> {
     fn add_to_stream(&mut self, group: &Group, rows: usize) {
         let work = self.work;
         let stride = self.model.config.d_model;
-        if !self.has_side_paths(group) {
+        if !self.has_branches(group) {
             let out = Output { buffer: &work.x, stride, offset: 0, store: Store::Add };
             return self.linear(group, &work.hidden, rows, out);
         }
@@ -387,7 +392,7 @@ impl<'a> Layers<'a> {
         self.recorder.add(&work.wide, rows * stride, &work.x);
     }
 
-    fn has_side_paths(&self, group: &Group) -> bool {
+    fn has_branches(&self, group: &Group) -> bool {
         self.modules.is_some_and(|modules| modules.groups.contains_key(&group.ids[0]))
     }
 
@@ -410,7 +415,7 @@ impl<'a> Layers<'a> {
     ) {
         let work = self.work;
         let width = self.model.config.d_attention();
-        self.norm(&cross.norm, 1.0, 0..rows, &work.input, cross.q.fine() > 0);
+        self.norm(&cross.norm, 1.0, 0..rows, &work.input, cross.q.int14() > 0);
         let out = Output { buffer: &work.wide, stride: width, offset: 0, store: Store::Replace };
         self.linear(&cross.q, &work.input, rows, out);
         let keys = Keys {
@@ -427,7 +432,7 @@ impl<'a> Layers<'a> {
 
     pub(super) fn feed_forward(&mut self, block: &BlockWeights, rows: usize) {
         let (work, config) = (self.work, &self.model.config);
-        self.norm(&block.feed_forward_norm, 1.0, 0..rows, &work.input, block.wi.fine() > 0);
+        self.norm(&block.feed_forward_norm, 1.0, 0..rows, &work.input, block.wi.int14() > 0);
         let stride = block.wi.matrix.d_out();
         let out = Output { buffer: &work.wide, stride, offset: 0, store: Store::Replace };
         self.linear(&block.wi, &work.input, rows, out);
@@ -435,8 +440,8 @@ impl<'a> Layers<'a> {
             FeedForward::GatedGelu => RowsMode::GatedGelu,
             FeedForward::Relu => RowsMode::Relu,
         };
-        let fine = block.wo.fine() > 0;
-        self.rows(mode, (&work.wide, stride), config.d_ff, 0..rows, &work.hidden, fine);
+        let int14 = block.wo.int14() > 0;
+        self.rows(mode, (&work.wide, stride), config.d_ff, 0..rows, &work.hidden, int14);
         self.add_to_stream(&block.wo, rows);
     }
 
@@ -462,12 +467,12 @@ impl<'a> Layers<'a> {
             self.feed_forward(block, rows);
         }
         let crosses = model.decoder.blocks.iter().filter_map(|block| block.cross.as_ref());
-        let fine = crosses.into_iter().any(|cross| cross.kv.fine() > 0);
-        self.norm(&model.encoder.final_norm, 1.0, 0..rows, &work.states, fine);
+        let int14 = crosses.into_iter().any(|cross| cross.kv.int14() > 0);
+        self.norm(&model.encoder.final_norm, 1.0, 0..rows, &work.states, int14);
     }
 
-    /// The decoder's end: what is kept of every row of logits, in `logit_states`. Labels are those of
-    /// one member.
+    /// The decoder's logits, reduced to one state per row, in `logit_states`. Labels are those of one
+    /// member.
     pub(super) fn logits(&mut self, rows: usize, labels: Option<(&Buffer, usize)>) {
         let (work, model) = (self.work, self.model);
         let d_model = model.config.d_model as f32;

@@ -27,5 +27,5 @@ mod workspace;
 pub use decoder::GpuDecoder;
 pub use evaluation::GpuEvaluation;
 pub(super) use evaluation::check_losses;
-pub use modules::{GpuModules, ModuleLayers};
+pub use modules::{GpuModules, ModuleLayer};
 pub(super) use weights::T5GpuModel;

@@ -1,6 +1,7 @@
-//! LoRA modules on the device. Their matrices are copied there once; coefficients merge them there.
-//! Beside weights in 8 bits the merged matrices are quantised too, as on the CPU.
+//! LoRA modules on the device: their matrices are uploaded once and merged there for any
+//! coefficients. For weights in 8 bits the merged matrices are quantised too, as on the CPU.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::T5GpuModel;
@@ -8,15 +9,23 @@ use super::plan::MemoryPlan;
 use super::weights::Group;
 use crate::kernels::gpu::{Buffer, Gpu, GpuError, RankFactor, WeightRow, packed_words};
 use crate::kernels::quantize::{BLOCK, quantize_weights};
-use crate::lora::PeftLayer;
 use crate::model::{GpuModel, LinearId, Precision};
 
-/// Modules' matrices by the layer that they stand beside, each with the module's index.
-pub type ModuleLayers<'a> = BTreeMap<LinearId, Vec<(usize, &'a PeftLayer)>>;
+/// The matrices of LoRA modules at one linear layer.
+#[derive(Debug, Clone)]
+pub struct ModuleLayer<'a> {
+    /// Width of the layer's input.
+    pub d_in: usize,
+    /// A `[rank, d_in]` and B `[d_out, rank]`: one copy for each module, to be summed by its
+    /// coefficient, or a single copy. `None` stands for zeros.
+    pub copies: Vec<Option<[Cow<'a, [f32]>; 2]>>,
+    /// `[rank]`.
+    pub factors: Vec<RankFactor>,
+}
 
-/// Where a matrix starts in its segment.
+/// The location of a matrix in its segment.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct MatrixOffset {
     /// Its first value.
     pub(super) value: usize,
     /// Its first word and its first scale when quantised.
@@ -26,33 +35,33 @@ pub(super) struct Place {
 
 /// One layer's LoRA branch within its group.
 #[derive(Debug)]
-pub(super) struct SideLayer {
+pub(super) struct BranchLayer {
     /// First column of the group's output.
     pub(super) column: usize,
     pub(super) d_out: usize,
     /// First of the group's ranks, and how many are this layer's.
     pub(super) first_rank: usize,
     pub(super) rank: usize,
-    /// Whether the layer takes 14 bits of its input; such layers stand first.
-    pub(super) fine: bool,
+    /// Whether the layer takes 14-bit activations; such layers come first.
+    pub(super) int14: bool,
     /// B, `[d_out, rank]`.
-    pub(super) lora_b: Place,
+    pub(super) lora_b: MatrixOffset,
 }
 
 /// The LoRA branches of a group of layers.
 #[derive(Debug)]
-pub(super) struct SideGroup {
+pub(super) struct BranchGroup {
     pub(super) segment: usize,
     pub(super) d_in: usize,
     /// A of all layers, `[ranks, d_in]`.
-    pub(super) lora_a: Place,
+    pub(super) lora_a: MatrixOffset,
     pub(super) ranks: usize,
     /// The first of the group's factors.
     pub(super) first_factor: usize,
-    pub(super) layers: Vec<SideLayer>,
+    pub(super) layers: Vec<BranchLayer>,
 }
 
-/// Rows that were quantised before they were copied.
+/// Rows quantised before the upload.
 #[derive(Debug, Clone)]
 pub(super) struct Packed {
     /// `[words]` of each member
@@ -61,31 +70,31 @@ pub(super) struct Packed {
     pub(super) scales: Buffer,
 }
 
-/// Matrices that one binding holds.
+/// Matrices in one binding.
 #[derive(Debug)]
 pub(super) struct Segment {
-    /// In f32, `[modules, values]` if they are summed, else `[values]`.
+    /// In f32, `[modules, values]` if summed, else `[values]`.
     pub(super) sources: Buffer,
     pub(super) values: usize,
-    /// The rows to quantise, where they are summed beside weights in 8 bits.
+    /// The rows to quantise, where copies are summed and the model's weights are in 8 bits.
     pub(super) table: Option<Buffer>,
-    /// The rows in 8 bits, where they stand side by side beside weights in 8 bits.
+    /// The rows in 8 bits, where there is a single copy and the model's weights are in 8 bits.
     pub(super) packed: Option<Packed>,
     pub(super) rows: usize,
     pub(super) words: usize,
     pub(super) scales: usize,
 }
 
-/// LoRA modules on the device, to be given coefficients.
+/// LoRA modules on the device.
 #[derive(Debug)]
 pub struct GpuModules {
     pub(super) count: usize,
-    /// Whether matrices of the same layer are added up, each times its coefficient; else they stand
-    /// side by side and the coefficients scale their ranks.
+    /// Whether the modules' copies are summed, each times its coefficient. Otherwise there is a single
+    /// copy, and the coefficients scale its ranks.
     pub(super) summed: bool,
     pub(super) segments: Vec<Segment>,
     /// By the first layer of the group.
-    pub(super) groups: BTreeMap<LinearId, SideGroup>,
+    pub(super) groups: BTreeMap<LinearId, BranchGroup>,
     pub(super) rank_factors: Buffer,
     pub(super) factors: usize,
     bytes: u64,
@@ -95,7 +104,7 @@ const MODULES: &str = "the modules";
 const ROWS: &str = "the modules' rows";
 const SCALINGS: &str = "the modules' scalings";
 
-/// A segment that is being filled: for each module, or for all together, the same layout.
+/// A segment under construction: copies of the same layout.
 struct Filling {
     copies: Vec<Vec<f32>>,
     table: Vec<WeightRow>,
@@ -108,9 +117,9 @@ impl Filling {
         self.copies[0].len()
     }
 
-    /// Notes `count` rows of `width` values, which lie one after another from `value` on.
-    fn place(&mut self, value: usize, count: usize, width: usize) -> Place {
-        let place = Place { value, word: self.words, scale: self.scales };
+    /// Adds `count` rows of `width` values, consecutive from `value` on, to the table.
+    fn locate(&mut self, value: usize, count: usize, width: usize) -> MatrixOffset {
+        let offset = MatrixOffset { value, word: self.words, scale: self.scales };
         let word = |value: usize| u32::try_from(value).expect("values that fit a buffer");
         for index in 0..count {
             self.table.push(WeightRow {
@@ -122,10 +131,10 @@ impl Filling {
             self.words += packed_words(width);
             self.scales += width.div_ceil(BLOCK);
         }
-        place
+        offset
     }
 
-    /// What [`Filling::upload`] will take.
+    /// The buffers of [`Filling::upload`].
     fn plan(&self, plan: &mut MemoryPlan, precision: Precision, summed: bool) {
         let sources = self.values() * self.copies.len();
         match (precision, summed) {
@@ -180,34 +189,35 @@ impl Filling {
 
 impl GpuModules {
     /// See [`GpuModel::load_modules`].
-    pub(super) fn load(
+    pub(super) fn load<'a>(
         model: &T5GpuModel,
-        layers: &ModuleLayers<'_>,
+        layer: &dyn Fn(LinearId) -> Option<ModuleLayer<'a>>,
         count: usize,
         summed: bool,
     ) -> Result<Self, GpuError> {
         let gpu = model.gpu();
-        let most = gpu.largest_binding() as usize / 4;
+        let limit = gpu.largest_binding() as usize / 4;
         let copies = if summed { count } else { 1 };
         let mut filled: Vec<Filling> = Vec::new();
         let mut groups = BTreeMap::new();
         let mut rank_factors = Vec::new();
         for group in model.groups() {
-            let Some(plan) = GroupPlan::new(group, layers, summed) else { continue };
+            let Some(plan) = GroupPlan::new(group, layer) else { continue };
             let values = plan.values();
             gpu.check_size(&format!("the modules' part of {}", group.ids[0]), values as u64 * 4)?;
-            let fits = |filling: &Filling| (filling.values() + values) * copies <= most;
+            let fits = |filling: &Filling| (filling.values() + values) * copies <= limit;
             if !filled.last().is_some_and(fits) {
                 let copies = vec![Vec::new(); copies];
                 filled.push(Filling { copies, table: Vec::new(), words: 0, scales: 0 });
             }
             let segment = filled.len() - 1;
             let filling = &mut filled[segment];
-            groups.insert(group.ids[0], plan.place(segment, filling, rank_factors.len()));
+            groups.insert(group.ids[0], plan.locate(segment, filling, rank_factors.len()));
             for (copy, into) in filling.copies.iter_mut().enumerate() {
-                plan.fill(summed.then_some(copy), into);
+                plan.fill(copy, into);
             }
-            plan.rank_factors(summed, &mut rank_factors);
+            let layers = plan.layers.into_iter();
+            rank_factors.extend(layers.flat_map(|(_, _, layer)| layer.factors));
         }
         let mut plan = MemoryPlan::default();
         filled.iter().for_each(|filling| filling.plan(&mut plan, model.precision, summed));
@@ -237,114 +247,84 @@ impl GpuModules {
         self.bytes
     }
 
-    /// Most ranks of a group.
-    pub(super) fn most_ranks(&self) -> usize {
+    /// The largest number of ranks of a group.
+    pub(super) fn max_ranks(&self) -> usize {
         self.groups.values().map(|group| group.ranks).max().unwrap_or(0)
     }
 
-    /// Most ranks of a layer.
-    pub(super) fn most_layer_ranks(&self) -> usize {
+    /// The largest rank of a layer.
+    pub(super) fn max_layer_ranks(&self) -> usize {
         let layers = self.groups.values().flat_map(|group| &group.layers);
         layers.map(|layer| layer.rank).max().unwrap_or(0)
     }
 }
 
-/// A layer's matrices, each with its module's index.
-type LayerModules<'a> = &'a [(usize, &'a PeftLayer)];
-
-/// The modules' matrices of one group of layers, in the order in which they are laid out.
+/// The modules' matrices of one group of layers, in the order of their layout.
 struct GroupPlan<'a> {
     d_in: usize,
-    /// For each layer that has any: first column, outputs, ranks, the modules.
-    layers: Vec<(usize, usize, usize, LayerModules<'a>)>,
-    /// Columns of layers that take 14 bits of their input.
-    fine: usize,
+    /// First column, outputs and matrices of each layer that modules change.
+    layers: Vec<(usize, usize, ModuleLayer<'a>)>,
+    /// Columns of layers that take 14-bit activations.
+    int14: usize,
 }
 
 impl<'a> GroupPlan<'a> {
-    fn new(group: &Group, layers: &'a ModuleLayers<'a>, summed: bool) -> Option<Self> {
+    fn new(group: &Group, layer: &dyn Fn(LinearId) -> Option<ModuleLayer<'a>>) -> Option<Self> {
         let each = group.matrix.d_out() / group.ids.len();
         let layers: Vec<_> = (group.ids.iter().enumerate())
-            .filter_map(|(index, id)| {
-                let modules = layers.get(id)?.as_slice();
-                let ranks = modules.iter().map(|(_, layer)| layer.rank);
-                let rank = if summed { modules[0].1.rank } else { ranks.sum() };
-                Some((index * each, each, rank, modules))
-            })
+            .filter_map(|(index, &id)| Some((index * each, each, layer(id)?)))
             .collect();
-        let d_in = layers.first()?.3[0].1.d_in();
-        Some(Self { d_in, layers, fine: group.fine() })
+        let d_in = layers.first()?.2.d_in;
+        Some(Self { d_in, layers, int14: group.int14() })
     }
 
     fn ranks(&self) -> usize {
-        self.layers.iter().map(|layer| layer.2).sum()
+        self.layers.iter().map(|(.., layer)| layer.factors.len()).sum()
     }
 
     fn values(&self) -> usize {
-        self.layers.iter().map(|&(_, d_out, rank, _)| rank * (self.d_in + d_out)).sum()
+        let values = |(_, d_out, layer): &(_, usize, ModuleLayer<'_>)| {
+            layer.factors.len() * (self.d_in + d_out)
+        };
+        self.layers.iter().map(values).sum()
     }
 
-    /// Where the matrices will lie when they are added to `filling`.
-    fn place(&self, segment: usize, filling: &mut Filling, first_factor: usize) -> SideGroup {
+    /// The location of the matrices once they are added to `filling`.
+    fn locate(&self, segment: usize, filling: &mut Filling, first_factor: usize) -> BranchGroup {
         let start = filling.values();
         let ranks = self.ranks();
-        let lora_a = filling.place(start, ranks, self.d_in);
+        let lora_a = filling.locate(start, ranks, self.d_in);
         let mut value = start + ranks * self.d_in;
         let mut first_rank = 0;
-        let layers = self.layers.iter().map(|&(column, d_out, rank, _)| {
-            let lora_b = filling.place(value, d_out, rank);
-            let fine = column < self.fine;
-            let layer = SideLayer { column, d_out, first_rank, rank, fine, lora_b };
+        let layers = self.layers.iter().map(|&(column, d_out, ref layer)| {
+            let rank = layer.factors.len();
+            let lora_b = filling.locate(value, d_out, rank);
+            let int14 = column < self.int14;
+            let branch = BranchLayer { column, d_out, first_rank, rank, int14, lora_b };
             first_rank += rank;
             value += rank * d_out;
-            layer
+            branch
         });
         let layers = layers.collect();
-        SideGroup { segment, d_in: self.d_in, lora_a, ranks, first_factor, layers }
+        BranchGroup { segment, d_in: self.d_in, lora_a, ranks, first_factor, layers }
     }
 
-    /// Adds the matrices of one module, zeros where it has none, or of all side by side.
-    fn fill(&self, module: Option<usize>, into: &mut Vec<f32>) {
-        let chosen = |modules: &'a [(usize, &'a PeftLayer)]| {
-            modules.iter().filter(move |(index, _)| module.is_none_or(|module| module == *index))
-        };
-        for &(_, _, rank, modules) in &self.layers {
-            let end = into.len() + rank * self.d_in;
-            chosen(modules).for_each(|(_, layer)| into.extend(&layer.lora_a));
-            into.resize(end, 0.0);
-        }
-        for &(_, d_out, rank, modules) in &self.layers {
-            let end = into.len() + rank * d_out;
-            if chosen(modules).next().is_some() {
-                for output in 0..d_out {
-                    for (_, layer) in chosen(modules) {
-                        into.extend(&layer.lora_b[output * layer.rank..][..layer.rank]);
-                    }
+    /// Adds one copy of the matrices: A of all layers, then B of each.
+    fn fill(&self, copy: usize, into: &mut Vec<f32>) {
+        for half in [0, 1] {
+            for (_, d_out, layer) in &self.layers {
+                let end = into.len() + layer.factors.len() * [self.d_in, *d_out][half];
+                if let Some(matrices) = &layer.copies[copy] {
+                    into.extend_from_slice(&matrices[half]);
                 }
-            }
-            into.resize(end, 0.0);
-        }
-    }
-
-    fn rank_factors(&self, summed: bool, into: &mut Vec<RankFactor>) {
-        for &(_, _, rank, modules) in &self.layers {
-            if summed {
-                let scaling = modules[0].1.scaling;
-                let factor = RankFactor { adapter: RankFactor::ALL_MODULES, scaling };
-                into.extend(std::iter::repeat_n(factor, rank));
-                continue;
-            }
-            for (module, layer) in modules {
-                let adapter = u32::try_from(*module).expect("fewer modules than values");
-                let factor = RankFactor { adapter, scaling: layer.scaling };
-                into.extend(std::iter::repeat_n(factor, layer.rank));
+                into.resize(end, 0.0);
             }
         }
     }
 }
 
 impl T5GpuModel {
-    /// All groups of layers that modules can stand beside.
+    /// All groups of layers that modules can change.
     pub(super) fn groups(&self) -> impl Iterator<Item = &Group> {
         self.encoder.blocks.iter().chain(&self.decoder.blocks).flat_map(|block| {
             let cross = block.cross.iter().flat_map(|cross| [&cross.q, &cross.kv, &cross.o]);

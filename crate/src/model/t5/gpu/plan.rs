@@ -1,17 +1,17 @@
-//! The memory plan: bytes of every buffer that something takes on the device, known before any of
-//! them is made. Who makes buffers says here which, and is refused before the first if one does not
-//! fit. Left out are the parameters of dispatches and what is read back: kilobytes.
+//! The memory plan: the bytes of every buffer, before any is allocated. What does not fit is rejected
+//! before the first allocation. Parameters of dispatches and read-back buffers, some kilobytes, are
+//! left out.
 
 use std::borrow::Cow;
 
 use super::workspace::Shape;
 use crate::kernels::gpu::{Gpu, GpuError};
 
-/// Bytes that the buffers of one submission may take together. WebGPU tells nobody how much memory
-/// there is, so this is what devices of the last ten years can spare beside the weights.
-const MOST_BYTES: u64 = 768 << 20;
+/// Limit on the bytes of all buffers of one submission. WebGPU does not report the memory's size, so
+/// this is what devices of the last ten years can spare beside the weights.
+const BYTES_LIMIT: u64 = 768 << 20;
 
-/// Bytes of buffers that are to be made.
+/// Bytes of planned buffers.
 #[derive(Debug, Clone, Default)]
 pub(super) struct MemoryPlan {
     buffers: Vec<(Cow<'static, str>, u64)>,
@@ -29,12 +29,12 @@ impl MemoryPlan {
     }
 
     /// # Errors
-    /// [`GpuError::TooLarge`] naming the first buffer that a kernel could not be given.
+    /// [`GpuError::TooLarge`] naming the first buffer that exceeds a binding.
     pub(super) fn check(&self, gpu: &Gpu) -> Result<(), GpuError> {
         self.buffers.iter().try_for_each(|(what, bytes)| gpu.check_size(what, *bytes))
     }
 
-    /// The plan for the most members, up to those of `shape`, that the device can take at once.
+    /// The plan with the largest number of members, up to that of `shape`, that fits the device.
     ///
     /// # Errors
     /// [`GpuError::TooLarge`] naming the buffer if not even one member fits.
@@ -46,7 +46,7 @@ impl MemoryPlan {
         loop {
             let planned = plan(shape);
             let checked = planned.check(gpu);
-            if checked.is_ok() && (planned.bytes() <= MOST_BYTES || shape.members == 1) {
+            if checked.is_ok() && (planned.bytes() <= BYTES_LIMIT || shape.members == 1) {
                 return Ok((planned, shape));
             }
             if shape.members == 1 {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::plan::MemoryPlan;
-use super::{GpuDecoder, GpuEvaluation, GpuModules, ModuleLayers};
+use super::{GpuDecoder, GpuEvaluation, GpuModules, ModuleLayer};
 use crate::kernels::gpu::{Buffer, Embedding, Gpu, GpuError, Matrix};
 use crate::model::linear::{Context, Linear};
 use crate::model::t5::blocks::{Attention, Block};
@@ -13,25 +13,25 @@ use crate::model::{GpuModel, LinearId, Model, ModelError, Precision, Stack, Toke
 
 const NORM: &str = "a norm";
 
-/// Linear layers that share their input, their weights one below another.
+/// Linear layers that share their input, their weights concatenated, `[Σ d_out, d_in]`.
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) ids: Vec<LinearId>,
     pub(super) matrix: Matrix,
-    /// Layers that take 14 bits of their input, which stand first.
-    pub(super) fine_layers: usize,
+    /// Layers that take 14-bit activations, which come first.
+    pub(super) int14_layers: usize,
 }
 
 impl Group {
-    /// Columns that take 14 bits of their input.
-    pub(super) fn fine(&self) -> usize {
-        self.matrix.d_out() / self.ids.len() * self.fine_layers
+    /// Columns that take 14-bit activations.
+    pub(super) fn int14(&self) -> usize {
+        self.matrix.d_out() / self.ids.len() * self.int14_layers
     }
 
     fn new(gpu: &Gpu, context: Context<'_>, layers: &LayerGroup<'_>) -> Result<Self, GpuError> {
         let linears: Vec<&Linear> = layers.iter().map(|(_, linear)| *linear).collect();
         Ok(Self {
-            fine_layers: layers.iter().take_while(|(id, _)| context.is_fine(*id)).count(),
+            int14_layers: layers.iter().take_while(|(id, _)| context.uses_int14(*id)).count(),
             ids: layers.iter().map(|(id, _)| *id).collect(),
             matrix: matrix(gpu, &layers[0].0.to_string(), &linears)?,
         })
@@ -77,7 +77,7 @@ impl<'a> LayerGroups<'a> {
     }
 }
 
-/// What a [`Matrix`] of that shape will take.
+/// Adds the buffers of a [`Matrix`] of that shape.
 fn plan_matrix(
     plan: &mut MemoryPlan,
     gpu: &Gpu,
@@ -90,7 +90,7 @@ fn plan_matrix(
     }
 }
 
-/// Layers, one below another, in the precision that they have.
+/// The layers' weights, concatenated, in their precision.
 fn matrix(gpu: &Gpu, what: &str, layers: &[&Linear]) -> Result<Matrix, GpuError> {
     let d_in = layers[0].d_in();
     let mut quantized = Vec::new();
@@ -186,7 +186,7 @@ impl T5GpuModel {
             embedding_bytes,
             gpu,
         };
-        // Uploads that did not fit show once the device has taken them.
+        // Uploads that did not fit are reported once the device has processed them.
         loaded.gpu.settle().await?;
         Ok(loaded)
     }
@@ -205,13 +205,13 @@ impl GpuModel for T5GpuModel {
         self.embedding_bytes
     }
 
-    fn load_modules(
+    fn load_modules<'a>(
         &self,
-        layers: &ModuleLayers<'_>,
+        layer: &dyn Fn(LinearId) -> Option<ModuleLayer<'a>>,
         count: usize,
         summed: bool,
     ) -> Result<GpuModules, GpuError> {
-        GpuModules::load(self, layers, count, summed)
+        GpuModules::load(self, layer, count, summed)
     }
 
     fn prepare(
@@ -233,7 +233,7 @@ impl GpuModel for T5GpuModel {
     }
 }
 
-/// What the embedding will take.
+/// The buffers of the embedding.
 fn plan_embedding(gpu: &Gpu, model: &T5Model) -> MemoryPlan {
     let T5Config { vocab_size, d_model, .. } = *model.config();
     let mut plan = MemoryPlan::default();
@@ -241,7 +241,7 @@ fn plan_embedding(gpu: &Gpu, model: &T5Model) -> MemoryPlan {
     plan
 }
 
-/// What the weights but the embedding will take.
+/// The buffers of the weights except the embedding.
 fn plan_weights(gpu: &Gpu, model: &T5Model) -> MemoryPlan {
     let (d_model, precision) = (model.config().d_model, model.precision());
     let mut plan = MemoryPlan::default();

@@ -7,13 +7,13 @@ use crate::kernels::gpu::{Buffer, GpuError, Rows};
 use crate::model::Precision;
 use crate::model::t5::{FeedForward, T5Config};
 
-/// What modules are merged into.
+/// Name of the buffers that modules are merged into.
 const MERGED: &str = "the merged modules";
 
-/// Logits that are held at once.
-const MOST_LOGITS: usize = 16 << 20;
+/// Limit on the logits in memory at once.
+const LOGITS_LIMIT: usize = 16 << 20;
 
-/// Sizes that the buffers follow from.
+/// Sizes that determine the buffers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
     /// Vectors of coefficients evaluated together.
@@ -52,7 +52,7 @@ impl Sizes {
         let encoder_rows = shape.members * shape.encoder_rows;
         let decoder_rows = shape.members * shape.decoder_rows;
         let rows = encoder_rows.max(decoder_rows);
-        let logit_rows = (MOST_LOGITS / config.vocab_size).min(decoder_rows).max(1);
+        let logit_rows = (LOGITS_LIMIT / config.vocab_size).min(decoder_rows).max(1);
         let (d_model, d_attention) = (config.d_model, config.d_attention());
         let wi = match config.feed_forward {
             FeedForward::GatedGelu => 2 * config.d_ff,
@@ -67,8 +67,8 @@ impl Sizes {
             hidden: (rows, config.d_ff.max(d_attention)),
             states: (encoder_rows, d_model),
             kv: encoder_rows * 2 * d_attention,
-            reduced: rows * modules.map_or(0, GpuModules::most_ranks),
-            reduced_rows: (rows, modules.map_or(0, GpuModules::most_layer_ranks)),
+            reduced: rows * modules.map_or(0, GpuModules::max_ranks),
+            reduced_rows: (rows, modules.map_or(0, GpuModules::max_layer_ranks)),
             logit_rows,
             logits: logit_rows * config.vocab_size,
             logit_states: decoder_rows * 4,
@@ -122,7 +122,7 @@ pub(super) struct Workspace {
 }
 
 impl Workspace {
-    /// What [`Workspace::new`] will take.
+    /// The buffers of [`Workspace::new`].
     pub(super) fn plan(
         config: &T5Config,
         precision: Precision,
