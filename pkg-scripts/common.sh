@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What the scripts beside this file share: where things are kept, how a step is told, and which
-# Rust builds for this machine and which for the browser. Sourced, never run.
+# Shared by the scripts in this folder: paths, output, and which Rust builds for this machine and for the
+# browser. Sourced, never run.
 
 set -euo pipefail
 
@@ -14,7 +14,7 @@ say() { printf '%s\n' "$*"; }
 step() { printf '\n== %s\n' "$*"; }
 found() { printf '   %-14s %s\n' "$1" "$2"; }
 
-# fail WHAT [WHAT TO DO]: every message names the next thing to do.
+# fail WHAT [WHAT TO DO]: prints an error with the next step, and exits.
 fail() {
   printf '\nerror: %s\n' "$1" >&2
   shift
@@ -25,7 +25,7 @@ fail() {
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# at_least WANTED FOUND: whether the version FOUND is WANTED or newer.
+# at_least WANTED FOUND: succeeds if version FOUND is WANTED or newer.
 at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n1)" = "$1" ]; }
 
 # The value of `key = "value"` in Cargo.toml.
@@ -38,7 +38,7 @@ rust_version() { "$1" --version 2>/dev/null | sed -n 's/^[a-z]* \([0-9][0-9.]*\)
 
 # --- Rust for this machine ------------------------------------------------------------------
 
-# Sets NATIVE_CARGO and NATIVE_ROUTE; false where no cargo is new enough.
+# Sets NATIVE_CARGO and NATIVE_ROUTE; fails if no cargo is new enough.
 find_native_rust() {
   local wanted candidate
   wanted=$(manifest_value rust-version)
@@ -80,7 +80,7 @@ debian_rust_is_complete() {
   [ -f "$(/usr/bin/rustc --print sysroot)/lib/rustlib/src/rust/library/Cargo.lock" ]
 }
 
-# Sets WASM_ROUTE; false where neither is there.
+# Sets WASM_ROUTE; fails if neither is installed.
 find_wasm_rust() {
   if nightly_is_complete; then WASM_ROUTE="rustup's $NIGHTLY"
   elif debian_rust_is_complete; then WASM_ROUTE="Debian's packages"
@@ -94,7 +94,7 @@ wasm_rust_version() {
   esac
 }
 
-# Debian's compiler is stable in name, so what nightly has by default is switched on.
+# Enables nightly features in Debian's stable compiler.
 debian_rust() { (cd "$ROOT" && PATH=/usr/bin:$PATH CARGO=/usr/bin/cargo RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 "$@"); }
 
 wasm_cargo() {
@@ -108,7 +108,7 @@ wasm_cargo() {
 # One line for each build that the page chooses from: name, target features, cargo features, and
 # what wasm-opt has to be told. Kept here because `build` and `test` both walk it.
 
-# `gpu` is `threads` with the graphics card: where a page is not isolated its memory is shared with
+# `gpu` is `threads` with the GPU: where a page is not isolated its memory is shared with
 # nobody, and it runs on one thread.
 
 wasm_builds=(threads relaxed simd128 gpu)
@@ -183,7 +183,7 @@ find_chromium() {
   return 1
 }
 
-# --- what has already been done -------------------------------------------------------------
+# --- up-to-date checks -------------------------------------------------------------
 
 # hash_of PATH...: one hash over the contents and names of files and folders.
 hash_of() {

@@ -1,10 +1,9 @@
-// A static server for the built site, with the two headers that give a page shared memory and so
-// threads. Any static host serves as well; without those headers the page takes a build with one
-// thread.
+// A static server for the built site, with the two headers that allow shared memory and so threads. Any
+// static host works; without those headers the page uses a single-threaded build.
 //
 //   node pkg-scripts/serve.mjs [FOLDER] [--port N] [--no-isolation]
 //
-// FOLDER is www/dist unless named. Without --port the first free port from 8080 on is taken.
+// FOLDER defaults to www/dist, --port to the first free port from 8080 on.
 import { existsSync } from "node:fs";
 import { createServer } from "node:http";
 import { dirname, join, resolve } from "node:path";
@@ -16,8 +15,8 @@ const FIRST_PORT = 8080;
 const PORTS_TRIED = 50;
 
 /**
- * Serves a folder on 127.0.0.1 and resolves to its address once it answers.
- * `port` undefined takes the first free one from 8080; 0 lets the system choose.
+ * Serves a folder on 127.0.0.1 and resolves to its address. `port` defaults to the first free port from
+ * 8080 on; 0 lets the system choose.
  *
  * @param {string} folder
  * @param {{ port?: number, isolated?: boolean }} options
@@ -26,7 +25,7 @@ export async function serve(folder, { port, isolated = true } = {}) {
   const files = sirv(folder, {
     etag: true,
     setHeaders(response, pathname) {
-      // Vite puts a hash into the names under assets/; every other name can change its content.
+      // Names under assets/ contain a hash of their content.
       const hashed = /(^|\/)assets\//.test(pathname);
       response.setHeader(
         "Cache-Control",
@@ -86,7 +85,7 @@ if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.ur
   );
   const port = values.port === undefined ? undefined : Number(values.port);
   if (port !== undefined && !(Number.isInteger(port) && port >= 0 && port < 65536)) {
-    console.error(`error: --port takes a number from 0 to 65535, not ${values.port}`);
+    console.error(`error: --port needs a number from 0 to 65535, not ${values.port}`);
     process.exit(1);
   }
   if (!existsSync(folder)) {

@@ -40,8 +40,8 @@
 //!
 //! | layer | owns |
 //! |---|---|
-//! | [`formats`] | reading outside files: safetensors, GGUF, PyTorch, tokenizers, examples |
-//! | `kernels` | the arithmetic under the model: products, norms, softmax, one file per instruction set |
+//! | [`formats`] | readers and writers of files: safetensors, GGUF, PyTorch, tokenizers, examples |
+//! | `kernels` | products, attention, norms and activations; internal, without a stable interface |
 //! | [`model`] | the trait between a session and an architecture, and T5: encoder, teacher-forced decoder with loss, greedy decoding |
 //! | [`lora`] | PEFT folders, and composing adapters into the LoRA branches that the model applies |
 //! | [`learn`] | the gradient-free search for one weight per module |

@@ -1,5 +1,5 @@
-// The others that the benchmark takes turns with: what each can be asked to measure, with how many
-// threads, and how it is started. `contenders/install` puts them into the cache.
+// The contenders of the benchmark: what each measures, with how many threads, and how it is started.
+// `contenders/install` installs them into the cache.
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ProcessRunner } from "./runners.mjs";
@@ -10,7 +10,7 @@ function python(dtype, device = "cpu") {
   return (_browser, threads) => {
     const interpreter = join(process.env.LORALOOM_BENCH, "contenders/python/bin/python");
     const script = join(SCRIPTS, "torch_runner.py");
-    // Its libraries warn about each other at length.
+    // Without the warnings of its libraries.
     return new ProcessRunner(interpreter, [
       "-W",
       "ignore",
@@ -43,14 +43,14 @@ const TABLE = {
   candle: { threads: [1], measures: BROWSER, start: inBrowser("candle.mjs") },
 };
 
-/** Names of all contenders, as the JSON has them. */
+/** Names of all contenders, in the JSON too. */
 export const CONTENDERS = Object.keys(TABLE);
 
-/** Those that use the graphics card, through CUDA. */
+/** Contenders on the GPU, through CUDA. */
 const GPU_TABLE = { "pytorch-f16": python("f16", "cuda") };
 export const GPU_CONTENDERS = Object.keys(GPU_TABLE);
 
-/** Starts a contender on the graphics card. */
+/** Starts a contender on the GPU. */
 export const startGpuContender = (name) => GPU_TABLE[name](undefined, 1);
 
 /** Starts a contender, once per number of threads, if it can measure any of the rows. */

@@ -1,5 +1,5 @@
-// The graphics card, natively: the rate of the library's own product kernel, which the shares are of;
-// one loss, a population and decoding of each model; and what an evaluation takes beside time.
+// The GPU, natively: the rate of the library's product kernel, which is the ceiling; one loss, a
+// population and decoding of each model; and an evaluation's dispatches, submissions and memory.
 import { spawnSync } from "node:child_process";
 import { startGpuContender } from "./contenders.mjs";
 import { median } from "./report.mjs";
@@ -7,10 +7,10 @@ import { GEOMETRIES } from "./rows.mjs";
 import { GpuRunner } from "./runners.mjs";
 import { takeTurns } from "./turns.mjs";
 
-/** Names that `--only` takes; what an evaluation takes comes with the loss and the population. */
+/** Names for `--only`; the costs of an evaluation belong to the loss and the population. */
 export const GPU_NAMES = ["gpu/product", "gpu/loss", "gpu/population", "gpu/decode"];
 
-/** Sizes of the square products, each tried if the one before took no longer than this. */
+/** Sizes of the square products; a product longer than this is the last. */
 const PRODUCT_SIZES = [512, 1024, 2048, 4096];
 const LONGEST_PRODUCT_SECONDS = 0.2;
 const POPULATION = 32;
@@ -45,8 +45,8 @@ function decoding(model, inputs) {
   };
 }
 
-/** The rates of the product kernel; answers with the best in 8 bits, none if it was not measured. */
-async function measureProducts(runner, turns, tell) {
+/** Measures the rates of the product kernel; returns the best in 8 bits, or null if not measured. */
+async function measureProducts(runner, turns, report) {
   let ceiling = null;
   for (const precision of ["int8", "f32"]) {
     for (const size of PRODUCT_SIZES) {
@@ -58,17 +58,17 @@ async function measureProducts(runner, turns, tell) {
       if (precision === "int8") ceiling = Math.max(ceiling ?? 0, value);
       const shape = `${precision}, ${size}×${size}×${size}`;
       const best = Math.max(...rates);
-      tell({ name: "gpu/product", shape, value, best, unit: "GMAC/s" });
+      report({ name: "gpu/product", shape, value, best, unit: "GMAC/s" });
       if (size ** 3 / value / 1e9 > LONGEST_PRODUCT_SECONDS) break;
     }
   }
   return ceiling;
 }
 
-/** What an evaluation takes beside time, a row each. */
-function tellCost({ shape }, cost, tell) {
+/** Rows for the costs of an evaluation other than its time. */
+function reportCost({ shape }, cost, report) {
   const row = (name, what, value, unit) =>
-    tell({ name, shape: `${shape}${what}`, value, best: value, unit });
+    report({ name, shape: `${shape}${what}`, value, best: value, unit });
   row("gpu/dispatches", "", cost.dispatches, "");
   row("gpu/submissions", "", cost.submissions, "");
   row("gpu/readback", "", cost.readbackBytes, "bytes");
@@ -83,17 +83,17 @@ function tellCost({ shape }, cost, tell) {
   );
 }
 
-/** Starts the contenders, or says why they are skipped. */
+/** Starts the contenders, or prints why they are skipped. */
 function startContenders(names) {
   if (names.length > 0 && spawnSync("nvidia-smi").status !== 0) {
-    const reason = "CUDA is needed, and nvidia-smi finds no NVIDIA card here";
+    const reason = "CUDA is needed, and nvidia-smi finds no NVIDIA GPU";
     console.log(`   ${names.join(", ")}: skipped, ${reason}`);
     return [];
   }
   return names.map((name) => ({ name, runner: startGpuContender(name) }));
 }
 
-/** Prepares the row on every contender; one that cannot is told, with its reason, and left out. */
+/** The contenders that can measure the row, prepared; prints the reason for each that cannot. */
 async function rivalsOf(row, contenders) {
   const parties = [];
   for (const contender of contenders.filter(({ skipped }) => row.compared && !skipped)) {
@@ -109,7 +109,7 @@ async function rivalsOf(row, contenders) {
   return parties;
 }
 
-async function measureRow(row, runner, contenders, turns, ceiling, tell) {
+async function measureRow(row, runner, contenders, turns, ceiling, report) {
   const work = await runner.prepare(row.workload);
   const long = row.name === "gpu/population";
   if (!long) await runner.sample();
@@ -118,30 +118,30 @@ async function measureRow(row, runner, contenders, turns, ceiling, tell) {
   await takeTurns([mine, ...rivals], turns, long);
   const values = mine.samples.map(row.value);
   const seconds = median(mine.samples.map((sample) => sample.seconds));
-  // Of decoding, a time is for each token: the card's is taken of those after the first submission.
+  // Decoding is compared per token; ours counts the tokens after the first submission.
   const tokens = mine.samples[0].tokens || 1;
   const theirTokens = row.workload.newTokens ? row.workload.examples * NEW_TOKENS : 1;
   const ratio = (rival) =>
     median(rival.samples.map((sample) => sample.seconds)) / theirTokens / (seconds / tokens);
-  tell({
+  report({
     ...row,
     value: median(values),
     best: row.more ? Math.max(...values) : Math.min(...values),
-    // Decoding waits for memory, not for products.
+    // Decoding is limited by memory, not by products.
     ceilingShare: ceiling && work.cost ? rate(work, seconds) / ceiling : null,
     versus: Object.fromEntries(rivals.map((rival) => [rival.contender.name, ratio(rival)])),
   });
-  if (work.cost) tellCost(row, work.cost, tell);
+  if (work.cost) reportCost(row, work.cost, report);
 }
 
-/** The card, or nothing, with the reason said, where there is none. */
+/** The GPU's adapter; undefined and a message if there is none. */
 async function opened(runner) {
   try {
-    return await runner.card();
+    return await runner.adapter();
   } catch (error) {
-    console.error(`\nerror: the graphics card cannot be measured: ${error.message}`);
+    console.error(`\nerror: the GPU cannot be measured: ${error.message}`);
     console.error(
-      "       Install a Vulkan driver for it or, to try without a card, Mesa's software:",
+      "       Install its Vulkan driver or, to try without a GPU, Mesa's software Vulkan:",
     );
     console.error("       apt-get install mesa-vulkan-drivers libvulkan1; then run this again.");
     process.exitCode = 1;
@@ -149,10 +149,10 @@ async function opened(runner) {
   }
 }
 
-/** Measures the card; answers with its name and driver. */
-export async function measureGpu({ models, only, contenders: names, turns }, tellRow) {
-  const tell = (row) =>
-    tellRow({
+/** Measures the GPU; returns its name and driver. */
+export async function measureGpu({ models, only, contenders: names, turns }, onRow) {
+  const report = (row) =>
+    onRow({
       threads: null,
       ceilingShare: null,
       versus: {},
@@ -163,17 +163,19 @@ export async function measureGpu({ models, only, contenders: names, turns }, tel
   const runner = new GpuRunner();
   const contenders = startContenders(names);
   try {
-    const card = await opened(runner);
-    if (!card) return "no graphics card";
-    console.log(`   card:   ${card.name}\n   driver: ${card.driver}`);
-    const [packed, unpacked] = (card.dotSeconds ?? []).map((seconds) => (seconds * 1e3).toFixed(3));
-    const tried = packed ? ` (tried at start: packed ${packed} ms, unpacked ${unpacked} ms)` : "";
-    console.log(`   bytes:  multiplied ${card.dot}${tried}`);
-    if (!card.timestamps)
-      console.log("   timestamps: not offered, so nothing tells the time split");
+    const adapter = await opened(runner);
+    if (!adapter) return "no GPU";
+    console.log(`   GPU:    ${adapter.name}\n   driver: ${adapter.driver}`);
+    const [packed, unpacked] = (adapter.dotSeconds ?? []).map((seconds) =>
+      (seconds * 1e3).toFixed(3),
+    );
+    const tried = packed ? ` (timed at start: packed ${packed} ms, unpacked ${unpacked} ms)` : "";
+    console.log(`   bytes:  multiplied ${adapter.dot}${tried}`);
+    if (!adapter.timestamps)
+      console.log("   timestamps: not offered, so there is no time per kind of kernel");
     const evaluates = wanted("gpu/loss") || wanted("gpu/population");
     const ceiling =
-      wanted("gpu/product") || evaluates ? await measureProducts(runner, turns, tell) : null;
+      wanted("gpu/product") || evaluates ? await measureProducts(runner, turns, report) : null;
     for (const model of models.filter((model) => model in GEOMETRIES)) {
       const rows = [
         evaluation(model, 1),
@@ -182,10 +184,10 @@ export async function measureGpu({ models, only, contenders: names, turns }, tel
         decoding(model, 32),
       ];
       for (const row of rows.filter(({ name }) => wanted(name))) {
-        await measureRow(row, runner, contenders, turns, ceiling, tell);
+        await measureRow(row, runner, contenders, turns, ceiling, report);
       }
     }
-    return `${card.name}, ${card.driver}`;
+    return `${adapter.name}, ${adapter.driver}`;
   } finally {
     for (const one of [runner, ...contenders.map((contender) => contender.runner)]) {
       await one.close();

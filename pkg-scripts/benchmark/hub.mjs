@@ -1,6 +1,6 @@
-// Loading as a visitor does it: the package's own worker fetches a random model of true size from a hub
-// on this machine, in Chromium with a profile on the disk, packs it, and loads the packed copy the next
-// time. On the exact file it then learns for a few evaluations, which says whether the model fits.
+// Loading as in the page: the package's worker downloads a random model of full size from a hub on this
+// machine, in Chromium with a profile on disk, packs it, and loads the packed copy the next time. With the
+// safetensors file it then learns for a few evaluations, which shows whether the model fits in memory.
 import {
   mkdirSync,
   mkdtempSync,
@@ -19,7 +19,7 @@ import { LIBRARY, NativeRunner, ROOT } from "./runners.mjs";
 
 /** Kinds of files: safetensors, and GGUF by the type of its matrices. */
 const KINDS = ["safetensors", "f32", "f16", "q8_0", "q6_k", "q5_k", "q4_k", "q4_0"];
-/** Models of which people publish no GGUF that is worth the time here. */
+/** Models measured without GGUF files. */
 const EXACT_ONLY = ["flan-t5-large"];
 const THREADS = 2;
 const MODULES = 3;
@@ -49,7 +49,7 @@ function word(token) {
     .join("");
 }
 
-/** A `tokenizer.json` of so many tokens, each one a word. */
+/** A `tokenizer.json` with that many tokens, each a word. */
 function tokenizer(tokens) {
   const words = Array.from({ length: tokens - SPECIAL.length }, (_, index) => [
     `▁${word(index + SPECIAL.length)}`,
@@ -170,7 +170,7 @@ function row(name, shape, value, unit) {
   };
 }
 
-/** Measures one file of a model; answers with its rows. */
+/** Measures one file of a model; returns its rows. */
 async function measureFile(model, kind, folder, { startHub }, maker, site) {
   const repo = `random/${model}`;
   const file = join(folder, kind === "safetensors" ? "model.safetensors" : "model.gguf");
@@ -229,7 +229,7 @@ async function measureFile(model, kind, folder, { startHub }, maker, site) {
   }
 }
 
-/** Measures every kind of file of these models; `onRow` is told of each row. */
+/** Measures every kind of file of these models; calls `onRow` with each row. */
 export async function measureHub(models, onRow) {
   const hub = await hubModule();
   const site = writeSite();

@@ -14,7 +14,7 @@ import { QUICK_TURNS, TURNS, takeTurns, warmUp } from "./turns.mjs";
 const THREADS = [1, 2];
 
 function settings() {
-  // Options that take several values are read by hand: parseArgs knows none.
+  // parseArgs does not support options with several values.
   const lists = { "--only": [], "--model": [], "--versus": [] };
   const rest = [];
   let versus = false;
@@ -176,9 +176,9 @@ for (const rows of sessions) {
 }
 for (const { runner } of ceilingRunners.values()) await runner.close();
 
-let card;
+let gpu;
 if (options.gpu) {
-  card = await measureGpu({ ...options, turns }, (result) => {
+  gpu = await measureGpu({ ...options, turns }, (result) => {
     printRow(result);
     results.push(result);
   });
@@ -194,7 +194,7 @@ if (options.hub) {
 
 if (options.growth) printGrowth(results);
 
-const where = browser ? browser.version() : options.hub ? "Chromium" : (card ?? "native");
+const where = browser ? browser.version() : options.hub ? "Chromium" : (gpu ?? "native");
 const machine = `${cpus()[0].model.trim()}, ${availableParallelism()} cores, ${where}`;
 await browser?.close();
 console.log(`\n   ${machine}`);

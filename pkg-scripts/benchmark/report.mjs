@@ -1,4 +1,4 @@
-// How results are printed and written.
+// Printing of results, and their form in JSON.
 
 export function median(values) {
   const sorted = values.toSorted((a, b) => a - b);
@@ -13,7 +13,8 @@ function number(value) {
 }
 
 export function printHead({ contenders }) {
-  const times = contenders.length > 0 ? "   how many times as fast as" : "";
+  const times =
+    contenders.length > 0 ? "   speed-up over the contender; above 1 means LoraLoom is faster" : "";
   console.log(
     `\n   ${"".padEnd(16)}${"".padEnd(64)}threads${"median".padStart(20)}${"best".padStart(10)}   of ceiling${times}`,
   );
@@ -38,18 +39,18 @@ export function printRow({
   const [middle, least] =
     value === null ? ["not offered", ""] : [`${number(value)} ${unit}`.trim(), number(best)];
   console.log(
-    `   ${name.padEnd(16)}${shape.padEnd(64)}${String(threads ?? "card").padStart(7)}${middle.padStart(20)}${least.padStart(10)}   ${share.padEnd(15)}${times}`.trimEnd(),
+    `   ${name.padEnd(16)}${shape.padEnd(64)}${String(threads ?? "GPU").padStart(7)}${middle.padStart(20)}${least.padStart(10)}   ${share.padEnd(15)}${times}`.trimEnd(),
   );
 }
 
-/** Each size of a series against the one before: how many times the time, and the multiply-adds. */
+/** Prints the time and the multiply-adds of each size of a series relative to the size before. */
 export function printGrowth(results) {
   const series = new Map();
   for (const result of results.filter(({ growth }) => growth)) {
     const key = `${result.growth.series}, ${result.threads} threads`;
     series.set(key, [...(series.get(key) ?? []), result]);
   }
-  console.log("\n   Growth: time, and multiply-adds, as a multiple of the size before");
+  console.log("\n   Growth: time (and multiply-adds) relative to the size before");
   for (const [key, rows] of series) {
     const sorted = rows.toSorted((a, b) => a.growth.size - b.growth.size);
     const steps = sorted.slice(1).map((row, index) => {
@@ -62,8 +63,8 @@ export function printGrowth(results) {
   }
 }
 
-/** A row as the JSON has it; other programs read these names. Of the graphics card there are no
- *  threads, and no value of what it does not offer. */
+/** A row in JSON; other programs read these names. `threads` is null on the GPU, and `value` for what
+ *  the GPU does not offer. */
 export function jsonRow({ name, shape, threads, value, unit, ceilingShare, versus }) {
   return { name, shape, threads, value, unit, ceiling_share: ceilingShare, versus };
 }

@@ -1,10 +1,10 @@
-// What is measured: every row of the report, with the workload that is sent to the runners and how
-// its time becomes the row's value and its share of a ceiling.
+// The rows of the report: the workload that is sent to the runners, and how its time gives the row's value
+// and its share of a ceiling.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { LIBRARY } from "./runners.mjs";
 
-/** Names of rows, as issue and JSON have them; `size` is printed only. */
+/** Names of rows, in the JSON too; `size` is printed only. */
 export const NAMES = [
   "ceiling/int8",
   "ceiling/f32",
@@ -28,7 +28,7 @@ export const GEOMETRIES = {
   tiny: { dModel: 64, dAttention: 64, dFf: 96, vocabulary: 512 },
 };
 const LIBRARY_MODEL = "demo-library";
-/** Measured through a hub alone: for every other measurement it is too large. */
+/** Measured through a hub only, as it is too large for the other measurements. */
 const LARGE_MODEL = "flan-t5-large";
 export const HUB_MODELS = [...Object.keys(GEOMETRIES), LARGE_MODEL];
 export const MODELS = [...HUB_MODELS, LIBRARY_MODEL];
@@ -56,7 +56,7 @@ const secondsPer100Megabytes = {
   value: ({ seconds, work }) => seconds / (work.bytes / 1e8),
 };
 
-/** What a row is compared with, and how much of it a sample used. */
+/** The ceiling of a row, and how much of it a sample used. */
 const OF_INT8 = { unit: "int8", amount: (work) => work.multiplyAdds };
 const OF_MEMORY = { unit: "memory", amount: (work) => work.bytes };
 
@@ -163,13 +163,13 @@ function decode(model, inputs) {
     shape: `${model} ${inputs}×128, 16 tokens`,
     session: model,
     workload: { measure: "decode", ...batch(model, inputs, 128), newTokens: 16 },
-    // One input reads every weight for one token; of 32 the products are what counts.
+    // With one input memory is the limit, as every token reads all weights; with 32, the products.
     ceiling: inputs === 1 ? OF_MEMORY : OF_INT8,
     ...tokensPerSecond,
   };
 }
 
-/** A row that contenders are measured on too. */
+/** A row that contenders measure, too. */
 const compared = (row) => ({ ...row, compared: true });
 
 function ofModel(model) {
@@ -231,7 +231,7 @@ function growth(model) {
   ];
 }
 
-/** The demo library: what the page runs when somebody presses Learn. */
+/** The demo library: what the page runs on Learn. */
 function library() {
   const registry = JSON.parse(readFileSync(join(LIBRARY, "registry.json"), "utf8"));
   const modules = registry.modules.map(({ id }) => id);
@@ -272,7 +272,7 @@ function library() {
 
 /** The rows to measure, those of one session together. */
 export function plan({ only, models, grows }) {
-  // One measured through a hub alone.
+  // A model that is measured through a hub only.
   if (models.every((model) => model === LARGE_MODEL)) return [];
   const all = [
     ...ceilings(),
@@ -282,7 +282,7 @@ export function plan({ only, models, grows }) {
     ...(models.includes(LIBRARY_MODEL) ? library() : []),
   ];
   const wanted = all.filter(({ name }) => only.length === 0 || only.includes(name));
-  // A row of the growth may be there already: then it is measured once, as both.
+  // A row of the growth that exists already is measured once, as both.
   const distinct = new Map();
   for (const row of wanted) {
     const key = `${row.name} ${row.shape}`;

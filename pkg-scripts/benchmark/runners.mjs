@@ -1,6 +1,5 @@
-// Everything that can be measured answers the same few requests: `prepare` a workload, take a
-// `sample` of it, tell the `memory`. A runner is a worker in Chromium or a process that reads and
-// writes lines of JSON.
+// Runners: each handles the requests `prepare` (a workload), `sample` and `memory`. A runner is a worker in
+// Chromium or a process that reads and writes lines of JSON.
 import { spawn } from "node:child_process";
 import { cpSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -13,7 +12,7 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 export const ROOT = join(HERE, "../..");
 export const LIBRARY = join(ROOT, "www/site/public/library");
 
-/** A process that answers each line of JSON with one. */
+/** A process that replies to each line of JSON with one. */
 export class ProcessRunner {
   #child;
   #lines;
@@ -58,7 +57,7 @@ export class NativeRunner extends ProcessRunner {
     super(process.env.LORALOOM_BENCH_BINARY, ["--threads", String(threads)]);
   }
 
-  /** Gives the runner the file of a random model. */
+  /** Passes the file of a random model to the runner. */
   async addModel(model) {
     const file = join(process.env.LORALOOM_BENCH, `${model}.gguf`);
     // Another process makes it, so that this one's memory is what a load needs.
@@ -73,14 +72,14 @@ export class NativeRunner extends ProcessRunner {
   }
 }
 
-/** The graphics card, through the library's native build. */
+/** The GPU, through the library's native build. */
 export class GpuRunner extends ProcessRunner {
   constructor() {
     super(process.env.LORALOOM_BENCH_BINARY, ["--gpu"]);
   }
 
-  card() {
-    return this.ask("card");
+  adapter() {
+    return this.ask("adapter");
   }
 }
 

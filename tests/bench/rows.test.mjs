@@ -1,5 +1,5 @@
 // The benchmark on a tiny model, natively: what it writes has the form that other programs read, and
-// every measurement gives a number. How large the numbers are is no matter here. The graphics card is
+// every measurement gives a number. How large the numbers are is no matter here. The GPU is
 // measured where there is one, be it Mesa's in software.
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
@@ -51,20 +51,20 @@ test("every measurement of a model writes a row for one thread and one for two",
   );
 });
 
-/** Why the card cannot be measured here, if so. */
-function withoutCard() {
+/** Why the GPU cannot be measured here, or false. */
+function gpuSkipReason() {
   const binary = process.env.LORALOOM_BENCH_BINARY;
-  const { stdout } = spawnSync(binary, ["--gpu"], { input: '"card"\n', encoding: "utf8" });
+  const { stdout } = spawnSync(binary, ["--gpu"], { input: '"adapter"\n', encoding: "utf8" });
   return JSON.parse(stdout).error ?? false;
 }
 
-test("the graphics card's rows have its rates, its costs and where its time goes", {
-  skip: withoutCard(),
+test("rows of the GPU have its rates, its costs and its time per kind of kernel", {
+  skip: gpuSkipReason(),
 }, () => {
   const { machine, rows, stdout } = measured("--gpu", "--versus");
-  assert.match(stdout, /card: .+\n +driver: .+/);
+  assert.match(stdout, /GPU: .+\n +driver: .+/);
   assert.match(stdout, /losses: the bits of the CPU/);
-  // Where there is CUDA, PyTorch is asked and knows no tiny model.
+  // PyTorch is skipped without CUDA, and has no tiny model with it.
   assert.match(stdout, /pytorch-f16: skipped, ./);
   assert.match(machine, /cores, .+/);
   const costs = ["dispatches", "submissions", "readback", "memory", "time"];
@@ -86,7 +86,7 @@ test("the graphics card's rows have its rates, its costs and where its time goes
   assert.equal(cost("dispatches", true).value, cost("dispatches", false).value);
 });
 
-test("a name that is not known is refused with those that are", () => {
+test("an unknown name is rejected with the known ones", () => {
   const command = [MAIN, "--native", "--only", "speed"];
   const { status, stderr } = spawnSync(process.execPath, command, { env, encoding: "utf8" });
   assert.equal(status, 1);

@@ -1,6 +1,5 @@
-//! Real files, damaged in thousands of ways, given to the reader of each: it answers with an error
-//! or with something usable, and never panics. The damage is the same on every run; the fuzz targets
-//! beside this file look for more.
+//! Readers against real files with thousands of mutations: each returns an error or a usable result, and
+//! none panics. The mutations are the same on every run; the fuzz targets in this folder try others.
 
 #[path = "../random.rs"]
 mod random;
@@ -12,16 +11,16 @@ use std::path::Path;
 use random::Random;
 use readers::{READERS, Reader};
 
-/// Damaged files for each reader.
+/// Mutated files for each reader.
 const FILES: usize = 8000;
 
-/// A place in a file; half of them in the first kilobyte, where headers are.
-fn place(random: &mut Random, length: usize) -> usize {
+/// A position in a file; half of them in the first kilobyte, where headers are.
+fn position(random: &mut Random, length: usize) -> usize {
     let end = if random.next() & 1 == 0 { length.min(1024) } else { length };
     random.below(end)
 }
 
-/// Words that mean something to one of the formats, or sit at the edge of a number.
+/// Byte strings with a meaning in a format, or at the limit of a number.
 const WORDS: &[&[u8]] = &[
     b"null",
     b"-1",
@@ -47,13 +46,13 @@ const WORDS: &[&[u8]] = &[
     &[0xff, 0xff, 0xff, 0x7f],
 ];
 
-/// One small damage.
-fn damage(random: &mut Random, bytes: &mut Vec<u8>) {
+/// Applies one mutation.
+fn mutate(random: &mut Random, bytes: &mut Vec<u8>) {
     if bytes.is_empty() {
         bytes.push(random.next() as u8);
         return;
     }
-    let at = place(random, bytes.len());
+    let at = position(random, bytes.len());
     let span = at..bytes.len().min(at + 1 + random.below(24));
     match random.below(9) {
         0 => bytes[at] ^= 1 << random.below(8),
@@ -62,7 +61,7 @@ fn damage(random: &mut Random, bytes: &mut Vec<u8>) {
         3 => drop(bytes.drain(span)),
         4 => {
             let copy = bytes[span].to_vec();
-            let to = place(random, bytes.len());
+            let to = position(random, bytes.len());
             bytes.splice(to..to, copy);
         }
         5 => {
@@ -74,7 +73,7 @@ fn damage(random: &mut Random, bytes: &mut Vec<u8>) {
             let word = WORDS[random.below(WORDS.len())];
             bytes.splice(at..at, word.iter().copied());
         }
-        // Another digit where a digit is: numbers in text stay numbers.
+        // Replaces a digit by another, so that numbers in text stay numbers.
         7 => {
             let digits = |byte: &u8| byte.is_ascii_digit();
             if let Some(found) = bytes[at..].iter().position(digits) {
@@ -90,26 +89,30 @@ fn survives(reader: &Reader) {
     let read = |path: &&str| std::fs::read(tests.join(path)).expect(path);
     let seeds: Vec<Vec<u8>> = reader.seeds.iter().map(read).collect();
     for (seed, path) in seeds.iter().zip(reader.seeds) {
-        assert!((reader.read)(seed), "{}: {path} is refused as it is", reader.name);
+        assert!((reader.read)(seed), "{}: the unchanged {path} is rejected", reader.name);
     }
     let mut random = Random(1);
-    let mut refused = 0;
+    let mut rejected = 0;
     for number in 0..FILES {
         let mut bytes = seeds[number % seeds.len()].clone();
         for _ in 0..=random.below(3) {
-            damage(&mut random, &mut bytes);
+            mutate(&mut random, &mut bytes);
         }
         match catch_unwind(|| (reader.read)(&bytes)) {
-            Ok(accepted) => refused += usize::from(!accepted),
+            Ok(accepted) => rejected += usize::from(!accepted),
             Err(_) => {
                 let path = std::env::temp_dir().join(format!("{}-{number}", reader.name));
                 std::fs::write(&path, &bytes).expect("the temporary folder takes a file");
-                panic!("{}: file {number} panics; it is kept as {}", reader.name, path.display());
+                panic!("{}: file {number} panics; it is kept at {}", reader.name, path.display());
             }
         }
     }
-    // Damage that the readers never notice would show nothing.
-    assert!(refused * 10 > FILES, "{}: only {refused} of {FILES} files are refused", reader.name);
+    // Mutations that a reader accepts test nothing.
+    assert!(
+        rejected * 10 > FILES,
+        "{}: only {rejected} of {FILES} files are rejected",
+        reader.name
+    );
 }
 
 macro_rules! survives {

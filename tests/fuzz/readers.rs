@@ -1,6 +1,5 @@
-//! Every reader of outside files as a function of bytes: what the fuzz targets call, and what
-//! `mutations.rs` feeds with damaged files. None may panic, whatever the bytes are; what a reader
-//! accepts is used as the engine uses it.
+//! Every reader of files as a function of bytes, which the fuzz targets call with arbitrary bytes and
+//! `mutations.rs` with mutated files. None may panic; accepted files are used as the engine uses them.
 
 use std::sync::LazyLock;
 
@@ -16,13 +15,13 @@ use loraloom::recipe;
 use loraloom::registry::Registry;
 use sha2::{Digest, Sha256};
 
-/// A reader, with the files that its damaged inputs are made from, relative to `tests/`.
+/// A reader, and the files to mutate.
 pub struct Reader {
-    /// Name, that of the fuzz target too.
+    /// Name of the reader and of its fuzz target.
     pub name: &'static str,
-    /// Reads bytes and uses what came of them; answers whether they were accepted.
+    /// Reads bytes and uses the result; returns whether they were accepted.
     pub read: fn(&[u8]) -> bool,
-    /// Files that it accepts.
+    /// Valid files, relative to `tests/`.
     pub seeds: &'static [&'static str],
 }
 
@@ -113,7 +112,7 @@ const ADAPTER_WEIGHTS: &[u8] =
     include_bytes!("../golden/models/relu-tied/adapters/first/adapter_model.safetensors");
 
 pub fn adapter_config(bytes: &[u8]) -> bool {
-    // With the weights of another adapter, whose layers ask every pattern of the configuration.
+    // With weights whose layers match every pattern of the configuration.
     let _ = PeftAdapter::parse(bytes, ADAPTER_WEIGHTS.to_vec());
     AdapterConfig::parse(bytes).is_ok()
 }
@@ -145,7 +144,7 @@ pub fn few_shot(bytes: &[u8]) -> bool {
     formats.map(|format| parse_examples(&text, format).is_ok()).contains(&true)
 }
 
-/// A link as it is, and with its checksum set right, which lets damage reach what is behind it.
+/// Reads a link as it is, and with a corrected checksum, so that mutations reach the decoder.
 pub fn recipe(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
     let sealed = BASE64_URL_SAFE_NO_PAD.decode(text.trim()).ok().and_then(|mut link| {
@@ -157,8 +156,8 @@ pub fn recipe(bytes: &[u8]) -> bool {
     let mut accepted = false;
     for link in [Some(text.into_owned()), sealed].into_iter().flatten() {
         if let Ok(read) = recipe::decode(&link) {
-            let again = recipe::encode(&read).expect("what was read can be written");
-            // NaN is refused, so that equality holds.
+            let again = recipe::encode(&read).expect("a decoded recipe can be encoded");
+            // NaN is rejected, so equality holds.
             assert_eq!(recipe::decode(&again).as_ref(), Ok(&read));
             accepted = true;
         }

@@ -1,8 +1,7 @@
-//! Every kernel of the CPU against plain loops, one element after another, on random shapes and
-//! values: equal bits, for every instruction set that there is.
+//! Every CPU kernel against scalar loops on random shapes and values: equal bits for every instruction set
+//! of this machine.
 //!
-//! `cargo test` runs this natively; `run.mjs` runs what is built for the browser in Chromium, once
-//! with relaxed SIMD and once without.
+//! `cargo test` runs it natively; `run.mjs` runs the wasm builds with and without relaxed SIMD in Chromium.
 
 #[path = "../random.rs"]
 mod random;
@@ -13,14 +12,14 @@ use loraloom::kernels::cpu::{
     rms_norm, scale_columns,
 };
 use loraloom::kernels::parallel::{Grid, for_each_tile};
-use loraloom::kernels::quantize::{BLOCK, QuantizedMatrix, quantize_block_finely};
+use loraloom::kernels::quantize::{BLOCK, QuantizedMatrix, quantize_block_int14};
 use random::Random;
 
-/// Shapes that each kernel is tried with.
+/// Number of random shapes for each kernel.
 const ROUNDS: usize = 40;
 const EPSILON: f32 = 1e-6;
 
-/// Values of very different sizes, nothing and hardly anything among them.
+/// Values of very different magnitudes, zeros and subnormal numbers among them.
 fn values(random: &mut Random, count: usize) -> Vec<f32> {
     let value = |random: &mut Random| {
         let unit = (random.next() >> 40) as f32 / (1 << 23) as f32 - 1.0;
@@ -44,13 +43,13 @@ fn assert_bits(found: &[f32], expected: &[f32], what: &str) {
     }
 }
 
-/// A row's integers and their scales, in 7 bits or in 14.
-fn integers(row: &[f32], fine: bool) -> (Vec<i32>, Vec<f32>) {
+/// A row's quantised values and the scales of its blocks, in 14 bits or in 7.
+fn integers(row: &[f32], int14: bool) -> (Vec<i32>, Vec<f32>) {
     let (mut all, mut scales) = (Vec::new(), Vec::new());
     for block in row.chunks(BLOCK) {
         let (mut seven, mut fourteen) = (vec![0; block.len()], vec![0; block.len()]);
-        let scale = quantize_block_finely(block, &mut seven, &mut fourteen);
-        if fine {
+        let scale = quantize_block_int14(block, &mut seven, &mut fourteen);
+        if int14 {
             all.extend(fourteen.into_iter().map(i32::from));
             scales.push(scale / 128.0);
         } else {
@@ -62,12 +61,12 @@ fn integers(row: &[f32], fine: bool) -> (Vec<i32>, Vec<f32>) {
 }
 
 /// `x · weightsᵀ` in 8 bits, `[rows, d_out]`.
-fn plain_int8(x: &[f32], weights: &QuantizedMatrix, fine: bool) -> Vec<f32> {
+fn plain_int8(x: &[f32], weights: &QuantizedMatrix, int14: bool) -> Vec<f32> {
     let QuantizedMatrix { d_out, d_in, values, scales } = weights;
     let blocks = d_in.div_ceil(BLOCK);
     let mut out = Vec::new();
     for row in x.chunks(*d_in) {
-        let (integers, steps) = integers(row, fine);
+        let (integers, steps) = integers(row, int14);
         for column in 0..*d_out {
             let weights = &values[column * d_in..][..*d_in];
             let pairs = integers.chunks(BLOCK).zip(weights.chunks(BLOCK)).enumerate();
@@ -80,19 +79,19 @@ fn plain_int8(x: &[f32], weights: &QuantizedMatrix, fine: bool) -> Vec<f32> {
     out
 }
 
-fn products_in_8_bits(isa: Isa, random: &mut Random) {
+fn int8_products(isa: Isa, random: &mut Random) {
     let (rows, d_in, d_out) = (1 + random.below(70), 1 + random.below(400), 1 + random.below(90));
     let x = values(random, rows * d_in);
     let weights = QuantizedMatrix::new(&values(random, d_out * d_in), d_out, d_in);
     let packed = PackedInt8::new(&weights);
-    let mut quantized = QuantizedRows::fine(isa, rows, d_in);
+    let mut quantized = QuantizedRows::with_int14(isa, rows, d_in);
     quantize_rows(isa, &x, &mut quantized);
-    for fine in [false, true] {
-        let what = format!("{isa:?}: {rows} x {d_in} x {d_out} in 8 bits, fine: {fine}");
-        let term = Term { x: &quantized, fine, weights: &packed };
+    for int14 in [false, true] {
+        let what = format!("{isa:?}: {rows} x {d_in} x {d_out} in 8 bits, int14: {int14}");
+        let term = Term { x: &quantized, int14, weights: &packed };
         let mut out = vec![f32::NAN; rows * d_out];
         product_int8(isa, &[term], rows, Store::Replace, &mut out);
-        let once = plain_int8(&x, &weights, fine);
+        let once = plain_int8(&x, &weights, int14);
         assert_bits(&out, &once, &what);
         product_int8(isa, &[term, term], rows, Store::Add, &mut out);
         let thrice: Vec<f32> = once.iter().map(|&once| once + (once + once)).collect();
@@ -100,7 +99,7 @@ fn products_in_8_bits(isa: Isa, random: &mut Random) {
     }
 }
 
-fn products_in_f32(isa: Isa, random: &mut Random) {
+fn f32_products(isa: Isa, random: &mut Random) {
     let (rows, d_in, d_out) = (1 + random.below(70), 1 + random.below(200), 1 + random.below(90));
     let (x, weights) = (values(random, rows * d_in), values(random, d_out * d_in));
     let mut expected = Vec::new();
@@ -115,7 +114,7 @@ fn products_in_f32(isa: Isa, random: &mut Random) {
     assert_bits(&out, &expected, &format!("{isa:?}: {rows} x {d_in} x {d_out} in f32"));
 }
 
-/// Σ of eight lanes and of the tree above them, the order that all sums over a row have.
+/// A sum in the order of all sums over a row: eight lanes, then a tree.
 fn plain_sum(row: impl Iterator<Item = f32>) -> f32 {
     let mut lanes = [0.0f32; 8];
     for (index, value) in row.enumerate() {
@@ -125,7 +124,7 @@ fn plain_sum(row: impl Iterator<Item = f32>) -> f32 {
     ((a + e) + (c + g)) + ((b + f) + (d + h))
 }
 
-/// exp of one value by itself, which no vector is made of.
+/// exp(value − shift) of one value, without vectors.
 fn plain_exp(value: f32, shift: f32) -> f32 {
     let (mut one, mut sum) = ([value], 0.0);
     exponentials(Isa::PORTABLE, &mut one, shift, &mut sum);
@@ -145,11 +144,11 @@ fn norms(isa: Isa, random: &mut Random) {
     let mut normed = vec![f32::NAN; x.len()];
     rms_norm(isa, &x, &weight, EPSILON, 0.5, &mut normed);
     assert_bits(&normed, &expected, &what);
-    // The quantised norm shows in a product.
+    // A product shows the quantised norm.
     let matrix = QuantizedMatrix::new(&values(random, 3 * width), 3, width);
     let mut quantized = QuantizedRows::new(rows, width);
     norm_rows(isa, &x, &weight, EPSILON, 0.5, &mut quantized);
-    let term = Term { x: &quantized, fine: false, weights: &PackedInt8::new(&matrix) };
+    let term = Term { x: &quantized, int14: false, weights: &PackedInt8::new(&matrix) };
     let mut out = vec![f32::NAN; rows * 3];
     product_int8(isa, &[term], rows, Store::Replace, &mut out);
     assert_bits(&out, &plain_int8(&normed, &matrix, false), &what);
@@ -175,12 +174,12 @@ fn elementwise(isa: Isa, random: &mut Random) {
     let scaled = [&x, &x].into_iter().flat_map(|x| x.iter().zip(&up).map(|(x, up)| x * up));
     assert_bits(&found, &scaled.collect::<Vec<f32>>(), &what);
 
-    let mut most = 0.0;
-    largest(isa, &x, &mut most);
-    assert!(x.iter().all(|&x| x <= most) && x.contains(&most), "{what}");
+    let mut max = 0.0;
+    largest(isa, &x, &mut max);
+    assert!(x.iter().all(|&x| x <= max) && x.contains(&max), "{what}");
     let (mut found, mut sum) = (x.clone(), 0.0);
-    exponentials(isa, &mut found, most, &mut sum);
-    let powers: Vec<f32> = x.iter().map(|&x| plain_exp(x, most)).collect();
+    exponentials(isa, &mut found, max, &mut sum);
+    let powers: Vec<f32> = x.iter().map(|&x| plain_exp(x, max)).collect();
     assert_bits(&found, &powers, &what);
     assert_bits(&[sum], &[plain_sum(powers.into_iter())], &what);
 }
@@ -201,13 +200,13 @@ fn attention(isa: Isa, random: &mut Random) {
                 score + bias[centre + key - position]
             })
             .collect();
-        let most = scores.iter().fold(f32::NEG_INFINITY, |most, &score| most.max(score));
-        let powers: Vec<f32> = scores.iter().map(|&score| plain_exp(score, most)).collect();
+        let max = scores.iter().fold(f32::NEG_INFINITY, |max, &score| max.max(score));
+        let powers: Vec<f32> = scores.iter().map(|&score| plain_exp(score, max)).collect();
         let inverse = 1.0 / plain_sum(powers.iter().copied());
         for d in 0..d_kv {
             let pairs = powers.iter().zip(v.chunks(d_kv));
             let mut sum = pairs.fold(0.0f32, |sum, (power, v)| sum + power * v[d]);
-            // What is not seen is added as nothing times its value.
+            // Masked positions add 0 times their value.
             for v in v.chunks(d_kv).take(keys).skip(seen) {
                 sum += 0.0 * v[d];
             }
@@ -233,13 +232,13 @@ fn attention(isa: Isa, random: &mut Random) {
 mod page {
     #[link(wasm_import_module = "page")]
     unsafe extern "C" {
-        fn tell(text: *const u8, bytes: usize);
+        fn print(text: *const u8, bytes: usize);
     }
 
-    /// Tells the page something.
+    /// Passes a line of text to the page.
     pub fn say(text: &str) {
-        // SAFETY: the page reads the text and nothing else, before it returns.
-        unsafe { tell(text.as_ptr(), text.len()) }
+        // SAFETY: the page reads only the text, before it returns.
+        unsafe { print(text.as_ptr(), text.len()) }
     }
 }
 
@@ -248,7 +247,7 @@ fn main() {
     std::panic::set_hook(Box::new(|panic| page::say(&panic.to_string())));
     for isa in Isa::available() {
         for (seed, kernel) in
-            [products_in_8_bits, products_in_f32, norms, elementwise, attention].iter().enumerate()
+            [int8_products, f32_products, norms, elementwise, attention].iter().enumerate()
         {
             let mut random = Random(seed as u64);
             (0..ROUNDS).for_each(|_| kernel(isa, &mut random));

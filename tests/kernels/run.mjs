@@ -1,6 +1,6 @@
 // Runs the kernels' test in Chromium: node run.mjs KERNELS.wasm…
 //
-// Fails where one panics, tells nothing, or lacks the instruction sets that its name promises.
+// Fails if a program panics or does not test every instruction set of its build.
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -15,17 +15,17 @@ const EXPECTED = {
   "simd128.wasm": ["simd128"],
 };
 
-/** What the program tells, and whether it ended well. Runs in the page. */
+/** Runs a program in the page; returns its lines of text, and its failure or null. */
 async function runInPage(base64) {
   const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
-  const said = [];
+  const lines = [];
   const decoder = new TextDecoder();
   let memory;
-  const tell = (text, length) =>
-    said.push(decoder.decode(new Uint8Array(memory.buffer, text, length)));
+  const print = (text, length) =>
+    lines.push(decoder.decode(new Uint8Array(memory.buffer, text, length)));
   const module = await WebAssembly.compile(bytes);
-  // The library's bindings ask for functions of a page, which no kernel calls.
-  const imports = { page: { tell } };
+  // The library's bindings import functions that no kernel calls.
+  const imports = { page: { print } };
   for (const { module: from, name } of WebAssembly.Module.imports(module)) {
     imports[from] ??= {};
     imports[from][name] ??= () => {
@@ -36,9 +36,9 @@ async function runInPage(base64) {
   memory = exports.memory;
   try {
     exports.main(0, 0);
-    return { said, failure: null };
+    return { lines, failure: null };
   } catch (error) {
-    return { said, failure: String(error) };
+    return { lines, failure: String(error) };
   }
 }
 
@@ -48,9 +48,9 @@ const browser = await chromium.launch({
 });
 const page = await browser.newPage();
 for (const file of process.argv.slice(2)) {
-  const { said, failure } = await page.evaluate(runInPage, readFileSync(file).toString("base64"));
-  for (const line of said) console.log(`   ${basename(file)}: ${line}`);
-  const missing = EXPECTED[basename(file)].filter((name) => !said.includes(`passed: ${name}`));
+  const { lines, failure } = await page.evaluate(runInPage, readFileSync(file).toString("base64"));
+  for (const line of lines) console.log(`   ${basename(file)}: ${line}`);
+  const missing = EXPECTED[basename(file)].filter((name) => !lines.includes(`passed: ${name}`));
   if (failure || missing.length > 0) {
     console.error(`error: ${basename(file)}: ${failure ?? `${missing} did not run`}`);
     process.exitCode = 1;

@@ -1,5 +1,5 @@
-//! Learning on a real model against the reference implementation's run on the same one, which
-//! make_reference.py recorded: the points that are evaluated, and the objective at each.
+//! Learning on a real model against a recorded run of the reference implementation (make_reference.py): the
+//! points that are evaluated, and the loss at each.
 
 use std::path::{Path, PathBuf};
 
@@ -19,10 +19,10 @@ struct Reference {
     evaluations: Vec<Recorded>,
 }
 
-/// Points that have to be those of the reference: 0, and one probe for each module. Later ones hang
-/// on differences of losses, and with them on the last bits of f32.
+/// Points that must equal the reference's: 0, and one probe for each module. Later ones depend on
+/// differences of losses, and so on the last bits of f32.
 const COMPARED: usize = 21;
-/// Largest relative difference of a loss, by f32 rounding in another order.
+/// Tolerance of a loss, for f32 rounding in another order.
 const TOLERANCE: f64 = 1e-5;
 
 fn folder() -> PathBuf {
@@ -56,7 +56,7 @@ fn as_published() -> LearnOptions {
 }
 
 #[test]
-fn a_run_on_a_model_visits_the_points_of_the_reference_with_its_losses_and_ends_no_worse() {
+fn a_run_visits_the_points_of_the_reference_and_reaches_its_loss() {
     let text = String::from_utf8(std::fs::read(folder().with_extension("json")).unwrap()).unwrap();
     let reference: Reference = serde_json::from_str(&text).unwrap();
     let options = as_published();

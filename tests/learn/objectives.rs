@@ -64,7 +64,7 @@ impl Parameters {
     }
 }
 
-/// Every point that a search asks for within a budget, with its loss.
+/// Every point that a search evaluates within a budget, and its loss.
 pub fn minimize(
     search: &mut dyn Search,
     budget: usize,

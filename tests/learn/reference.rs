@@ -4,7 +4,7 @@ use loraloom::learn::Cobyla;
 
 use crate::objectives::{lowest, minimize, searches};
 
-/// Largest distance of a coefficient from the reference's.
+/// Tolerance of a coefficient.
 const TOLERANCE: f64 = 1e-12;
 /// Points that have to be equal. In fewer dimensions the search sooner reaches simplices with
 /// vertices equally far from the pole, where the last bit of the reference's BLAS decides which one
@@ -14,7 +14,7 @@ fn compared(dimensions: usize) -> usize {
 }
 
 #[test]
-fn cobyla_visits_the_points_of_the_reference_and_ends_no_worse() {
+fn cobyla_visits_the_points_of_the_reference_and_reaches_its_loss() {
     let fixture = searches();
     for case in &fixture.cases {
         let name = format!("{} in {} dimensions", case.objective, case.dimensions);

@@ -14,7 +14,7 @@ fn options(selection: Selection, modules: u32, budget: u32) -> LearnOptions {
     LearnOptions { selection, modules, budget, ..LearnOptions::default() }
 }
 
-/// Distance to a target that wants the modules 1 and 3 only, the third negated.
+/// Distance to a target that uses only the modules 1 and 3, the third negated.
 fn cross_entropy(step: &Step) -> f64 {
     let target = |id: &str| match id {
         "module-1" => 0.8,
@@ -46,7 +46,7 @@ fn learn(options: LearnOptions, candidates: usize) -> LearnResult {
 }
 
 #[test]
-fn every_optimizer_keeps_the_budget_lowers_the_loss_and_answers_with_the_best_point() {
+fn every_optimizer_keeps_the_budget_and_returns_the_point_of_the_lowest_loss() {
     for optimizer in
         [Optimizer::Cobyla, Optimizer::CmaEs, Optimizer::Greedy, Optimizer::RidgeTrustRegion]
     {
@@ -73,7 +73,7 @@ fn every_optimizer_keeps_the_budget_lowers_the_loss_and_answers_with_the_best_po
 }
 
 #[test]
-fn steps_told_ahead_are_those_that_come_whatever_the_losses_are() {
+fn predicted_steps_do_not_depend_on_the_losses() {
     let mut largest = BTreeMap::new();
     for optimizer in
         [Optimizer::Cobyla, Optimizer::CmaEs, Optimizer::Greedy, Optimizer::RidgeTrustRegion]
@@ -91,7 +91,7 @@ fn steps_told_ahead_are_those_that_come_whatever_the_losses_are() {
             assert_eq!(ahead.remove(0), step, "{optimizer:?}");
             run.report(cross_entropy(&step), 0.0).expect("asked for");
         }
-        assert!(ahead.is_empty(), "nothing is told ahead that the budget has no room for");
+        assert!(ahead.is_empty(), "no step is predicted beyond the budget");
         assert_eq!(run.upcoming(), []);
     }
     let largest = |optimizer: Optimizer, select| largest[&(format!("{optimizer:?}"), select)];
@@ -101,7 +101,7 @@ fn steps_told_ahead_are_those_that_come_whatever_the_losses_are() {
 }
 
 #[test]
-fn the_penalty_is_the_mean_size_of_the_coefficients() {
+fn the_penalty_is_the_mean_absolute_coefficient() {
     let result = learn(options(Selection::All, 20, 2), 5);
     let second = &result.history[1];
     assert_eq!(second.weights[0].weight, 0.5);
@@ -110,10 +110,10 @@ fn the_penalty_is_the_mean_size_of_the_coefficients() {
 }
 
 #[test]
-fn the_modules_with_the_lowest_losses_alone_are_searched_over() {
+fn only_the_modules_with_the_lowest_losses_are_searched_over() {
     let mut run = LearningRun::new(options(Selection::SingleLoss, 3, 20), names(9)).expect("valid");
     assert_eq!(run.chosen(), None);
-    // Alone at weight 1, module-1 helps and the others differ by a little.
+    // At weight 1, module-1 lowers the loss and the others change it slightly.
     let loss = |step: &Step| {
         cross_entropy(step)
             + step.weights.iter().map(|m| if m.id == "module-7" { -0.01 } else { 0.0 }).sum::<f64>()
@@ -131,7 +131,7 @@ fn the_modules_with_the_lowest_losses_alone_are_searched_over() {
 }
 
 #[test]
-fn greedy_does_not_evaluate_again_what_choosing_has_evaluated() {
+fn greedy_reuses_the_evaluations_of_module_selection() {
     let options =
         LearnOptions { optimizer: Optimizer::Greedy, ..options(Selection::SingleLoss, 4, 40) };
     let result = learn(options, 9);
@@ -152,8 +152,8 @@ fn greedy_does_not_evaluate_again_what_choosing_has_evaluated() {
 }
 
 #[test]
-fn a_single_module_can_be_the_answer() {
-    // Whatever is mixed is worse than module-2 alone.
+fn a_single_module_can_be_the_result() {
+    // Every mixture has a higher loss than module-2 alone.
     let loss = |step: &Step| {
         let used: Vec<_> = step.weights.iter().filter(|m| m.weight != 0.0).collect();
         match used.as_slice() {
@@ -170,7 +170,7 @@ fn a_single_module_can_be_the_answer() {
 }
 
 #[test]
-fn the_base_alone_is_the_answer_where_no_module_helps() {
+fn the_base_is_the_result_if_no_module_helps() {
     let mut run = LearningRun::new(options(Selection::All, 3, 30), names(3)).expect("valid");
     let result = drive(&mut run, 1000, |step| {
         step.weights.iter().map(|m| f64::from(m.weight).abs()).sum::<f64>() + 1.0
@@ -180,7 +180,7 @@ fn the_base_alone_is_the_answer_where_no_module_helps() {
 }
 
 #[test]
-fn a_cancelled_run_answers_with_the_best_so_far() {
+fn a_cancelled_run_returns_the_best_so_far() {
     for limit in [0, 1, 4, 12] {
         let mut run =
             LearningRun::new(options(Selection::SingleLoss, 3, 20), names(9)).expect("valid");
@@ -193,7 +193,7 @@ fn a_cancelled_run_answers_with_the_best_so_far() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_run_and_another_seed_another() {
+fn runs_with_the_same_seed_are_equal_and_with_another_seed_differ() {
     for (optimizer, selection) in
         [(Optimizer::Cobyla, Selection::Random), (Optimizer::CmaEs, Selection::All)]
     {
@@ -213,7 +213,7 @@ fn random_selection_draws_distinct_candidates() {
 }
 
 #[test]
-fn a_loss_that_is_not_finite_counts_as_the_worst_and_the_run_goes_on() {
+fn a_loss_that_is_not_finite_counts_as_the_worst() {
     for optimizer in
         [Optimizer::Cobyla, Optimizer::CmaEs, Optimizer::Greedy, Optimizer::RidgeTrustRegion]
     {
@@ -235,7 +235,7 @@ fn a_loss_that_is_not_finite_counts_as_the_worst_and_the_run_goes_on() {
 }
 
 #[test]
-fn impossible_runs_are_refused() {
+fn impossible_runs_are_rejected() {
     let run = |options, candidates| LearningRun::new(options, candidates).err();
     assert_eq!(run(LearnOptions::default(), Vec::new()), Some(LearnError::NoModules));
     assert!(matches!(

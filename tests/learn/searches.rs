@@ -8,7 +8,7 @@ const OPTIMIZERS: [Optimizer; 4] =
     [Optimizer::Cobyla, Optimizer::CmaEs, Optimizer::Greedy, Optimizer::RidgeTrustRegion];
 
 #[test]
-fn every_search_starts_at_zero_stays_within_the_bounds_and_repeats_an_unanswered_batch() {
+fn every_search_starts_at_zero_stays_within_its_bounds_and_repeats_a_batch_without_losses() {
     for optimizer in OPTIMIZERS {
         for dimensions in [1, 2, 9] {
             let mut search = search(optimizer, dimensions, 0.7, 3);
@@ -17,7 +17,7 @@ fn every_search_starts_at_zero_stays_within_the_bounds_and_repeats_an_unanswered
                 let batch = search.ask();
                 assert_eq!(batch, search.ask(), "{}", search.name());
                 assert!(batch.iter().flatten().all(|weight| weight.abs() <= 0.7));
-                // Pulls every search beyond the bounds.
+                // The minimum is beyond the bounds.
                 let losses: Vec<f64> = batch.iter().map(|w| -w.iter().sum::<f64>()).collect();
                 if losses.is_empty() {
                     break;
@@ -29,7 +29,7 @@ fn every_search_starts_at_zero_stays_within_the_bounds_and_repeats_an_unanswered
 }
 
 #[test]
-fn given_evaluations_enough_cma_es_finds_the_minimum_of_a_quadratic() {
+fn cma_es_finds_the_minimum_of_a_quadratic() {
     let target = [0.4, -0.9, 0.1, 1.1];
     let loss = |w: &[f64]| -> f64 {
         w.iter().zip(target).enumerate().map(|(i, (x, t))| (i + 1) as f64 * (x - t) * (x - t)).sum()
@@ -39,7 +39,7 @@ fn given_evaluations_enough_cma_es_finds_the_minimum_of_a_quadratic() {
 }
 
 #[test]
-fn cobyla_goes_on_from_its_best_point_after_it_has_converged() {
+fn cobyla_restarts_from_its_best_point_after_convergence() {
     let loss = |w: &[f64]| (w[0] - 0.3) * (w[0] - 0.3) + (w[1] + 0.2) * (w[1] + 0.2);
     let mut search = search(Optimizer::Cobyla, 2, 1.5, 0);
     let evaluations = minimize(search.as_mut(), 400, loss);

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::BenchError;
 use super::synthetic::{Noise, config, layers};
-use crate::formats::{Dtype, TensorView, ggml_type};
+use crate::formats::{Dtype, TensorView};
 use crate::model::t5::T5Config;
 use crate::model::{LinearKind, ModelConfig, Stack};
 
@@ -196,7 +196,7 @@ fn gguf_header(tensors: &[Tensor], kind: FileKind) -> Vec<u8> {
         for &dimension in tensor.shape.iter().rev() {
             header.extend((dimension as u64).to_le_bytes());
         }
-        header.extend(ggml_type(tensor.dtype(kind)).to_le_bytes());
+        header.extend(tensor.dtype(kind).ggml_type().to_le_bytes());
         header.extend(offset.to_le_bytes());
         offset += tensor.bytes(kind).next_multiple_of(ALIGNMENT);
     }

@@ -1,4 +1,4 @@
-//! Measurements of the graphics card, natively: products alone, losses of populations, decoding. Each
+//! Measurements of the GPU, natively: products alone, losses of populations, decoding. Each
 //! answer is compared with the CPU's before its time is taken.
 
 use std::sync::Arc;
@@ -25,12 +25,12 @@ use crate::model::{
 /// cost would otherwise be measured with them.
 const PRODUCT_SECONDS: f64 = 0.05;
 const MOST_REPEATS: usize = 1000;
-/// Seconds of work after which a card that stood idle has its full clock again.
+/// Seconds of work after which an idle GPU has reached its full clock.
 const WARM_SECONDS: f64 = 0.3;
 /// Largest relative difference of a loss to the CPU's.
 const TOLERANCE: f32 = 1e-3;
 
-/// What is measured on the graphics card, as the driver names it in JSON.
+/// A measurement on the GPU, by its name in JSON.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "measure", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum GpuWorkload {
@@ -62,10 +62,10 @@ pub enum GpuWorkload {
     },
 }
 
-/// The graphics card, as the report names it.
+/// The GPU's adapter, as the report names it.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Card {
+pub struct GpuAdapter {
     name: String,
     driver: String,
     /// Which product of bytes is used: `packed` or `unpacked`.
@@ -117,7 +117,7 @@ enum Prepared {
     Decode { inputs: Vec<Vec<u32>>, new_tokens: usize },
 }
 
-/// The workload in progress on the graphics card, and the model that the last ones used.
+/// The workload in progress on the GPU, and the model that the last ones used.
 pub struct GpuBench {
     gpu: Arc<Gpu>,
     model: Option<LoadedModel>,
@@ -132,7 +132,7 @@ impl From<GpuError> for BenchError {
 }
 
 impl GpuBench {
-    /// Opens the graphics card.
+    /// Opens the GPU.
     ///
     /// # Errors
     /// [`BenchError::Model`] where there is none.
@@ -141,9 +141,9 @@ impl GpuBench {
         Ok(Self { gpu, model: None, prepared: None, noise: Noise::new(1) })
     }
 
-    /// The card that is measured.
-    pub fn card(&self) -> Card {
-        Card {
+    /// The adapter that is measured.
+    pub fn adapter(&self) -> GpuAdapter {
+        GpuAdapter {
             name: self.gpu.name().to_owned(),
             driver: self.gpu.driver().to_owned(),
             dot: if self.gpu.packed_dot() { "packed" } else { "unpacked" },
@@ -156,7 +156,7 @@ impl GpuBench {
     /// computes.
     ///
     /// # Errors
-    /// A [`BenchError`] for a model that is not known, a request that makes no sense, a card that has
+    /// A [`BenchError`] for a model that is not known, a request that makes no sense, a GPU that has
     /// no room, or losses that are not the CPU's.
     pub fn prepare(&mut self, workload: &GpuWorkload) -> Result<GpuWork, BenchError> {
         self.prepared = None;
@@ -192,7 +192,7 @@ impl GpuBench {
         let x = Rows::new(gpu, WHAT, size, size, quantized)?;
         let result = gpu.zeros(WHAT, size * size)?;
         let mut recorder = Recorder::new(gpu);
-        let quantize = if quantized { Quantize::Coarse } else { Quantize::No };
+        let quantize = if quantized { Quantize::Int7 } else { Quantize::No };
         let source = gpu.upload(WHAT, &values)?;
         recorder.rows(RowsMode::Plain, &source, (size, 0), size, size, &x, quantize);
         let rows = recorder.finish()?;
@@ -253,7 +253,7 @@ impl GpuBench {
         let evaluation = gpu.prepare(&examples, Some(&uploaded), members)?;
         let vectors = vectors(&mut Noise::new(2), members, count);
         let difference = difference(&**cpu, &mut composition, &evaluation, &examples, &vectors)?;
-        // While the CPU computed, the card slowed down.
+        // While the CPU computed, the GPU lowered its clock.
         let warm = std::time::Instant::now();
         while warm.elapsed().as_secs_f64() < WARM_SECONDS {
             let members: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
@@ -358,7 +358,7 @@ fn difference(
             let agrees = difference <= TOLERANCE;
             if !agrees {
                 return Err(BenchError::request(format!(
-                    "the card's loss is {}, the CPU's {}: its time means nothing",
+                    "the GPU's loss is {}, the CPU's {}: its time means nothing",
                     found.loss, expected.loss
                 )));
             }
@@ -396,7 +396,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_workload_runs_on_the_card_with_the_losses_of_the_cpu() {
+    fn every_workload_runs_on_the_gpu_with_the_losses_of_the_cpu() {
         let mut bench = match GpuBench::open() {
             Ok(bench) => bench,
             Err(error) => return eprintln!("skipped: {error}"),
@@ -419,7 +419,7 @@ mod tests {
             assert_eq!(cost.readback_bytes, 3 * 2 * 4 * 16);
             assert!(cost.dispatches > 50 && cost.memory_bytes > 0);
             assert_eq!(cost.difference, 0.0, "the bits are the CPU's");
-            assert_eq!(cost.split.is_some(), bench.card().timestamps);
+            assert_eq!(cost.split.is_some(), bench.adapter().timestamps);
             if let Some(split) = cost.split {
                 assert!(split.products > 0.0 && split.attention > 0.0 && split.rest > 0.0);
             }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub use ceilings::Ceiling;
 pub use files::{FileKind, gguf_file, write_model};
 #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
-pub use gpu::{Card, GpuBench, GpuWork, GpuWorkload};
+pub use gpu::{GpuAdapter, GpuBench, GpuWork, GpuWorkload};
 pub use synthetic::config_json;
 pub use workload::{Batch, Modules, PrecisionName, Work, Workload};
 

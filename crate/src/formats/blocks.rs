@@ -1,5 +1,4 @@
-//! GGUF's quantised element types: blocks of 32 or 256 values with their scales, and what they stand
-//! for.
+//! Decoding of GGUF's quantised element types: blocks of 32 or 256 values with their scales.
 //!
 //! Layouts: `block_q4_0` and its siblings in
 //! <https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h>; every product and difference is
@@ -29,12 +28,12 @@ fn half(bytes: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([bytes[at], bytes[at + 1]]).to_f32()
 }
 
-/// The 4-bit values of 16 bytes: first all low halves, then all high ones.
+/// The 4-bit values of 16 bytes: the low halves, then the high halves.
 fn nibbles(bytes: &[u8]) -> impl Iterator<Item = u8> + '_ {
     bytes.iter().map(|byte| byte & 0xf).chain(bytes.iter().map(|byte| byte >> 4))
 }
 
-/// As [`nibbles`], with bit `i` of `high` as the fifth bit of value `i`.
+/// 5-bit values: [`nibbles`], with bit `i` of `high` as the fifth bit of value `i`.
 fn five_bits<'b>(high: &[u8], bytes: &'b [u8]) -> impl Iterator<Item = u8> + 'b {
     let high = u32::from_le_bytes([high[0], high[1], high[2], high[3]]);
     nibbles(bytes).enumerate().map(move |(i, low)| low | (((high >> i) & 1) as u8) << 4)
@@ -54,8 +53,8 @@ pub(super) fn q4_0(block: &[u8], out: &mut Vec<f32>) {
 
 /// `f16` scale and minimum, then 4 bits.
 pub(super) fn q4_1(block: &[u8], out: &mut Vec<f32>) {
-    let (scale, least) = (half(block, 0), half(block, 2));
-    out.extend(nibbles(&block[4..]).map(|q| scale * f32::from(q) + least));
+    let (scale, minimum) = (half(block, 0), half(block, 2));
+    out.extend(nibbles(&block[4..]).map(|q| scale * f32::from(q) + minimum));
 }
 
 /// `f16` scale, then 5 bits around 16.
@@ -66,23 +65,23 @@ pub(super) fn q5_0(block: &[u8], out: &mut Vec<f32>) {
 
 /// `f16` scale and minimum, then 5 bits.
 pub(super) fn q5_1(block: &[u8], out: &mut Vec<f32>) {
-    let (scale, least) = (half(block, 0), half(block, 2));
-    out.extend(five_bits(&block[4..8], &block[8..]).map(|q| scale * f32::from(q) + least));
+    let (scale, minimum) = (half(block, 0), half(block, 2));
+    out.extend(five_bits(&block[4..8], &block[8..]).map(|q| scale * f32::from(q) + minimum));
 }
 
-/// The 6-bit scale and minimum of sub-block `index`, out of their 12 bytes.
+/// The 6-bit scale and minimum of sub-block `index` from the 12 bytes of all.
 fn scale_and_minimum(packed: &[u8], index: usize) -> (f32, f32) {
-    let (scale, least) = if index < 4 {
+    let (scale, minimum) = if index < 4 {
         (packed[index] & 63, packed[index + 4] & 63)
     } else {
         let (low, high) = (packed[index + 4], index - 4);
         ((low & 0xf) | (packed[high] >> 6) << 4, (low >> 4) | (packed[high + 4] >> 6) << 4)
     };
-    (f32::from(scale), f32::from(least))
+    (f32::from(scale), f32::from(minimum))
 }
 
 /// `f16` scale of the scales and of the minima, eight of each in 6 bits, then 4 bits. `fifth_bit`
-/// gives the fifth bit of a value by its sub-block and its place there, shifted to its place.
+/// returns the fifth bit of a value, as 0 or 16, by its sub-block and its index there.
 fn with_minima(
     block: &[u8],
     values: &[u8],
@@ -94,11 +93,11 @@ fn with_minima(
     for (pair, bytes) in values.chunks_exact(SUB_BLOCK).enumerate() {
         for (half, shift) in [0, 4].into_iter().enumerate() {
             let index = 2 * pair + half;
-            let (scale, least) = scale_and_minimum(packed, index);
-            let (scale, least) = (scales_scale * scale, minima_scale * least);
+            let (scale, minimum) = scale_and_minimum(packed, index);
+            let (scale, minimum) = (scales_scale * scale, minima_scale * minimum);
             out.extend(bytes.iter().enumerate().map(|(i, byte)| {
                 let q = (byte >> shift) & 0xf | fifth_bit(index, i);
-                scale * f32::from(q) - least
+                scale * f32::from(q) - minimum
             }));
         }
     }
@@ -124,8 +123,8 @@ pub(super) fn q6_k(block: &[u8], out: &mut Vec<f32>) {
     let scale = half(scale, 0);
     for i in 0..SUPER_BLOCK {
         // Each half of the block interleaves its four sub-blocks of 32 in the same bytes.
-        let (half, place) = (i / HALF, i % HALF);
-        let (sub_block, column) = (place / SUB_BLOCK, place % SUB_BLOCK);
+        let (half, index) = (i / HALF, i % HALF);
+        let (sub_block, column) = (index / SUB_BLOCK, index % SUB_BLOCK);
         let low = low[half * 64 + (sub_block % 2) * SUB_BLOCK + column] >> (4 * (sub_block / 2));
         let high = high[half * SUB_BLOCK + column] >> (2 * sub_block);
         let q = i32::from((low & 0xf) | (high & 3) << 4) - 32;

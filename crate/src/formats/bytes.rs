@@ -1,8 +1,8 @@
-//! A cursor over outside bytes: every read is checked, and an error says what was being read.
+//! A cursor over the bytes of a file. Every read is checked, and its error names the part of the file.
 
 use super::FormatError;
 
-/// Reads little-endian values from the start of a slice on.
+/// A reader of little-endian values.
 #[derive(Debug, Clone)]
 pub(super) struct ByteReader<'b> {
     format: &'static str,
@@ -11,7 +11,7 @@ pub(super) struct ByteReader<'b> {
 }
 
 impl<'b> ByteReader<'b> {
-    /// A reader of `bytes`, which belong to a file of that format.
+    /// A reader of `bytes` of a file of that format.
     pub(super) fn new(format: &'static str, bytes: &'b [u8]) -> Self {
         Self { format, bytes, position: 0 }
     }
@@ -34,7 +34,7 @@ impl<'b> ByteReader<'b> {
         }
     }
 
-    /// Bytes read so far.
+    /// The number of bytes read.
     pub(super) fn position(&self) -> usize {
         self.position
     }

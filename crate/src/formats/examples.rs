@@ -1,21 +1,21 @@
-//! Reading few-shot examples and test sets: JSON lines as Hugging Face's datasets export them, a JSON
-//! list, and tables with commas or tabs as spreadsheets write them.
+//! Reader of few-shot examples and test sets: JSON lines as Hugging Face's datasets export them, a JSON
+//! list, CSV and TSV.
 //!
-//! The table reader is written here because its messages have to name a line and a field, and because
-//! text pasted from a spreadsheet may start with a quotation mark that quotes nothing.
+//! The table reader is part of this crate because its errors name a line and a field, and because text
+//! pasted from a spreadsheet may start with a quotation mark that is not a quote.
 
 use serde::{Deserialize, Serialize};
 
 use super::{FormatError, excerpt};
 
 const FORMAT: &str = "examples";
-/// The longest text read.
+/// Limit on the text.
 const MAX_TEXT_BYTES: usize = 8 << 20;
-/// The most examples read.
+/// Limit on the number of examples.
 const MAX_EXAMPLES: usize = 10_000;
-/// The longest input or output.
+/// Limit on an input or output.
 const MAX_FIELD_BYTES: usize = 64 << 10;
-/// The most columns of a table.
+/// Limit on the columns of a table.
 const MAX_COLUMNS: usize = 64;
 /// Names of the column that holds the input, the first as this project writes it, the others as
 /// Hugging Face's datasets do.
@@ -23,40 +23,39 @@ const INPUT_NAMES: [&str; 3] = ["input", "inputs", "source"];
 /// Names of the column that holds the output.
 const OUTPUT_NAMES: [&str; 5] = ["output", "outputs", "target", "targets", "label"];
 
-/// One example of a task: what goes in, and what should come out.
+/// One example of a task: an input and the expected output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct Example {
-    /// Text that the model reads.
+    /// The model's input text.
     pub input: String,
-    /// Text that the model should write.
+    /// The expected output text.
     pub output: String,
 }
 
 impl Example {
-    /// Whether an answer counts as the output, as LoraHub compares them: without blanks around it,
-    /// in lower case and without full stops.
+    /// Whether an answer matches the output by LoraHub's comparison: trimmed, lower-cased, and without
+    /// full stops.
     pub fn is_matched_by(&self, answer: &str) -> bool {
         let normal = |text: &str| text.trim().to_lowercase().replace('.', "");
         normal(answer) == normal(&self.output)
     }
 }
 
-/// How a text of examples is written.
+/// The format of a text with examples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 pub enum ExamplesFormat {
-    /// Told from the text: JSON starts with a brace or a bracket, a table with a tab in its first
-    /// line has tabs, any other commas.
+    /// Detected: JSON starts with a brace or a bracket, TSV has a tab in its first line, all else is CSV.
     #[default]
     Auto,
-    /// One JSON object a line, or one JSON list of objects.
+    /// One JSON object per line, or one JSON list of objects.
     Jsonl,
-    /// Values between commas, quoted where needed; a header line is optional.
+    /// Comma-separated values, quoted where needed; the header line is optional.
     Csv,
-    /// Values between tabs; a header line is optional.
+    /// Tab-separated values; the header line is optional.
     Tsv,
 }
 
@@ -175,12 +174,12 @@ fn header(row: &[String]) -> Option<(usize, usize)> {
 struct Rows<'t> {
     rest: &'t str,
     delimiter: char,
-    /// Line that `rest` starts on.
+    /// Line number of the start of `rest`.
     line: usize,
 }
 
 impl Rows<'_> {
-    /// The next row with the line that it starts on.
+    /// The next row, and the number of its first line.
     fn next_row(&mut self) -> Result<Option<(usize, Vec<String>)>, FormatError> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -222,7 +221,7 @@ impl Rows<'_> {
         Ok(field.into())
     }
 
-    /// A field in quotation marks, or `None` in a table with tabs if the marks do not enclose it.
+    /// A quoted field, or `None` in TSV if the quotes do not enclose the field.
     fn quoted_field(&mut self) -> Result<Option<String>, FormatError> {
         let (mut field, mut rest) = (String::new(), &self.rest[1..]);
         let problem = loop {
@@ -297,15 +296,15 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_matches_whatever_its_case_and_full_stops() {
+    fn an_answer_matches_regardless_of_case_and_full_stops() {
         let example = Example { input: "a".into(), output: "The U.S.".into() };
         assert!(example.is_matched_by("  the US\n") && example.is_matched_by("The U.S.."));
-        // LoraHub takes blanks away before full stops.
+        // LoraHub trims before it removes full stops.
         assert!(!example.is_matched_by("the us .") && !example.is_matched_by("the u s"));
     }
 
     #[test]
-    fn json_lines_are_read_with_the_names_in_use() {
+    fn json_lines_are_read_with_all_field_names() {
         let text = "\u{feff}{\"input\":\"a\",\"output\":\"b\"}\r\n\n{\"targets\":\"d\",\"inputs\":\"c\\n\",\"idx\":1}\n";
         assert_eq!(read(text), pairs(&[("a", "b"), ("c\n", "d")]));
         assert_eq!(read(r#" [{"input":"a","output":"b"}]"#), pairs(&[("a", "b")]));

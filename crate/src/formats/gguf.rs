@@ -1,9 +1,8 @@
-//! Reading GGUF, llama.cpp's file format, versions 2 and 3. Tensors are found under Hugging Face's
-//! names, whether the file was written by llama.cpp (`enc.blk.0.attn_q.weight`) or by candle's
-//! quantiser (plain Hugging Face names).
+//! Reader of GGUF, llama.cpp's file format, versions 2 and 3. Tensors have Hugging Face's names, whether
+//! the file has llama.cpp's (`enc.blk.0.attn_q.weight`) or, from candle's quantiser, Hugging Face's.
 //!
-//! The reader is written here: candle-core's allocates what the header's counts ask for, and brings
-//! its whole tensor library into the WebAssembly module.
+//! candle-core's reader allocates by the header's unchecked counts, and would add its tensor library to
+//! the WebAssembly module.
 //!
 //! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>
 
@@ -15,30 +14,30 @@ use super::{Dtype, FormatError, TensorSource, TensorView, excerpt};
 
 const FORMAT: &str = "GGUF";
 const MAGIC: &[u8; 4] = b"GGUF";
-/// Where tensors start, unless the metadata says otherwise.
+/// Alignment of the tensor data without `general.alignment`.
 const DEFAULT_ALIGNMENT: u64 = 32;
-/// The most tensors read; Flan-T5-XXL has 560.
+/// Limit on tensors; Flan-T5-XXL has 560.
 const MAX_TENSORS: u64 = 1 << 16;
-/// The most metadata entries read; files carry some tens.
-const MAX_METADATA: u64 = 1 << 16;
-/// The longest name of a tensor (llama.cpp's own limit is 64).
+/// Limit on metadata key-value pairs; files have some tens.
+const MAX_METADATA_KV: u64 = 1 << 16;
+/// Limit on the length of a tensor's name; llama.cpp's is 64.
 const MAX_NAME_BYTES: u64 = 256;
-/// The most dimensions of a tensor (llama.cpp's own limit).
+/// Limit on the dimensions of a tensor, which is llama.cpp's.
 const MAX_DIMENSIONS: u32 = 4;
-/// How deep arrays of arrays may be nested in the metadata.
+/// Limit on the nesting of arrays in the metadata.
 const MAX_NESTING: usize = 4;
-/// The architectures that llama.cpp writes for T5. candle's quantiser writes none.
+/// `general.architecture` of T5 in llama.cpp's files; candle's have none.
 const ARCHITECTURES: [&str; 2] = ["t5", "t5encoder"];
 
-/// Type numbers of metadata values.
+/// `gguf_metadata_value_type`.
 mod value_type {
     pub const UINT32: u32 = 4;
     pub const STRING: u32 = 8;
     pub const ARRAY: u32 = 9;
 
-    /// Bytes of a value of a type that has a fixed size.
-    pub fn size(kind: u32) -> Option<u64> {
-        match kind {
+    /// Bytes of a value of a fixed-size type.
+    pub fn size(value_type: u32) -> Option<u64> {
+        match value_type {
             0 | 1 | 7 => Some(1),
             2 | 3 => Some(2),
             4..=6 => Some(4),
@@ -48,40 +47,40 @@ mod value_type {
     }
 }
 
-/// What a GGUF file says before its tensors: their names, kinds, shapes and places.
+/// The header of a GGUF file: the name, type, shape and position of each tensor.
 #[derive(Debug)]
 pub(super) struct GgufHeader {
-    pub(super) entries: BTreeMap<String, Entry>,
+    pub(super) tensors: BTreeMap<String, TensorInfo>,
 }
 
-/// Where one tensor lies.
+/// A tensor's type, shape and position (`gguf_tensor_info_t`).
 #[derive(Debug)]
-pub(super) struct Entry {
-    /// Type number of the elements (`ggml_type`).
-    kind: u32,
+pub(super) struct TensorInfo {
+    /// Element type number of the file.
+    ggml_type: u32,
     pub(super) shape: Vec<usize>,
-    /// Within the file; empty if the element type is not supported.
+    /// Its bytes within the file; empty if the element type is not supported.
     pub(super) range: Range<u64>,
 }
 
-impl Entry {
+impl TensorInfo {
     /// The element type.
     ///
     /// # Errors
     /// [`FormatError::Unsupported`] with the name of the type.
     pub(super) fn dtype(&self, name: &str) -> Result<Dtype, FormatError> {
-        dtype(self.kind).ok_or_else(|| FormatError::Unsupported {
-            what: format!("tensor {} of type {}", excerpt(name), kind_name(self.kind)),
-            reason:
-                "GGUF weights are read from F32, F16, BF16, Q8_0, Q6_K, Q5_K, Q5_1, Q5_0, Q4_K, \
-                     Q4_1 and Q4_0; quantise to Q8_0"
-                    .into(),
+        Dtype::from_ggml_type(self.ggml_type).ok_or_else(|| FormatError::Unsupported {
+            what: format!("tensor {} of type {}", excerpt(name), ggml_type_name(self.ggml_type)),
+            reason: format!(
+                "GGUF weights are read from {}; quantise to Q8_0",
+                Dtype::ALL.map(|dtype| format!("{dtype:?}")).join(", ")
+            ),
         })
     }
 }
 
 impl GgufHeader {
-    /// Reads the header from the start of a file, which need not be whole.
+    /// Reads the header from the start of a file, which may be incomplete.
     ///
     /// # Errors
     /// [`FormatError::Truncated`] if the bytes end before the header does,
@@ -98,18 +97,19 @@ impl GgufHeader {
                 reason: "versions 2 and 3, little-endian, are read; convert the model again".into(),
             });
         }
-        let tensors = count(&mut reader, "the number of tensors", MAX_TENSORS)?;
-        let metadata = count(&mut reader, "the number of metadata entries", MAX_METADATA)?;
+        let tensor_count = count(&mut reader, "the number of tensors", MAX_TENSORS)?;
+        let metadata_kv_count =
+            count(&mut reader, "the number of metadata entries", MAX_METADATA_KV)?;
 
-        let alignment = read_metadata(&mut reader, metadata)?;
-        let mut headers = Vec::new();
-        for _ in 0..tensors {
-            headers.push(read_header(&mut reader)?);
+        let alignment = read_metadata(&mut reader, metadata_kv_count)?;
+        let mut infos = Vec::new();
+        for _ in 0..tensor_count {
+            infos.push(read_tensor_info(&mut reader)?);
         }
         let data_start = (reader.position() as u64).next_multiple_of(alignment);
-        let names: BTreeSet<String> = headers.iter().map(|(name, ..)| name.clone()).collect();
-        let mut entries = BTreeMap::new();
-        for (name, kind, shape, offset) in headers {
+        let names: BTreeSet<String> = infos.iter().map(|(name, ..)| name.clone()).collect();
+        let mut tensors = BTreeMap::new();
+        for (name, ggml_type, shape, offset) in infos {
             if offset % alignment != 0 {
                 return Err(invalid(
                     &format!("the offset of {}", excerpt(&name)),
@@ -117,12 +117,15 @@ impl GgufHeader {
                     offset.to_string(),
                 ));
             }
-            let range = match dtype(kind) {
+            let range = match Dtype::from_ggml_type(ggml_type) {
                 None => 0..0,
                 Some(dtype) => range(&name, dtype, &shape, data_start, offset)?,
             };
             let hugging_face = hugging_face_name(&name, &names);
-            if entries.insert(hugging_face.clone(), Entry { kind, shape, range }).is_some() {
+            if tensors
+                .insert(hugging_face.clone(), TensorInfo { ggml_type, shape, range })
+                .is_some()
+            {
                 return Err(invalid(
                     "the name of each tensor",
                     "used once",
@@ -130,7 +133,7 @@ impl GgufHeader {
                 ));
             }
         }
-        Ok(Self { entries })
+        Ok(Self { tensors })
     }
 }
 
@@ -142,7 +145,7 @@ pub struct GgufFile {
 }
 
 impl GgufFile {
-    /// Whether the bytes start as a GGUF file does.
+    /// Whether the bytes start with GGUF's magic number.
     pub fn recognises(bytes: &[u8]) -> bool {
         bytes.starts_with(MAGIC)
     }
@@ -154,7 +157,7 @@ impl GgufFile {
     /// [`FormatError::Invalid`] or [`FormatError::Unsupported`] naming what is wrong.
     pub fn parse(bytes: Vec<u8>) -> Result<Self, FormatError> {
         let header = GgufHeader::read(&bytes)?;
-        for (name, Entry { range, .. }) in &header.entries {
+        for (name, TensorInfo { range, .. }) in &header.tensors {
             if range.end > bytes.len() as u64 {
                 return Err(FormatError::Truncated {
                     format: FORMAT,
@@ -170,50 +173,29 @@ impl GgufFile {
 
 impl TensorSource for GgufFile {
     fn names(&self) -> Vec<String> {
-        self.header.entries.keys().cloned().collect()
+        self.header.tensors.keys().cloned().collect()
     }
 
     fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>, FormatError> {
-        let Some(entry) = self.header.entries.get(name) else { return Ok(None) };
+        let Some(info) = self.header.tensors.get(name) else { return Ok(None) };
         Ok(Some(TensorView {
             name: name.into(),
-            dtype: entry.dtype(name)?,
-            shape: entry.shape.clone(),
-            bytes: &self.bytes[entry.range.start as usize..entry.range.end as usize],
+            dtype: info.dtype(name)?,
+            shape: info.shape.clone(),
+            bytes: &self.bytes[info.range.start as usize..info.range.end as usize],
         }))
     }
 }
 
-/// ggml's number of each element type (`ggml_type`).
-pub(crate) fn ggml_type(dtype: Dtype) -> u32 {
-    match dtype {
-        Dtype::F32 => 0,
-        Dtype::F16 => 1,
-        Dtype::Q4_0 => 2,
-        Dtype::Q4_1 => 3,
-        Dtype::Q5_0 => 6,
-        Dtype::Q5_1 => 7,
-        Dtype::Q8_0 => 8,
-        Dtype::Q4_K => 12,
-        Dtype::Q5_K => 13,
-        Dtype::Q6_K => 14,
-        Dtype::BF16 => 30,
-    }
-}
-
-fn dtype(kind: u32) -> Option<Dtype> {
-    Dtype::ALL.into_iter().find(|&dtype| ggml_type(dtype) == kind)
-}
-
-/// Names of the element types that are not read and that a person is likely to meet.
-fn kind_name(kind: u32) -> String {
-    let name = match kind {
+/// Name of an element type that is not supported, or its number if files rarely have it.
+fn ggml_type_name(ggml_type: u32) -> String {
+    let name = match ggml_type {
         9 => "Q8_1",
         10 => "Q2_K",
         11 => "Q3_K",
         15 => "Q8_K",
         28 => "F64",
-        _ => return format!("number {kind}"),
+        _ => return format!("number {ggml_type}"),
     };
     name.into()
 }
@@ -223,8 +205,8 @@ fn read_metadata(reader: &mut ByteReader<'_>, entries: u64) -> Result<u64, Forma
     let mut alignment = DEFAULT_ALIGNMENT;
     for _ in 0..entries {
         let key = read_string(reader, u64::MAX, "a metadata key")?;
-        let kind = reader.u32("a metadata type")?;
-        match (key, kind) {
+        let value_type = reader.u32("a metadata type")?;
+        match (key, value_type) {
             (b"general.alignment", value_type::UINT32) => {
                 alignment = u64::from(reader.u32("general.alignment")?);
                 if !alignment.is_power_of_two() || alignment > 1 << 20 {
@@ -237,50 +219,55 @@ fn read_metadata(reader: &mut ByteReader<'_>, entries: u64) -> Result<u64, Forma
             }
             (b"general.architecture", value_type::STRING) => {
                 let name = read_string(reader, u64::MAX, "general.architecture")?;
-                if !ARCHITECTURES.iter().any(|known| known.as_bytes() == name) {
+                if !ARCHITECTURES.iter().any(|supported| supported.as_bytes() == name) {
                     return Err(FormatError::Unsupported {
                         what: format!("a model of architecture {}", excerpt_bytes(name)),
                         reason: "this program runs T5 and Flan-T5".into(),
                     });
                 }
             }
-            (_, kind) => skip_value(reader, kind, 0)?,
+            _ => skip_value(reader, value_type, 0)?,
         }
     }
     Ok(alignment)
 }
 
-fn skip_value(reader: &mut ByteReader<'_>, kind: u32, nesting: usize) -> Result<(), FormatError> {
+/// Skips a metadata value, within `nesting` arrays.
+fn skip_value(
+    reader: &mut ByteReader<'_>,
+    value_type: u32,
+    nesting: usize,
+) -> Result<(), FormatError> {
     const WHAT: &str = "a metadata value";
-    if let Some(size) = value_type::size(kind) {
+    if let Some(size) = value_type::size(value_type) {
         return reader.take(size, WHAT).map(|_| ());
     }
-    match kind {
+    match value_type {
         value_type::STRING => read_string(reader, u64::MAX, WHAT).map(|_| ()),
         value_type::ARRAY if nesting < MAX_NESTING => {
-            let kind = reader.u32(WHAT)?;
+            let element_type = reader.u32(WHAT)?;
             let length = reader.u64(WHAT)?;
-            if let Some(size) = value_type::size(kind) {
+            if let Some(size) = value_type::size(element_type) {
                 return reader.take(size.saturating_mul(length), WHAT).map(|_| ());
             }
-            // Every element takes at least the 8 bytes of its own length, so this ends with the file.
+            // Every element has at least the 8 bytes of its length, so the loop ends with the file.
             for _ in 0..length {
-                skip_value(reader, kind, nesting + 1)?;
+                skip_value(reader, element_type, nesting + 1)?;
             }
             Ok(())
         }
         _ => Err(invalid(
             "a metadata type",
             &format!("0 to 12, nested at most {MAX_NESTING} deep"),
-            kind.to_string(),
+            value_type.to_string(),
         )),
     }
 }
 
-/// One tensor's name, type number, shape and offset within the data.
-type Header = (String, u32, Vec<usize>, u64);
+/// A tensor's name, element type, shape and offset within the tensor data.
+type RawTensorInfo = (String, u32, Vec<usize>, u64);
 
-fn read_header(reader: &mut ByteReader<'_>) -> Result<Header, FormatError> {
+fn read_tensor_info(reader: &mut ByteReader<'_>) -> Result<RawTensorInfo, FormatError> {
     let name = read_string(reader, MAX_NAME_BYTES, "a tensor's name")?;
     let name = std::str::from_utf8(name)
         .map_err(|_| invalid("a tensor's name", "text in UTF-8", excerpt_bytes(name)))?
@@ -298,13 +285,13 @@ fn read_header(reader: &mut ByteReader<'_>) -> Result<Header, FormatError> {
         let size = reader.u64("a tensor's dimensions")?;
         shape.push(usize::try_from(size).map_err(|_| too_large(&name))?);
     }
-    // GGUF starts with the dimension whose elements are next to each other, PyTorch ends with it.
+    // GGUF's first dimension is the contiguous one, PyTorch's the last.
     shape.reverse();
-    let kind = reader.u32("a tensor's type")?;
-    Ok((name, kind, shape, reader.u64("a tensor's offset")?))
+    let ggml_type = reader.u32("a tensor's type")?;
+    Ok((name, ggml_type, shape, reader.u64("a tensor's offset")?))
 }
 
-/// Bytes of a tensor within the file, which may end before them.
+/// Position of a tensor's bytes, which may be beyond the end of the file.
 fn range(
     name: &str,
     dtype: Dtype,
@@ -317,7 +304,7 @@ fn range(
         .try_fold(1usize, |product, &size| product.checked_mul(size))
         .ok_or_else(|| too_large(name))?;
     let row = shape.last().copied().unwrap_or(1);
-    // Blocks lie within rows; a whole number of them in the tensor is not enough.
+    // A row must be whole blocks; whole blocks in the tensor are not enough.
     let bytes = dtype.bytes_for(row).and(dtype.bytes_for(elements)).ok_or_else(|| {
         invalid(
             &format!("the shape of {}", excerpt(name)),
@@ -330,14 +317,14 @@ fn range(
     Ok(start..end)
 }
 
-/// llama.cpp's names of the tensors outside the blocks, and Hugging Face's.
+/// llama.cpp's and Hugging Face's names of the tensors outside the blocks.
 const NAMES: [(&str, &str); 4] = [
     ("token_embd.weight", "shared.weight"),
     ("output.weight", "lm_head.weight"),
     ("enc.output_norm.weight", "encoder.final_layer_norm.weight"),
     ("dec.output_norm.weight", "decoder.final_layer_norm.weight"),
 ];
-/// llama.cpp's names of a block's tensors, and Hugging Face's within the layer.
+/// llama.cpp's names of a block's tensors, and Hugging Face's names within the layer.
 const LAYER_NAMES: [(&str, &str); 17] = [
     ("attn_norm", "layer_norm"),
     ("attn_q", "SelfAttention.q"),
@@ -358,8 +345,8 @@ const LAYER_NAMES: [(&str, &str); 17] = [
     ("ffn_down", "DenseReluDense.wo"),
 ];
 
-/// llama.cpp's name of a tensor that Hugging Face named, such as `enc.blk.0.attn_q.weight`; none for
-/// a name that T5 does not have.
+/// llama.cpp's name for Hugging Face's name of a tensor, such as `enc.blk.0.attn_q.weight`; `None` if T5
+/// has no such tensor.
 pub fn llama_name(hugging_face: &str) -> Option<String> {
     if let Some((llama, _)) = NAMES.iter().find(|(_, name)| *name == hugging_face) {
         return Some((*llama).into());
@@ -379,8 +366,8 @@ pub fn llama_name(hugging_face: &str) -> Option<String> {
     Some(format!("{stack}.blk.{block}.{llama}.weight"))
 }
 
-/// Hugging Face's name of a tensor that llama.cpp named, or the name itself. `names` are all names of
-/// the file: with a gate, `ffn_up` is the gate's other factor.
+/// Hugging Face's name for llama.cpp's name of a tensor, or else the name itself. `names` are all names
+/// of the file: `ffn_up` is `wi_1` if its block has a gate, or else `wi`.
 fn hugging_face_name(name: &str, names: &BTreeSet<String>) -> String {
     if let Some((_, hugging_face)) = NAMES.iter().find(|(llama, _)| *llama == name) {
         return (*hugging_face).into();
@@ -437,7 +424,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_two_namings_are_each_others_inverse() {
+    fn llama_names_and_hugging_face_names_are_inverse() {
         let names = [
             "shared.weight",
             "lm_head.weight",
@@ -454,7 +441,7 @@ mod tests {
             "decoder.block.12.layer.2.DenseReluDense.wo.weight",
         ];
         let llama: BTreeSet<String> = names.iter().map(|name| llama_name(name).unwrap()).collect();
-        // Gates are told by the gate of the same block.
+        // `ffn_gate` decides the name of `ffn_up`.
         assert!(llama.contains("enc.blk.3.ffn_gate.weight"));
         assert_eq!(llama.len(), names.len());
         for name in names {

@@ -1,38 +1,37 @@
-//! Writing GGUF, version 3: weights quantised to Q8_0 as llama.cpp does it.
+//! Writer of GGUF version 3, with llama.cpp's quantisation to Q8_0.
 
 use half::f16;
 
-use super::gguf::ggml_type;
 use super::{Dtype, NamedTensor};
 
 const VERSION: u32 = 3;
-/// Where every tensor starts: a multiple of this.
+/// Alignment of each tensor in bytes.
 const ALIGNMENT: usize = 32;
 /// Values in a block of Q8_0.
 const BLOCK: usize = 32;
 
-/// A value of GGUF's metadata.
+/// A metadata value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum GgufValue {
-    /// A flag.
+    /// `BOOL`.
     Bool(bool),
-    /// A whole number.
+    /// `UINT32`.
     U32(u32),
-    /// A number.
+    /// `FLOAT32`.
     F32(f32),
-    /// A text.
+    /// `STRING`.
     Text(String),
-    /// Bytes.
+    /// `ARRAY` of `UINT8`.
     Bytes(Vec<u8>),
-    /// Whole numbers.
+    /// `ARRAY` of `INT32`.
     I32s(Vec<i32>),
-    /// Numbers.
+    /// `ARRAY` of `FLOAT32`.
     F32s(Vec<f32>),
-    /// Texts.
+    /// `ARRAY` of `STRING`.
     Texts(Vec<String>),
 }
 
-/// A GGUF file in the making.
+/// Builder of a GGUF file.
 #[derive(Debug, Clone, Default)]
 pub struct GgufWriter {
     metadata: Vec<(String, GgufValue)>,
@@ -40,13 +39,13 @@ pub struct GgufWriter {
 }
 
 impl GgufWriter {
-    /// Adds an entry to the metadata.
+    /// Adds a metadata key-value pair.
     pub fn set(&mut self, key: &str, value: GgufValue) {
         self.metadata.push((key.to_owned(), value));
     }
 
-    /// Adds a tensor. Matrices whose rows are whole blocks of 32 values become Q8_0 if `quantise`
-    /// says so, everything else stays `f32`; answers with the type.
+    /// Adds a tensor and returns its element type: Q8_0 for a matrix whose rows are whole blocks of 32
+    /// values if `quantise` is true, or else F32.
     pub fn add(&mut self, tensor: &NamedTensor, quantise: bool) -> Dtype {
         let whole = tensor.shape.last().is_some_and(|row| row.is_multiple_of(BLOCK));
         let (dtype, bytes) = if quantise && tensor.shape.len() == 2 && whole {
@@ -58,7 +57,7 @@ impl GgufWriter {
         dtype
     }
 
-    /// The file.
+    /// The bytes of the file.
     pub fn finish(self) -> Vec<u8> {
         let mut file = b"GGUF".to_vec();
         file.extend(VERSION.to_le_bytes());
@@ -72,11 +71,11 @@ impl GgufWriter {
         for (name, shape, dtype, bytes) in &self.tensors {
             put_text(&mut file, name);
             file.extend((shape.len() as u32).to_le_bytes());
-            // GGUF starts with the dimension whose elements are next to each other.
+            // GGUF's first dimension is the contiguous one.
             for &size in shape.iter().rev() {
                 put_length(&mut file, size);
             }
-            file.extend(ggml_type(*dtype).to_le_bytes());
+            file.extend(dtype.ggml_type().to_le_bytes());
             put_length(&mut file, offset);
             offset = (offset + bytes.len()).next_multiple_of(ALIGNMENT);
         }
@@ -88,7 +87,7 @@ impl GgufWriter {
     }
 }
 
-/// ggml's `quantize_row_q8_0_ref`: each block's largest size becomes 127.
+/// ggml's `quantize_row_q8_0_ref`: the largest absolute value of a block becomes 127.
 fn quantise_q8_0(values: &[f32]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(values.len() / BLOCK * (BLOCK + 2));
     for block in values.as_chunks::<BLOCK>().0 {
@@ -148,7 +147,7 @@ mod tests {
     use crate::formats::{GgufFile, TensorSource};
 
     #[test]
-    fn what_is_written_is_read_back_within_its_quantisation() {
+    fn a_written_file_is_read_back_within_half_a_quantisation_step() {
         let tensor = |name: &str, shape: &[usize]| {
             let values = (0..shape.iter().product::<usize>())
                 .map(|i| ((i * 37 % 101) as f32 - 50.0) * 0.013)

@@ -1,6 +1,6 @@
-//! Readers of outside files, and writers of those that the project makes. Every reader checks
-//! lengths, offsets and sizes before it uses them and answers with a [`FormatError`] that names what
-//! was expected and what was found; none panics on any input.
+//! Readers and writers of file formats: safetensors, GGUF, PyTorch, tokenizers, examples. Every reader
+//! checks lengths, offsets and sizes before it uses them, and returns a [`FormatError`] with what was
+//! expected and what was found. No reader panics on any input.
 
 mod blocks;
 mod bytes;
@@ -18,8 +18,6 @@ mod weights;
 
 pub use examples::{Example, ExamplesFormat, parse_examples};
 pub use folder::{ChosenWeights, USUAL_WEIGHTS, choose_weights, weights_identity};
-#[cfg(feature = "bench")]
-pub(crate) use gguf::ggml_type;
 pub use gguf::{GgufFile, llama_name};
 pub use gguf_writer::{GgufValue, GgufWriter};
 pub use hash::{hex, sha256_hex};
@@ -30,61 +28,64 @@ pub use tokenizer::{TextStream, Tokenizer};
 pub use torch::TorchFile;
 pub use weights::{ShardedWeights, parse_weights, shard_names};
 
-/// What went wrong while a file was read.
+/// Why a file could not be read or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum FormatError {
-    /// The file ends before a part that its own header announces.
+    /// The file ends within a part.
     #[error("the {format} file is cut short: {what} needs {expected} bytes, {found} are there")]
     Truncated {
         /// Name of the file format.
         format: &'static str,
-        /// The part that was being read.
+        /// The part of the file.
         what: String,
-        /// Bytes that the part needs.
+        /// Length of the part in bytes.
         expected: u64,
-        /// Bytes that are left.
+        /// Bytes left in the file.
         found: u64,
     },
-    /// A part of the file contradicts the format or another part.
+    /// A part of the file violates the format or contradicts another part.
     #[error("the {format} file is not valid: {what} should be {expected}, found {found}")]
     Invalid {
         /// Name of the file format.
         format: &'static str,
-        /// The part that was being read.
+        /// The part of the file.
         what: String,
-        /// What the format asks for.
+        /// What the format requires.
         expected: String,
-        /// What the file holds.
+        /// What the file contains.
         found: String,
     },
-    /// The file is valid but uses something that is not supported.
+    /// The file is valid but uses an unsupported feature.
     #[error("{what} is not supported: {reason}")]
     Unsupported {
-        /// The feature or field, by the name its users know.
+        /// Name of the feature or field.
         what: String,
-        /// Why, and what to do instead.
+        /// The reason, and what to do instead.
         reason: String,
     },
-    /// A tensor holds a value that is not a finite number.
-    #[error("tensor {name} holds {value} at element {index}; every weight must be a finite number")]
+    /// A tensor contains a value that is not finite.
+    #[error(
+        "tensor {name} contains {value} at element {index}; every weight must be a finite number"
+    )]
     NotFinite {
         /// Name of the tensor.
         name: String,
         /// Index of the first such element, in row-major order.
         index: usize,
-        /// The value, printed.
+        /// The value as text.
         value: String,
     },
 }
 
-/// The most characters of outside text quoted in a message.
-const EXCERPT_CHARS: usize = 120;
+/// Limit on the characters of a quotation in a message.
+const MAX_EXCERPT_CHARS: usize = 120;
 
-/// Outside text, shortened and without control characters, fit to be quoted in a message.
+/// Text from a file as a quotation for a message: shortened, without control characters.
 pub(crate) fn excerpt(text: &str) -> String {
     let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    let mut short: String = text.chars().take(EXCERPT_CHARS).map(clean).collect();
-    if text.chars().nth(EXCERPT_CHARS).is_some() {
+    let mut short: String = text.chars().take(MAX_EXCERPT_CHARS).map(clean).collect();
+    if text.chars().nth(MAX_EXCERPT_CHARS).is_some() {
         short.push('…');
     }
     short

@@ -1,6 +1,5 @@
-//! Reading and writing `.safetensors` files. The header's grammar and its offsets are checked by Hugging Face's
-//! own `safetensors` crate; this module adds the size limits, the lengths in the errors, and the
-//! view of a tensor that the rest of the crate uses.
+//! Reader and writer of `.safetensors` files. Hugging Face's `safetensors` crate checks the header and its
+//! offsets; this module adds size limits, errors with lengths, and [`TensorView`]s.
 
 use safetensors::Dtype as FileDtype;
 use safetensors::SafeTensorError;
@@ -11,20 +10,19 @@ use super::{Dtype, FormatError, TensorSource, TensorView, excerpt};
 const FORMAT: &str = "safetensors";
 /// Bytes of the little-endian length that precedes the header.
 const LENGTH_BYTES: usize = 8;
-/// The longest header read. Flan-T5-XXL's takes less than 100 kB; the limit bounds the memory that a
-/// hostile header can ask for.
+/// Limit on the header, which bounds the memory for a hostile one; Flan-T5-XXL's has less than 100 kB.
 const MAX_HEADER_BYTES: u64 = 16 << 20;
 
-/// What a safetensors file says before its tensors.
+/// The header of a safetensors file.
 #[derive(Debug)]
 pub(super) struct SafetensorsHeader {
     pub(super) metadata: Metadata,
-    /// Where the tensors' data starts in the file.
+    /// Start of the tensors' data in the file.
     pub(super) data_start: usize,
 }
 
 impl SafetensorsHeader {
-    /// Reads the header from the start of a file, which need not be whole.
+    /// Reads the header from the start of a file, which may be incomplete.
     ///
     /// # Errors
     /// [`FormatError::Truncated`] if the bytes end before the header does,
@@ -54,8 +52,7 @@ impl SafetensorsHeader {
     /// Checks how many bytes follow the header.
     ///
     /// # Errors
-    /// [`FormatError::Truncated`] or [`FormatError::Invalid`] if they are not as many as the header
-    /// says.
+    /// [`FormatError::Truncated`] or [`FormatError::Invalid`] if the header has another length.
     pub(super) fn check_data(&self, found: usize) -> Result<(), FormatError> {
         let expected = self.metadata.data_len();
         match found {
@@ -102,7 +99,7 @@ pub struct SafetensorsFile {
 }
 
 impl SafetensorsFile {
-    /// Whether the bytes look like a safetensors file: a plausible header length, then JSON.
+    /// Whether the bytes start like a safetensors file: a plausible header length, then JSON.
     pub fn recognises(bytes: &[u8]) -> bool {
         matches!(bytes.first_chunk::<LENGTH_BYTES>(), Some(length)
             if u64::from_le_bytes(*length) <= MAX_HEADER_BYTES)
@@ -121,14 +118,14 @@ impl SafetensorsFile {
     }
 }
 
-/// A tensor to be written: its name, its shape in PyTorch's order, and its row-major values.
+/// A tensor to write: its name, its shape in PyTorch's order, and its row-major values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NamedTensor {
     /// Hugging Face's name.
     pub name: String,
     /// Dimensions.
     pub shape: Vec<usize>,
-    /// As many values as the dimensions ask for.
+    /// Row-major values, as many as `shape` has elements.
     pub values: Vec<f32>,
 }
 
@@ -160,7 +157,7 @@ pub fn write_safetensors(tensors: &[NamedTensor], half: bool) -> Result<Vec<u8>,
             Ok((tensor.name.as_str(), view.map_err(|error| invalid(&tensor.name, error))?))
         })
         .collect::<Result<Vec<_>, _>>()?;
-    // transformers and PEFT ask for the framework that wrote the file.
+    // transformers and PEFT require the framework that wrote the file.
     let metadata = [("format".to_owned(), "pt".to_owned())].into();
     safetensors::serialize(views, Some(metadata)).map_err(|error| invalid("the file", error))
 }
@@ -218,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn a_written_file_is_read_back() {
         let tensor = |name: &str, shape: &[usize], values: &[f32]| NamedTensor {
             name: name.into(),
             shape: shape.into(),
@@ -240,14 +237,14 @@ mod tests {
     }
 
     #[test]
-    fn an_integer_tensor_is_refused_by_name_only_when_it_is_asked_for() {
+    fn an_integer_tensor_is_rejected_only_when_it_is_read() {
         let file = SafetensorsFile::parse(two()).unwrap();
         let error = file.tensor("c").unwrap_err().to_string();
         assert!(error.contains("tensor c of type I64"), "{error}");
     }
 
     #[test]
-    fn every_truncation_says_what_is_missing() {
+    fn a_file_cut_at_any_length_is_rejected_as_truncated() {
         let whole = two();
         for length in 0..whole.len() {
             let error = SafetensorsFile::parse(whole[..length].to_vec()).unwrap_err();
@@ -256,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_lie_are_refused() {
+    fn inconsistent_headers_are_rejected() {
         let overlong = file(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#, &[0; 8]);
         assert!(SafetensorsFile::parse(overlong).is_err());
         for header in [

@@ -1,6 +1,6 @@
-//! Reading a file of weights while its bytes arrive: the header first, then one tensor after the
-//! other in the file's order, handed on row by row. Only rows in progress are held, so a file of
-//! gigabytes needs no memory beside what becomes of it.
+//! Streaming reader of a file of weights: parses the header, then passes each tensor, in the file's order,
+//! to a sink in runs of rows. It buffers incomplete rows only, so a file of gigabytes needs no more memory
+//! than its result.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -11,30 +11,29 @@ use super::tensor::check_finite;
 use super::{Dtype, FormatError, GgufFile, TensorSource, TorchFile, excerpt};
 
 const FORMAT: &str = "weights";
-/// The longest header that is waited for; multilingual T5's GGUF, which holds its vocabulary, takes
-/// 10 MB.
+/// Limit on the header; multilingual T5's GGUF, with its vocabulary, has 10 MB.
 const MAX_HEADER_BYTES: usize = 64 << 20;
-/// Bytes by which the format is told.
+/// Bytes that identify the format.
 const MAGIC_BYTES: usize = 16;
 
-/// Values decoded at once; a row that is longer is held whole.
+/// Values decoded at a time; a longer row is buffered whole.
 const DECODED_VALUES: usize = 1 << 14;
 
-/// Some rows of a tensor: its values are cut along all dimensions but the last.
+/// A run of rows of a tensor, where a row is a vector along the last dimension.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TensorRows<'a> {
     /// Hugging Face's name of the tensor.
     pub name: &'a str,
     /// Dimensions of the whole tensor in PyTorch's order.
     pub shape: &'a [usize],
-    /// The first of these rows. A tensor's rows come in order, from 0 to the last.
+    /// Index of the first of these rows. A tensor's rows arrive in order.
     pub first: usize,
     /// `[rows, width]`, all finite; `width` is the last dimension.
     pub values: &'a [f32],
 }
 
 impl TensorRows<'_> {
-    /// Values of a row.
+    /// Number of values in a row.
     pub fn width(&self) -> usize {
         width(self.shape)
     }
@@ -50,25 +49,25 @@ fn width(shape: &[usize]) -> usize {
     shape.last().copied().unwrap_or(1).max(1)
 }
 
-/// What takes the tensors of a [`WeightsStream`].
+/// Receiver of the tensors of a [`WeightsStream`].
 pub trait TensorSink {
-    /// Its error.
+    /// Error of the sink.
     type Error: From<FormatError>;
 
-    /// Whether a tensor is wanted; the others are skipped, and never held.
+    /// Whether the sink wants a tensor; others are skipped.
     ///
     /// # Errors
-    /// If a tensor of that name should have another shape.
+    /// If the tensor must have another shape.
     fn wants(&self, name: &str, shape: &[usize]) -> Result<bool, Self::Error>;
 
-    /// Takes rows of a tensor that was wanted; no other tensor's come before its last.
+    /// Receives rows of a wanted tensor, all of them before those of another tensor.
     ///
     /// # Errors
-    /// If they cannot be used.
+    /// If the sink rejects them.
     fn take(&mut self, rows: TensorRows<'_>) -> Result<(), Self::Error>;
 }
 
-/// Where a tensor lies in the file that arrives.
+/// A tensor's position in the file.
 #[derive(Debug)]
 struct Place {
     name: String,
@@ -77,39 +76,39 @@ struct Place {
     range: Range<u64>,
 }
 
-/// The tensor whose bytes are arriving.
+/// The tensor in progress.
 #[derive(Debug)]
 struct Arriving {
     place: Place,
     dtype: Dtype,
-    /// Rows that were handed on.
+    /// Number of rows passed to the sink.
     rows: usize,
-    /// The start of a row whose rest has not come.
+    /// Values of the incomplete row.
     values: Vec<f32>,
-    /// The start of a block of values whose rest has not come.
+    /// Bytes of the incomplete block.
     begun: Vec<u8>,
 }
 
 #[derive(Debug)]
 enum State {
-    /// The bytes so far, which are no whole header yet, and the length from which it is tried again.
+    /// The bytes of an incomplete header, and the length at which parsing is tried again.
     Header { bytes: Vec<u8>, next_try: usize },
-    /// Between or within tensors.
+    /// In the tensor data.
     Tensors { places: VecDeque<Place>, arriving: Option<Box<Arriving>> },
-    /// A PyTorch file, whose table comes at its end.
+    /// A PyTorch file, whose directory is at its end.
     Whole(Vec<u8>),
 }
 
-/// A file of weights that arrives in pieces: safetensors, GGUF, or a PyTorch file, which has to be
-/// held whole because its table comes last.
+/// A file of weights that arrives in pieces: safetensors, GGUF, or a PyTorch file, which is buffered whole
+/// because its directory is at its end.
 #[derive(Debug)]
 pub struct WeightsStream {
     state: State,
-    /// Bytes taken.
+    /// Number of bytes received.
     position: u64,
-    /// What a safetensors file's length is checked against.
+    /// The header of a safetensors file, against which its length is checked.
     safetensors: Option<SafetensorsHeader>,
-    /// Where the last tensor ends.
+    /// End of the last tensor.
     end: u64,
 }
 
@@ -120,17 +119,17 @@ impl Default for WeightsStream {
 }
 
 impl WeightsStream {
-    /// A file of which nothing has arrived.
+    /// A stream without bytes.
     pub fn new() -> Self {
         let state = State::Header { bytes: Vec::new(), next_try: MAGIC_BYTES };
         Self { state, position: 0, safetensors: None, end: 0 }
     }
 
-    /// Takes the next bytes of the file and hands the tensors that they complete to `sink`.
+    /// Adds the next bytes of the file and passes the rows that they complete to `sink`.
     ///
     /// # Errors
-    /// A [`FormatError`] if the file is not valid or holds a wanted tensor of a type that is not
-    /// read, and the errors of `sink`. Nothing more can be taken then.
+    /// A [`FormatError`] if the file is invalid or the element type of a wanted tensor is not supported, and
+    /// errors of `sink`. After an error the stream cannot be used.
     pub fn push<S: TensorSink>(&mut self, bytes: &[u8], sink: &mut S) -> Result<(), S::Error> {
         match &mut self.state {
             State::Whole(whole) => {
@@ -151,7 +150,7 @@ impl WeightsStream {
     /// Ends the file.
     ///
     /// # Errors
-    /// [`FormatError::Truncated`] if the file should be longer, and as [`WeightsStream::push`].
+    /// [`FormatError::Truncated`] if the file is incomplete, and the errors of [`WeightsStream::push`].
     pub fn finish<S: TensorSink>(mut self, sink: &mut S) -> Result<(), S::Error> {
         if let State::Header { .. } = self.state {
             self.read_header(sink, true)?;
@@ -174,7 +173,7 @@ impl WeightsStream {
         Ok(())
     }
 
-    /// Tries to read the header from the bytes held, and goes on with those behind it.
+    /// Parses the header if its bytes are complete, then the bytes after it.
     fn read_header<S: TensorSink>(&mut self, sink: &mut S, ended: bool) -> Result<(), S::Error> {
         let State::Header { bytes, next_try } = &mut self.state else { return Ok(()) };
         if TorchFile::recognises(bytes) {
@@ -192,7 +191,7 @@ impl WeightsStream {
         };
         let mut places = match read {
             Err(FormatError::Truncated { .. }) if !ended && bytes.len() < MAX_HEADER_BYTES => {
-                // Doubling keeps the time of reading again and again in proportion.
+                // Doubling keeps the total time of repeated parsing linear.
                 *next_try = bytes.len() * 2;
                 return Ok(());
             }
@@ -202,11 +201,11 @@ impl WeightsStream {
         self.end = places.iter().map(|place| place.range.end).max().unwrap_or(0);
         let held = std::mem::take(bytes);
         self.state = State::Tensors { places: places.into(), arriving: None };
-        // Tensors that are not wanted may overlap or come without end: only their places are skipped.
+        // Unwanted tensors may overlap or exceed the file, as their bytes are only skipped.
         self.take(&held, sink)
     }
 
-    /// Takes bytes of the file from `position` on.
+    /// Processes bytes of the file from `position` on.
     fn take<S: TensorSink>(&mut self, mut bytes: &[u8], sink: &mut S) -> Result<(), S::Error> {
         let State::Tensors { places, arriving } = &mut self.state else { return Ok(()) };
         loop {
@@ -258,7 +257,7 @@ impl WeightsStream {
 }
 
 impl Arriving {
-    /// Takes the tensor's next bytes and hands on the rows that they complete.
+    /// Decodes the tensor's next bytes and passes the rows that they complete to the sink.
     fn push<S: TensorSink>(&mut self, mut bytes: &[u8], sink: &mut S) -> Result<(), S::Error> {
         let (elements, block) = self.dtype.block();
         if !self.begun.is_empty() {
@@ -298,13 +297,13 @@ impl Arriving {
 }
 
 fn gguf_places(header: GgufHeader) -> Vec<Place> {
-    let place = |(name, entry): (String, super::gguf::Entry)| Place {
-        dtype: entry.dtype(&name),
-        shape: entry.shape,
-        range: entry.range,
+    let place = |(name, info): (String, super::gguf::TensorInfo)| Place {
+        dtype: info.dtype(&name),
+        shape: info.shape,
+        range: info.range,
         name,
     };
-    header.entries.into_iter().map(place).collect()
+    header.tensors.into_iter().map(place).collect()
 }
 
 fn safetensors_places(header: &SafetensorsHeader) -> Vec<Place> {
@@ -320,10 +319,10 @@ fn safetensors_places(header: &SafetensorsHeader) -> Vec<Place> {
     header.metadata.tensors().into_iter().map(place).collect()
 }
 
-/// Hands every wanted tensor of a file that is there whole to `sink`.
+/// Passes every wanted tensor of a complete file to `sink`.
 ///
 /// # Errors
-/// As [`WeightsStream::push`].
+/// The errors of [`WeightsStream::push`].
 pub fn take_all<S: TensorSink>(source: &dyn TensorSource, sink: &mut S) -> Result<(), S::Error> {
     for name in source.names() {
         let Some(view) = source.tensor(&name)? else { continue };

@@ -1,10 +1,10 @@
-//! One tensor of an outside file, whatever the file's format, and its conversion to `f32`.
+//! A tensor of a file of any format, and its conversion to `f32`.
 
 use half::{bf16, f16};
 
 use super::{FormatError, blocks};
 
-/// Element types that the readers understand.
+/// Element types that the readers support.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(non_camel_case_types)]
 pub enum Dtype {
@@ -12,15 +12,15 @@ pub enum Dtype {
     F32,
     /// IEEE half precision.
     F16,
-    /// The upper half of single precision.
+    /// bfloat16, the upper half of IEEE single precision.
     BF16,
     /// GGUF's blocks of 32 values in 4 bits with one `f16` scale.
     Q4_0,
-    /// As [`Dtype::Q4_0`], with an `f16` minimum.
+    /// GGUF's blocks of 32 values in 4 bits with an `f16` scale and an `f16` minimum.
     Q4_1,
     /// GGUF's blocks of 32 values in 5 bits with one `f16` scale.
     Q5_0,
-    /// As [`Dtype::Q5_0`], with an `f16` minimum.
+    /// GGUF's blocks of 32 values in 5 bits with an `f16` scale and an `f16` minimum.
     Q5_1,
     /// GGUF's blocks of 32 signed bytes with one `f16` scale.
     Q8_0,
@@ -33,61 +33,90 @@ pub enum Dtype {
 }
 
 impl Dtype {
-    /// All of them.
+    /// All types.
     pub const ALL: [Dtype; 11] = {
         use Dtype::*;
         [F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K]
     };
 
-    /// Values that are stored together, and the bytes that they take.
-    pub fn block(self) -> (usize, usize) {
+    /// How the type is stored.
+    fn storage(self) -> Storage {
+        use blocks::*;
+        macro_rules! float {
+            ($ggml_type:literal, $type:ty) => {
+                Storage {
+                    ggml_type: $ggml_type,
+                    block: (1, size_of::<$type>()),
+                    decode: |bytes, out| {
+                        let values = bytes.as_chunks().0.iter();
+                        out.extend(values.map(|&value| f32::from(<$type>::from_le_bytes(value))));
+                    },
+                }
+            };
+        }
+        macro_rules! blocks {
+            ($ggml_type:literal, $values:expr, $bytes:expr, $decode:path) => {
+                Storage {
+                    ggml_type: $ggml_type,
+                    block: ($values, $bytes),
+                    decode: |bytes, out| {
+                        bytes.chunks_exact($bytes).for_each(|block| $decode(block, out));
+                    },
+                }
+            };
+        }
         match self {
-            Dtype::F32 => (1, 4),
-            Dtype::F16 | Dtype::BF16 => (1, 2),
-            Dtype::Q4_0 => (blocks::BLOCK, blocks::Q4_0_BYTES),
-            Dtype::Q4_1 => (blocks::BLOCK, blocks::Q4_1_BYTES),
-            Dtype::Q5_0 => (blocks::BLOCK, blocks::Q5_0_BYTES),
-            Dtype::Q5_1 => (blocks::BLOCK, blocks::Q5_1_BYTES),
-            Dtype::Q8_0 => (blocks::BLOCK, blocks::Q8_0_BYTES),
-            Dtype::Q4_K => (blocks::SUPER_BLOCK, blocks::Q4_K_BYTES),
-            Dtype::Q5_K => (blocks::SUPER_BLOCK, blocks::Q5_K_BYTES),
-            Dtype::Q6_K => (blocks::SUPER_BLOCK, blocks::Q6_K_BYTES),
+            Dtype::F32 => float!(0, f32),
+            Dtype::F16 => float!(1, f16),
+            Dtype::BF16 => float!(30, bf16),
+            Dtype::Q4_0 => blocks!(2, BLOCK, Q4_0_BYTES, q4_0),
+            Dtype::Q4_1 => blocks!(3, BLOCK, Q4_1_BYTES, q4_1),
+            Dtype::Q5_0 => blocks!(6, BLOCK, Q5_0_BYTES, q5_0),
+            Dtype::Q5_1 => blocks!(7, BLOCK, Q5_1_BYTES, q5_1),
+            Dtype::Q8_0 => blocks!(8, BLOCK, Q8_0_BYTES, q8_0),
+            Dtype::Q4_K => blocks!(12, SUPER_BLOCK, Q4_K_BYTES, q4_k),
+            Dtype::Q5_K => blocks!(13, SUPER_BLOCK, Q5_K_BYTES, q5_k),
+            Dtype::Q6_K => blocks!(14, SUPER_BLOCK, Q6_K_BYTES, q6_k),
         }
     }
 
-    /// Bytes that `elements` values take, or `None` if the count does not fill whole blocks or the
-    /// size overflows.
+    /// The type's number in GGUF, its `ggml_type`.
+    pub(crate) fn ggml_type(self) -> u32 {
+        self.storage().ggml_type
+    }
+
+    /// The type of a `ggml_type`, or `None` if it is not supported.
+    pub(super) fn from_ggml_type(ggml_type: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|dtype| dtype.ggml_type() == ggml_type)
+    }
+
+    /// Values of a block, and its bytes.
+    pub fn block(self) -> (usize, usize) {
+        self.storage().block
+    }
+
+    /// Bytes of `elements` values, or `None` if they are no whole blocks or the size overflows.
     pub fn bytes_for(self, elements: usize) -> Option<usize> {
         let (block, bytes) = self.block();
         if elements.is_multiple_of(block) { (elements / block).checked_mul(bytes) } else { None }
     }
 
-    /// Appends the values of whole blocks to `out`; bytes of a block begun are left out.
+    /// Appends the values of whole blocks to `out`; ignores an incomplete block at the end.
     pub(super) fn decode(self, bytes: &[u8], out: &mut Vec<f32>) {
-        let decode_block = match self {
-            Dtype::F32 => return out.extend(chunks(bytes).map(f32::from_le_bytes)),
-            Dtype::F16 => {
-                return out.extend(chunks(bytes).map(|b| f16::from_le_bytes(b).to_f32()));
-            }
-            Dtype::BF16 => {
-                return out.extend(chunks(bytes).map(|b| bf16::from_le_bytes(b).to_f32()));
-            }
-            Dtype::Q4_0 => blocks::q4_0,
-            Dtype::Q4_1 => blocks::q4_1,
-            Dtype::Q5_0 => blocks::q5_0,
-            Dtype::Q5_1 => blocks::q5_1,
-            Dtype::Q8_0 => blocks::q8_0,
-            Dtype::Q4_K => blocks::q4_k,
-            Dtype::Q5_K => blocks::q5_k,
-            Dtype::Q6_K => blocks::q6_k,
-        };
-        for block in bytes.chunks_exact(self.block().1) {
-            decode_block(block, out);
-        }
+        (self.storage().decode)(bytes, out);
     }
 }
 
-/// A tensor as it lies in its file.
+/// How an element type is stored.
+struct Storage {
+    ggml_type: u32,
+    /// Values of a block, and its bytes.
+    block: (usize, usize),
+    /// Appends the values of whole blocks.
+    decode: fn(&[u8], &mut Vec<f32>),
+}
+
+/// A tensor within the bytes of its file.
 #[derive(Debug, Clone)]
 pub struct TensorView<'a> {
     /// Hugging Face's name of the tensor.
@@ -96,17 +125,17 @@ pub struct TensorView<'a> {
     pub dtype: Dtype,
     /// Dimensions in PyTorch's order, `[out, in]` for a linear layer.
     pub shape: Vec<usize>,
-    /// Row-major contents; a reader has checked that they are as long as `dtype` and `shape` ask.
+    /// Row-major contents, of the length that follows from `dtype` and `shape`.
     pub bytes: &'a [u8],
 }
 
 impl TensorView<'_> {
-    /// Number of elements.
+    /// The number of elements.
     pub fn elements(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// The contents as `f32`, row-major.
+    /// The values as `f32`, row-major.
     ///
     /// # Errors
     /// [`FormatError::Truncated`] if the bytes do not fit the shape, [`FormatError::NotFinite`] for a
@@ -129,7 +158,10 @@ impl TensorView<'_> {
     }
 }
 
-/// Refuses values of a tensor, of which the first has the index `first`, if one is not finite.
+/// Checks that values of a tensor, from index `first` on, are finite.
+///
+/// # Errors
+/// [`FormatError::NotFinite`].
 pub(super) fn check_finite(name: &str, values: &[f32], first: usize) -> Result<(), FormatError> {
     match values.iter().position(|value| !value.is_finite()) {
         None => Ok(()),
@@ -141,11 +173,7 @@ pub(super) fn check_finite(name: &str, values: &[f32], first: usize) -> Result<(
     }
 }
 
-fn chunks<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
-    bytes.as_chunks::<N>().0.iter().copied()
-}
-
-/// A file, or several, from which tensors are read by Hugging Face's names.
+/// One or more files with tensors by Hugging Face's names.
 pub trait TensorSource {
     /// Names of all tensors.
     fn names(&self) -> Vec<String>;
@@ -175,14 +203,14 @@ mod tests {
     }
 
     #[test]
-    fn a_nan_is_refused_with_its_place() {
+    fn a_nan_is_rejected_with_its_index() {
         let bytes: Vec<u8> = [1.0f32, f32::NAN].iter().flat_map(|v| v.to_le_bytes()).collect();
         let error = view(Dtype::F32, &[2], &bytes).unwrap_err();
         assert!(matches!(error, FormatError::NotFinite { index: 1, .. }), "{error}");
     }
 
     #[test]
-    fn bytes_that_do_not_fill_the_shape_are_refused() {
+    fn bytes_that_do_not_fill_the_shape_are_rejected() {
         assert!(matches!(
             view(Dtype::F16, &[3], &[0; 4]).unwrap_err(),
             FormatError::Truncated { expected: 6, found: 4, .. }

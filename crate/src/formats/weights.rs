@@ -1,4 +1,4 @@
-//! A model's weights: one file of any format, or several files with Hugging Face's index of them.
+//! A model's weights: one file of any format, or shards with Hugging Face's index.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,12 +7,12 @@ use serde::Deserialize;
 use super::{FormatError, GgufFile, SafetensorsFile, TensorSource, TensorView, TorchFile, excerpt};
 
 const INDEX: &str = "model.safetensors.index.json";
-/// The longest index read; Flan-T5-XXL's takes 50 kB.
+/// Limit on the index; Flan-T5-XXL's has 50 kB.
 const MAX_INDEX_BYTES: usize = 16 << 20;
-/// The most files that an index may name.
+/// Limit on the files in an index.
 const MAX_SHARDS: usize = 1024;
 
-/// Reads a file of weights, told apart by its content: GGUF, PyTorch or safetensors.
+/// Reads a file of weights in GGUF, PyTorch or safetensors, by its content.
 ///
 /// # Errors
 /// The [`FormatError`] of the format's reader.
@@ -26,10 +26,10 @@ pub fn parse_weights(bytes: Vec<u8>) -> Result<Box<dyn TensorSource>, FormatErro
     })
 }
 
-/// The names of the files that `model.safetensors.index.json` speaks of, each once.
+/// The names of the files in `model.safetensors.index.json`, each once.
 ///
 /// # Errors
-/// [`FormatError::Invalid`] if it is no index, or a name would lead out of its folder.
+/// [`FormatError::Invalid`] if it is no index, or a name is outside its folder.
 pub fn shard_names(index: &[u8]) -> Result<Vec<String>, FormatError> {
     #[derive(Deserialize)]
     struct Index {
@@ -64,23 +64,23 @@ pub fn shard_names(index: &[u8]) -> Result<Vec<String>, FormatError> {
     }
 }
 
-/// The weights of a model that lie in several files.
+/// The weights of a model in several files.
 pub struct ShardedWeights {
     shards: Vec<Box<dyn TensorSource>>,
-    /// Index of the shard that holds each tensor.
-    places: BTreeMap<String, usize>,
+    /// Index of each tensor's shard.
+    shard_of: BTreeMap<String, usize>,
 }
 
 impl ShardedWeights {
-    /// Weights in these files, of which no two hold the same tensor.
+    /// The weights of these files.
     ///
     /// # Errors
-    /// [`FormatError::Invalid`] naming a tensor that two files hold.
+    /// [`FormatError::Invalid`] naming a tensor that is in two files.
     pub fn new(shards: Vec<Box<dyn TensorSource>>) -> Result<Self, FormatError> {
-        let mut places = BTreeMap::new();
+        let mut shard_of = BTreeMap::new();
         for (index, shard) in shards.iter().enumerate() {
             for name in shard.names() {
-                if let Some(other) = places.insert(name.clone(), index) {
+                if let Some(other) = shard_of.insert(name.clone(), index) {
                     return Err(FormatError::Invalid {
                         format: "safetensors",
                         what: format!("the place of tensor {}", excerpt(&name)),
@@ -90,17 +90,17 @@ impl ShardedWeights {
                 }
             }
         }
-        Ok(Self { shards, places })
+        Ok(Self { shards, shard_of })
     }
 }
 
 impl TensorSource for ShardedWeights {
     fn names(&self) -> Vec<String> {
-        self.places.keys().cloned().collect()
+        self.shard_of.keys().cloned().collect()
     }
 
     fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>, FormatError> {
-        match self.places.get(name) {
+        match self.shard_of.get(name) {
             Some(&index) => self.shards[index].tensor(name),
             None => Ok(None),
         }
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn tensors_are_found_in_whichever_file_holds_them() {
+    fn tensors_are_found_in_each_shard() {
         let index = br#"{"metadata": {"total_size": 8}, "weight_map": {
             "a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors",
             "c": "model-00001-of-00002.safetensors"}}"#;
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_that_leads_elsewhere_or_a_tensor_in_two_files_is_refused() {
+    fn an_index_outside_its_folder_and_a_tensor_in_two_files_are_rejected() {
         for index in
             [r#"{"weight_map": {"a": "../secret"}}"#, r#"{"weight_map": {}}"#, r#"{"a": 1}"#, "["]
         {

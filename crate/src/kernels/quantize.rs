@@ -1,40 +1,43 @@
-//! The integers that products in 8 bits are made of, the same on the CPU and on the GPU.
+//! Quantisation of weights and activations to the integers of 8-bit products, the same on the CPU and
+//! on the GPU.
 //!
 //! Rows are cut into blocks of [`BLOCK`] along the reduction, the last one shorter; each block has its
-//! own scale, so that one outlier coarsens its block alone.
+//! own scale, so that an outlier reduces the precision of its own block only.
 //!
 //! **Weights** `[d_out, d_in]` are signed bytes from −127 to 127:
 //! `w ≈ scale · q`, `scale = max|w| / 127`.
 //!
-//! **Activations** are 7 bits, because the fastest instruction of the browser
+//! **Activations** have 7 bits, because WebAssembly's fastest product
 //! (`i32x4.relaxed_dot_i8x16_i7x16_add`) is exact only for operands from 0 to 127:
 //! `x ≈ scale · (q − 64)`, `scale = max|x| / 63`.
 //!
-//! A product is, with b the blocks of the reduction and every sum within a block in integers,
+//! A product, with b the blocks of the reduction and every sum within a block in integers, is
 //! `y[row, out] = Σ_b w_scale[out, b] · (x_scale[row, b] · (Σ_k q_x·q_w − 64·Σ_k q_w))`,
 //! where the last sum does not depend on the activations. The blocks are added up in f32 from the
 //! first to the last.
 //!
-//! Where 7 bits are too few, 7 more say what they leave, `x ≈ scale/128 · (128·(q − 64) + (l − 64))`.
-//! The 14 bits are multiplied as one integer, or as two whose sums are put together: exact both ways,
-//! and rounded once to f32 before they are multiplied by `scale/128`.
+//! **14-bit activations** (int14) add 7 low bits `l` for the remainder:
+//! `x ≈ scale/128 · (128·(q − 64) + (l − 64))`. A kernel multiplies them as one integer, or the high and
+//! the low bits apart and adds both sums: exact both ways, and rounded once to f32 before the product
+//! with `scale/128`.
 //!
-//! Everything is rounded to the nearest integer, ties to even.
+//! All rounding is to the nearest integer, ties to even.
 
 use super::cpu::ROUNDER;
 
 /// Elements of the reduction that share one scale.
 pub const BLOCK: usize = 128;
-/// The quantised activation that stands for 0.
+/// The quantised value of an activation of 0.
 pub const ZERO_POINT: u8 = 64;
 
 const LARGEST_WEIGHT: f32 = 127.0;
 const LARGEST_ACTIVATION: f32 = 63.0;
-/// Into how many steps the lower 7 of 14 bits part a step of the upper.
-pub const FINE_STEPS: i16 = 128;
-/// The most of those steps above an integer that 7 bits hold.
-const LARGEST_FINE: f32 = 63.0;
-/// Rows and blocks smaller than this count as 0: their scale's inverse would not be finite.
+/// Number of low-part steps per high-part step of a 14-bit activation.
+pub const LOW_STEPS: i16 = 128;
+/// The largest low part that 7 bits hold.
+const LARGEST_LOW: f32 = 63.0;
+/// Blocks whose values are all smaller than this are quantised to 0: the inverse of their scale would not
+/// be finite.
 const SMALLEST: f32 = 1e-30;
 
 /// A weight matrix in 8 bits.
@@ -54,7 +57,7 @@ impl QuantizedMatrix {
     /// Quantises a row-major matrix `[d_out, d_in]`.
     ///
     /// # Panics
-    /// If `weights` is not of that size.
+    /// If `weights` does not have that size.
     pub fn new(weights: &[f32], d_out: usize, d_in: usize) -> Self {
         assert_eq!(weights.len(), d_out * d_in);
         let blocks = d_in.div_ceil(BLOCK);
@@ -71,7 +74,7 @@ impl QuantizedMatrix {
 /// Quantises one output row of a weight matrix, with a scale for each block.
 ///
 /// # Panics
-/// If there are not as many values as weights, or fewer scales than blocks.
+/// If the numbers of values and weights differ, or there are fewer scales than blocks.
 pub fn quantize_weights(row: &[f32], values: &mut [i8], scales: &mut [f32]) {
     assert_eq!(row.len(), values.len());
     let blocks = row.len().div_ceil(BLOCK);
@@ -86,16 +89,16 @@ pub fn quantize_weights(row: &[f32], values: &mut [i8], scales: &mut [f32]) {
     }
 }
 
-/// What a block is multiplied by to reach from 0 to `most`, and the scale that takes it back.
+/// The factor that maps the absolute value `largest` to the integer `limit`, and its inverse, the scale.
 #[inline(always)]
-fn inverse_and_step(largest: f32, most: f32) -> (f32, f32) {
-    if largest < SMALLEST { (0.0, 0.0) } else { (most / largest, largest / most) }
+fn inverse_and_step(largest: f32, limit: f32) -> (f32, f32) {
+    if largest < SMALLEST { (0.0, 0.0) } else { (limit / largest, largest / limit) }
 }
 
 /// Quantises one row of activations: a byte from 1 to 127 for each, and a scale for each block.
 ///
 /// # Panics
-/// If there are not as many values as activations, or fewer scales than blocks.
+/// If the numbers of values and activations differ, or there are fewer scales than blocks.
 #[inline(always)]
 pub fn quantize_activations(row: &[f32], values: &mut [u8], scales: &mut [f32]) {
     assert_eq!(row.len(), values.len());
@@ -106,7 +109,7 @@ pub fn quantize_activations(row: &[f32], values: &mut [u8], scales: &mut [f32]) 
     }
 }
 
-/// Quantises a block of activations; answers with its scale and what brought it to 7 bits.
+/// Quantises a block of activations to 7 bits; returns its scale and the scale's inverse.
 #[inline(always)]
 fn quantize_block(block: &[f32], values: &mut [u8]) -> (f32, f32) {
     let (inverse, step) = inverse_and_step(largest_size(block), LARGEST_ACTIVATION);
@@ -116,33 +119,33 @@ fn quantize_block(block: &[f32], values: &mut [u8]) -> (f32, f32) {
     (step, inverse)
 }
 
-/// Quantises a block of activations in 7 bits, `values`, and in 14, `fine`: `128·(q − 64) + (l − 64)`.
-/// Answers with the scale of the 7.
+/// Quantises a block of activations to 7 bits, `values`, and to 14, `int14`: `128·(q − 64) + (l − 64)`.
+/// Returns the scale of the 7-bit values.
 ///
 /// # Panics
-/// If the three are not of one length.
+/// If the lengths differ.
 #[inline(always)]
-pub fn quantize_block_finely(block: &[f32], values: &mut [u8], fine: &mut [i16]) -> f32 {
-    assert!(block.len() == values.len() && block.len() == fine.len());
+pub fn quantize_block_int14(block: &[f32], values: &mut [u8], int14: &mut [i16]) -> f32 {
+    assert!(block.len() == values.len() && block.len() == int14.len());
     let (step, inverse) = quantize_block(block, values);
-    for ((fine, &value), &x) in fine.iter_mut().zip(&*values).zip(block) {
-        let upper = i16::from(value) - i16::from(ZERO_POINT);
-        // Exact but for the first product: the difference is at most half a step.
-        let left = (x * inverse - f32::from(upper)) * f32::from(FINE_STEPS);
-        let left = if left < LARGEST_FINE { left } else { LARGEST_FINE };
-        *fine = FINE_STEPS * upper + nearest(left) as i16;
+    for ((int14, &value), &x) in int14.iter_mut().zip(&*values).zip(block) {
+        let high = i16::from(value) - i16::from(ZERO_POINT);
+        // Only the first product rounds: the difference is at most half a step.
+        let low = (x * inverse - f32::from(high)) * f32::from(LOW_STEPS);
+        let low = if low < LARGEST_LOW { low } else { LARGEST_LOW };
+        *int14 = LOW_STEPS * high + nearest(low) as i16;
     }
     step
 }
 
-/// The nearest integer of a number below 2²² in size. Anything else (an infinity times 0) gives some
-/// byte, and a scale that is not finite beside it.
+/// The nearest integer to a number whose absolute value is below 2²². Anything else (an infinity times 0)
+/// gives an arbitrary byte, and the block's scale is not finite.
 #[inline(always)]
 fn nearest(value: f32) -> i32 {
     i32::from((value + ROUNDER).to_bits() as i8)
 }
 
-/// The largest absolute value, 0 for none.
+/// The largest absolute value; 0 if there are no values.
 #[inline(always)]
 fn largest_size(values: &[f32]) -> f32 {
     const LANES: usize = 16;
@@ -156,7 +159,7 @@ fn largest_size(values: &[f32]) -> f32 {
     for (lane, value) in lanes.iter_mut().zip(rest) {
         *lane = if value.abs() > *lane { value.abs() } else { *lane };
     }
-    lanes.into_iter().fold(0.0, |most, lane| if lane > most { lane } else { most })
+    lanes.into_iter().fold(0.0, |largest, lane| if lane > largest { lane } else { largest })
 }
 
 #[cfg(test)]
@@ -164,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn weights_are_within_half_a_step() {
+    fn quantised_weights_are_within_half_a_step() {
         let row: Vec<f32> = (0..301).map(|i| (i as f32 * 0.37).sin() * 3.0).collect();
         let matrix = QuantizedMatrix::new(&row, 7, 43);
         for (index, (&weight, &value)) in row.iter().zip(&matrix.values).enumerate() {
@@ -177,14 +180,14 @@ mod tests {
     }
 
     #[test]
-    fn ties_go_to_the_even_neighbour() {
+    fn ties_round_to_even() {
         let (mut values, mut scales) = ([0; 6], [0.0]);
         quantize_weights(&[127.0, 0.5, 1.5, -0.5, -1.5, -2.5], &mut values, &mut scales);
         assert_eq!((values, scales), ([127, 0, 2, 0, -2, -2], [1.0]));
     }
 
     #[test]
-    fn an_outlier_coarsens_its_block_alone() {
+    fn an_outlier_changes_the_scale_of_its_block_only() {
         let mut row = [0.25f32; 2 * BLOCK + 5];
         row[3] = -100.0;
         let (mut values, mut scales) = ([0; 2 * BLOCK + 5], [0.0; 3]);
@@ -198,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_and_hardly_anything_are_zero() {
+    fn zeros_and_subnormal_values_are_quantised_to_zero() {
         let (mut values, mut scales) = ([0; 4], [1.0; 1]);
         quantize_activations(&[0.0, 1e-40, -1e-38, 0.0], &mut values, &mut scales);
         assert_eq!((values, scales), ([ZERO_POINT; 4], [0.0]));
@@ -206,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn an_infinity_shows_in_the_scale() {
+    fn an_infinity_makes_the_scale_infinite() {
         let (mut values, mut scales) = ([0; 2], [0.0; 1]);
         quantize_activations(&[f32::INFINITY, 1.0], &mut values, &mut scales);
         assert!(!scales[0].is_finite());

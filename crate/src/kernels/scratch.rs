@@ -1,5 +1,5 @@
-//! Memory for what lives within one pass of the model, kept by each thread for the next pass, so
-//! that a learning run asks the allocator for nothing once it is under way.
+//! Buffers of one pass of the model, which each thread keeps for the next pass, so that a learning
+//! run allocates nothing after its first evaluation.
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
@@ -9,9 +9,9 @@ thread_local! {
     static U8: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// An element that scratch memory is kept of.
+/// An element type of [`Scratch`] buffers.
 pub trait Element: Copy + Default + 'static {
-    /// Calls `with` with this thread's memory that is not in use.
+    /// Calls `with` with this thread's spare buffers.
     #[doc(hidden)]
     fn spare<R>(with: impl FnOnce(&mut Vec<Vec<Self>>) -> R) -> R;
 }
@@ -28,7 +28,7 @@ impl Element for u8 {
     }
 }
 
-/// A buffer of some length whose contents are whatever was left there, given back when dropped.
+/// A buffer of unspecified contents, returned to this thread's spare buffers when dropped.
 #[derive(Debug, Default)]
 pub struct Scratch<T: Element> {
     buffer: Vec<T>,
@@ -36,9 +36,9 @@ pub struct Scratch<T: Element> {
 }
 
 impl<T: Element> Scratch<T> {
-    /// A buffer of `len` elements of any value.
+    /// A buffer of `len` elements, each of any value.
     pub fn new(len: usize) -> Self {
-        // The smallest that is large enough, or else the largest, which grows.
+        // The smallest that is large enough, or else the largest, which is replaced by a larger one.
         let mut buffer = T::spare(|spare| {
             let best = (spare.iter().enumerate())
                 .min_by_key(|(_, buffer)| (buffer.len() < len, buffer.len().abs_diff(len)))?;
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_that_was_given_back_is_used_again() {
+    fn a_dropped_buffer_is_reused() {
         let first = Scratch::<f32>::new(1000);
         let place = first.as_ptr();
         drop(first);

@@ -207,7 +207,7 @@ impl Activations {
             Precision::Int8 => {
                 let count = values.len() / width.max(1);
                 let mut rows = if int14 {
-                    QuantizedRows::fine(context.isa, count, width)
+                    QuantizedRows::with_int14(context.isa, count, width)
                 } else {
                     QuantizedRows::new(count, width)
                 };
@@ -410,7 +410,7 @@ fn product(
     for (index, product) in products.iter().enumerate() {
         match *product {
             (Activations::Int8(x), Linear::Int8(weights)) => {
-                terms.push(Term { x, fine: int14 && x.is_fine(), weights });
+                terms.push(Term { x, int14: int14 && x.has_int14(), weights });
             }
             (Activations::F32(x, width), Linear::F32(weights)) => {
                 let how = if index == 0 { how } else { Store::Add };

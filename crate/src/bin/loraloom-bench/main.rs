@@ -12,8 +12,8 @@
 //! | `"memory"` | `{"peak", "model"}` in bytes |
 //!
 //! Called with `--threads N` it shares work among so many threads, in place of one for each core.
-//! Called with `--gpu`, where it was built with the feature `gpu`, it measures the graphics card:
-//! `prepare` and `sample` take workloads of the card, and `"card"` answers with what it is.
+//! Called with `--gpu`, where it was built with the feature `gpu`, it measures the GPU:
+//! `prepare` and `sample` take workloads of the GPU, and `"adapter"` returns its description.
 
 use std::fs::File;
 use std::io::{BufRead, BufWriter, Read, Seek, SeekFrom, Write};
@@ -87,12 +87,12 @@ fn answer(bench: &mut Bench, line: &str) -> Result<Value, Box<dyn std::error::Er
     })
 }
 
-/// A request about the graphics card.
+/// A request about the GPU.
 #[cfg(feature = "gpu")]
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum GpuRequest {
-    Card,
+    Adapter,
     Prepare(GpuWorkload),
     Sample,
 }
@@ -100,7 +100,7 @@ enum GpuRequest {
 #[cfg(feature = "gpu")]
 fn gpu_answer(bench: &mut GpuBench, line: &str) -> Result<Value, Box<dyn std::error::Error>> {
     Ok(match serde_json::from_str(line)? {
-        GpuRequest::Card => serde_json::to_value(bench.card())?,
+        GpuRequest::Adapter => serde_json::to_value(bench.adapter())?,
         GpuRequest::Prepare(workload) => serde_json::to_value(bench.prepare(&workload)?)?,
         GpuRequest::Sample => {
             let start = Instant::now();

@@ -1,4 +1,4 @@
-//! Files pushed in pieces of every size must give the tensors that a reader of the whole file gives.
+//! Files pushed in pieces of every size give the tensors that a reader of the whole file gives.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -71,7 +71,7 @@ fn pieces_of_any_size_give_the_tensors_of_the_whole_file() {
 }
 
 #[test]
-fn a_tensor_that_arrives_is_handed_on_a_few_rows_at_a_time() {
+fn a_tensor_is_passed_on_in_runs_of_rows() {
     let (rows, width) = (1000, 100);
     let header = format!(
         r#"{{"w":{{"dtype":"F32","shape":[{rows},{width}],"data_offsets":[0,{}]}}}}"#,
@@ -93,17 +93,17 @@ fn a_tensor_that_arrives_is_handed_on_a_few_rows_at_a_time() {
 }
 
 #[test]
-fn what_is_not_wanted_is_skipped() {
+fn unwanted_tensors_are_skipped() {
     let collected = streamed(&read("blocks.gguf"), 100, &["Q4_0", "Q5_K", "Q6_K"]).unwrap();
     let names: Vec<_> = collected.tensors.keys().collect();
     assert_eq!(names, ["Q4_1", "Q4_K", "Q5_0", "Q5_1", "Q8_0"]);
 }
 
 #[test]
-fn a_file_that_ends_early_is_refused_wherever_it_ends() {
+fn a_file_cut_at_any_length_is_rejected() {
     for file in FILES {
         let bytes = read(file);
-        // GGUF pads its last tensor to 64 bytes; a cut in the padding loses nothing.
+        // GGUF pads its last tensor to 64 bytes; a cut in the padding loses no value.
         for length in (0..bytes.len() - 64).step_by(bytes.len() / 50) {
             let cut = streamed(&bytes[..length], 64, &[]);
             assert!(cut.is_err(), "{file} cut at {length} of {}", bytes.len());
@@ -115,7 +115,7 @@ fn a_file_that_ends_early_is_refused_wherever_it_ends() {
 }
 
 #[test]
-fn a_number_that_is_not_finite_is_refused_by_its_tensor() {
+fn a_value_that_is_not_finite_is_rejected_with_its_tensor() {
     let mut bytes = read("plain.safetensors");
     let end = bytes.len();
     bytes[end - 2..].copy_from_slice(&[0xc0, 0x7f]);

@@ -1,6 +1,6 @@
-//! Added tokens such as `</s>` and `<extra_id_0>`: text that stands for one token wherever it occurs.
-//! Follows `AddedVocabulary` of Hugging Face's tokenizers, without its regular expressions, which
-//! would take four times the room of the whole tokenizer in the WebAssembly module.
+//! Added tokens such as `</s>` and `<extra_id_0>`: text that is one token wherever it occurs. Follows
+//! `AddedVocabulary` of Hugging Face's tokenizers, without its regular expressions, which would be four
+//! times the size of the tokenizer in the WebAssembly module.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 pub(super) struct AddedToken {
     pub(super) id: u32,
     pub(super) content: String,
-    /// Skipped when ids are decoded.
+    /// Whether decoding skips it.
     pub(super) special: bool,
-    /// Swallows the whitespace before it.
+    /// Whether it includes whitespace before it.
     pub(super) lstrip: bool,
-    /// Swallows the whitespace after it.
+    /// Whether it includes whitespace after it.
     pub(super) rstrip: bool,
 }
 
@@ -26,7 +26,7 @@ pub(super) enum Piece<'t> {
     Token(u32),
 }
 
-/// Added tokens, ready to be found in texts.
+/// The added tokens of a tokenizer, indexed for search.
 #[derive(Debug, Default)]
 pub(super) struct AddedTokens {
     /// By first byte; each list with the longest content first.
@@ -34,7 +34,7 @@ pub(super) struct AddedTokens {
 }
 
 impl AddedTokens {
-    /// Tokens with empty contents are left out, as they could be found everywhere.
+    /// Ignores tokens with empty content, which would match everywhere.
     pub(super) fn new(tokens: impl IntoIterator<Item = AddedToken>) -> Self {
         let mut by_first_byte: BTreeMap<u8, Vec<AddedToken>> = BTreeMap::new();
         for token in tokens {
@@ -57,8 +57,8 @@ impl AddedTokens {
     /// Splits a text at the added tokens, leftmost and longest first.
     pub(super) fn split<'t>(&self, text: &'t str) -> Vec<Piece<'t>> {
         let mut pieces = Vec::new();
-        // Where the text that no piece holds yet starts, and where the search goes on: a token with
-        // `rstrip` swallows whitespace in which another could still start.
+        // Start of the text without a piece, and of the search: a token with `rstrip` includes whitespace
+        // in which another token may start.
         let (mut start, mut position) = (0, 0);
         while let Some(rest) = text.get(position..).filter(|rest| !rest.is_empty()) {
             let Some(token) = self.at_start(rest) else {
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_token_wins_and_may_swallow_whitespace() {
+    fn the_longest_token_matches_and_may_include_whitespace() {
         let tokens = AddedTokens::new([
             token(1, "</s>", false),
             token(2, "<x>", true),

@@ -1,16 +1,16 @@
-//! Checking SentencePiece's `precompiled_charsmap` before it is used: `spm_precompiled` follows its
-//! double array and its offsets without looking whether they lie inside.
+//! Validation of SentencePiece's `precompiled_charsmap`, as `spm_precompiled` follows its double array and
+//! offsets without bounds checks.
 //!
 //! The map is a little-endian `u32` length in bytes, a double array of `u32` units, and the
 //! replacements as UTF-8 text, each ended by a NUL (Darts-clone, as SentencePiece embeds it).
 
 use tokenizers::normalizers::precompiled::Precompiled;
 
-/// The longest replacement; Unicode's longest compatibility decomposition takes 33 bytes. Bounds how
-/// much longer a text can get.
+/// Limit on a replacement, which bounds the length of a normalised text; Unicode's longest compatibility
+/// decomposition has 33 bytes.
 const MAX_REPLACEMENT_BYTES: usize = 128;
 
-/// Parses a map, or says what is wrong with it.
+/// Parses and checks a map.
 ///
 /// # Errors
 /// What was expected and what was found.
@@ -54,8 +54,8 @@ impl Unit {
     }
 }
 
-/// Walks every state that some text can reach, and checks that no step leaves the array and that
-/// every replacement starts on a character of `text` and is not too long.
+/// Visits every reachable state, and checks that no step leaves the array and that every replacement
+/// starts at a character of `text` and is within the limit.
 fn check_reachable(units: &[Unit], text: &str) -> Result<(), (String, String)> {
     let inside = |base: usize| {
         if base | 0xff < units.len() {
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_and_replacements_outside_the_map_are_refused() {
+    fn steps_and_replacements_outside_the_map_are_rejected() {
         for (bytes, part) in [
             (map(1024, 3, 0, "a\0"), "step to 1279"),
             (map(256, 4096, 0, "a\0"), "step to"),

@@ -1,10 +1,9 @@
 //! T5's tokenizer, read from `tokenizer.json` or from SentencePiece's `spiece.model`.
 //!
 //! The Unigram model, the SentencePiece normaliser and the metaspace rules are those of Hugging
-//! Face's `tokenizers`. The file is read here rather than by `Tokenizer::from_bytes`, for two
-//! reasons: everything that the crate would trust (the character map, token lengths, scores) is
-//! checked first, and the parts that T5 never uses (other models, regular expressions) stay out of
-//! the WebAssembly module.
+//! Face's `tokenizers`. This module reads the file in place of `Tokenizer::from_bytes`, which does not
+//! check the character map, token lengths and scores, and would add other models and regular
+//! expressions to the WebAssembly module.
 
 mod added;
 mod charsmap;
@@ -26,22 +25,22 @@ use self::added::{AddedToken, AddedTokens, Piece};
 use super::{FormatError, excerpt};
 
 const FORMAT: &str = "tokenizer.json";
-/// The longest file read; T5's takes 2.4 MB, the largest multilingual T5's 16 MB.
+/// Limit on the file; T5's has 2.4 MB, the largest multilingual T5's 16 MB.
 const MAX_FILE_BYTES: usize = 32 << 20;
-/// The most tokens; multilingual T5 has 256,300.
+/// Limit on the tokens; multilingual T5 has 256,300.
 const MAX_TOKENS: usize = 1 << 20;
-/// The longest token in bytes; SentencePiece's are at most 16 characters, added ones a little more.
+/// Limit on a token in bytes; SentencePiece's have at most 16 characters, added ones a few more.
 const MAX_TOKEN_BYTES: usize = 256;
-/// The most bytes of all tokens together, which bounds the trie built from them.
+/// Limit on the bytes of all tokens, which bounds the trie built from them.
 const MAX_VOCABULARY_BYTES: usize = 8 << 20;
-/// The most added tokens; T5 has 103.
+/// Limit on the added tokens; T5 has 103.
 const MAX_ADDED_TOKENS: usize = 1024;
-/// The highest id of an added token.
+/// Limit on the id of an added token.
 const MAX_ID: u32 = 1 << 24;
-/// The longest text encoded at once.
+/// Limit on a text to encode.
 const MAX_TEXT_BYTES: usize = 256 << 10;
-/// The longest content of a `Replace`, and the most steps of a normaliser: they bound how much longer
-/// a text can get.
+/// Limits on the content of a `Replace` and on the steps of a normaliser, which bound the length of a
+/// normalised text.
 const MAX_REPLACEMENT_BYTES: usize = 16;
 const MAX_NORMALIZERS: usize = 4;
 /// The token that ends every encoded text.
@@ -108,10 +107,10 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads a `tokenizer.json` or a `spiece.model`, told apart by their content.
+    /// Reads a `tokenizer.json` or a `spiece.model`, by its content.
     ///
     /// # Errors
-    /// As [`Tokenizer::from_json`] and [`Tokenizer::from_sentencepiece`].
+    /// Those of [`Tokenizer::from_json`] and [`Tokenizer::from_sentencepiece`].
     pub fn parse(bytes: &[u8]) -> Result<Self, FormatError> {
         match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
             Some(b'{') => Self::from_json(bytes),
@@ -140,7 +139,7 @@ impl Tokenizer {
         if bytes.len() > MAX_FILE_BYTES {
             return Err(too_many("its length", MAX_FILE_BYTES, bytes.len(), "bytes"));
         }
-        // Read first, so that another model's vocabulary is refused by the model's name.
+        // First, so that another kind of model is rejected by its name.
         let kind: Kind = serde_json::from_slice(bytes).map_err(not_json)?;
         if kind.model.kind.as_deref().is_some_and(|kind| kind != "Unigram") {
             return Err(unsupported("model", &kind.model.kind.into(), "T5's is a Unigram"));
@@ -173,7 +172,7 @@ impl Tokenizer {
         Ok(tokenizer)
     }
 
-    /// Ids of a text, ended by `</s>`.
+    /// The ids of a text, with `</s>` at the end.
     ///
     /// # Errors
     /// [`FormatError::Invalid`] for a text longer than 256 KiB.
@@ -228,8 +227,8 @@ impl Tokenizer {
         Ok(())
     }
 
-    /// Text of ids, without special tokens. Ids outside the vocabulary are skipped, as Hugging Face
-    /// does: a model's output layer is often wider than its vocabulary.
+    /// The text of ids, without special tokens. Skips ids outside the vocabulary, as Hugging Face does,
+    /// because a model's output layer is often wider than its vocabulary.
     pub fn decode(&self, ids: &[u32]) -> String {
         let tokens = ids
             .iter()
@@ -238,7 +237,7 @@ impl Tokenizer {
                 None => self.model.id_to_token(id),
             })
             .collect();
-        // The metaspace decoder has no failing path.
+        // The metaspace decoder cannot fail.
         self.decoder.decode(tokens).unwrap_or_default()
     }
 
@@ -258,7 +257,7 @@ impl Tokenizer {
         self.model.get_vocab_size().max(added)
     }
 
-    /// Takes over the file's added tokens.
+    /// Adds the file's added tokens to the vocabulary.
     fn add(&mut self, tokens: Vec<FileAddedToken>) -> Result<(), FormatError> {
         if tokens.len() > MAX_ADDED_TOKENS {
             return Err(too_many("the length of added_tokens", MAX_ADDED_TOKENS, tokens.len(), ""));
@@ -311,7 +310,7 @@ impl Tokenizer {
         Ok(())
     }
 
-    /// Id that `post_processor` appends to one sequence, which has to be that of `</s>`.
+    /// The id that `post_processor` appends to a sequence, which must be that of `</s>`.
     fn read_end(&self, post_processor: &Value) -> Result<u32, FormatError> {
         let wrong = || {
             unsupported("post_processor", post_processor, "T5's appends </s> to the text, no more")
@@ -338,21 +337,21 @@ impl Tokenizer {
     }
 }
 
-/// Decodes ids that arrive one at a time, for showing a text while it is generated.
+/// An incremental decoder of ids, for displaying a text while it is generated.
 #[derive(Debug, Clone)]
 pub struct TextStream<'t> {
     tokenizer: &'t Tokenizer,
     ids: Vec<u32>,
-    /// Bytes of the text that were handed out.
+    /// Number of bytes of the text returned so far.
     emitted: usize,
 }
 
 impl TextStream<'_> {
-    /// Takes the next id and returns the text that it adds, which is empty for a special token.
-    /// All that was returned, joined, is what [`Tokenizer::decode`] gives for the same ids.
+    /// Returns the text that the next id adds, which is empty for a special token. All returned texts joined
+    /// equal [`Tokenizer::decode`] of all ids.
     pub fn push(&mut self, id: u32) -> String {
         self.ids.push(id);
-        // Each token of T5 is whole characters and changes nothing before it, so the text only grows.
+        // A token of T5 is whole characters and does not change the text before it.
         let text = self.tokenizer.decode(&self.ids);
         let new = text.get(self.emitted..).unwrap_or_default().to_owned();
         self.emitted = text.len();
@@ -360,7 +359,7 @@ impl TextStream<'_> {
     }
 }
 
-/// The part of the file that names the model.
+/// The part of the file with the type of the model.
 #[derive(Deserialize)]
 struct Kind {
     model: ModelKind,
@@ -429,7 +428,7 @@ fn read_model(model: FileModel) -> Result<Unigram, FormatError> {
     }
     let mut bytes = 0;
     for (index, (token, _)) in vocab.iter().enumerate() {
-        // An empty token would match everywhere without moving on.
+        // An empty token would match everywhere.
         if token.is_empty() || token.len() > MAX_TOKEN_BYTES {
             return Err(invalid(
                 &format!("token {index} of vocab"),
@@ -524,7 +523,7 @@ fn read_metaspace(field: &str, value: &Value) -> Result<Metaspace, FormatError> 
     let (Some(replacement), None) = (replacement.next(), replacement.next()) else {
         return Err(wrong("replacement should be one character"));
     };
-    // Files from before `prepend_scheme` say `add_prefix_space`.
+    // Older files have `add_prefix_space` in place of `prepend_scheme`.
     let prepend = match (value["prepend_scheme"].as_str(), value["add_prefix_space"].as_bool()) {
         (Some("always"), _) | (None, Some(true) | None) => PrependScheme::Always,
         (Some("first"), _) => PrependScheme::First,

@@ -1,5 +1,5 @@
-//! Reading `spiece.model`, the file that T5 was trained with, into what Hugging Face's conversion
-//! makes of it (`T5Converter` of transformers): the same `tokenizer.json`, without its text.
+//! Reader of `spiece.model`, T5's original tokenizer file. The result equals that of Hugging Face's
+//! conversion to `tokenizer.json` (`T5Converter` of transformers).
 //!
 //! Format: <https://github.com/google/sentencepiece/blob/master/src/sentencepiece_model.proto>, of
 //! which only the pieces, the kind of model and the character map are read.
@@ -13,9 +13,9 @@ use super::super::{FormatError, excerpt};
 use super::{File, FileAddedToken, FileModel, MAX_TOKENS};
 
 const FORMAT: &str = "spiece.model";
-/// Sentinel tokens that T5's tokenizer adds behind the pieces, `<extra_id_99>` first.
+/// Number of sentinel tokens that T5's tokenizer adds after the pieces, `<extra_id_99>` first.
 const EXTRA_IDS: usize = 100;
-/// The mark that stands for a space.
+/// The mark for a space.
 const SPACE: &str = "▁";
 
 /// Field numbers of the messages read.
@@ -32,11 +32,11 @@ mod field {
     pub const NORMALIZER_CHARSMAP: u64 = 2;
 }
 
-/// `SentencePiece.Type` of the piece that stands for what is not in the vocabulary.
+/// `SentencePiece.Type` of the unknown piece.
 const UNKNOWN: u64 = 2;
 /// `TrainerSpec.ModelType` of a Unigram model, also where none is given.
 const UNIGRAM: u64 = 1;
-/// What T5's tokenizer treats as special, in the order of its ids.
+/// T5's special tokens, in the order of their ids.
 const SPECIAL: [&str; 3] = ["<pad>", "</s>", "<unk>"];
 
 /// One field of a message.
@@ -158,7 +158,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<File, FormatError> {
     })
 }
 
-/// The steps that transformers makes of a character map.
+/// The normaliser that transformers builds from a character map.
 fn normalizer(charsmap: &[u8]) -> Value {
     let mut steps = Vec::new();
     if !charsmap.is_empty() {
@@ -181,7 +181,7 @@ fn read_piece(bytes: &[u8]) -> Result<(String, f64, u64), FormatError> {
                     .map_err(|error| wrong("a piece", "text in UTF-8", error))?
                     .to_owned();
             }
-            (field::PIECE_SCORE, Field::Fixed32(bits)) => score = as_json_has_it(bits),
+            (field::PIECE_SCORE, Field::Fixed32(bits)) => score = json_round_trip(bits),
             (field::PIECE_KIND, Field::Varint(found)) => kind = found,
             _ => {}
         }
@@ -192,10 +192,10 @@ fn read_piece(bytes: &[u8]) -> Result<(String, f64, u64), FormatError> {
     Ok((text, score, kind))
 }
 
-/// A score as it is read from a `tokenizer.json`, at times with an error in the last bit. It decides
-/// between two cuts of a text whose scores are the same, such as 999·99 and 99·999, and both kinds of
-/// file have to decide alike.
-fn as_json_has_it(bits: u32) -> f64 {
+/// A score after a round trip through `tokenizer.json`, which can change its last bit. The bit decides
+/// between segmentations of equal score, such as 999·99 and 99·999, and both kinds of file must give the
+/// same one.
+fn json_round_trip(bits: u32) -> f64 {
     let score = f64::from(f32::from_bits(bits));
     serde_json::from_str(&score.to_string()).unwrap_or(score)
 }

@@ -58,7 +58,7 @@ fn the_tokenizer_of_t5_agrees_with_transformers() {
     check(&tokenizer, &fixture("t5_cases"));
 }
 
-/// What lines of mixed text are put together from; `make_mixed_text.py` says how.
+/// The recipe for lines of mixed text; see `make_mixed_text.py`.
 #[derive(Deserialize)]
 struct MixedText {
     seed: u64,
@@ -117,7 +117,7 @@ fn mixed_lines() -> Vec<String> {
     (0..lines).map(|_| line()).collect()
 }
 
-/// What transformers makes of the mixed lines, in one digest for every 100 of them.
+/// Digests of transformers' encodings of the mixed lines, one for every 100.
 #[derive(Deserialize)]
 struct MixedDigests {
     lines: Vec<String>,
@@ -131,7 +131,7 @@ impl MixedDigests {
         serde_json::from_slice(&fixture("mixed_text")).unwrap()
     }
 
-    /// Fails with the first lines that are not encoded and decoded as transformers does.
+    /// Panics with the first lines whose encoding or decoding differs from transformers'.
     fn check(&self, name: &str, tokenizer: &Tokenizer, lines: &[String]) {
         let expected = &self.tokenizers[name];
         assert_eq!(expected.len() * Self::LINES, lines.len());
@@ -228,7 +228,7 @@ fn changed(pointer: &str, value: Value) -> Result<Tokenizer, FormatError> {
 }
 
 #[test]
-fn what_t5_does_not_use_is_refused_by_name() {
+fn parts_that_t5_does_not_use_are_rejected_by_name() {
     let long = "a".repeat(257);
     for (pointer, value, part) in [
         ("/model/type", json!("BPE"), "model \"BPE\""),
@@ -257,7 +257,7 @@ fn what_t5_does_not_use_is_refused_by_name() {
 }
 
 #[test]
-fn a_text_that_is_too_long_is_refused() {
+fn a_text_above_the_limit_is_rejected() {
     let tokenizer = Tokenizer::from_json(&fixture("converted")).unwrap();
     assert!(tokenizer.encode(&" ".repeat(MAX_TEXT_BYTES)).is_ok());
     assert!(tokenizer.encode(&" ".repeat(MAX_TEXT_BYTES + 1)).is_err());

@@ -1,6 +1,5 @@
-//! Reading what `torch.save` writes (`adapter_model.bin`, `pytorch_model.bin`): a ZIP archive with a
-//! pickle that describes the tensors, and one entry of raw elements for each storage. No code of the
-//! file is run.
+//! Reader of `torch.save` files (`adapter_model.bin`, `pytorch_model.bin`): a ZIP archive with a pickle that
+//! describes the tensors, and an entry of raw elements for each storage. It executes no code of the file.
 
 mod pickle;
 mod zip;
@@ -11,20 +10,20 @@ use std::ops::Range;
 use super::{Dtype, FormatError, TensorSource, TensorView, excerpt};
 use pickle::Tensor;
 
-/// The name that messages give to the file.
+/// Name of the format in messages.
 const FORMAT: &str = "PyTorch";
-/// What PyTorch wrote before 1.6: a pickle of this number, then more pickles.
+/// Start of the format before PyTorch 1.6: a pickle of this number.
 const LEGACY_MAGIC: [u8; 14] =
     [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
-/// How a ZIP archive starts.
+/// Start of a ZIP archive.
 const ZIP_MAGIC: &[u8; 4] = b"PK\x03\x04";
 
-/// Where a tensor's elements lie.
+/// The position of a tensor's elements.
 #[derive(Debug)]
 enum Contents {
-    /// Row-major within the file.
+    /// Row-major, within the file.
     InFile(Range<usize>),
-    /// Row-major copy of elements that lie otherwise in the file.
+    /// A row-major copy of elements in another order.
     Copied(Vec<u8>),
 }
 
@@ -44,7 +43,7 @@ pub struct TorchFile {
 }
 
 impl TorchFile {
-    /// Whether the bytes start as a PyTorch file does, of any age.
+    /// Whether the bytes start like a PyTorch file of any version.
     pub fn recognises(bytes: &[u8]) -> bool {
         bytes.starts_with(ZIP_MAGIC) || bytes.starts_with(&LEGACY_MAGIC)
     }
@@ -82,7 +81,7 @@ impl TorchFile {
             });
         }
         let mut entries = BTreeMap::new();
-        // A hostile file may describe the same elements many times over.
+        // A hostile file may describe the same elements many times.
         let mut copy_budget = bytes.len();
         for (name, tensor) in pickle::tensors(&bytes[pickle])? {
             let storage = archive.get(&format!("{folder}data/{}", tensor.storage.key));
@@ -126,7 +125,7 @@ impl TensorSource for TorchFile {
     }
 }
 
-/// Checks a tensor against its storage and brings its elements into row-major order.
+/// Checks a tensor against its storage; copies its elements if they are not row-major.
 fn locate(
     bytes: &[u8],
     name: &str,
@@ -161,7 +160,7 @@ fn locate(
     if elements == 0 {
         return Ok(Contents::InFile(storage.start..storage.start));
     }
-    // The last element's place; every other one is before it.
+    // Index of the last element, the largest of all.
     let last = tensor
         .shape
         .iter()

@@ -1,6 +1,5 @@
-//! A pickle machine for state dictionaries. It knows tensors, numbers, texts and containers, and no
-//! way to call anything: the few globals that `torch.save` needs are names it recognises, any other is
-//! refused by name.
+//! A pickle interpreter for state dictionaries. It supports tensors, numbers, strings and containers, and
+//! cannot call code: it recognises the few globals that `torch.save` writes, and rejects any other by name.
 //!
 //! Values live in one arena and refer to each other by index, so that nesting and cycles in a hostile
 //! file can neither exhaust the stack nor leak.
@@ -13,16 +12,16 @@ use super::FORMAT;
 use crate::formats::bytes::ByteReader;
 use crate::formats::{FormatError, excerpt};
 
-/// The longest pickle read; a state dictionary takes about 150 bytes a tensor.
+/// Limit on the pickle; a state dictionary has about 150 bytes per tensor.
 const MAX_PICKLE_BYTES: usize = 4 << 20;
-/// The most values that may come into being; a tensor takes about 15.
+/// Limit on the values created; a tensor has about 15.
 const MAX_VALUES: usize = 1 << 20;
-/// The longest name of a tensor or of a storage.
+/// Limit on the name of a tensor or storage.
 const MAX_NAME_BYTES: usize = 256;
-/// The most dimensions of a tensor.
+/// Limit on the dimensions of a tensor.
 const MAX_DIMENSIONS: usize = 8;
 
-/// A value of the machine. Containers are indices into the arena.
+/// A value. Containers are indices into the arena.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Value {
     None,
@@ -64,7 +63,7 @@ const STORAGES: [(&str, usize); 11] = [
     ("ComplexFloatStorage", 8),
 ];
 
-/// A run of elements in an entry of the archive.
+/// A storage: the elements in an entry of the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Storage {
     /// Name of the class in `torch`, such as `FloatStorage`.
@@ -77,7 +76,7 @@ pub(super) struct Storage {
     pub(super) elements: usize,
 }
 
-/// A tensor's place in a storage, in elements.
+/// A tensor's position within a storage, in elements.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Tensor {
     pub(super) storage: Storage,
@@ -86,7 +85,7 @@ pub(super) struct Tensor {
     pub(super) strides: Vec<usize>,
 }
 
-/// Runs a pickle whose result is a dictionary of tensors, and returns them by name.
+/// Interprets a pickle of a dictionary of tensors, and returns them by name.
 pub(super) fn tensors(pickle: &[u8]) -> Result<BTreeMap<String, Tensor>, FormatError> {
     if pickle.len() > MAX_PICKLE_BYTES {
         return Err(invalid(
@@ -126,7 +125,7 @@ struct Machine<'p> {
     pickle: &'p [u8],
     reader: ByteReader<'p>,
     stack: Vec<Value>,
-    /// Heights of the stack where marks were set.
+    /// Heights of the stack at its marks.
     marks: Vec<usize>,
     memo: BTreeMap<u32, Value>,
     /// Contents of tuples and lists.
@@ -134,7 +133,7 @@ struct Machine<'p> {
     dicts: Vec<Vec<(Value, Value)>>,
     storages: Vec<Storage>,
     tensors: Vec<Tensor>,
-    /// Values that came into being, against [`MAX_VALUES`].
+    /// Number of values created, limited by [`MAX_VALUES`].
     created: usize,
 }
 
@@ -158,7 +157,7 @@ impl<'p> Machine<'p> {
         const WHAT: &str = "an instruction of data.pkl";
         loop {
             match self.reader.u8(WHAT)? {
-                // PROTO, FRAME: nothing to do. The instructions say which protocol they are of.
+                // PROTO, FRAME: ignored, as each opcode implies its protocol.
                 0x80 => {
                     self.reader.u8(WHAT)?;
                 }
@@ -281,7 +280,7 @@ impl<'p> Machine<'p> {
         }
     }
 
-    /// Counts values that come into being.
+    /// Counts created values.
     fn count(&mut self, values: usize) -> Result<(), FormatError> {
         self.created += values;
         if self.created > MAX_VALUES {
@@ -444,7 +443,7 @@ impl<'p> Machine<'p> {
         self.push(Value::Storage(self.storages.len() - 1))
     }
 
-    /// What the recognised globals do when they are called.
+    /// The result of calling a recognised global.
     fn reduce(&mut self) -> Result<(), FormatError> {
         let arguments = self.pop()?;
         let called = self.pop()?;
@@ -504,7 +503,7 @@ impl<'p> Machine<'p> {
         }
     }
 
-    /// Takes the state that `torch` gives to a dictionary (`_metadata`), which holds no weights.
+    /// Ignores the state of a dictionary (`_metadata`), which has no weights.
     fn build(&mut self) -> Result<(), FormatError> {
         self.pop()?;
         match self.stack.last() {
@@ -521,7 +520,7 @@ impl<'p> Machine<'p> {
         Ok(std::str::from_utf8(&self.pickle[start..end]).unwrap_or_default())
     }
 
-    /// A text of limited length.
+    /// A string of limited length.
     fn name(&self, value: Value, what: &str) -> Result<&str, FormatError> {
         let text = self.text(value, what)?;
         if text.len() > MAX_NAME_BYTES {

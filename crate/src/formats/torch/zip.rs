@@ -1,6 +1,5 @@
-//! The part of the ZIP format that `torch.save` writes: stored entries behind a central directory,
-//! with ZIP64's longer fields. The entries are neither compressed nor read as a stream, so this takes
-//! a hundred lines where a ZIP library would add its decompressors to the WebAssembly module.
+//! Reader of the part of the ZIP format that `torch.save` writes: stored entries in a central directory,
+//! with ZIP64's longer fields, and no compression.
 //!
 //! Format: PKWARE's APPNOTE 6.3.10, sections 4.3 and 4.5.3.
 
@@ -18,14 +17,14 @@ const END_64_LOCATOR: u32 = 0x0706_4b50;
 const END_64: u32 = 0x0606_4b50;
 /// Bytes of the end record without its comment.
 const END_BYTES: usize = 22;
-/// The longest comment, behind which the end record can hide.
+/// Limit on the comment after the end record.
 const MAX_COMMENT_BYTES: usize = 0xffff;
-/// The most entries read: one per storage, and a few more.
+/// Limit on the entries: one per storage, and a few more.
 const MAX_ENTRIES: u64 = 1 << 16;
 /// Id of the extra field that holds ZIP64's sizes.
 const EXTRA_64: u16 = 1;
 
-/// Where the contents of each entry lie, by name.
+/// The position of each entry's contents, by name.
 pub(super) fn entries(bytes: &[u8]) -> Result<BTreeMap<String, Range<usize>>, FormatError> {
     let (count, directory) = find_directory(bytes)?;
     if count > MAX_ENTRIES {
@@ -43,7 +42,7 @@ pub(super) fn entries(bytes: &[u8]) -> Result<BTreeMap<String, Range<usize>>, Fo
     Ok(entries)
 }
 
-/// Number of entries, and where the central directory starts.
+/// The number of entries, and the start of the central directory.
 fn find_directory(bytes: &[u8]) -> Result<(u64, u64), FormatError> {
     let first = bytes.len().saturating_sub(END_BYTES + MAX_COMMENT_BYTES);
     let end = (first..=bytes.len().saturating_sub(END_BYTES))
@@ -61,7 +60,7 @@ fn find_directory(bytes: &[u8]) -> Result<(u64, u64), FormatError> {
     reader.take(4, "the end record")?;
     let directory = u64::from(reader.u32("the end record")?);
 
-    // PyTorch writes ZIP64's end record whether or not the numbers need it.
+    // PyTorch always writes ZIP64's end record.
     let Some(locator) =
         end.checked_sub(20).filter(|&at| bytes[at..].starts_with(&END_64_LOCATOR.to_le_bytes()))
     else {
@@ -105,7 +104,7 @@ fn read_entry(
         let length = extra.u16(WHAT)?;
         let mut field = ByteReader::new(FORMAT, extra.take(length.into(), WHAT)?);
         if id == EXTRA_64 {
-            // Holds, in this order, those of the values that did not fit above.
+            // Contains, in this order, the values that do not fit the fields above.
             for value in [&mut size, &mut stored, &mut header] {
                 if *value == u64::from(u32::MAX) {
                     *value = field.u64(WHAT)?;

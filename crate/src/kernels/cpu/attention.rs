@@ -1,17 +1,17 @@
 //! Attention of one head over one example: scores, position bias, softmax and weighted sum, without
-//! a matrix of all scores.
+//! materialising the matrix of all scores.
 
 use super::float::{Operand, panel_product};
 use super::rows::{exponentials_body, largest_body};
 use super::{PANEL, vectorised};
 use crate::kernels::parallel::Tile;
 
-/// Query rows whose scores are held at once.
+/// Query rows that are computed together.
 const ROWS: usize = if cfg!(target_arch = "wasm32") { 2 } else { 4 };
 
 /// Keys and values of one head of one example, packed for products with queries and with
 /// probabilities: keys in panels `[d_kv, 16 positions]`, values in panels `[positions, 16 of d_kv]`.
-/// Positions are added at the end, up to the capacity.
+/// Positions are appended, up to the capacity.
 #[derive(Debug, Clone, Default)]
 pub struct HeadCache {
     d_kv: usize,
@@ -34,10 +34,10 @@ impl HeadCache {
         }
     }
 
-    /// Adds `rows` positions, whose keys and values are rows of the operands.
+    /// Appends `rows` positions, whose keys and values are rows of the operands.
     ///
     /// # Panics
-    /// If the capacity is exceeded or an operand is too small.
+    /// If this exceeds the capacity, or an operand has fewer rows.
     pub fn extend(&mut self, keys: Operand<'_>, values: Operand<'_>, rows: std::ops::Range<usize>) {
         assert!(self.len + rows.len() <= self.capacity);
         for row in rows {
@@ -54,17 +54,17 @@ impl HeadCache {
         }
     }
 
-    /// Positions held.
+    /// The number of positions.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether no position is held.
+    /// Whether there is no position.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Bytes held.
+    /// Size in bytes.
     pub fn bytes(&self) -> usize {
         (self.keys.len() + self.values.len()) * size_of::<f32>()
     }
@@ -81,16 +81,17 @@ impl HeadCache {
     }
 }
 
-/// The queries of one head and what they may see.
+/// The queries of one head, and the position bias and mask of their scores.
 #[derive(Debug, Clone, Copy)]
 pub struct Query<'a> {
     /// Rows by the output's row index, `d_kv` values each.
     pub rows: Operand<'a>,
     /// Position of the tile's first row within its example.
     pub first_position: usize,
-    /// Bias by distance: of a key at `j` for a query at `i`, element `centre + j − i`.
+    /// Position bias and the index `centre` of distance 0: the score of a query at `i` and a key at `j`
+    /// gets element `centre + j − i`.
     pub bias: Option<(&'a [f32], usize)>,
-    /// Whether a query sees only keys up to its own position.
+    /// Whether keys after a query's own position are masked.
     pub causal: bool,
 }
 
@@ -103,9 +104,9 @@ fn attend_rows<const R: usize>(
     tile: &mut Tile<'_>,
 ) {
     let position = query.first_position + (row - tile.rows.start);
-    let seen = |r: usize| if query.causal { cache.len.min(position + r + 1) } else { cache.len };
-    let most = seen(R - 1);
-    let stride = most.next_multiple_of(PANEL);
+    let visible = |r: usize| if query.causal { cache.len.min(position + r + 1) } else { cache.len };
+    let keys = visible(R - 1);
+    let stride = keys.next_multiple_of(PANEL);
     let rows: [&[f32]; R] = std::array::from_fn(|r| query.rows.row(row + r, cache.d_kv));
     for panel in 0..stride / PANEL {
         let sums = panel_product(rows, cache.key_panel(panel));
@@ -116,7 +117,7 @@ fn attend_rows<const R: usize>(
     let mut inverse = [0.0f32; R];
     for r in 0..R {
         let scores = &mut scores[r * stride..(r + 1) * stride];
-        let (scores, unseen) = scores.split_at_mut(seen(r));
+        let (scores, masked) = scores.split_at_mut(visible(r));
         if let Some((bias, centre)) = query.bias {
             let bias = &bias[centre - (position + r)..][..scores.len()];
             for (score, &bias) in scores.iter_mut().zip(bias) {
@@ -125,11 +126,11 @@ fn attend_rows<const R: usize>(
         }
         let largest = largest_body(scores);
         inverse[r] = 1.0 / exponentials_body(scores, largest);
-        unseen.fill(0.0);
+        masked.fill(0.0);
     }
-    let rows: [&[f32]; R] = std::array::from_fn(|r| &scores[r * stride..r * stride + most]);
+    let rows: [&[f32]; R] = std::array::from_fn(|r| &scores[r * stride..r * stride + keys]);
     for panel in 0..cache.d_kv.div_ceil(PANEL) {
-        let sums = panel_product(rows, cache.value_panel(panel, most));
+        let sums = panel_product(rows, cache.value_panel(panel, keys));
         for (r, sums) in sums.iter().enumerate() {
             let out = tile.row(row + r);
             let end = out.len().min((panel + 1) * PANEL);
@@ -155,8 +156,8 @@ fn attend_body(query: Query<'_>, cache: &HeadCache, tile: &mut Tile<'_>) {
 }
 
 vectorised! {
-    /// Writes softmax(q·kᵀ + bias)·v of one head to the tile, whose rows are the queries and whose
-    /// columns are the head's; as in T5, scores are not divided by √d_kv.
+    /// Writes softmax(q·kᵀ + bias)·v of one head to the tile, `[queries, d_kv]`; as in T5, scores are not
+    /// divided by √d_kv.
     ///
     /// # Panics
     /// If the tile is not `d_kv` wide, or the queries or the bias are too short for it.

@@ -1,18 +1,18 @@
-//! Products in f32. Every output element is one sum that runs over the depth from its start to its
-//! end; what is vectorised is the output's columns.
+//! Products in f32. Every output element is one sum over the depth from first to last; the loops are
+//! vectorised over the output's columns.
 
 use super::{PANEL, vectorised};
 use crate::kernels::parallel::{Grid, Tile, for_each_tile};
 
-/// Rows of the output that one pass over a panel makes, by the registers there are.
+/// Rows of the output that one pass over a panel computes, limited by the registers.
 const ROWS: usize = if cfg!(target_arch = "wasm32") { 2 } else { 6 };
 /// Rows of a tile given to a thread.
 const TILE_ROWS: usize = 48;
 /// Columns of a tile given to a thread.
 const TILE_COLUMNS: usize = 8 * PANEL;
 
-/// A weight matrix `[columns, depth]` packed in panels `[depth, 16]` of 16 columns each, the last
-/// one filled up with zeros.
+/// A weight matrix `[columns, depth]` packed in panels `[depth, 16]` of 16 columns each, the last one
+/// padded with zeros.
 #[derive(Debug, Clone, Default)]
 pub struct PackedF32 {
     columns: usize,
@@ -21,10 +21,10 @@ pub struct PackedF32 {
 }
 
 impl PackedF32 {
-    /// Packs a row-major `[columns, depth]` matrix, as PyTorch stores a linear layer.
+    /// Packs a row-major `[columns, depth]` matrix, PyTorch's layout of a linear layer.
     ///
     /// # Panics
-    /// If `weights` is not of that size.
+    /// If `weights` does not have that size.
     pub fn new(weights: &[f32], columns: usize, depth: usize) -> Self {
         let mut packed = Self::zeros(columns, depth);
         assert_eq!(weights.len(), columns * depth);
@@ -39,7 +39,7 @@ impl PackedF32 {
         Self { columns, depth, panels: vec![0.0; columns.div_ceil(PANEL) * depth * PANEL] }
     }
 
-    /// Writes part of one column (one output of the layer), from depth `start` on.
+    /// Writes values of one column (one output of the layer), from depth `start` on.
     ///
     /// # Panics
     /// If the values do not lie within the matrix.
@@ -51,37 +51,37 @@ impl PackedF32 {
         }
     }
 
-    /// Writes a column to `out`.
+    /// Copies a column to `out`, `[depth]`.
     ///
     /// # Panics
-    /// If the column does not exist or `out` is not `depth` long.
+    /// If the column does not exist or `out` has another length.
     pub fn read_column(&self, column: usize, out: &mut [f32]) {
         assert!(column < self.columns && out.len() == self.depth);
         let panel = self.panel(column / PANEL).as_chunks::<PANEL>().0;
         out.iter_mut().zip(panel).for_each(|(out, values)| *out = values[column % PANEL]);
     }
 
-    /// Outputs of the layer.
+    /// Outputs of the layer, its `d_out`.
     pub fn columns(&self) -> usize {
         self.columns
     }
 
-    /// Inputs of the layer.
+    /// Inputs of the layer, its `d_in`.
     pub fn depth(&self) -> usize {
         self.depth
     }
 
-    /// Bytes held.
+    /// Size in bytes.
     pub fn bytes(&self) -> usize {
         self.panels.len() * size_of::<f32>()
     }
 
-    /// All that is held, as it lies in memory.
+    /// The packed data as bytes.
     pub fn parts(&self) -> [&[u8]; 1] {
         [bytemuck::cast_slice(&self.panels)]
     }
 
-    /// As [`PackedF32::parts`], to be written.
+    /// The packed data as writable bytes.
     pub fn parts_mut(&mut self) -> [&mut [u8]; 1] {
         [bytemuck::cast_slice_mut(&mut self.panels)]
     }
@@ -92,28 +92,28 @@ impl PackedF32 {
     }
 }
 
-/// What happens to a product's result.
+/// How a product's result is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Store {
-    /// It replaces what is there.
+    /// Replaces the output's values.
     Replace,
-    /// It is added to what is there.
+    /// Adds to the output's values.
     Add,
 }
 
-/// A row-major matrix of activations: `depth` values of every `stride`, from `offset` on.
+/// A row-major matrix of activations within a buffer: row `r` starts at `offset + r · stride`.
 #[derive(Debug, Clone, Copy)]
 pub struct Operand<'a> {
-    /// All values.
+    /// The buffer.
     pub values: &'a [f32],
-    /// Distance between two rows.
+    /// Distance between the starts of two rows.
     pub stride: usize,
-    /// Where the first row starts.
+    /// Start of the first row.
     pub offset: usize,
 }
 
 impl<'a> Operand<'a> {
-    /// Rows that lie one after another.
+    /// Adjacent rows of `width` values.
     pub fn dense(values: &'a [f32], width: usize) -> Self {
         Self { values, stride: width, offset: 0 }
     }
@@ -125,7 +125,7 @@ impl<'a> Operand<'a> {
     }
 }
 
-/// `R` rows times one panel.
+/// The product of `R` rows and one panel, `[R, PANEL]`.
 #[inline(always)]
 pub(super) fn panel_product<const R: usize>(rows: [&[f32]; R], panel: &[f32]) -> [[f32; PANEL]; R] {
     let mut sums = [[0.0f32; PANEL]; R];
@@ -142,10 +142,10 @@ pub(super) fn panel_product<const R: usize>(rows: [&[f32]; R], panel: &[f32]) ->
     sums
 }
 
-/// Writes a panel's sums, or as many as `out` takes.
+/// Stores the first `out.len()` sums of a panel.
 #[inline(always)]
 pub(super) fn store(out: &mut [f32], sums: &[f32; PANEL], how: Store) {
-    // Whole panels by themselves: a length that only the run knows is a loop, or a call that copies.
+    // Whole panels have a branch of their own: a length known only at run time becomes a loop or a call.
     match (out.as_mut_array::<PANEL>(), how) {
         (Some(out), Store::Replace) => *out = *sums,
         (Some(out), Store::Add) => {
@@ -185,10 +185,10 @@ vectorised! {
         = tile_body
 }
 
-/// `x · weightsᵀ` into `out`, `[rows, columns]`.
+/// Writes `x · weightsᵀ` to `out`, `[rows, columns]`.
 ///
 /// # Panics
-/// If `x` or `out` is smaller than `rows` asks.
+/// If `x` or `out` has fewer rows.
 pub fn product_f32(
     isa: super::Isa,
     x: Operand<'_>,
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn every_instruction_set_gives_the_bits_of_the_plain_sum() {
+    fn every_instruction_set_matches_the_plain_sum_bit_for_bit() {
         for rows in [1, 2, 5, 6, 7, 13, 49, 70] {
             for (columns, depth) in [(1, 1), (15, 3), (16, 33), (37, 24), (200, 65)] {
                 let (x, weights) = (noise(rows * depth, 3), noise(columns * depth, 5));

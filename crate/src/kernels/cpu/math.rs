@@ -1,23 +1,23 @@
-//! Elementary functions made of exactly defined operations, so that they have the same bits
-//! everywhere.
+//! Elementary functions of exactly defined operations, so that results have the same bits on every
+//! machine.
 
-/// Added to and taken from a value below 2²² in size, it rounds the value to an integer (ties to
-/// even): the sum has no bits below 1.
+/// Adding and subtracting it rounds a value whose absolute value is below 2²² to an integer, ties to even:
+/// the sum has no bits below 1.
 pub(in crate::kernels) const ROUNDER: f32 = 12_582_912.0;
 
-/// Beyond these, `exp` would leave the range of normal numbers.
+/// Beyond these, the result of `exp` is not a normal number.
 const EXP_SMALLEST: f32 = -87.0;
 const EXP_LARGEST: f32 = 88.0;
 
-/// The larger of two numbers, in the form that is one instruction everywhere.
+/// The larger of two numbers, in the form that compiles to one instruction.
 #[inline(always)]
 pub(super) fn max(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
 }
 
-/// Numbers that are computed side by side, two vectors: a chain of some twenty operations on one would
-/// wait for each result.
-pub(super) const ABREAST: usize = if cfg!(target_arch = "wasm32") { 8 } else { 16 };
+/// Numbers that are computed together, two vectors of them, as a chain of some twenty dependent operations
+/// leaves the processor idle.
+pub(super) const VECTOR_LANES: usize = if cfg!(target_arch = "wasm32") { 8 } else { 16 };
 
 /// eˣ within 2 units in the last place; exactly 0 below −87, and e⁸⁸ above 88. The reduction by
 /// ln 2 in two parts and the polynomial are Cephes' `expf`.
@@ -41,7 +41,7 @@ pub(super) fn exp<const N: usize>(x: [f32; N]) -> [f32; N] {
     both(x, result, |x, result| if x < EXP_SMALLEST { 0.0 } else { result })
 }
 
-/// `f` of each number. Not by `array::map`, which stays a call in WebAssembly.
+/// `f` of each number. Not `array::map`, which is not inlined in WebAssembly.
 #[inline(always)]
 pub(super) fn each<const N: usize>(mut x: [f32; N], f: impl Fn(f32) -> f32) -> [f32; N] {
     for x in &mut x {
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exp_is_within_two_units_of_the_exact_value() {
+    fn exp_is_within_two_units_in_the_last_place() {
         for step in -870_000..880_000 {
             let x = step as f32 * 1e-4;
             let exact = f64::from(x).exp();
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn ln_is_within_rounding_of_the_exact_value() {
+    fn ln_is_within_1e_15_of_the_exact_value() {
         for step in 1..400_000 {
             let x = f64::from(step) * 0.371;
             let error = (ln(x) - x.ln()).abs() / x.ln().abs().max(1.0);

@@ -1,5 +1,5 @@
-//! Kernels of the CPU. [`Isa`] says which instruction sets may be used; it can only be had for a
-//! machine that has them, so every kernel that takes one is safe to call.
+//! Kernels of the CPU. An [`Isa`] exists only for an instruction set that this machine has, so every
+//! kernel that takes one is safe to call.
 
 mod attention;
 mod float;
@@ -36,16 +36,16 @@ enum Kind {
 pub struct Isa(Kind);
 
 impl Isa {
-    /// What every machine of this target has; the reference for the others.
+    /// The instruction set of every machine of this target; the reference for the others.
     pub const PORTABLE: Isa = Isa(Kind::Portable);
 
-    /// The fastest of this machine.
+    /// The fastest instruction set of this machine.
     pub fn fastest() -> Isa {
         static FASTEST: OnceLock<Isa> = OnceLock::new();
         *FASTEST.get_or_init(|| Isa::available().pop().unwrap_or(Isa::PORTABLE))
     }
 
-    /// All that this machine has, the fastest last.
+    /// All instruction sets of this machine, the fastest last.
     pub fn available() -> Vec<Isa> {
         #[allow(unused_mut, reason = "only some targets have more than one")]
         let mut all = vec![Isa::PORTABLE];
@@ -65,14 +65,14 @@ impl Isa {
         }
         #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
         {
-            // Both run everywhere.
-            let fastest = usize::from(int8::relaxed_dot_is_made_of_pairs());
+            // Both run on every engine.
+            let fastest = usize::from(int8::relaxed_dot_uses_pairs());
             all.insert(fastest, Isa(Kind::RelaxedPairs));
         }
         all
     }
 
-    /// The name that users know.
+    /// The name in reports, such as `avx2`.
     pub fn name(self) -> &'static str {
         match self.0 {
             Kind::Portable if cfg!(target_feature = "relaxed-simd") => "relaxed",
@@ -94,9 +94,9 @@ impl fmt::Debug for Isa {
     }
 }
 
-/// Compiles a portable body, which must be `#[inline(always)]`, once for every instruction set, and
-/// picks one by the function's first argument. The compiler vectorises each; as none of it may
-/// reorder or fuse, all give the same bits.
+/// Compiles a portable body, which must be `#[inline(always)]`, once for every instruction set; the
+/// function's first argument selects one. The compiler vectorises each, and may neither reorder nor fuse
+/// floating-point operations, so all results have the same bits.
 macro_rules! vectorised {
     (
         $(#[$meta:meta])*

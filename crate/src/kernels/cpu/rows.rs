@@ -1,12 +1,12 @@
-//! What is done to rows of activations between the products: norms, activations, sums.
+//! Operations on rows of activations between the products: norms, activation functions, softmax sums.
 
-use super::math::{ABREAST, both, each, exp, max, sum_lanes};
+use super::math::{VECTOR_LANES, both, each, exp, max, sum_lanes};
 use super::vectorised;
 
 /// Lanes of a sum over a row.
 const LANES: usize = 8;
 
-/// Σ f(x) in eight lanes and a tree; the last lanes of an odd row add nothing.
+/// Σ f(x) in eight lanes, which are summed as a tree.
 #[inline(always)]
 fn sum_of(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let mut lanes = [0.0f32; LANES];
@@ -22,7 +22,7 @@ fn sum_of(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     sum_lanes(lanes)
 }
 
-/// The largest value, −∞ for an empty row.
+/// The largest value; −∞ for an empty row.
 #[inline(always)]
 pub(super) fn largest_body(row: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
@@ -38,18 +38,18 @@ pub(super) fn largest_body(row: &[f32]) -> f32 {
     lanes.into_iter().fold(f32::NEG_INFINITY, max)
 }
 
-/// The chunk, in a way that keeps the compiler from putting lanes of several chunks into one vector.
+/// The chunk, opaque to the compiler, which would otherwise combine lanes of several chunks in one vector.
 #[inline(always)]
-fn one_by_one(chunk: &mut [f32; ABREAST]) -> &mut [f32; ABREAST] {
+fn opaque(chunk: &mut [f32; VECTOR_LANES]) -> &mut [f32; VECTOR_LANES] {
     std::hint::black_box(chunk)
 }
 
 /// Replaces each value by exp(value − shift) and returns their sum.
 #[inline(always)]
 pub(super) fn exponentials_body(row: &mut [f32], shift: f32) -> f32 {
-    let (whole, rest) = row.as_chunks_mut::<ABREAST>();
+    let (whole, rest) = row.as_chunks_mut::<VECTOR_LANES>();
     for chunk in whole {
-        let chunk = one_by_one(chunk);
+        let chunk = opaque(chunk);
         *chunk = exp(each(*chunk, |value| value - shift));
     }
     for value in rest {
@@ -69,7 +69,7 @@ fn exponentials_into(row: &mut [f32], shift: f32, result: &mut f32) {
 }
 
 vectorised! {
-    /// Writes the largest value of a row, −∞ if it is empty, to `result`.
+    /// Writes the largest value of a row, −∞ for an empty row, to `result`.
     pub fn largest(row: &[f32], result: &mut f32) = largest_into
 }
 
@@ -78,7 +78,7 @@ vectorised! {
     pub fn exponentials(row: &mut [f32], shift: f32, result: &mut f32) = exponentials_into
 }
 
-/// What T5's norm multiplies a row by, before the weight.
+/// The factor of a row in T5's norm, without the weight: `factor / √(mean(x²) + epsilon)`.
 #[inline(always)]
 pub(super) fn inverse_norm(row: &[f32], epsilon: f32, factor: f32) -> f32 {
     let mean = sum_of(row, |value| value * value) / row.len() as f32;
@@ -100,18 +100,18 @@ fn rms_norm_body(x: &[f32], weight: &[f32], epsilon: f32, factor: f32, out: &mut
 }
 
 vectorised! {
-    /// T5's norm: `factor · weight · x / √(mean(x²) + epsilon)` of each row `[d_model]`, without
-    /// subtraction of the mean or bias.
+    /// Writes T5's norm of each row of `x`, `[rows, d_model]`, to `out`:
+    /// `factor · weight · x / √(mean(x²) + epsilon)`, without mean subtraction or bias.
     pub fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32, factor: f32, out: &mut [f32])
         = rms_norm_body
 }
 
 #[inline(always)]
 fn gated_gelu_body(gate: &mut [f32], up: &[f32]) {
-    let (gates, rest_of_gate) = gate.as_chunks_mut::<ABREAST>();
-    let (ups, rest_of_up) = up.as_chunks::<ABREAST>();
+    let (gates, rest_of_gate) = gate.as_chunks_mut::<VECTOR_LANES>();
+    let (ups, rest_of_up) = up.as_chunks::<VECTOR_LANES>();
     for (gate, up) in gates.iter_mut().zip(ups) {
-        let gate = one_by_one(gate);
+        let gate = opaque(gate);
         *gate = both(gelu(*gate), *up, |gelu, up| gelu * up);
     }
     for (gate, up) in rest_of_gate.iter_mut().zip(rest_of_up) {
@@ -130,7 +130,7 @@ fn gelu<const N: usize>(x: [f32; N]) -> [f32; N] {
 }
 
 vectorised! {
-    /// `gelu_new(gate) · up`, with GELU in its tanh form, left in `gate`.
+    /// Replaces `gate` by `gelu_new(gate) · up`, with GELU in its tanh form.
     pub fn gated_gelu(gate: &mut [f32], up: &[f32]) = gated_gelu_body
 }
 
@@ -142,7 +142,7 @@ fn relu_body(x: &mut [f32]) {
 }
 
 vectorised! {
-    /// The larger of each value and 0.
+    /// Replaces negative values by 0.
     pub fn relu(x: &mut [f32]) = relu_body
 }
 
@@ -163,7 +163,7 @@ vectorised! {
     pub fn scale_columns(x: &mut [f32], scales: &[f32]) = scale_columns_body
 }
 
-/// Index of the largest value, the lowest of equals; 0 for an empty row.
+/// Index of the largest value, the first of equals; 0 for an empty row.
 pub fn argmax(row: &[f32]) -> usize {
     let mut best = 0;
     for (index, &value) in row.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The open device: its limits, buffers, faults, and reading back.
+//! The open device: its limits, buffers and faults, submission and readback.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,7 @@ use super::pipelines::{Pipeline, PipelineKey};
 /// A buffer on the device.
 pub type Buffer = wgpu::Buffer;
 
-/// An open graphics card.
+/// An open GPU device.
 #[derive(Debug)]
 pub struct Gpu {
     pub(super) device: wgpu::Device,
@@ -22,17 +22,17 @@ pub struct Gpu {
     pub(super) dot_seconds: Option<[f64; 2]>,
     fault: Arc<Mutex<Option<GpuError>>>,
     pub(super) pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
-    /// Bytes of the buffers that were made for kernels.
+    /// Bytes of all buffers created for kernels.
     #[cfg(test)]
-    made: std::sync::atomic::AtomicU64,
+    allocated: std::sync::atomic::AtomicU64,
 }
 
 impl Gpu {
-    /// Opens the fastest graphics card that the system or the browser offers.
+    /// Opens the fastest GPU that the system or the browser offers.
     ///
     /// # Errors
-    /// [`GpuError::NoAdapter`] where there is none, or none with the limits of every WebGPU device; the
-    /// device's fault, if it has one while its variants are timed.
+    /// [`GpuError::NoAdapter`] if there is none, or none with WebGPU's default limits; the device's fault,
+    /// if one occurs while kernel variants are timed.
     pub async fn open() -> Result<Self, GpuError> {
         let no_adapter = |reason: String| GpuError::NoAdapter { reason };
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
@@ -44,7 +44,7 @@ impl Gpu {
             .await
             .map_err(|error| no_adapter(error.to_string()))?;
         let offered = adapter.limits();
-        // Large buffers are all that is asked for beyond what every device has.
+        // WebGPU's default limits, but the adapter's for buffers.
         let limits = wgpu::Limits {
             max_buffer_size: offered.max_buffer_size,
             max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
@@ -67,8 +67,8 @@ impl Gpu {
         let fault = Arc::new(Mutex::new(None));
         let keep = |fault: &Mutex<Option<GpuError>>, error| {
             let mut fault = fault.lock().unwrap_or_else(PoisonError::into_inner);
-            // The first fault is the cause of the others, but commands to a lost device may be
-            // refused before the loss is told.
+            // The first fault causes the others, but commands to a lost device can be rejected before the
+            // loss is reported.
             if fault.is_none() || matches!(error, GpuError::Lost { .. }) {
                 *fault = Some(error);
             }
@@ -77,7 +77,7 @@ impl Gpu {
         device.on_uncaptured_error(Arc::new(move |error| {
             let error = match error {
                 wgpu::Error::OutOfMemory { .. } => GpuError::OutOfMemory,
-                other => GpuError::Refused { message: other.to_string() },
+                other => GpuError::Rejected { message: other.to_string() },
             };
             keep(&kept, error);
         }));
@@ -99,54 +99,53 @@ impl Gpu {
             fault,
             pipelines: Mutex::default(),
             #[cfg(test)]
-            made: Default::default(),
+            allocated: Default::default(),
         };
         gpu.choose_dot().await?;
         Ok(gpu)
     }
 
-    /// Multiplies bytes by unpacking them even where the device has a packed product; for comparing
-    /// the two.
+    /// The device without its packed product of bytes, for comparison.
     pub fn without_packed_dot(mut self) -> Self {
         self.packed_dot = false;
         self
     }
 
-    /// Allows no buffer larger than `bytes`, as a smaller device does.
+    /// The device with a limit on the size of a buffer, as a smaller device has.
     #[cfg(test)]
     pub(crate) fn with_buffers_up_to(mut self, bytes: u64) -> Self {
         self.limits.max_buffer_size = bytes;
         self
     }
 
-    /// Bytes of the buffers that were made for kernels since the device was opened.
+    /// Bytes of all buffers created for kernels since the device was opened.
     #[cfg(test)]
     pub(crate) fn bytes_made(&self) -> u64 {
-        self.made.load(std::sync::atomic::Ordering::Relaxed)
+        self.allocated.load(std::sync::atomic::Ordering::Relaxed)
     }
 
-    /// The device's name; empty in browsers that do not tell it.
+    /// The device's name; empty in browsers that do not report it.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The driver with its version, and the interface to it.
+    /// The driver, its version and its API.
     pub fn driver(&self) -> &str {
         &self.driver
     }
 
-    /// Whether four bytes are multiplied by one instruction of the shading language.
+    /// Whether products use WGSL's packed product of four bytes.
     pub fn packed_dot(&self) -> bool {
         self.packed_dot
     }
 
-    /// Seconds of the same product with bytes packed and unpacked, of which the faster was kept; none
-    /// where there was nothing to choose.
+    /// Seconds of the same product with packed and with unpacked bytes, of which the faster is used; `None`
+    /// if the two were not timed.
     pub fn dot_seconds(&self) -> Option<[f64; 2]> {
         self.dot_seconds
     }
 
-    /// Whether the device tells the time.
+    /// Whether the device has timestamp queries.
     pub fn has_timestamps(&self) -> bool {
         self.timestamps
     }
@@ -155,24 +154,23 @@ impl Gpu {
         f64::from(self.queue.get_timestamp_period()) * 1e-9
     }
 
-    /// Bytes of the device's memory that are in use; none where the driver's memory is not managed
-    /// here, as in browsers.
+    /// Allocated bytes of the device's memory; `None` in browsers, which manage it.
     #[cfg(feature = "bench")]
     pub fn bytes_in_use(&self) -> Option<u64> {
         Some(self.device.generate_allocator_report()?.total_allocated_bytes)
     }
 
-    /// Bytes of the largest buffer that a kernel can be given.
+    /// Limit in bytes on a buffer that a kernel can bind.
     pub fn largest_binding(&self) -> u64 {
         self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)
     }
 
-    /// The first fault since the device was opened.
+    /// Returns the first fault since the device was opened as an error.
     ///
     /// # Errors
-    /// The fault. A device that had one is not to be used again.
+    /// The fault. A device with a fault must not be used again.
     pub fn check(&self) -> Result<(), GpuError> {
-        // Natively a loss is told only to those who ask. A browser tells it by itself.
+        // Natively a loss is reported only while polling.
         #[cfg(not(target_arch = "wasm32"))]
         let _ = self.device.poll(wgpu::PollType::Poll);
         match &*self.fault.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -181,13 +179,15 @@ impl Gpu {
         }
     }
 
-    /// Gives the device up, as a system does that takes it away.
+    /// Destroys the device, as a system does that revokes it.
     pub fn destroy(&self) {
         self.device.destroy();
     }
 
+    /// Checks the size of a buffer against [`Gpu::largest_binding`].
+    ///
     /// # Errors
-    /// [`GpuError::TooLarge`] if a kernel could not be given a buffer of this size.
+    /// [`GpuError::TooLarge`].
     pub fn check_size(&self, what: &str, bytes: u64) -> Result<(), GpuError> {
         let limit = self.largest_binding();
         if bytes <= limit {
@@ -196,7 +196,7 @@ impl Gpu {
         Err(GpuError::TooLarge { what: what.to_owned(), needed: bytes, limit })
     }
 
-    /// Bytes of a buffer of `words` 32-bit values.
+    /// Size in bytes of a buffer of `words` 32-bit values.
     pub fn buffer_bytes(words: usize) -> u64 {
         words.max(4) as u64 * 4
     }
@@ -209,7 +209,7 @@ impl Gpu {
         let size = Self::buffer_bytes(words);
         self.check_size(what, size)?;
         #[cfg(test)]
-        self.made.fetch_add(size, std::sync::atomic::Ordering::Relaxed);
+        self.allocated.fetch_add(size, std::sync::atomic::Ordering::Relaxed);
         Ok(self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(what),
             size,
@@ -231,7 +231,7 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// Parameters of dispatches, as uniform buffers need them.
+    /// A uniform buffer that holds the parameters of dispatches.
     pub(super) fn upload_parameters(&self, bytes: &[u8]) -> Result<Buffer, GpuError> {
         let size = bytes.len().max(256) as u64;
         let limit = self.limits.max_buffer_size;
@@ -249,27 +249,27 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// Replaces the start of a buffer before the next submission.
+    /// Overwrites the start of a buffer before the next submission.
     pub fn write<T: bytemuck::Pod>(&self, buffer: &Buffer, values: &[T]) {
         if !values.is_empty() {
             self.queue.write_buffer(buffer, 0, bytemuck::cast_slice(values));
         }
     }
 
-    /// Waits until the device has taken all that was uploaded.
+    /// Waits until all uploads are complete.
     ///
     /// # Errors
-    /// The device's fault, if it has one by then.
+    /// The device's fault, if one has occurred.
     pub async fn settle(&self) -> Result<(), GpuError> {
         let probe = self.zeros("a probe", 1)?;
         self.submit(|_| (), &probe, 0, 1).await.map(drop)
     }
 
-    /// Runs what `record` records in one submission, and reads `words` 32-bit values of `result`,
-    /// from value `first` on.
+    /// Submits the commands that `record` records, and returns `words` 32-bit values of `result` from value
+    /// `first` on.
     ///
     /// # Errors
-    /// The device's fault, if it has one by then.
+    /// The device's fault, if one has occurred.
     pub async fn submit(
         &self,
         record: impl FnOnce(&mut wgpu::CommandEncoder),
@@ -291,10 +291,10 @@ impl Gpu {
         self.queue.submit([encoder.finish()]);
         let (sender, receiver) = futures_channel::oneshot::channel();
         staging.slice(..).map_async(wgpu::MapMode::Read, move |mapped| {
-            // Nobody waits any more where the evaluation was dropped.
+            // The receiver is gone if the evaluation was dropped.
             let _ = sender.send(mapped);
         });
-        // A browser calls back by itself and cannot be waited for.
+        // A browser calls back without polling.
         #[cfg(not(target_arch = "wasm32"))]
         if let Err(error) = self.device.poll(wgpu::PollType::wait_indefinitely()) {
             self.check()?;
@@ -306,7 +306,7 @@ impl Gpu {
         match mapped {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(lost(error.to_string())),
-            Err(_) => return Err(lost("its answer never came".into())),
+            Err(_) => return Err(lost("the readback was cancelled".into())),
         }
         let view = staging.slice(..).get_mapped_range().map_err(|error| lost(error.to_string()))?;
         let values = view.as_chunks().0.iter().map(|&word| u32::from_le_bytes(word)).collect();

@@ -1,47 +1,48 @@
-//! What can go wrong on the graphics card.
+//! Errors of the GPU.
 
-/// Why the graphics card cannot be used, or stopped being usable. In each case the CPU can take over.
+/// Why the GPU cannot be used, or can no longer be used. In each case the CPU can take over.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum GpuError {
-    /// There is no graphics card that can be used.
-    #[error("no graphics card can be used: {reason}")]
+    /// No usable GPU.
+    #[error("no GPU can be used: {reason}")]
     NoAdapter {
-        /// What the system or the browser says.
+        /// The message of the system or the browser.
         reason: String,
     },
-    /// Something is larger than the device allows.
-    #[error("{what} needs {needed} bytes on the graphics card, which allows {limit}")]
+    /// A buffer is larger than the device's limit.
+    #[error("{what} needs {needed} bytes on the GPU, which allows {limit}")]
     TooLarge {
-        /// What does not fit.
+        /// Name of the buffer.
         what: String,
         /// Bytes needed.
         needed: u64,
-        /// Bytes allowed.
+        /// The limit in bytes.
         limit: u64,
     },
-    /// The device has no memory left.
-    #[error("the graphics card ran out of memory")]
+    /// The device is out of memory.
+    #[error("the GPU ran out of memory")]
     OutOfMemory,
     /// The device was lost: unplugged, reset, or taken away by the system or the browser.
-    #[error("the graphics card was lost: {reason}")]
+    #[error("the GPU was lost: {reason}")]
     Lost {
-        /// What the system or the browser says.
+        /// The message of the system or the browser.
         reason: String,
     },
-    /// The device computes something else than the CPU.
-    #[error("the graphics card computes {what} as {found} where the CPU computes {expected}")]
+    /// A result of the device differs from the CPU's.
+    #[error("the GPU computes {what} as {found} where the CPU computes {expected}")]
     Disagrees {
-        /// What was compared.
+        /// The value that was compared.
         what: String,
         /// The CPU's value.
         expected: String,
-        /// The device's.
+        /// The device's value.
         found: String,
     },
-    /// The device refused a command: a mistake in this program or in the driver.
-    #[error("the graphics card refused a command: {message}")]
-    Refused {
-        /// The device's own words.
+    /// The device rejected a command, because of a defect of this program or of the driver.
+    #[error("the GPU rejected a command: {message}")]
+    Rejected {
+        /// The device's message.
         message: String,
     },
 }

@@ -1,26 +1,24 @@
-//! Kernels of the graphics card, by wgpu: WebGPU in the browser, Vulkan natively.
+//! Kernels of the GPU, through wgpu: WebGPU in the browser, Vulkan natively.
 //!
-//! What a model in 8 bits is computed with has the bits of the CPU: the same integers, the same order
-//! of f32 sums, and a division, a root and an exponential that do not leave rounding to the device
-//! (`exact.wgsl`). One rounding more or less turns a byte somewhere, and every layer after it makes
-//! more of that. Products in f32 sum in the order that suits the device, and differ in their last
-//! bits.
+//! The kernels of an 8-bit model give the same bits as the CPU's: the same integers, the same order of
+//! f32 sums, and a division, a square root and an exponential that do not depend on the device's rounding
+//! (`exact.wgsl`). A single different rounding changes a quantised byte, and every later layer amplifies
+//! the difference. Products in f32 sum in the device's order, and differ in their last bits.
 //!
-//! Half precision is not used: its sums would leave the CPU's bits, which are worth more here than the
-//! rate of a product.
+//! Half precision is not used, as its sums would not have the CPU's bits.
 //!
-//! Work is recorded once, into a [`Program`], and submitted as often as wanted; nothing here waits
-//! for the device but [`Gpu::submit`], which is awaited.
+//! A [`Recorder`] records dispatches once into a [`Program`], which can be submitted repeatedly. Only
+//! [`Gpu::submit`] waits for the device.
 //!
 //! | part | owns |
 //! |---|---|
 //! | `device` | opening the device, buffers, faults, submission and reading back |
-//! | `pipelines` | the kernels' programs, compiled when first used |
-//! | `source` | the kernels' texts: constants, and lines repeated in place of loops |
+//! | `pipelines` | the compiled kernels, each compiled on first use |
+//! | `source` | the kernels' source text: constants, and lines repeated in place of loops |
 //! | `program` | the list of dispatches and their parameters |
-//! | `timing` | where the device's time goes, by its own timestamps |
-//! | `variants` | the variants that are timed when the device is opened |
-//! | `operations` | one function for each kernel, which chooses its variant |
+//! | `timing` | time per kind of kernel, by the device's timestamps |
+//! | `variants` | the kernel variants that are timed when the device is opened |
+//! | `operations` | one function for each kernel, which selects its variant |
 //! | `shaders/` | the kernels, in WGSL |
 
 mod device;

@@ -1,12 +1,12 @@
-//! The kernels' programs: their sources, what is fixed when they are compiled, and their bindings.
+//! The kernels' pipelines: their sources, compile-time constants and bindings.
 
 use std::sync::{Arc, PoisonError};
 
 use super::Gpu;
 use super::source::{Constant, source};
-use super::timing::Share;
+use super::timing::TimeKind;
 
-/// What a binding is.
+/// How a kernel accesses a binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Access {
     Parameters,
@@ -14,7 +14,7 @@ enum Access {
     Write,
 }
 
-/// A kernel, by the file that holds it.
+/// A kernel, named for its file in `shaders/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kernel {
     Embed,
@@ -53,18 +53,18 @@ impl Kernel {
         }
     }
 
-    /// What its time is counted as.
-    pub(super) fn share(self) -> Share {
+    /// The kind under which its time is counted.
+    pub(super) fn time_kind(self) -> TimeKind {
         match self {
             Kernel::ProductInt8 | Kernel::VectorInt8 | Kernel::ProductF32 | Kernel::VectorF32 => {
-                Share::Products
+                TimeKind::Products
             }
-            Kernel::Attention => Share::Attention,
-            _ => Share::Rest,
+            Kernel::Attention => TimeKind::Attention,
+            _ => TimeKind::Rest,
         }
     }
 
-    fn sources(self, packed_dot: bool) -> [&'static str; 4] {
+    pub(super) fn sources(self, packed_dot: bool) -> [&'static str; 4] {
         let dot = if packed_dot {
             include_str!("shaders/packed_dot.wgsl")
         } else {
@@ -95,7 +95,7 @@ impl Kernel {
         }
     }
 
-    /// Bindings that the kernel reads and, after them, writes; binding 0 are its parameters.
+    /// Number of bindings that the kernel reads and, after them, writes. Binding 0 holds its parameters.
     fn reads_and_writes(self) -> (usize, usize) {
         match self {
             Kernel::Embed => (2, 1),
@@ -112,7 +112,7 @@ impl Kernel {
     }
 }
 
-/// A kernel with the constants that it is compiled for.
+/// A kernel and its compile-time constants.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct PipelineKey {
     pub(super) kernel: Kernel,
@@ -127,11 +127,11 @@ pub(super) struct Pipeline {
 }
 
 impl Gpu {
-    /// The kernel's program, compiled the first time it is asked for.
-    #[allow(clippy::arc_with_non_send_sync, reason = "natively it may go to another thread")]
+    /// The kernel's pipeline, compiled on first use.
+    #[allow(clippy::arc_with_non_send_sync, reason = "it is `Send` natively only")]
     pub(super) fn pipeline(&self, key: PipelineKey) -> Arc<Pipeline> {
-        let mut known = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(known.entry(key.clone()).or_insert_with(|| Arc::new(self.compile(&key))))
+        let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(pipelines.entry(key.clone()).or_insert_with(|| Arc::new(self.compile(&key))))
     }
 
     fn compile(&self, key: &PipelineKey) -> Pipeline {

@@ -1,27 +1,28 @@
-//! A program: dispatches recorded once and run as often as wanted.
+//! Programs: dispatches that are recorded once and can be submitted repeatedly.
 
 use std::sync::Arc;
 
+use super::operations::layout::Parameters;
 use super::pipelines::{Kernel, Pipeline, PipelineKey};
 use super::source::Constant;
-use super::timing::Share;
+use super::timing::TimeKind;
 use super::{Buffer, Gpu};
 
-/// Bytes from one dispatch's parameters to the next: the alignment that every device grants.
+/// Bytes from one dispatch's parameters to the next: the largest alignment that a device requires.
 const PARAMETER_STRIDE: usize = 256;
-/// Workgroups along one axis of a dispatch; every device allows this many.
-const MOST_WORKGROUPS: u32 = 65_535;
+/// Limit on the workgroups along one axis of a dispatch, WebGPU's default.
+const MAX_WORKGROUPS: u32 = 65_535;
 
 #[derive(Debug)]
 struct Pending {
-    share: Share,
+    kind: TimeKind,
     pipeline: Arc<Pipeline>,
     parameters: Vec<u8>,
     buffers: Vec<Buffer>,
     workgroups: [u32; 3],
 }
 
-/// Records the dispatches of a program.
+/// Records dispatches into a [`Program`].
 #[derive(Debug)]
 pub struct Recorder<'a> {
     gpu: &'a Gpu,
@@ -30,39 +31,38 @@ pub struct Recorder<'a> {
 
 #[derive(Debug)]
 struct Dispatch {
-    share: Share,
+    kind: TimeKind,
     pipeline: Arc<Pipeline>,
     bindings: wgpu::BindGroup,
     workgroups: [u32; 3],
 }
 
-/// Dispatches that run one after another, each seeing what those before it wrote.
+/// Dispatches that run in order; each reads what earlier ones wrote.
 #[derive(Debug)]
 pub struct Program {
     dispatches: Vec<Dispatch>,
 }
 
-/// Workgroups for `count` indices, on two axes where one is too short; the kernels leave out those
-/// beyond.
+/// Workgroups for `count` indices along two axes. Kernels skip indices beyond `count`.
 pub(super) fn spread(count: usize) -> [u32; 2] {
-    let count = u32::try_from(count).expect("fewer workgroups than there are words of a buffer");
-    let rows = count.div_ceil(MOST_WORKGROUPS).max(1);
+    let count = u32::try_from(count).expect("a count of workgroups fits 32 bits");
+    let rows = count.div_ceil(MAX_WORKGROUPS).max(1);
     [count.div_ceil(rows), rows]
 }
 
 impl<'a> Recorder<'a> {
-    /// A program that does nothing yet.
+    /// A recorder without dispatches.
     pub fn new(gpu: &'a Gpu) -> Self {
         Self { gpu, pending: Vec::new() }
     }
 
-    /// Adds a dispatch; nothing if there is nothing to do. Buffers stand in the order of the
-    /// kernel's bindings.
+    /// Records a dispatch, unless it has no workgroups. `buffers` are in the order of the kernel's
+    /// bindings.
     pub(super) fn dispatch(
         &mut self,
         kernel: Kernel,
         constants: Vec<(&'static str, Constant)>,
-        parameters: &impl bytemuck::Pod,
+        parameters: &impl Parameters,
         buffers: &[&Buffer],
         workgroups: [u32; 3],
     ) {
@@ -70,7 +70,7 @@ impl<'a> Recorder<'a> {
             return;
         }
         self.pending.push(Pending {
-            share: kernel.share(),
+            kind: kernel.time_kind(),
             pipeline: self.gpu.pipeline(PipelineKey { kernel, constants }),
             parameters: bytemuck::bytes_of(parameters).to_vec(),
             buffers: buffers.iter().map(|&buffer| buffer.clone()).collect(),
@@ -78,10 +78,10 @@ impl<'a> Recorder<'a> {
         });
     }
 
-    /// The program.
+    /// The program of all recorded dispatches.
     ///
     /// # Errors
-    /// As [`Gpu::upload`], for the dispatches' parameters.
+    /// [`GpuError::TooLarge`](super::GpuError::TooLarge) if the parameters exceed a buffer.
     pub fn finish(self) -> Result<Program, super::GpuError> {
         let mut bytes = vec![0u8; self.pending.len() * PARAMETER_STRIDE];
         for (slot, pending) in bytes.chunks_exact_mut(PARAMETER_STRIDE).zip(&self.pending) {
@@ -106,7 +106,7 @@ impl<'a> Recorder<'a> {
                     layout: &pending.pipeline.layout,
                     entries: &entries,
                 }),
-                share: pending.share,
+                kind: pending.kind,
                 pipeline: pending.pipeline,
                 workgroups: pending.workgroups,
             }
@@ -116,14 +116,14 @@ impl<'a> Recorder<'a> {
 }
 
 impl Program {
-    /// Records the program's dispatches for a submission.
+    /// Records the dispatches into a command encoder.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder) {
         Self::record_pass(&self.dispatches, encoder, None);
     }
 
-    /// Records the dispatches in passes of one share each, so that each can be timed: `timestamps`
-    /// says where the times of the pass with that index are written.
-    pub(super) fn record_shares<'t>(
+    /// Records the dispatches in passes of one kind each. `timestamps` returns the queries of the pass with
+    /// that index.
+    pub(super) fn record_kinds<'t>(
         &self,
         encoder: &mut wgpu::CommandEncoder,
         timestamps: impl Fn(usize) -> wgpu::ComputePassTimestampWrites<'t>,
@@ -133,14 +133,14 @@ impl Program {
         }
     }
 
-    /// The shares of the passes of [`Program::record_shares`].
-    pub(super) fn shares(&self) -> Vec<Share> {
-        self.runs().map(|run| run[0].share).collect()
+    /// The kinds of the passes of [`Program::record_kinds`].
+    pub(super) fn time_kinds(&self) -> Vec<TimeKind> {
+        self.runs().map(|run| run[0].kind).collect()
     }
 
-    /// Dispatches of the same share that follow one another.
+    /// Runs of adjacent dispatches of the same kind.
     fn runs(&self) -> impl Iterator<Item = &[Dispatch]> {
-        self.dispatches.chunk_by(|one, next| one.share == next.share)
+        self.dispatches.chunk_by(|one, next| one.kind == next.kind)
     }
 
     fn record_pass(
@@ -158,12 +158,12 @@ impl Program {
         }
     }
 
-    /// Number of dispatches.
+    /// The number of dispatches.
     pub fn len(&self) -> usize {
         self.dispatches.len()
     }
 
-    /// Whether there is nothing to do.
+    /// Whether there is no dispatch.
     pub fn is_empty(&self) -> bool {
         self.dispatches.is_empty()
     }

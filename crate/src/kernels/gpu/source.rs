@@ -1,26 +1,26 @@
-//! The text of a kernel, with two things that WGSL has no words for: lines repeated while the text is
-//! made, and lines left out. Translators of WGSL bound every loop and every index, so that a loop over
-//! an array is neither unrolled nor is its array kept in registers; numbered variables are.
+//! A preprocessor for the kernels' WGSL: constants, repeated lines and conditional lines. WGSL compilers
+//! add bounds checks to loops and indices, so a loop over an array is not unrolled and its array not kept
+//! in registers; repeated lines with numbered variables are.
 //!
 //! ```text
-//! #repeat i ROWS       once for each number below the constant ROWS (or 4), which replaces each $i
-//! #if FINE             only where the constant FINE is true
+//! #repeat i ROWS       the lines for each number below the constant ROWS (or 4), which replaces $i
+//! #if INT14            the lines only if the constant INT14 is true
 //! #end
 //! ```
 
 use std::fmt::Write;
 
-/// A constant of a kernel's source.
+/// The value of a constant in a kernel's source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Constant {
     Number(u32),
     Flag(bool),
 }
 
-/// The parts of a kernel, one after another, below its constants.
+/// A kernel's source: its constants, then its preprocessed parts.
 ///
 /// # Panics
-/// If a directive names no constant of its kind or has no end: the kernels are the library's own.
+/// If a directive has no `#end` or names no constant of its kind, a defect of the kernel.
 pub(super) fn source(constants: &[(&'static str, Constant)], parts: &[&str]) -> String {
     let mut text = String::new();
     for (name, constant) in constants {
@@ -28,7 +28,7 @@ pub(super) fn source(constants: &[(&'static str, Constant)], parts: &[&str]) -> 
             Constant::Number(value) => writeln!(text, "const {name}: u32 = {value}u;"),
             Constant::Flag(value) => writeln!(text, "const {name}: bool = {value};"),
         }
-        .expect("a string takes all that is written");
+        .expect("writing to a string succeeds");
     }
     for part in parts {
         let lines: Vec<&str> = part.lines().collect();
@@ -37,8 +37,7 @@ pub(super) fn source(constants: &[(&'static str, Constant)], parts: &[&str]) -> 
     text
 }
 
-/// Writes lines with their directives carried out; `numbers` replace the names of the repeats around
-/// them.
+/// Appends the preprocessed lines to `text`; `numbers` are the values of the enclosing repeats.
 fn expand(
     lines: &[&str],
     constants: &[(&'static str, Constant)],
@@ -46,7 +45,7 @@ fn expand(
     text: &mut String,
 ) {
     let constant = |name: &str| {
-        constants.iter().find(|(known, _)| *known == name).map(|&(_, constant)| constant)
+        constants.iter().find(|(other, _)| *other == name).map(|&(_, constant)| constant)
     };
     let mut rest = lines;
     while let [line, after @ ..] = rest {
@@ -56,7 +55,7 @@ fn expand(
                 let (body, following) = split_at_end(after);
                 let count = match (constant(count), count.parse()) {
                     (Some(Constant::Number(count)), _) | (None, Ok(count)) => count,
-                    _ => panic!("{line}: there is no number of that name"),
+                    _ => panic!("{line}: no number has that name"),
                 };
                 for number in 0..count {
                     let numbers = [numbers, &[(name, number)]].concat();
@@ -67,7 +66,7 @@ fn expand(
             ["#if", name] => {
                 let (body, following) = split_at_end(after);
                 let Some(Constant::Flag(flag)) = constant(name) else {
-                    panic!("{line}: there is no flag of that name");
+                    panic!("{line}: no flag has that name");
                 };
                 if flag {
                     expand(body, constants, numbers, text);
@@ -87,7 +86,7 @@ fn expand(
     }
 }
 
-/// Lines up to the `#end` of the directive that they follow, and those after it.
+/// The lines before the `#end` of a directive, and those after it.
 fn split_at_end<'a, 'l>(lines: &'a [&'l str]) -> (&'a [&'l str], &'a [&'l str]) {
     let mut open = 1;
     for (index, line) in lines.iter().enumerate() {
@@ -108,17 +107,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_repeated_within_one_another_and_left_out() {
+    fn repeats_nest_and_false_conditions_drop_lines() {
         let part = "a\n  #repeat i ROWS\nb$i\n#repeat j COLUMNS\nc$i_$j\n#end\n  #end\n\
-                    #if FINE\nd\n#end\n#if WHOLE\ne\n#end\nf";
+                    #if INT14\nd\n#end\n#if WHOLE\ne\n#end\nf";
         let constants = [
             ("ROWS", Constant::Number(2)),
             ("COLUMNS", Constant::Number(2)),
-            ("FINE", Constant::Flag(false)),
+            ("INT14", Constant::Flag(false)),
             ("WHOLE", Constant::Flag(true)),
         ];
         let head = "const ROWS: u32 = 2u;\nconst COLUMNS: u32 = 2u;\n\
-                    const FINE: bool = false;\nconst WHOLE: bool = true;\n";
+                    const INT14: bool = false;\nconst WHOLE: bool = true;\n";
         let body = "a\nb0\nc0_0\nc0_1\nb1\nc1_0\nc1_1\ne\nf\n";
         assert_eq!(source(&constants, &[part]), format!("{head}{body}"));
     }

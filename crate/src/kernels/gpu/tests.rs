@@ -1,4 +1,4 @@
-//! Every kernel against the CPU's or a plain loop, on shapes that fill no tile.
+//! Every kernel against the CPU's or a plain loop, on shapes that are no multiple of a tile.
 
 use std::sync::OnceLock;
 
@@ -10,7 +10,7 @@ use crate::kernels::cpu::{
 use crate::kernels::parallel::{Grid, for_each_tile};
 use crate::kernels::quantize::{BLOCK, QuantizedMatrix};
 
-/// This machine's device; none, said aloud, where it has no graphics card.
+/// This machine's device, or `None` and a message if it has no GPU.
 pub(crate) fn open() -> Option<Gpu> {
     match pollster::block_on(Gpu::open()) {
         Ok(gpu) => Some(gpu),
@@ -21,8 +21,8 @@ pub(crate) fn open() -> Option<Gpu> {
     }
 }
 
-/// The devices to test, which all tests share, as their kernels take long to compile: this machine's,
-/// with its packed product and without. None, said aloud, where the machine has no graphics card.
+/// This machine's device with its packed product and without, or nothing if it has no GPU. All tests share
+/// them, as their kernels take long to compile.
 fn devices() -> &'static [Gpu] {
     static DEVICES: OnceLock<Vec<Gpu>> = OnceLock::new();
     DEVICES.get_or_init(|| {
@@ -40,7 +40,7 @@ fn noise(count: usize, seed: u32) -> Vec<f32> {
         .collect()
 }
 
-/// Runs a program and reads a buffer back.
+/// Runs a program and returns `words` words of a buffer.
 fn run(gpu: &Gpu, recorder: Recorder<'_>, result: &Buffer, words: usize) -> Vec<u32> {
     let program = recorder.finish().unwrap();
     pollster::block_on(gpu.submit(|encoder| program.record(encoder), result, 0, words)).unwrap()
@@ -53,7 +53,7 @@ fn floats(words: &[u32]) -> Vec<f32> {
 #[track_caller]
 fn assert_close(found: &[f32], expected: &[f32], tolerance: f32, what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}");
-    let scale = expected.iter().fold(1e-20f32, |most, value| most.max(value.abs()));
+    let scale = expected.iter().fold(1e-20f32, |largest, value| largest.max(value.abs()));
     for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
         assert!(
             (found - expected).abs() <= tolerance * scale,
@@ -62,19 +62,20 @@ fn assert_close(found: &[f32], expected: &[f32], tolerance: f32, what: &str) {
     }
 }
 
-/// The CPU's product of rows `[rows, d_in]`, which takes 14 bits of them in the `fine` first columns.
-fn cpu_product(x: &[f32], weights: &QuantizedMatrix, fine: usize) -> Vec<f32> {
+/// The CPU's product of rows `[rows, d_in]`, of 14-bit activations in the first `int14_columns` columns.
+fn cpu_product(x: &[f32], weights: &QuantizedMatrix, int14_columns: usize) -> Vec<f32> {
     let (rows, isa) = (x.len() / weights.d_in, Isa::PORTABLE);
-    let mut quantized = QuantizedRows::fine(isa, rows, weights.d_in);
+    let mut quantized = QuantizedRows::with_int14(isa, rows, weights.d_in);
     quantize_rows(isa, x, &mut quantized);
     let packed = PackedInt8::new(weights);
-    let [seven, fourteen] = [false, true].map(|fine| {
-        let term = Term { x: &quantized, fine, weights: &packed };
+    let [seven, fourteen] = [false, true].map(|int14| {
+        let term = Term { x: &quantized, int14, weights: &packed };
         let mut out = vec![0.0; rows * weights.d_out];
         product_int8(isa, &[term], rows, CpuStore::Replace, &mut out);
         out
     });
-    let choose = |index| if index % weights.d_out < fine { fourteen[index] } else { seven[index] };
+    let choose =
+        |index| if index % weights.d_out < int14_columns { fourteen[index] } else { seven[index] };
     (0..seven.len()).map(choose).collect()
 }
 
@@ -103,7 +104,7 @@ fn embedding_rows_are_gathered_from_every_part() {
 }
 
 #[test]
-fn rows_are_normed_activated_and_quantised_as_on_the_cpu() {
+fn prepared_rows_have_the_bits_of_the_cpu() {
     for gpu in devices() {
         for (rows, width) in [(1, 1), (3, 37), (2, 512), (5, 515), (9, 1030)] {
             let x = noise(rows * 2 * width, 7);
@@ -135,11 +136,11 @@ fn rows_are_normed_activated_and_quantised_as_on_the_cpu() {
                     .collect();
                 let out = Rows::new(gpu, "out", rows, width, true).unwrap();
                 let mut recorder = Recorder::new(gpu);
-                recorder.rows(mode, &x_buffer, (2 * width, 0), rows, width, &out, Quantize::Fine);
+                recorder.rows(mode, &x_buffer, (2 * width, 0), rows, width, &out, Quantize::Int14);
                 let found = floats(&run(gpu, recorder, out.values(), rows * width));
                 assert_bits(&found, &expected, &format!("{name} {rows} x {width}"));
 
-                // The quantised form shows in a product with the unit matrix.
+                // A product with the unit matrix returns the quantised values.
                 let unit: Vec<f32> = (0..width * width)
                     .map(|i| f32::from(u8::from(i / width == i % width)))
                     .collect();
@@ -161,7 +162,7 @@ fn output(buffer: &Buffer, stride: usize) -> Output<'_> {
 }
 
 #[test]
-fn products_in_8_bits_have_the_bits_of_the_cpu() {
+fn int8_products_have_the_bits_of_the_cpu() {
     for gpu in devices() {
         for rows in [1, 2, 7, 9, 33, 130] {
             for (d_out, d_in) in [(1, 1), (9, 31), (70, 129), (257, 300), (33, 1030)] {
@@ -189,7 +190,7 @@ fn products_in_8_bits_have_the_bits_of_the_cpu() {
                     rows,
                     d_in,
                     &prepared,
-                    Quantize::Fine,
+                    Quantize::Int14,
                 );
                 let place = Output { buffer: &out, stride, offset, store: Store::Replace };
                 recorder.product(&prepared, rows, &matrix, 0, place);
@@ -214,12 +215,12 @@ fn products_in_8_bits_have_the_bits_of_the_cpu() {
 }
 
 #[test]
-fn the_first_columns_of_a_product_take_14_bits_where_they_are_asked_for() {
+fn the_first_columns_of_a_product_use_14_bit_activations() {
     for gpu in devices() {
-        for (rows, columns, depth, fine) in [(2, 21, 300, 13), (40, 70, 130, 70)] {
+        for (rows, columns, depth, int14_columns) in [(2, 21, 300, 13), (40, 70, 130, 70)] {
             let (x, weights) = (noise(rows * depth, 6), noise(columns * depth, 7));
             let whole = QuantizedMatrix::new(&weights, columns, depth);
-            let mut expected = cpu_product(&x, &whole, fine);
+            let mut expected = cpu_product(&x, &whole, int14_columns);
             let before = noise(expected.len(), 8);
             expected.iter_mut().zip(&before).for_each(|(sum, before)| *sum += before);
             let matrix = Matrix::int8(gpu, "weights", &[whole]).unwrap();
@@ -227,21 +228,21 @@ fn the_first_columns_of_a_product_take_14_bits_where_they_are_asked_for() {
             let prepared = Rows::new(gpu, "rows", rows, depth, true).unwrap();
             let out = gpu.upload("out", &before).unwrap();
             let mut recorder = Recorder::new(gpu);
-            recorder.rows(RowsMode::Plain, &x, (depth, 0), rows, depth, &prepared, Quantize::Fine);
+            recorder.rows(RowsMode::Plain, &x, (depth, 0), rows, depth, &prepared, Quantize::Int14);
             let place = Output { store: Store::Add, ..output(&out, columns) };
-            recorder.product(&prepared, rows, &matrix, fine, place);
+            recorder.product(&prepared, rows, &matrix, int14_columns, place);
             let found = floats(&run(gpu, recorder, &out, expected.len()));
-            assert_bits(&found, &expected, &format!("{fine} of {columns} columns"));
+            assert_bits(&found, &expected, &format!("{int14_columns} of {columns} columns"));
         }
     }
 }
 
 #[test]
-fn weights_quantised_on_the_device_multiply_as_those_of_the_cpu() {
+fn weights_quantised_on_the_device_give_the_products_of_the_cpu() {
     for gpu in devices() {
         let (members, rows, columns) = (3, 11, 21);
         for depth in [1, 5, 16, 130] {
-            // Values of a member: one that is no weight, then the rows.
+            // A member's values: one that belongs to no row, then the rows.
             let values = 1 + columns * depth;
             let source = noise(members * values, 4);
             let (words, blocks) = (packed_words(depth), depth.div_ceil(BLOCK));
@@ -284,7 +285,7 @@ fn weights_quantised_on_the_device_multiply_as_those_of_the_cpu() {
                 members * rows,
                 depth,
                 &prepared,
-                Quantize::Fine,
+                Quantize::Int14,
             );
             recorder.int8_product(Int8Product {
                 members,
@@ -292,7 +293,7 @@ fn weights_quantised_on_the_device_multiply_as_those_of_the_cpu() {
                 columns,
                 depth,
                 x: &prepared,
-                fine: 0,
+                int14_columns: 0,
                 weights: (&packed, 0, columns * words),
                 scales: (&scales, 0, columns * blocks),
                 factors: None,
@@ -305,7 +306,7 @@ fn weights_quantised_on_the_device_multiply_as_those_of_the_cpu() {
 }
 
 #[test]
-fn products_in_f32_take_each_members_weights_and_factors() {
+fn f32_products_use_each_members_weights_and_factors() {
     for gpu in devices().iter().take(1) {
         for (members, rows, columns, depth) in
             [(1, 1, 1, 1), (2, 1, 19, 33), (3, 5, 17, 40), (2, 21, 50, 70), (2, 70, 90, 15)]
@@ -432,7 +433,7 @@ fn attention_has_the_bits_of_the_cpu() {
 }
 
 #[test]
-fn a_cache_takes_each_position_at_its_place() {
+fn append_writes_the_decoded_position_of_the_cache() {
     for gpu in devices().iter().take(1) {
         let x = noise(3 * 50, 1);
         let buffer = gpu.upload("x", &x).unwrap();
@@ -449,7 +450,7 @@ fn a_cache_takes_each_position_at_its_place() {
 }
 
 #[test]
-fn rows_of_logits_have_the_largest_and_the_sum_of_the_cpu() {
+fn reduced_logits_have_the_bits_of_the_cpu() {
     for gpu in devices().iter().take(1) {
         let (rows, vocab_size) = (5, 700);
         let mut values: Vec<f32> = noise(rows * vocab_size, 4).iter().map(|v| v * 30.0).collect();
@@ -486,7 +487,7 @@ fn rows_of_logits_have_the_largest_and_the_sum_of_the_cpu() {
 }
 
 #[test]
-fn a_decoding_step_writes_its_tokens_down_and_moves_on() {
+fn a_decoding_step_records_its_tokens_and_increments_the_position() {
     for gpu in devices().iter().take(1) {
         let states: Vec<u32> = (0..70).flat_map(|row| [0, 0, 0, 100 + row]).collect();
         let states = gpu.upload("states", &states).unwrap();
@@ -507,7 +508,7 @@ fn a_decoding_step_writes_its_tokens_down_and_moves_on() {
 }
 
 #[test]
-fn merged_matrices_are_weighted_sums_and_factors_take_their_module() {
+fn merged_matrices_are_weighted_sums_and_factors_use_their_module() {
     for gpu in devices().iter().take(1) {
         let (members, modules, values) = (11, 3, 150);
         let coefficients = noise(members * modules, 1);
@@ -553,7 +554,7 @@ fn merged_matrices_are_weighted_sums_and_factors_take_their_module() {
 }
 
 #[test]
-fn a_lost_device_and_a_refused_command_are_told_from_each_other() {
+fn a_lost_device_and_a_rejected_command_give_different_errors() {
     for gpu in [open(), open().map(Gpu::without_packed_dot)].into_iter().flatten() {
         let buffer = gpu.zeros("buffer", 4).unwrap();
         let read = |gpu: &Gpu| pollster::block_on(gpu.submit(|_| (), &buffer, 0, 4));
@@ -562,16 +563,16 @@ fn a_lost_device_and_a_refused_command_are_told_from_each_other() {
             gpu.destroy();
             assert!(matches!(read(&gpu), Err(GpuError::Lost { .. })), "{:?}", read(&gpu));
         } else {
-            // More than the buffer holds.
+            // A read beyond the end of the buffer.
             let refused = pollster::block_on(gpu.submit(|_| (), &buffer, 0, 400));
-            assert!(matches!(refused, Err(GpuError::Refused { .. })), "{refused:?}");
+            assert!(matches!(refused, Err(GpuError::Rejected { .. })), "{refused:?}");
             assert!(gpu.check().is_err());
         }
     }
 }
 
 #[test]
-fn a_buffer_beyond_the_limit_is_refused_before_it_is_made() {
+fn a_buffer_above_the_limit_is_rejected_before_it_is_created() {
     for gpu in devices().iter().take(1) {
         let words = gpu.largest_binding() as usize / 4 + 1;
         let error = gpu.zeros("the weights", words).unwrap_err().to_string();

@@ -1,20 +1,20 @@
-//! Where the device's time goes, by its own timestamps. Nothing is written down but in a run that is
-//! timed: its dispatches are recorded in passes, each with a timestamp before and after.
+//! The device's time per kind of kernel, by timestamp queries. Only a timed run has them: it records its
+//! dispatches in passes of one kind, with a timestamp before and after each.
 
 use super::{Gpu, GpuError, Program};
 
-/// What the time of a dispatch is counted as.
+/// The kind of kernel under which a dispatch's time is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Share {
+pub(super) enum TimeKind {
     Products,
     Attention,
     Rest,
 }
 
-/// Seconds on the device, by what they went into.
+/// Seconds on the device per kind of kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct TimeSplit {
-    /// Products in 8 bits and f32.
+    /// 8-bit and f32 products.
     pub products: f64,
     /// Attention.
     pub attention: f64,
@@ -23,27 +23,27 @@ pub struct TimeSplit {
 }
 
 impl TimeSplit {
-    /// Seconds together.
+    /// The sum.
     pub fn total(&self) -> f64 {
         self.products + self.attention + self.rest
     }
 }
 
 impl Gpu {
-    /// Runs a program once, timed; none where the device has no timestamps. The passes that the
-    /// times are taken of make it a little slower than a run that is not timed.
+    /// Runs a program once and returns its time; `None` if the device has no timestamps. The passes make a
+    /// timed run slightly slower.
     ///
     /// # Errors
-    /// As [`Gpu::submit`] and [`Gpu::upload`].
+    /// Those of [`Gpu::submit`] and [`Gpu::upload`].
     pub async fn time(&self, program: &Program) -> Result<Option<TimeSplit>, GpuError> {
         const TIMESTAMP_BYTES: usize = size_of::<u64>();
         const PASSES_PER_SET: usize = wgpu::QUERY_SET_MAX_QUERIES as usize / 2;
-        let shares = program.shares();
-        if !self.has_timestamps() || shares.is_empty() {
+        let kinds = program.time_kinds();
+        if !self.has_timestamps() || kinds.is_empty() {
             return Ok(None);
         }
         let queries = |passes: usize| 2 * passes as u32;
-        let sets: Vec<(wgpu::QuerySet, u32)> = shares
+        let sets: Vec<(wgpu::QuerySet, u32)> = kinds
             .chunks(PASSES_PER_SET)
             .map(|passes| {
                 let count = queries(passes.len());
@@ -52,7 +52,7 @@ impl Gpu {
                 (self.device.create_query_set(&descriptor), count)
             })
             .collect();
-        let size = 2 * shares.len() * TIMESTAMP_BYTES;
+        let size = 2 * kinds.len() * TIMESTAMP_BYTES;
         self.check_size("timestamps", size as u64)?;
         let resolved = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("timestamps"),
@@ -61,7 +61,7 @@ impl Gpu {
             mapped_at_creation: false,
         });
         let record = |encoder: &mut wgpu::CommandEncoder| {
-            program.record_shares(encoder, |pass| {
+            program.record_kinds(encoder, |pass| {
                 let first = queries(pass % PASSES_PER_SET);
                 wgpu::ComputePassTimestampWrites {
                     query_set: &sets[pass / PASSES_PER_SET].0,
@@ -77,13 +77,13 @@ impl Gpu {
         let words = self.submit(record, &resolved, 0, size / 4).await?;
         let seconds_per_tick = self.seconds_per_tick();
         let mut split = TimeSplit::default();
-        for (share, words) in shares.iter().zip(words.chunks_exact(4)) {
+        for (kind, words) in kinds.iter().zip(words.chunks_exact(4)) {
             let tick = |at: usize| u64::from(words[at]) | u64::from(words[at + 1]) << 32;
             let seconds = tick(2).saturating_sub(tick(0)) as f64 * seconds_per_tick;
-            match share {
-                Share::Products => split.products += seconds,
-                Share::Attention => split.attention += seconds,
-                Share::Rest => split.rest += seconds,
+            match kind {
+                TimeKind::Products => split.products += seconds,
+                TimeKind::Attention => split.attention += seconds,
+                TimeKind::Rest => split.rest += seconds,
             }
         }
         Ok(Some(split))

@@ -1,46 +1,46 @@
-//! The variants of a kernel that are timed when the device is opened. All give the same bits, so that
-//! only the time decides.
+//! Selection of a kernel's variant by its time when the device is opened. All variants give the same
+//! bits.
 
 use super::program::Recorder;
 use super::{Buffer, Gpu, GpuError, Int8Product, Output, Rows, Store, packed_words};
 use crate::kernels::quantize::BLOCK;
 
-/// Rows, columns and depth of the product that is timed: some layer of some batch.
+/// Rows, columns and depth of the timed product, a typical layer of a batch.
 const SHAPE: [usize; 3] = [256, 512, 512];
-/// Seconds that a timing should last, as browsers round timestamps to 0.1 ms.
+/// Target duration of a timing in seconds, as browsers round timestamps to 0.1 ms.
 const SECONDS: f64 = 2e-3;
-const MOST_REPEATS: usize = 64;
-/// Seconds from which a single run is enough: opening a slow device is not to take much longer.
+const MAX_REPEATS: usize = 64;
+/// Seconds above which a single run is enough, to keep the opening of a slow device short.
 const LONGEST_RUN: f64 = 0.05;
-/// Timings of which the shortest counts: others may use the device, too.
+/// Number of timings, of which the shortest counts, as other programs may use the device.
 const TIMINGS: usize = 3;
 
 impl Gpu {
-    /// Keeps the faster product of bytes, of those packed and those unpacked to f32, where the device
-    /// has both and timestamps to tell: a packed product may be a detour of the driver's.
+    /// Selects the faster of the products with packed bytes and with bytes unpacked to f32, if the device
+    /// has both and timestamps. Some drivers emulate the packed product.
     pub(super) async fn choose_dot(&mut self) -> Result<(), GpuError> {
         if !self.packed_dot || !self.has_timestamps() {
             return Ok(());
         }
         let packed = self.time_product().await?;
-        self.forget_pipelines();
+        self.clear_pipelines();
         self.packed_dot = false;
         let unpacked = self.time_product().await?;
         self.dot_seconds = Some([packed, unpacked]);
         if packed <= unpacked {
-            self.forget_pipelines();
+            self.clear_pipelines();
             self.packed_dot = true;
         }
         Ok(())
     }
 
-    fn forget_pipelines(&mut self) {
+    fn clear_pipelines(&mut self) {
         self.pipelines.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
     }
 
     /// Seconds of the product.
     async fn time_product(&self) -> Result<f64, GpuError> {
-        const WHAT: &str = "a product that is timed";
+        const WHAT: &str = "a timed product";
         let [rows, columns, depth] = SHAPE;
         let x = Rows::new(self, WHAT, rows, depth, true)?;
         let weights = self.zeros(WHAT, columns * packed_words(depth))?;
@@ -54,13 +54,13 @@ impl Gpu {
             recorder.finish()
         };
         let once = program(1)?;
-        // The first run is the driver's, which may still compile.
+        // The driver may compile in the first run.
         self.seconds(&once).await?;
         let first = self.seconds(&once).await?;
         if first > LONGEST_RUN {
             return Ok(first);
         }
-        let repeats = (SECONDS / first.max(SECONDS / MOST_REPEATS as f64)).ceil() as usize;
+        let repeats = (SECONDS / first.max(SECONDS / MAX_REPEATS as f64)).ceil() as usize;
         let repeated = program(repeats)?;
         let mut shortest = f64::INFINITY;
         for _ in 0..TIMINGS {
@@ -87,7 +87,7 @@ fn product<'a>(
         columns,
         depth,
         x,
-        fine: 0,
+        int14_columns: 0,
         weights: (weights, 0, 0),
         scales: (scales, 0, 0),
         factors: None,

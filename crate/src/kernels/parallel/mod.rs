@@ -1,6 +1,8 @@
-//! Work shared among threads by tiles of the output. Without the feature `threads` the same code
-//! runs as a plain loop.
+//! Parallel loops over indices, items and the tiles of an output matrix. Without the feature
+//! `threads` each is a plain loop.
 
+#[cfg(feature = "threads")]
+mod sync;
 #[cfg(feature = "threads")]
 mod team;
 
@@ -13,47 +15,47 @@ use std::{cell::RefCell, rc::Rc, sync::OnceLock};
 #[cfg(feature = "threads")]
 use team::Team;
 
-/// Multiply-adds below which a piece of work is not worth handing to another thread.
+/// Multiply-adds below which a piece of work costs less than sharing it.
 const SMALLEST_SHARE: usize = 1 << 13;
 
-/// The threads of this process.
+/// The team of this process.
 #[cfg(feature = "threads")]
 static TEAM: OnceLock<Team> = OnceLock::new();
 
 #[cfg(feature = "threads")]
 thread_local! {
-    /// The threads of [`with_threads`].
-    static TEAM_HERE: RefCell<Option<Rc<Team>>> = const { RefCell::new(None) };
+    /// The team of [`with_threads`].
+    static THREAD_TEAM: RefCell<Option<Rc<Team>>> = const { RefCell::new(None) };
 }
 
-/// Sets the number of threads that work is shared among, which is otherwise the machine's. `spawn`
-/// runs a function on a thread of its own, that it keeps. Once work has been shared it changes nothing.
+/// Sets the thread count, by default the machine's. `spawn` runs a function on a new thread, for as
+/// long as the function runs. Has no effect once work has been shared.
 #[cfg(feature = "threads")]
 pub fn start_threads(threads: usize, spawn: impl FnMut(Box<dyn FnOnce() + Send>)) {
     TEAM.get_or_init(|| Team::start(threads.saturating_sub(1), spawn));
 }
 
-/// A thread of the operating system, where there are some.
+/// Runs a function on a new thread of the operating system. Where none can be started, nothing runs and
+/// the team has a helper less.
 #[cfg(all(feature = "threads", not(target_arch = "wasm32")))]
 pub fn spawn(work: Box<dyn FnOnce() + Send>) {
-    // Without the thread there is a helper less.
     drop(std::thread::Builder::new().name("loraloom".to_owned()).spawn(work));
 }
 
-/// Calls `work` with so many threads to share among in place of the process's.
+/// Calls `work` with a team of `threads` threads in place of the process's.
 #[cfg(all(feature = "threads", not(target_arch = "wasm32")))]
 pub fn with_threads<R>(threads: usize, work: impl FnOnce() -> R) -> R {
     let team = Rc::new(Team::start(threads.saturating_sub(1), spawn));
-    let before = TEAM_HERE.replace(Some(team));
+    let before = THREAD_TEAM.replace(Some(team));
     let result = work();
-    TEAM_HERE.set(before);
+    THREAD_TEAM.set(before);
     result
 }
 
-/// Calls `work` with the threads that share here.
+/// Calls `work` with the team of this thread, or else of the process.
 #[cfg(feature = "threads")]
 fn with_team<R>(work: impl FnOnce(&Team) -> R) -> R {
-    if let Some(team) = TEAM_HERE.with_borrow(Clone::clone) {
+    if let Some(team) = THREAD_TEAM.with_borrow(Clone::clone) {
         return work(&team);
     }
     work(TEAM.get_or_init(|| {
@@ -65,7 +67,7 @@ fn with_team<R>(work: impl FnOnce(&Team) -> R) -> R {
     }))
 }
 
-/// Threads that work is shared among.
+/// The thread count.
 pub fn threads() -> usize {
     #[cfg(feature = "threads")]
     return with_team(Team::threads);
@@ -73,8 +75,8 @@ pub fn threads() -> usize {
     1
 }
 
-/// Calls `work` with every index below `count`, on several threads if there are enough indices of
-/// `cost` multiply-adds each.
+/// Calls `work` with every index below `count`, each of `cost` multiply-adds, on several threads where
+/// that is faster.
 pub fn for_each(count: usize, cost: usize, work: impl Fn(usize) + Sync) {
     #[cfg(feature = "threads")]
     {
@@ -90,24 +92,25 @@ pub fn for_each(count: usize, cost: usize, work: impl Fn(usize) + Sync) {
     (0..count).for_each(work);
 }
 
-/// Rows to give to a thread at a time where rows need nothing of each other: few enough for a run's
-/// intermediate results to stay in the cache, and so many that all threads end together. Few rows
-/// are one run, within which products are shared by columns.
+/// The number of rows in a run, where each thread takes runs of independent rows: few enough for a run's
+/// intermediate results to stay in the cache, and chosen so that all threads finish together. A small
+/// batch is one run, within which products are shared by columns.
 pub fn run_of_rows(rows: usize) -> usize {
     balanced_run(rows, threads())
 }
 
 fn balanced_run(rows: usize, threads: usize) -> usize {
-    const MOST: usize = 48;
-    const FEW: usize = 16;
-    /// Most kernels take rows in groups that this is a multiple of.
+    const MAX_RUN: usize = 48;
+    /// Batches up to this many rows are one run.
+    const SMALL_BATCH: usize = 16;
+    /// A multiple of the rows that most kernels process together.
     const GROUP: usize = 4;
-    /// What a run costs by itself, in rows: its weights are read once more.
+    /// Fixed cost of a run in rows, as it reads the weights once more.
     const COST: usize = 2;
-    if rows <= FEW {
+    if rows <= SMALL_BATCH {
         return rows.max(1);
     }
-    // Rows of the thread that has most to do.
+    // Cost of the thread with the most rows.
     let longest = |run: usize| {
         let runs = rows.div_ceil(run);
         let of_one = runs.div_ceil(threads);
@@ -115,31 +118,30 @@ fn balanced_run(rows: usize, threads: usize) -> usize {
         let last_is_alone = threads == 1 || runs % threads == 1;
         of_one * (run + COST) - if last_is_alone { run - last } else { 0 }
     };
-    let runs = (1..=MOST / GROUP).rev().map(|groups| groups * GROUP);
-    runs.min_by_key(|&run| longest(run)).unwrap_or(MOST)
+    let runs = (1..=MAX_RUN / GROUP).rev().map(|groups| groups * GROUP);
+    runs.min_by_key(|&run| longest(run)).unwrap_or(MAX_RUN)
 }
 
-/// Calls `work` with every item, on several threads if there are enough of `cost` multiply-adds
-/// each.
+/// Calls `work` with every item, each of `cost` multiply-adds, on several threads where that is faster.
 pub fn for_each_item<T: Send>(items: Vec<T>, cost: usize, work: impl Fn(T) + Sync + Send) {
     struct Items<T>(Vec<MaybeUninit<T>>);
-    // SAFETY: each item is moved to the one thread that takes it, and items may be sent.
+    // SAFETY: each item is moved to the one thread that takes it, and `T` is `Send`.
     unsafe impl<T: Send> Sync for Items<T> {}
     impl<T> Items<T> {
         /// # Safety
         /// No item is taken twice.
         unsafe fn take(&self, index: usize) -> T {
-            // SAFETY: the item was there from the start, and the caller's.
+            // SAFETY: every item is initialised, and the caller takes each once.
             unsafe { self.0[index].assume_init_read() }
         }
     }
 
     let items = Items(items.into_iter().map(MaybeUninit::new).collect());
-    // SAFETY: `for_each` gives each index once.
+    // SAFETY: `for_each` passes each index once.
     for_each(items.0.len(), cost, |index| work(unsafe { items.take(index) }));
 }
 
-/// A matrix cut into tiles: between consecutive row bounds, and every `columns` columns.
+/// A partition of a matrix into tiles: between consecutive row bounds, and every `columns` columns.
 #[derive(Debug, Clone)]
 pub struct Grid {
     row_bounds: Vec<usize>,
@@ -171,24 +173,24 @@ impl Grid {
         self.width.div_ceil(self.columns)
     }
 
-    /// Number of tiles.
+    /// The number of tiles.
     pub fn len(&self) -> usize {
         self.row_bounds.len().saturating_sub(1) * self.column_tiles()
     }
 
-    /// Whether there is nothing to do.
+    /// Whether there is no tile.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// One tile of an output matrix, to be written by one thread.
+/// One tile of an output matrix, which one thread writes.
 pub struct Tile<'a> {
     matrix: *mut f32,
     width: usize,
-    /// Index of the tile among those of its columns, from the top.
+    /// Index of the tile's row of tiles.
     pub row_tile: usize,
-    /// Index of the tile among those of its rows, from the left.
+    /// Index of the tile's column of tiles.
     pub column_tile: usize,
     /// Rows of the matrix that the tile covers.
     pub rows: Range<usize>,
@@ -198,15 +200,15 @@ pub struct Tile<'a> {
 }
 
 impl Tile<'_> {
-    /// The tile's part of a row of the matrix.
+    /// The tile's columns of a row of the matrix.
     ///
     /// # Panics
-    /// If the row is not the tile's.
+    /// If the tile does not cover the row.
     #[inline(always)]
     pub fn row(&mut self, row: usize) -> &mut [f32] {
         assert!(self.rows.contains(&row));
         // SAFETY: `for_each_tile` checked that the matrix holds every row and column of its grid;
-        // tiles do not overlap and each is given out once, so nothing else refers to these columns
+        // tiles do not overlap and each exists once, so nothing else refers to these columns
         // of this row while `self` is borrowed.
         unsafe {
             std::slice::from_raw_parts_mut(
@@ -217,10 +219,10 @@ impl Tile<'_> {
     }
 }
 
-/// Calls `work` with every tile of `matrix`, each once; `cost` is the multiply-adds of one tile.
+/// Calls `work` once with every tile of `matrix`; `cost` is the multiply-adds of one tile.
 ///
 /// # Panics
-/// If the matrix is not of the grid's size.
+/// If `matrix` does not have the grid's size.
 pub fn for_each_tile(matrix: &mut [f32], grid: &Grid, cost: usize, work: impl Fn(Tile<'_>) + Sync) {
     struct Shared(*mut f32);
     // SAFETY: the pointer is only used to make tiles, which do not overlap.
@@ -232,7 +234,7 @@ pub fn for_each_tile(matrix: &mut [f32], grid: &Grid, cost: usize, work: impl Fn
     }
 
     let rows = grid.row_bounds.last().copied().unwrap_or(0);
-    assert_eq!(matrix.len(), rows * grid.width, "a matrix that is not of its grid's size");
+    assert_eq!(matrix.len(), rows * grid.width, "the matrix has the size of its grid");
     let column_tiles = grid.column_tiles();
     let shared = Shared(matrix.as_mut_ptr());
     for_each(grid.len(), cost, |index| {
@@ -264,7 +266,7 @@ mod tests {
         ] {
             let rows = *grid.row_bounds.last().unwrap();
             let mut matrix = vec![0.0; rows * grid.width];
-            // A cost so high that tiles go to several threads.
+            // A cost at which tiles are shared among threads.
             for_each_tile(&mut matrix, &grid, usize::MAX, |mut tile| {
                 for row in tile.rows.clone() {
                     tile.row(row).iter_mut().for_each(|value| *value += 1.0);
@@ -275,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_have_as_many_rows_as_each_other() {
+    fn threads_have_nearly_equal_rows() {
         assert_eq!((balanced_run(0, 2), balanced_run(16, 2)), (1, 16));
         assert_eq!(balanced_run(640, 1), 48);
         for (rows, threads) in [(640, 2), (128, 2), (40, 2), (640, 4), (650, 3), (2048, 8)] {
@@ -287,7 +289,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "self.rows.contains")]
-    fn a_tile_gives_no_row_of_another() {
+    fn a_tile_panics_for_a_row_of_another() {
         for_each_tile(&mut [0.0; 4], &Grid::even(2, 2, 1, 2), 1, |mut tile| {
             tile.row(1 - tile.row_tile);
         });

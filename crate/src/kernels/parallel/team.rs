@@ -1,26 +1,27 @@
-//! Threads that share the pieces of one region of work after another.
+//! A team of threads that works on one region after another, each region a number of pieces.
 //!
-//! A model's step is a hundred regions of some ten microseconds, one for each product, so what a region
-//! costs by itself decides whether more threads are faster at all. A helper that has just worked
-//! therefore looks out for the next region for a while before it sleeps, and whoever opens a region
-//! works too, waiting only for helpers that came in time to take a piece.
+//! A model's step is a hundred regions of some ten microseconds, one for each product, so the cost
+//! of a region decides whether more threads are faster at all. A helper that has just worked
+//! therefore spins for a while before it parks. The thread that opens a region works too, and waits
+//! only for helpers that arrived in time to take a piece.
+//!
+//! `tests/loom` runs the protocol below under every order of threads.
 
-use std::cell::{Cell, UnsafeCell};
-use std::hint::spin_loop;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::thread::{self, Thread};
+use std::sync::OnceLock;
 
-/// How often a helper looks for a new region before it sleeps: for a tenth of a millisecond or two.
-/// WebAssembly knows no pause between two looks.
-const LOOKS: usize = if cfg!(target_arch = "wasm32") { 100_000 } else { 4_000 };
-/// Set in [`Shared::inside`] while a region is open.
+use super::sync::{
+    self, Arc, AtomicBool, AtomicU32, AtomicUsize, Ordering, SPIN_LIMIT, Thread, UnsafeCell,
+    spin_loop, thread,
+};
+
+/// Bit of [`Shared::inside`] that is set while a region is open.
 const OPEN: u32 = 1;
-/// A helper within the region, in [`Shared::inside`].
+/// What [`Shared::inside`] grows by for each helper within the region.
 const ONE_HELPER: u32 = 2;
 
-/// What the helpers of a region do.
+/// A piece of work, cut into pieces.
 #[derive(Clone, Copy)]
 struct Region {
     /// Called with the index of each piece. The region's owner keeps it alive while the region is
@@ -29,23 +30,22 @@ struct Region {
     pieces: usize,
 }
 
-/// How a helper is found asleep and woken.
-#[derive(Default)]
-struct Bed {
-    asleep: AtomicBool,
+/// Whether a helper is parked, and the thread to unpark.
+struct ParkState {
+    parked: AtomicBool,
     thread: OnceLock<Thread>,
 }
 
-/// What a team's threads have in common.
+/// State shared by a team's threads.
 struct Shared {
-    beds: Vec<Bed>,
-    /// Whether some thread has a region of this team.
+    helpers: Vec<ParkState>,
+    /// Whether some thread owns a region of this team.
     taken: AtomicBool,
-    /// Counts the regions.
+    /// Number of regions so far; the end of the team counts as one.
     generation: AtomicU32,
     /// [`OPEN`], and [`ONE_HELPER`] for each helper at work.
     inside: AtomicU32,
-    /// The first piece that nobody has taken.
+    /// The first piece that no thread has taken.
     next: AtomicUsize,
     region: UnsafeCell<Option<Region>>,
     panicked: AtomicBool,
@@ -55,16 +55,16 @@ struct Shared {
 // SAFETY: `region` is written only by the thread that has set `taken`, while the region is not open and
 // no helper is inside; helpers read it only while inside. The work it points to is `Sync`.
 unsafe impl Sync for Shared {}
-// SAFETY: as above; everything else in it may be sent.
+// SAFETY: as above; every other field is `Send`.
 unsafe impl Send for Shared {}
 
-thread_local! {
-    /// Whether this thread is at work on a piece, which shares nothing further.
+sync::thread_local! {
+    /// Whether this thread is at work on a piece, within which nothing is shared further.
     static AT_WORK: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Shared {
-    /// Works on pieces as long as there are some.
+    /// Works on pieces until all are taken.
     fn take_pieces(&self, region: Region) {
         // SAFETY: the region is open or this helper is inside, so the work is alive.
         let work = unsafe { &*region.work };
@@ -77,47 +77,47 @@ impl Shared {
         }
     }
 
-    /// Enters the region if one is open.
+    /// Enters the region; returns false if none is open.
     fn enter(&self) -> bool {
         let enter = |inside| (inside & OPEN != 0).then_some(inside + ONE_HELPER);
         self.inside.fetch_update(Ordering::Acquire, Ordering::Relaxed, enter).is_ok()
     }
 
-    /// Waits for another generation than the one last seen.
-    fn wait(&self, bed: &Bed, seen: u32) -> u32 {
+    /// Waits until the generation is no longer `seen`, and returns it.
+    fn wait(&self, state: &ParkState, seen: u32) -> u32 {
         loop {
-            for _ in 0..LOOKS {
+            for _ in 0..SPIN_LIMIT {
                 let generation = self.generation.load(Ordering::Acquire);
                 if generation != seen {
                     return generation;
                 }
                 spin_loop();
             }
-            // Whoever opens a region counts it before looking for sleepers, and a sleeper lies down
-            // before looking at the count, so one of the two sees the other.
-            bed.asleep.store(true, Ordering::SeqCst);
+            // `publish` counts the generation before it reads `parked`, and a helper sets `parked`
+            // before it reads the generation: one of the two reads the other's write.
+            state.parked.store(true, Ordering::SeqCst);
             while self.generation.load(Ordering::SeqCst) == seen
-                && bed.asleep.load(Ordering::SeqCst)
+                && state.parked.load(Ordering::SeqCst)
             {
                 thread::park();
             }
-            bed.asleep.store(false, Ordering::SeqCst);
+            state.parked.store(false, Ordering::SeqCst);
         }
     }
 
-    /// What a helper does until the team ends.
+    /// The loop of a helper; returns when the team ends.
     fn help(&self, index: usize) {
-        AT_WORK.set(true);
-        let bed = &self.beds[index];
-        bed.thread.get_or_init(thread::current);
+        AT_WORK.with(|at_work| at_work.set(true));
+        let state = &self.helpers[index];
+        state.thread.get_or_init(thread::current);
         let mut seen = 0;
         while !self.ended.load(Ordering::SeqCst) {
-            seen = self.wait(bed, seen);
+            seen = self.wait(state, seen);
             if !self.enter() {
                 continue;
             }
-            // SAFETY: this helper is inside, so nobody writes the region.
-            if let Some(region) = unsafe { *self.region.get() } {
+            // SAFETY: this helper is inside, so no thread writes the region.
+            if let Some(region) = self.region.with(|region| unsafe { *region }) {
                 let worked = catch_unwind(AssertUnwindSafe(|| self.take_pieces(region)));
                 if worked.is_err() {
                     self.panicked.store(true, Ordering::Relaxed);
@@ -127,13 +127,13 @@ impl Shared {
         }
     }
 
-    /// Counts a region, or the end, and wakes who sleeps.
-    fn call(&self) {
+    /// Counts a region, or the end of the team, and unparks every helper that is parked.
+    fn publish(&self) {
         self.generation.fetch_add(1, Ordering::SeqCst);
-        for bed in &self.beds {
-            if bed.asleep.load(Ordering::SeqCst)
-                && bed.asleep.swap(false, Ordering::SeqCst)
-                && let Some(thread) = bed.thread.get()
+        for state in &self.helpers {
+            if state.parked.load(Ordering::SeqCst)
+                && state.parked.swap(false, Ordering::SeqCst)
+                && let Some(thread) = state.thread.get()
             {
                 thread.unpark();
             }
@@ -141,15 +141,16 @@ impl Shared {
     }
 }
 
-/// Threads that work together: one that has something to share, and its helpers.
+/// A team of threads: the one that shares work, and helpers.
 pub struct Team(Arc<Shared>);
 
 impl Team {
-    /// A team of `helpers` threads beside the one that shares, each of which `spawn` runs a function
-    /// on. Where a thread cannot be had, the team is smaller.
+    /// A team with `helpers` threads beside the one that shares work. `spawn` runs each helper's loop
+    /// on a thread; a helper whose thread cannot be started takes no work.
     pub fn start(helpers: usize, mut spawn: impl FnMut(Box<dyn FnOnce() + Send>)) -> Self {
+        let parked = || ParkState { parked: AtomicBool::new(false), thread: OnceLock::new() };
         let shared = Arc::new(Shared {
-            beds: (0..helpers).map(|_| Bed::default()).collect(),
+            helpers: (0..helpers).map(|_| parked()).collect(),
             taken: AtomicBool::new(false),
             generation: AtomicU32::new(0),
             inside: AtomicU32::new(0),
@@ -165,23 +166,23 @@ impl Team {
         Self(shared)
     }
 
-    /// Threads in all.
+    /// Number of threads, helpers and the one that shares work.
     pub fn threads(&self) -> usize {
-        self.0.beds.len() + 1
+        self.0.helpers.len() + 1
     }
 
-    /// Calls `work` with every index below `pieces`, each once, on whichever threads are free. Within
-    /// a piece nothing is shared further.
+    /// Calls `work` once with every index below `pieces`, on this thread and the helpers that are
+    /// free. A call from within a piece runs on the calling thread alone.
     ///
     /// # Panics
-    /// If `work` does, once no thread is at work any more.
+    /// If `work` panics, once no thread is at work any more.
     pub fn share(&self, pieces: usize, work: &(dyn Fn(usize) + Sync)) {
         let shared = &*self.0;
-        let alone = pieces <= 1 || shared.beds.is_empty() || AT_WORK.get();
+        let alone = pieces <= 1 || shared.helpers.is_empty() || AT_WORK.with(Cell::get);
         if alone || shared.taken.swap(true, Ordering::Acquire) {
             return (0..pieces).for_each(work);
         }
-        // SAFETY: only the lifetime is changed; below, nobody is inside any more before `work` ends.
+        // SAFETY: only the lifetime changes, and this function returns after every helper has left.
         let work = unsafe {
             std::mem::transmute::<
                 *const (dyn Fn(usize) + Sync + '_),
@@ -189,19 +190,19 @@ impl Team {
             >(work)
         };
         let region = Region { work, pieces };
-        // SAFETY: this thread has set `taken`, and the last region was left by all.
-        unsafe { *shared.region.get() = Some(region) };
+        // SAFETY: this thread has set `taken`, and every helper has left the last region.
+        shared.region.with_mut(|place| unsafe { *place = Some(region) });
         shared.next.store(0, Ordering::Relaxed);
         shared.inside.store(OPEN, Ordering::Release);
-        shared.call();
-        AT_WORK.set(true);
+        shared.publish();
+        AT_WORK.with(|at_work| at_work.set(true));
         let worked = catch_unwind(AssertUnwindSafe(|| shared.take_pieces(region)));
-        AT_WORK.set(false);
+        AT_WORK.with(|at_work| at_work.set(false));
         shared.inside.fetch_and(!OPEN, Ordering::AcqRel);
-        let mut looks = 0;
+        let mut spins = 0;
         while shared.inside.load(Ordering::Acquire) != 0 {
-            looks += 1;
-            if looks % LOOKS == 0 {
+            spins += 1;
+            if spins % SPIN_LIMIT == 0 {
                 thread::yield_now();
             }
             spin_loop();
@@ -211,14 +212,14 @@ impl Team {
         if let Err(panic) = worked {
             resume_unwind(panic);
         }
-        assert!(!panicked, "a thread that helped has panicked");
+        assert!(!panicked, "a helper panicked");
     }
 }
 
 impl Drop for Team {
     fn drop(&mut self) {
         self.0.ended.store(true, Ordering::SeqCst);
-        self.0.call();
+        self.0.publish();
     }
 }
 
@@ -231,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn every_piece_is_worked_on_once_awake_or_asleep() {
+    fn every_piece_runs_once_whether_helpers_spin_or_park() {
         let team = team(3);
         for round in 0..2000 {
             let pieces = round % 17;
@@ -241,18 +242,18 @@ mod tests {
             });
             assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1));
             if round % 400 == 0 {
-                // Long enough for the helpers to fall asleep.
+                // Long enough for the helpers to park.
                 thread::sleep(std::time::Duration::from_millis(20));
             }
         }
     }
 
     #[test]
-    fn helpers_come_to_work() {
+    fn helpers_take_pieces() {
         let team = team(1);
         let helped = AtomicBool::new(false);
         let owner = thread::current().id();
-        // Two pieces that wait for each other are on two threads.
+        // Two pieces that wait for each other run on two threads.
         let arrived = AtomicUsize::new(0);
         team.share(2, &|_| {
             arrived.fetch_add(1, Ordering::SeqCst);
@@ -267,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shared_within_a_piece_is_done_by_its_thread() {
+    fn work_shared_within_a_piece_runs_on_its_thread() {
         let team = team(2);
         let total = AtomicUsize::new(0);
         team.share(8, &|_| {
@@ -281,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn several_owners_do_not_disturb_each_other() {
+    fn concurrent_owners_each_complete_their_work() {
         let team = team(2);
         let total = AtomicUsize::new(0);
         thread::scope(|scope| {
@@ -299,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_comes_back_to_whoever_shared_and_the_team_goes_on() {
+    fn a_panic_reaches_the_caller_and_the_team_keeps_working() {
         let team = team(2);
         for _ in 0..50 {
             let share = || team.share(6, &|piece| assert_ne!(piece, 5, "piece five"));

@@ -1,79 +1,80 @@
-//! Rows of activations in 7 bits or 14, and what makes them.
+//! Quantised rows of activations, in 7 bits and in 14, and the kernels that quantise.
 
 use super::super::rows::inverse_norm;
 use super::super::vectorised;
-use super::{GROUP, Isa, fine_form};
-use crate::kernels::quantize::{BLOCK, ZERO_POINT, quantize_activations, quantize_block_finely};
+use super::{GROUP, Isa, int14_layout};
+use crate::kernels::quantize::{BLOCK, ZERO_POINT, quantize_activations, quantize_block_int14};
 use crate::kernels::scratch::Scratch;
 
-/// In what form kernels take 14 bits of an activation.
+/// How 14-bit activations lie in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fine {
-    /// The lower 7 as a byte, with the zero point of the upper.
-    Bytes,
-    /// All of them as a signed word, its lower byte first.
+pub(super) enum Int14Layout {
+    /// The low 7 bits as a byte with the same zero point as the high bits, which lie apart.
+    LowBits,
+    /// All 14 bits as a signed little-endian 16-bit word.
     Words,
 }
 
-impl Fine {
+impl Int14Layout {
+    /// Bytes of each activation.
     pub(super) const fn bytes(self) -> usize {
         match self {
-            Fine::Bytes => 1,
-            Fine::Words => 2,
+            Int14Layout::LowBits => 1,
+            Int14Layout::Words => 2,
         }
     }
 }
 
-/// Rows of quantised activations, each filled up to whole groups.
+/// Quantised activations `[rows, depth]`, each row padded to whole groups.
 #[derive(Debug)]
 pub struct QuantizedRows {
     depth: usize,
-    /// `[rows, depth in whole groups]`.
+    /// 7 bits each, `[rows, padded depth]`.
     pub(super) values: Scratch<u8>,
     /// `[rows, blocks]`.
     pub(super) scales: Scratch<f32>,
-    /// `[rows, depth in whole groups]` of the form's bytes, where there are 14 bits.
-    pub(super) fine: Option<(Fine, Scratch<u8>)>,
+    /// 14 bits each, `[rows, padded depth]` of [`Int14Layout::bytes`], if there are any.
+    pub(super) int14: Option<(Int14Layout, Scratch<u8>)>,
 }
 
 /// A row of activations.
 #[derive(Clone, Copy)]
 pub(super) struct QuantizedRow<'a> {
     pub(super) values: &'a [u8],
-    /// The bytes of 14 bits, or none.
-    pub(super) fine: &'a [u8],
+    /// The 14-bit activations; empty if there are none.
+    pub(super) int14: &'a [u8],
     pub(super) scales: &'a [f32],
 }
 
 impl QuantizedRows {
-    /// Places for rows. What is beyond `depth` in a row may be anything: the weights there are 0.
+    /// Uninitialised rows of 7 bits. The padding of a row may be anything, as the weights there are 0.
     pub fn new(rows: usize, depth: usize) -> Self {
         Self {
             depth,
             values: Scratch::new(rows * depth.next_multiple_of(GROUP)),
             scales: Scratch::new(rows * depth.div_ceil(BLOCK)),
-            fine: None,
+            int14: None,
         }
     }
 
-    /// As [`QuantizedRows::new`], with 14 bits beside the 7 in the form that an instruction set takes.
-    pub fn fine(isa: Isa, rows: usize, depth: usize) -> Self {
-        let form = fine_form(isa);
-        let bytes = rows * depth.next_multiple_of(GROUP) * form.bytes();
-        Self { fine: Some((form, Scratch::new(bytes))), ..Self::new(rows, depth) }
+    /// Uninitialised rows of 7 bits and of 14, in the layout that an instruction set reads.
+    pub fn with_int14(isa: Isa, rows: usize, depth: usize) -> Self {
+        let layout = int14_layout(isa);
+        let bytes = rows * depth.next_multiple_of(GROUP) * layout.bytes();
+        Self { int14: Some((layout, Scratch::new(bytes))), ..Self::new(rows, depth) }
     }
 
-    /// Whether there are 14 bits beside the 7.
-    pub fn is_fine(&self) -> bool {
-        self.fine.is_some()
+    /// Whether there are 14-bit activations beside those of 7 bits.
+    pub fn has_int14(&self) -> bool {
+        self.int14.is_some()
     }
 
-    /// In what form there are 14 bits, if there are.
-    pub(super) fn fine_form(&self) -> Option<Fine> {
-        self.fine.as_ref().map(|(form, _)| *form)
+    /// The layout of the 14-bit activations, if there are any.
+    pub(super) fn int14_layout(&self) -> Option<Int14Layout> {
+        self.int14.as_ref().map(|(layout, _)| *layout)
     }
 
-    /// Activations in a row.
+    /// Number of activations in a row.
     pub fn depth(&self) -> usize {
         self.depth
     }
@@ -81,13 +82,13 @@ impl QuantizedRows {
     #[inline(always)]
     pub(super) fn row(&self, row: usize) -> QuantizedRow<'_> {
         let (stride, blocks) = (self.depth.next_multiple_of(GROUP), self.depth.div_ceil(BLOCK));
-        let fine = self.fine.as_ref().map_or(&[][..], |(form, fine)| {
-            let stride = stride * form.bytes();
-            &fine[row * stride..][..stride]
+        let int14 = self.int14.as_ref().map_or(&[][..], |(layout, int14)| {
+            let stride = stride * layout.bytes();
+            &int14[row * stride..][..stride]
         });
         QuantizedRow {
             values: &self.values[row * stride..][..stride],
-            fine,
+            int14,
             scales: &self.scales[row * blocks..][..blocks],
         }
     }
@@ -111,40 +112,45 @@ impl QuantizedRows {
 #[inline(always)]
 fn quantize_body(x: &[f32], out: &mut QuantizedRows) {
     out.check(x);
-    let Some((form, mut fine)) = out.fine.take() else {
+    let Some((layout, mut int14)) = out.int14.take() else {
         for (row, (values, scales)) in x.chunks_exact(out.depth.max(1)).zip(out.rows_mut()) {
             quantize_activations(row, values, scales);
         }
         return;
     };
-    let stride = out.depth.next_multiple_of(GROUP) * form.bytes();
+    let stride = out.depth.next_multiple_of(GROUP) * layout.bytes();
     let mut both = [0; BLOCK];
     let rows = x.chunks_exact(out.depth.max(1)).zip(out.rows_mut());
-    for ((row, (values, scales)), fine) in rows.zip(fine.chunks_exact_mut(stride.max(1))) {
+    for ((row, (values, scales)), int14) in rows.zip(int14.chunks_exact_mut(stride.max(1))) {
         let blocks = row.chunks(BLOCK).zip(values.chunks_mut(BLOCK)).zip(scales);
-        for (((block, values), scale), fine) in blocks.zip(fine.chunks_mut(BLOCK * form.bytes())) {
+        for (((block, values), scale), int14) in
+            blocks.zip(int14.chunks_mut(BLOCK * layout.bytes()))
+        {
             let both = &mut both[..block.len()];
-            *scale = quantize_block_finely(block, values, both);
-            match form {
-                Fine::Bytes => fine.iter_mut().zip(both).for_each(|(fine, both)| {
-                    // The lower 7 bits are from −64 to 63, and the zero point stands for 0.
-                    *fine = ((*both + i16::from(ZERO_POINT)) & 127) as u8;
+            *scale = quantize_block_int14(block, values, both);
+            match layout {
+                Int14Layout::LowBits => int14.iter_mut().zip(both).for_each(|(int14, both)| {
+                    // The low part is from −64 to 63, and the zero point represents 0.
+                    *int14 = ((*both + i16::from(ZERO_POINT)) & 127) as u8;
                 }),
-                Fine::Words => {
-                    let words = fine.as_chunks_mut::<2>().0;
-                    words.iter_mut().zip(both).for_each(|(fine, both)| *fine = both.to_le_bytes());
+                Int14Layout::Words => {
+                    let words = int14.as_chunks_mut::<2>().0;
+                    words
+                        .iter_mut()
+                        .zip(both)
+                        .for_each(|(int14, both)| *int14 = both.to_le_bytes());
                 }
             }
         }
     }
-    out.fine = Some((form, fine));
+    out.int14 = Some((layout, int14));
 }
 
 vectorised! {
     /// Quantises the rows of `x`, `[rows, out.depth()]`.
     ///
     /// # Panics
-    /// If `out` has not as many rows.
+    /// If the numbers of rows differ.
     pub fn quantize_rows(x: &[f32], out: &mut QuantizedRows) = quantize_body
 }
 
@@ -168,11 +174,11 @@ fn norm_body(x: &[f32], weight: &[f32], epsilon: f32, factor: f32, out: &mut Qua
 }
 
 vectorised! {
-    /// Quantises T5's norm of the rows of `x`, `[rows, out.depth()]`, as
-    /// [`rms_norm`](crate::kernels::cpu::rms_norm) gives it, in 7 bits.
+    /// Quantises [`rms_norm`](crate::kernels::cpu::rms_norm) of the rows of `x`, `[rows, out.depth()]`, to
+    /// 7 bits.
     ///
     /// # Panics
-    /// If `out` has not as many rows or the weight is not of their depth.
+    /// If the numbers of rows differ, or `weight` does not have `out.depth()` values.
     pub fn norm_rows(
         x: &[f32],
         weight: &[f32],

@@ -1,14 +1,15 @@
 //! x86-64 with AVX2: `vpmaddubsw` adds two products in 16 bits, which 7-bit activations cannot
-//! overflow (2 · 127 · 127 < 2¹⁵), and `vpmaddwd` two of those in 32. Of 14 bits `vpmaddwd` alone.
+//! overflow (2 · 127 · 127 < 2¹⁵), and `vpmaddwd` adds two of those in 32 bits. 14-bit activations take
+//! `vpmaddwd` alone.
 
 use std::arch::x86_64::*;
 
-use super::{Dot, Fine, Group, PANEL};
+use super::{Dot, Group, Int14Layout, PANEL};
 
 pub(super) struct Avx2;
 
 impl Dot for Avx2 {
-    const FINE: Fine = Fine::Words;
+    const INT14_LAYOUT: Int14Layout = Int14Layout::Words;
 
     #[inline(always)]
     unsafe fn block<const R: usize>(
@@ -44,14 +45,14 @@ impl Dot for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn fine_block<const R: usize>(
+    unsafe fn block_int14<const R: usize>(
         _: [*const u8; R],
-        fine: [*const u8; R],
+        int14: [*const u8; R],
         groups: &[Group],
         _: &[i32; PANEL],
         out: &mut [[i32; PANEL]; R],
     ) {
-        // SAFETY: the caller has AVX2, and rows of `fine` eight times as long as the groups; a group
+        // SAFETY: the caller has AVX2, and rows of `int14` eight times as long as the groups; a group
         // is four halves of a register, four columns each.
         unsafe {
             for half in 0..2 {
@@ -59,7 +60,7 @@ impl Dot for Avx2 {
                 for (k, group) in groups.iter().enumerate() {
                     let mut x = [_mm256_setzero_si256(); R];
                     for r in 0..R {
-                        let four = fine[r].add(8 * k).cast::<i64>().read_unaligned();
+                        let four = int14[r].add(8 * k).cast::<i64>().read_unaligned();
                         x[r] = _mm256_set1_epi64x(four);
                     }
                     for (quarter, sums) in sums.iter_mut().enumerate() {

@@ -1,4 +1,4 @@
-//! x86-64 with AVX-512 VNNI: `vpdpbusd` multiplies and adds a whole group.
+//! x86-64 with AVX-512 VNNI: `vpdpbusd` multiplies and sums a whole group.
 
 use std::arch::x86_64::*;
 
@@ -25,7 +25,7 @@ impl Dot for Avx512 {
             let mut sums = [_mm512_loadu_si512(starts.as_ptr().cast()); R];
             let mut first = 0;
             if R <= 2 {
-                // Four sums side by side: one alone would wait for each result.
+                // Four independent sums hide the latency of the instruction.
                 let mut others = [[_mm512_setzero_si512(); 3]; R];
                 while first + 4 <= groups.len() {
                     for r in 0..R {

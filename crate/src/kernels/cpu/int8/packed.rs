@@ -1,4 +1,4 @@
-//! Weights in 8 bits as the products read them: panels of 16 columns, filled up with zeros.
+//! 8-bit weights in the layout that the products read: panels of 16 columns, padded with zeros.
 
 use super::{BLOCK_GROUPS, GROUP};
 use crate::kernels::cpu::PANEL;
@@ -20,7 +20,7 @@ pub(super) struct Panel<'a> {
 }
 
 /// A weight matrix `[columns, depth]` in 8 bits, packed in panels of 16 columns: `[depth / 4, 16, 4]`
-/// each, filled up with zeros.
+/// each, padded with zeros.
 #[derive(Debug, Clone, Default)]
 pub struct PackedInt8 {
     columns: usize,
@@ -29,13 +29,13 @@ pub struct PackedInt8 {
     groups: Vec<Group>,
     /// `[panels, blocks]`.
     scales: Vec<[f32; PANEL]>,
-    /// `[panels, blocks]`: −64 times the sum of a column's weights in a block, which every product
-    /// starts from.
+    /// `[panels, blocks]`: −64 times the sum of a column's weights in a block, from which every sum
+    /// starts.
     starts: Vec<[i32; PANEL]>,
 }
 
 impl PackedInt8 {
-    /// A matrix of zeros, to be filled by [`PackedInt8::set_column`].
+    /// A matrix of zeros, which [`PackedInt8::set_column`] fills.
     pub fn zeros(columns: usize, depth: usize) -> Self {
         let panels = columns.div_ceil(PANEL);
         Self {
@@ -61,7 +61,7 @@ impl PackedInt8 {
     /// Quantises and packs a row-major `[columns, depth]` matrix.
     ///
     /// # Panics
-    /// If `weights` is not of that size.
+    /// If `weights` does not have that size.
     pub fn quantize(weights: &[f32], columns: usize, depth: usize) -> Self {
         assert_eq!(weights.len(), columns * depth);
         let mut packed = Self::zeros(columns, depth);
@@ -69,10 +69,10 @@ impl PackedInt8 {
         packed
     }
 
-    /// Quantises and writes some columns, from `first` on: output rows of the layer, `[rows, depth]`.
+    /// Quantises `rows`, `[columns, depth]`, and writes them as the columns from `first` on.
     ///
     /// # Panics
-    /// If the columns do not exist.
+    /// If a column does not exist.
     pub fn quantize_columns(&mut self, first: usize, rows: &[f32]) {
         let (mut values, mut scales) = (vec![0; self.depth], vec![0.0; self.depth.div_ceil(BLOCK)]);
         for (column, row) in (first..).zip(rows.chunks_exact(self.depth.max(1))) {
@@ -81,10 +81,10 @@ impl PackedInt8 {
         }
     }
 
-    /// Writes one column: an output row of the layer and the scales of its blocks.
+    /// Writes one column: a weight row `[depth]` and the scales of its blocks.
     ///
     /// # Panics
-    /// If the column does not exist, the row is not `depth` long or there is not a scale per block.
+    /// If the column does not exist, or `row` or `scales` has another length.
     pub fn set_column(&mut self, column: usize, row: &[i8], scales: &[f32]) {
         let (groups, blocks) = (self.depth.div_ceil(GROUP), self.depth.div_ceil(BLOCK));
         assert!(column < self.columns && row.len() == self.depth && scales.len() == blocks);
@@ -101,17 +101,17 @@ impl PackedInt8 {
         }
     }
 
-    /// Outputs of the layer.
+    /// Outputs of the layer, its `d_out`.
     pub fn columns(&self) -> usize {
         self.columns
     }
 
-    /// Inputs of the layer.
+    /// Inputs of the layer, its `d_in`.
     pub fn depth(&self) -> usize {
         self.depth
     }
 
-    /// 16 columns.
+    /// The panel of 16 columns with that index.
     ///
     /// # Panics
     /// If there is no such panel.
@@ -125,19 +125,20 @@ impl PackedInt8 {
         }
     }
 
-    /// Bytes held.
+    /// Size in bytes.
     pub fn bytes(&self) -> usize {
         size_of_val(&*self.groups) + size_of_val(&*self.scales) + size_of_val(&*self.starts)
     }
 
-    /// All that is held, as it lies in memory. Whoever changes what that is gives
-    /// [`PACKED_LAYOUT`](crate::model::PACKED_LAYOUT) a new number.
+    /// The packed data as bytes. A change of their layout needs a new
+    /// [`PACKED_LAYOUT`](crate::model::PACKED_LAYOUT).
     pub fn parts(&self) -> [&[u8]; 3] {
         use bytemuck::cast_slice;
         [cast_slice(&self.groups), cast_slice(&self.scales), cast_slice(&self.starts)]
     }
 
-    /// As [`PackedInt8::parts`], to be written: a matrix of zeros becomes another of its size.
+    /// The packed data as writable bytes; the [`PackedInt8::parts`] of a matrix of the same size can be
+    /// copied here.
     pub fn parts_mut(&mut self) -> [&mut [u8]; 3] {
         use bytemuck::cast_slice_mut;
         [
@@ -147,10 +148,10 @@ impl PackedInt8 {
         ]
     }
 
-    /// Writes a column, scaled back to f32, to `out`.
+    /// Writes a dequantised column to `out`, `[depth]`.
     ///
     /// # Panics
-    /// If the column does not exist or `out` is not `depth` long.
+    /// If the column does not exist or `out` has another length.
     pub fn read_column(&self, column: usize, out: &mut [f32]) {
         assert!(column < self.columns && out.len() == self.depth);
         let (panel, lane) = (column / PANEL, column % PANEL);
@@ -163,7 +164,7 @@ impl PackedInt8 {
         }
     }
 
-    /// The matrix as it was before it was packed.
+    /// The matrix before packing.
     #[cfg(feature = "gpu")]
     pub fn unpacked(&self) -> QuantizedMatrix {
         let (d_out, d_in) = (self.columns, self.depth);
@@ -185,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_column_is_read_back_as_it_was_quantised() {
+    fn a_column_is_read_back_dequantised() {
         let weights: Vec<f32> = (0..18 * 7).map(|i| (i as f32 * 0.7).sin()).collect();
         let (packed, matrix) =
             (PackedInt8::quantize(&weights, 18, 7), QuantizedMatrix::new(&weights, 18, 7));

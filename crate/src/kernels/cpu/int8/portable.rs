@@ -1,4 +1,4 @@
-//! What the compiler makes of plain integers: any machine's kernel, and the reference for the others.
+//! Plain integer loops: the kernel of any machine, and the reference for the others.
 
 use super::{Dot, Group, PANEL};
 

@@ -1,30 +1,30 @@
-//! WebAssembly with relaxed SIMD. The relaxed dot products are defined for a second operand of 7 bits,
-//! which the activations are, so the results are the same on every engine; which of the two is faster
-//! depends on what the machine has.
+//! WebAssembly with relaxed SIMD. The relaxed dot products are exact for a second operand of 7 bits, as
+//! activations have, so the results are the same on every engine. Which of the two is faster depends on
+//! the machine.
 
 use std::arch::wasm32::*;
 use std::hint::black_box;
 
-use super::words::fine_words;
-use super::{Dot, Fine, Group, PANEL};
+use super::words::block_int14_words;
+use super::{Dot, Group, Int14Layout, PANEL};
 
-/// Whether the engine makes the dot product of four of instructions for two, as on x86-64 without
-/// VNNI. It prepares a vector of ones for each, which [`RelaxedPairs`] does once.
-pub(in crate::kernels::cpu) fn is_made_of_pairs() -> bool {
-    // An operand beyond 7 bits tells: added in pairs of 16 bits, 2 · 255 · 127 saturates.
+/// Whether the engine implements the four-way dot product by a two-way one, as on x86-64 without VNNI.
+/// It then loads a vector of ones for each product, which [`RelaxedPairs`] does once.
+pub(in crate::kernels::cpu) fn relaxed_dot_uses_pairs() -> bool {
+    // With an operand beyond 7 bits, 2 · 255 · 127 saturates in a 16-bit pair.
     let (weights, x) = black_box((i8x16_splat(127), u8x16_splat(255)));
     let sum = i32x4_relaxed_dot_i8x16_i7x16_add(weights, x, i32x4_splat(0));
     i32x4_extract_lane::<0>(sum) == 2 * i32::from(i16::MAX)
 }
 
-/// Four products at a time.
+/// The four-way dot product.
 pub(super) struct Relaxed;
 
-/// Two products at a time, added in twos.
+/// The two-way dot product, whose results are added in pairs.
 pub(super) struct RelaxedPairs;
 
-/// Adds up a block with what one instruction set makes of four weights of each of four columns, and
-/// of four activations.
+/// [`Dot::block`] with `dot(weights, x, sum)`, which adds the products of four weights of each of four
+/// columns and four activations to the columns' sums.
 ///
 /// # Safety
 /// Each row is four times as long as the groups.
@@ -73,7 +73,7 @@ impl Dot for Relaxed {
 }
 
 impl Dot for RelaxedPairs {
-    const FINE: Fine = Fine::Words;
+    const INT14_LAYOUT: Int14Layout = Int14Layout::Words;
 
     #[inline(always)]
     unsafe fn block<const R: usize>(
@@ -91,14 +91,14 @@ impl Dot for RelaxedPairs {
     }
 
     #[inline(always)]
-    unsafe fn fine_block<const R: usize>(
+    unsafe fn block_int14<const R: usize>(
         _: [*const u8; R],
-        fine: [*const u8; R],
+        int14: [*const u8; R],
         groups: &[Group],
         _: &[i32; PANEL],
         out: &mut [[i32; PANEL]; R],
     ) {
         // SAFETY: the caller's.
-        unsafe { fine_words(fine, groups, out) }
+        unsafe { block_int14_words(int14, groups, out) }
     }
 }

@@ -1,14 +1,14 @@
-//! WebAssembly without relaxed SIMD: words, to which bytes are widened as they are loaded.
+//! WebAssembly without relaxed SIMD: 16-bit products of bytes that are widened as they are loaded.
 
 use std::arch::wasm32::*;
 
-use super::words::{fine_words, words};
-use super::{Dot, Fine, Group, PANEL};
+use super::words::{block_int14_words, words};
+use super::{Dot, Group, Int14Layout, PANEL};
 
 pub(super) struct Simd128;
 
 impl Dot for Simd128 {
-    const FINE: Fine = Fine::Words;
+    const INT14_LAYOUT: Int14Layout = Int14Layout::Words;
 
     #[inline(always)]
     unsafe fn block<const R: usize>(
@@ -27,14 +27,14 @@ impl Dot for Simd128 {
     }
 
     #[inline(always)]
-    unsafe fn fine_block<const R: usize>(
+    unsafe fn block_int14<const R: usize>(
         _: [*const u8; R],
-        fine: [*const u8; R],
+        int14: [*const u8; R],
         groups: &[Group],
         _: &[i32; PANEL],
         out: &mut [[i32; PANEL]; R],
     ) {
         // SAFETY: the caller's.
-        unsafe { fine_words(fine, groups, out) }
+        unsafe { block_int14_words(int14, groups, out) }
     }
 }

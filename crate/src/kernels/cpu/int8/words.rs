@@ -1,32 +1,32 @@
-//! WebAssembly's `i32x4.dot_i16x8` of weights that are widened as they are loaded: 14 bits cost no more
-//! than 7, so this also serves where the relaxed dot of bytes is slow.
+//! Products by WebAssembly's `i32x4.dot_i16x8` of weights that are widened as they are loaded. 14-bit
+//! activations cost no more than 7-bit ones, so it also serves where the relaxed dot product is slow.
 
 use std::arch::wasm32::*;
 
 use super::{Group, PANEL};
 
-/// The block of 14 bits in words, which need no start: their 0 is 0.
+/// [`Dot::block_int14`](super::Dot::block_int14) of words, which have no zero point and so no starts.
 ///
 /// # Safety
 /// Each row is eight times as long as the groups.
 #[inline(always)]
-pub(super) unsafe fn fine_words<const R: usize>(
-    fine: [*const u8; R],
+pub(super) unsafe fn block_int14_words<const R: usize>(
+    int14: [*const u8; R],
     groups: &[Group],
     out: &mut [[i32; PANEL]; R],
 ) {
     // SAFETY: the caller's rows have eight bytes for each group.
     unsafe {
         let four = |row: *const u8, k: usize| v128_load64_splat(row.add(8 * k).cast());
-        words(fine, groups, &[0; PANEL], four, out);
+        words(int14, groups, &[0; PANEL], four, out);
     }
 }
 
-/// A block of as many columns at a time as there are registers for; `four` loads the four words of
-/// a row's group, twice.
+/// The dot products of a block, as many columns at a time as registers hold. `four(row, k)` loads the
+/// four words of a row's group `k` into both halves of a vector.
 ///
 /// # Safety
-/// `four` may be called for each row and group.
+/// `four` may be called with each row and group.
 #[inline(always)]
 pub(super) unsafe fn words<const R: usize>(
     rows: [*const u8; R],
@@ -53,7 +53,7 @@ pub(super) unsafe fn words<const R: usize>(
     }
 }
 
-/// [`words`] of the `VECTORS / 2` quarters of the columns from the `first` on.
+/// [`words`] for the `VECTORS / 2` quarters of the columns from quarter `first` on.
 ///
 /// # Safety
 /// As [`words`].

@@ -1,16 +1,17 @@
-//! Attention over a batch, and the caches of keys and values that it reads.
+//! Attention over a batch, and appending to its cache of keys and values.
 
 use bytemuck::{Pod, Zeroable};
 
+use super::layout::{AppendParams, AttentionParams};
 use super::{number, word};
 use crate::kernels::gpu::pipelines::Kernel;
 use crate::kernels::gpu::program::spread;
 use crate::kernels::gpu::{Buffer, Recorder};
 
-/// Bytes of workgroup memory that every device has.
+/// Bytes of workgroup memory, WebGPU's default limit.
 const WORKGROUP_BYTES: usize = 16_384;
 
-/// A run of queries of one example and the keys that they look at.
+/// A run of queries of one example, and its keys.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 pub struct AttentionTask {
@@ -18,7 +19,7 @@ pub struct AttentionTask {
     pub first_row: u32,
     /// Number of queries, at most [`attention_queries`].
     pub queries: u32,
-    /// Position of the first query in its example, not counting what was decoded.
+    /// Position of the first query in its example, before [`Attention::decoded`] is added.
     pub first_position: u32,
     /// Row of the first key and value.
     pub key_row: u32,
@@ -29,36 +30,37 @@ pub struct AttentionTask {
 /// Attention over a batch.
 #[derive(Debug, Clone, Copy)]
 pub struct Attention<'a> {
-    /// Heads.
+    /// Number of heads.
     pub num_heads: usize,
     /// Width of a head.
     pub d_kv: usize,
-    /// Queries `[rows, num_heads · d_kv]` from the first column of rows of this many values.
+    /// Queries `[rows, num_heads · d_kv]`, and the distance between the starts of two rows.
     pub q: (&'a Buffer, usize),
-    /// Keys and values: distance between rows, first column of the keys, first column of the values.
+    /// Keys and values, the distance between the starts of two rows, the first column of the keys, and that
+    /// of the values.
     pub kv: (&'a Buffer, usize, usize, usize),
-    /// Bias by head and distance, `[num_heads, width]`, and its width.
+    /// Position bias `[num_heads, width]` by head and distance, and its width.
     pub bias: Option<(&'a Buffer, usize)>,
-    /// Whether a query sees only keys up to its own position.
+    /// Whether keys after a query's own position are masked.
     pub causal: bool,
-    /// Tasks on the device, and how many.
+    /// [`AttentionTask`]s, and their number.
     pub tasks: (&'a Buffer, usize),
     /// Whether each task has one query.
     pub single: bool,
-    /// Positions decoded so far, one value.
+    /// Number of positions decoded so far, one value.
     pub decoded: &'a Buffer,
-    /// `[rows, num_heads · d_kv]`.
+    /// The output, `[rows, num_heads · d_kv]`.
     pub out: &'a Buffer,
 }
 
 /// Threads of a workgroup.
 const THREADS: usize = 64;
-/// Queries that a thread takes together.
+/// Queries that a thread processes together.
 const GROUP: usize = 4;
 
-/// Queries that one workgroup takes and keys that it holds at a time, for heads of this width.
+/// Queries of a workgroup, and keys that its tile holds, for heads of this width.
 fn attention_tile(d_kv: usize, single: bool) -> (usize, usize) {
-    // As the kernel declares them: queries, keys, probabilities, and what threads tell each other.
+    // The kernel's workgroup memory: queries, keys, probabilities, partial maxima and sums.
     let fits = |queries: usize, keys: usize| {
         let (groups, quads) = (queries.div_ceil(GROUP), d_kv.div_ceil(4));
         let vectors =
@@ -70,31 +72,17 @@ fn attention_tile(d_kv: usize, single: bool) -> (usize, usize) {
     sizes.into_iter().find(|&(queries, keys)| fits(queries, keys)).unwrap_or((1, 1))
 }
 
-/// Queries that one [`AttentionTask`] can have.
+/// Limit on the queries of an [`AttentionTask`].
 pub fn attention_queries(d_kv: usize, single: bool) -> usize {
     attention_tile(d_kv, single).0
 }
 
 impl Recorder<'_> {
-    /// Attention of every task and head.
+    /// Records the attention of every task and head.
     pub fn attention(&mut self, attention: Attention<'_>) {
-        #[repr(C)]
-        #[derive(Clone, Copy, Pod, Zeroable)]
-        struct Params {
-            tasks: u32,
-            q_stride: u32,
-            kv_stride: u32,
-            k_offset: u32,
-            v_offset: u32,
-            out_stride: u32,
-            causal: u32,
-            biased: u32,
-            bias_width: u32,
-            zero: u32,
-        }
         let Attention { num_heads, d_kv, q, kv, bias, .. } = attention;
         let (bias_buffer, bias_width) = bias.unwrap_or((q.0, 1));
-        let params = Params {
+        let params = AttentionParams {
             tasks: word(attention.tasks.1),
             q_stride: word(q.1),
             kv_stride: word(kv.1),
@@ -122,8 +110,8 @@ impl Recorder<'_> {
         self.dispatch(Kernel::Attention, constants, &params, &buffers, [x, y, word(num_heads)]);
     }
 
-    /// Adds the columns from `offset` on of `x`, rows of `stride` values, to a cache
-    /// `[rows, capacity, width]` at the position decoded.
+    /// Writes `width` columns of `x` from `offset` on, in rows of `stride` values, to a cache
+    /// `[rows, capacity, width]` at position `decoded`.
     #[allow(clippy::too_many_arguments)]
     pub fn append(
         &mut self,
@@ -135,7 +123,13 @@ impl Recorder<'_> {
         decoded: &Buffer,
         cache: &Buffer,
     ) {
-        let params = [rows, width, stride, offset, capacity].map(word);
+        let params = AppendParams {
+            rows: word(rows),
+            width: word(width),
+            x_stride: word(stride),
+            x_offset: word(offset),
+            capacity: word(capacity),
+        };
         let [groups_x, groups_y] = spread(rows);
         self.dispatch(
             Kernel::Append,

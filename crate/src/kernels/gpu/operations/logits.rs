@@ -1,5 +1,6 @@
-//! What is kept of logits, and the end of a decoding step.
+//! The reduction of logits, and the end of a decoding step.
 
+use super::layout::{AdvanceParams, LogitsParams};
 use super::word;
 use crate::kernels::gpu::pipelines::Kernel;
 use crate::kernels::gpu::program::spread;
@@ -7,9 +8,9 @@ use crate::kernels::gpu::source::Constant;
 use crate::kernels::gpu::{Buffer, Recorder};
 
 impl Recorder<'_> {
-    /// Keeps of each row of logits, `[rows, columns]`, in `states`, `[all rows, 4]` from row `first`
-    /// on: the largest, its token and, where labels are given, the sum of exponentials relative to it
-    /// and the label's logit. Labels are given for the first `period` of all rows and repeat.
+    /// Reduces each row of logits, `[rows, columns]`, to a row of `states`, `[all rows, 4]`, from row `first`
+    /// on: the largest logit and its token, and with labels the sum of exponentials relative to it and the
+    /// label's logit. `labels` and their number, after which they repeat.
     pub fn logits(
         &mut self,
         logits: &Buffer,
@@ -19,13 +20,19 @@ impl Recorder<'_> {
     ) {
         let constants = vec![("SUMMED", Constant::Flag(labels.is_some()))];
         let (labels, period) = labels.unwrap_or((logits, 1));
-        let params = [rows, columns, first, period, 0].map(word);
+        let params = LogitsParams {
+            rows: word(rows),
+            columns: word(columns),
+            first: word(first),
+            period: word(period),
+            zero: 0,
+        };
         let [x, y] = spread(rows);
         self.dispatch(Kernel::Logits, constants, &params, &[logits, labels, states], [x, y, 1]);
     }
 
-    /// Ends a decoding step: the tokens of `states` become `tokens` and a row of `history`, and
-    /// `decoded` counts on.
+    /// Ends a decoding step: copies the tokens of `states` to `tokens` and to row `decoded` of `history`, and
+    /// increments `decoded`.
     pub fn advance(
         &mut self,
         rows: usize,
@@ -35,6 +42,7 @@ impl Recorder<'_> {
         decoded: &Buffer,
     ) {
         let buffers = [states, tokens, history, decoded];
-        self.dispatch(Kernel::Advance, vec![], &word(rows), &buffers, [1, 1, 1]);
+        let params = AdvanceParams { rows: word(rows) };
+        self.dispatch(Kernel::Advance, vec![], &params, &buffers, [1, 1, 1]);
     }
 }

@@ -1,32 +1,31 @@
-//! Weights and embeddings on the device, in as many parts as bindings ask for.
+//! Weights and embeddings on the device, in parts that fit the limit of a binding.
 
-use bytemuck::{Pod, Zeroable};
-
+use super::layout::EmbedParams;
 use super::{packed_words, word};
 use crate::kernels::gpu::pipelines::Kernel;
 use crate::kernels::gpu::program::spread;
 use crate::kernels::gpu::{Buffer, Gpu, GpuError, Recorder};
 use crate::kernels::quantize::{BLOCK, QuantizedMatrix};
 
-/// Rows of a weight matrix that one binding holds.
+/// Rows of a weight matrix in one binding.
 #[derive(Debug, Clone)]
 pub(super) struct Part {
     pub(super) first: usize,
     pub(super) count: usize,
     pub(super) values: Buffer,
-    /// `[count, blocks]`; of a matrix in f32, anything.
+    /// `[count, blocks]`; unused in an f32 matrix.
     pub(super) scales: Buffer,
 }
 
-/// Words of what stands in place of scales.
+/// Words of the buffer in place of the scales of an f32 matrix.
 const UNUSED_WORDS: usize = 1;
 
-/// Rows of so many words that one binding holds.
-fn rows_of_a_part(gpu: &Gpu, words: usize) -> usize {
+/// How many rows of `words` words one binding holds.
+fn rows_per_part(gpu: &Gpu, words: usize) -> usize {
     gpu.largest_binding() as usize / (words * 4)
 }
 
-/// A weight matrix `[d_out, d_in]` on the device, in as many parts as bindings ask for.
+/// A weight matrix `[d_out, d_in]` on the device, in parts that fit the limit of a binding.
 #[derive(Debug, Clone)]
 pub struct Matrix {
     d_out: usize,
@@ -36,27 +35,27 @@ pub struct Matrix {
 }
 
 impl Matrix {
-    /// Words of the buffers that a matrix `[d_out, d_in]` takes.
+    /// Sizes in words of the buffers of a matrix `[d_out, d_in]`.
     pub fn words(gpu: &Gpu, [d_out, d_in]: [usize; 2], quantized: bool) -> Vec<usize> {
         let width = if quantized { packed_words(d_in) } else { d_in };
-        // A matrix of which not even a row fits is counted with one to a part.
-        let most = rows_of_a_part(gpu, width).max(1);
-        let parts = (0..d_out).step_by(most).map(|first| most.min(d_out - first));
+        // If not even a row fits, a part counts as one row.
+        let limit = rows_per_part(gpu, width).max(1);
+        let parts = (0..d_out).step_by(limit).map(|first| limit.min(d_out - first));
         if quantized {
             parts.flat_map(|rows| [rows * width, rows * d_in.div_ceil(BLOCK)]).collect()
         } else {
-            // What stands in place of scales is shared by all parts.
+            // All parts share the buffer in place of scales.
             parts.map(|rows| rows * width).chain([UNUSED_WORDS]).collect()
         }
     }
 
-    /// Uploads quantised matrices of the same `d_in`, one below another.
+    /// Uploads quantised matrices of the same `d_in`, concatenated along `d_out`.
     ///
     /// # Errors
     /// [`GpuError::TooLarge`] if not even one row fits a binding.
     ///
     /// # Panics
-    /// If there is no matrix or their `d_in` differ.
+    /// If there is no matrix, or their `d_in` differ.
     pub fn int8(gpu: &Gpu, what: &str, matrices: &[QuantizedMatrix]) -> Result<Self, GpuError> {
         let d_in = matrices[0].d_in;
         assert!(matrices.iter().all(|matrix| matrix.d_in == d_in));
@@ -68,17 +67,17 @@ impl Matrix {
                 matrix.values.chunks_exact(d_in).zip(matrix.scales.chunks_exact(blocks))
             })
             .collect();
-        let most = rows_of_a_part(gpu, stride / 4);
+        let limit = rows_per_part(gpu, stride / 4);
         gpu.check_size(what, stride as u64)?;
         let mut parts = Vec::new();
-        for (index, rows) in rows.chunks(most).enumerate() {
+        for (index, rows) in rows.chunks(limit).enumerate() {
             let mut bytes = vec![0i8; rows.len() * stride];
             for (padded, (row, _)) in bytes.chunks_exact_mut(stride).zip(rows) {
                 padded[..d_in].copy_from_slice(row);
             }
             let scales: Vec<f32> = rows.iter().flat_map(|&(_, scales)| scales).copied().collect();
             parts.push(Part {
-                first: index * most,
+                first: index * limit,
                 count: rows.len(),
                 values: gpu.upload(what, &bytes)?,
                 scales: gpu.upload(what, &scales)?,
@@ -87,21 +86,21 @@ impl Matrix {
         Ok(Self { d_out: rows.len(), d_in, quantized: true, parts })
     }
 
-    /// Uploads a row-major matrix in f32.
+    /// Uploads a row-major f32 matrix.
     ///
     /// # Errors
     /// [`GpuError::TooLarge`] if not even one row fits a binding.
     ///
     /// # Panics
-    /// If the values do not fill rows of `d_in`.
+    /// If the number of values is not a multiple of `d_in`.
     pub fn f32(gpu: &Gpu, what: &str, values: &[f32], d_in: usize) -> Result<Self, GpuError> {
         assert!(values.len().is_multiple_of(d_in));
-        let most = rows_of_a_part(gpu, d_in);
+        let limit = rows_per_part(gpu, d_in);
         gpu.check_size(what, d_in as u64 * 4)?;
         let unused = gpu.zeros(what, UNUSED_WORDS)?;
-        let parts = values.chunks(most * d_in).enumerate().map(|(index, values)| {
+        let parts = values.chunks(limit * d_in).enumerate().map(|(index, values)| {
             Ok(Part {
-                first: index * most,
+                first: index * limit,
                 count: values.len() / d_in,
                 values: gpu.upload(what, values)?,
                 scales: unused.clone(),
@@ -115,18 +114,18 @@ impl Matrix {
         })
     }
 
-    /// Inputs of the layer.
+    /// Inputs of the layer, its `d_in`.
     pub fn d_in(&self) -> usize {
         self.d_in
     }
 
-    /// Outputs of the layer.
+    /// Outputs of the layer, its `d_out`.
     pub fn d_out(&self) -> usize {
         self.d_out
     }
 }
 
-/// An embedding `[vocab_size, width]`, in as many parts as bindings ask for.
+/// An embedding `[vocab_size, width]` on the device.
 #[derive(Debug, Clone)]
 pub struct Embedding(Matrix);
 
@@ -141,8 +140,8 @@ impl Embedding {
 }
 
 impl Recorder<'_> {
-    /// Rows of an embedding, `[rows, width]`. Tokens are given for the first `period` rows and
-    /// repeat.
+    /// Writes the embeddings of tokens to `out`, `[rows, width]`. `tokens`, `[period]`, repeat every `period`
+    /// rows.
     pub fn embed(
         &mut self,
         embedding: &Embedding,
@@ -151,18 +150,9 @@ impl Recorder<'_> {
         rows: usize,
         out: &Buffer,
     ) {
-        #[repr(C)]
-        #[derive(Clone, Copy, Pod, Zeroable)]
-        struct Params {
-            rows: u32,
-            period: u32,
-            width: u32,
-            first: u32,
-            count: u32,
-        }
         let [x, y] = spread(rows);
         for part in &embedding.0.parts {
-            let params = Params {
+            let params = EmbedParams {
                 rows: word(rows),
                 period: word(period),
                 width: word(embedding.0.d_in),

@@ -1,5 +1,4 @@
-//! One function for each kernel: its operands, its parameters, and the variant for its shape. The
-//! parameters of a kernel are written down beside its function in the layout of its shader.
+//! One function for each kernel: its operands, its parameters, and its variant for a shape.
 //!
 //! | part | owns |
 //! |---|---|
@@ -8,9 +7,11 @@
 //! | `product` | products, and their kernel and tile for a shape |
 //! | `attention` | attention, and its caches |
 //! | `modules` | LoRA modules merged for a population |
-//! | `logits` | what is kept of logits, and the next token |
+//! | `logits` | the reduction of logits, and the next token |
+//! | `layout` | the kernels' parameters, in the layout of their shaders |
 
 mod attention;
+pub(super) mod layout;
 mod logits;
 mod matrix;
 mod modules;
@@ -23,10 +24,12 @@ pub use modules::{RankFactor, WeightRow};
 pub use product::{FloatProduct, Int8Product, Output, Store};
 pub use rows::{Quantize, Rows, RowsMode, packed_words};
 
+#[cfg(test)]
+use super::pipelines::Kernel;
 use super::source::Constant;
 
 fn word(value: usize) -> u32 {
-    u32::try_from(value).expect("an index that fits the words of a buffer")
+    u32::try_from(value).expect("an index fits 32 bits, as buffers do")
 }
 
 fn number(name: &'static str, value: usize) -> (&'static str, Constant) {

@@ -1,41 +1,42 @@
-//! LoRA modules merged on the device, and quantised there.
+//! Merging LoRA modules, and quantising the result.
 
 use bytemuck::{Pod, Zeroable};
 
+use super::layout::{FactorsParams, MergeParams, QuantizeParams};
 use super::{number, word};
 use crate::kernels::gpu::pipelines::Kernel;
 use crate::kernels::gpu::program::spread;
 use crate::kernels::gpu::{Buffer, Recorder};
 
-/// Members whose sums a thread holds at once.
-const MOST_MEMBERS: usize = 8;
+/// Limit on the members whose sums a thread computes together.
+const MAX_MEMBERS: usize = 8;
 
-/// A row of weights that is quantised on the device.
+/// A row of weights for [`Recorder::quantize_weights`].
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 pub struct WeightRow {
-    /// Its first value among those of a member.
+    /// Index of its first value among a member's.
     pub source: u32,
-    /// Its values.
+    /// Number of values.
     pub width: u32,
-    /// Its first word among those of a member.
+    /// Index of its first word among a member's.
     pub word: u32,
-    /// Its first scale among those of a member.
+    /// Index of its first scale among a member's.
     pub scale: u32,
 }
 
-/// Where the factor of one rank of a LoRA branch comes from.
+/// The factor of one rank of a LoRA branch: a module's coefficient times a scaling.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 pub struct RankFactor {
-    /// Index of the module whose coefficient it is multiplied by.
+    /// Index of the module, or [`RankFactor::ALL_MODULES`].
     pub adapter: u32,
     /// The scaling.
     pub scaling: f32,
 }
 
 impl RankFactor {
-    /// In place of a module: the factor is the scaling alone.
+    /// In place of a module index: the factor is the scaling alone.
     pub const ALL_MODULES: u32 = u32::MAX;
 }
 
@@ -48,14 +49,19 @@ impl Recorder<'_> {
         sources: &Buffer,
         merged: &Buffer,
     ) {
-        let params = [members, modules, values, 0].map(word);
+        let params = MergeParams {
+            members: word(members),
+            modules: word(modules),
+            values: word(values),
+            zero: 0,
+        };
         let [x, y] = spread(values.div_ceil(128));
-        let constants = vec![number("MEMBERS", members.min(MOST_MEMBERS))];
+        let constants = vec![number("MEMBERS", members.min(MAX_MEMBERS))];
         let buffers = [coefficients, sources, merged];
         self.dispatch(Kernel::Merge, constants, &params, &buffers, [x, y, 1]);
     }
 
-    /// The factor of each [`RankFactor`] for each member, `[members, ranks]`.
+    /// Writes the factor of each [`RankFactor`] in `sources` for each member, `[members, ranks]`.
     pub fn factors(
         &mut self,
         [members, modules, ranks]: [usize; 3],
@@ -63,7 +69,8 @@ impl Recorder<'_> {
         sources: &Buffer,
         factors: &Buffer,
     ) {
-        let params = [members, modules, ranks].map(word);
+        let params =
+            FactorsParams { members: word(members), modules: word(modules), ranks: word(ranks) };
         let [x, y] = spread((members * ranks).div_ceil(128));
         self.dispatch(
             Kernel::Factors,
@@ -74,8 +81,8 @@ impl Recorder<'_> {
         );
     }
 
-    /// Quantises rows of weights, `[members, values]`, to words, `[members, words]`, and scales,
-    /// `[members, scales]`.
+    /// Quantises the [`WeightRow`]s of `source`, `[members, values]`, to `packed`, `[members, words]`, and
+    /// `scales`, `[members, blocks]`.
     pub fn quantize_weights(
         &mut self,
         members: usize,
@@ -84,7 +91,13 @@ impl Recorder<'_> {
         (packed, words): (&Buffer, usize),
         (scales, blocks): (&Buffer, usize),
     ) {
-        let params = [count, values, words, blocks, 0].map(word);
+        let params = QuantizeParams {
+            rows: word(count),
+            values: word(values),
+            words: word(words),
+            scales: word(blocks),
+            zero: 0,
+        };
         let [x, y] = spread(count);
         let buffers = [rows, source, packed, scales];
         self.dispatch(Kernel::Quantize, vec![], &params, &buffers, [x, y, word(members)]);

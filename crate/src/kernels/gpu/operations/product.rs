@@ -1,46 +1,46 @@
-//! Products in 8 bits and in f32: their operands, and the kernel and tile for a shape.
+//! Products in 8 bits and in f32, and the kernel and tile for a shape.
 
-use bytemuck::{Pod, Zeroable};
-
+use super::layout::{FloatParams, Int8Params};
 use super::{Matrix, Rows, number, packed_words, word};
 use crate::kernels::gpu::pipelines::Kernel;
 use crate::kernels::gpu::source::Constant;
 use crate::kernels::gpu::{Buffer, Recorder};
 use crate::kernels::quantize::BLOCK;
 
-/// Rows up to which a product is a few reductions rather than tiles.
+/// Rows up to which the kernel for a few rows is used in place of the tiled one.
 const VECTOR_ROWS: usize = 8;
 /// Workgroups below which a product takes smaller tiles, to keep the device busy.
 const ENOUGH_WORKGROUPS: usize = 128;
 /// Threads along each side of a product's tile.
 const TILE_SIDE: usize = 16;
 
-/// Where a product's result goes: rows of `stride` values, into the columns from `offset` on.
+/// Destination of a product's result: rows of `stride` values, of which it writes the columns from
+/// `offset` on.
 #[derive(Debug, Clone, Copy)]
 pub struct Output<'a> {
     /// The buffer.
     pub buffer: &'a Buffer,
-    /// Distance between two rows.
+    /// Distance between the starts of two rows.
     pub stride: usize,
     /// First column.
     pub offset: usize,
-    /// What becomes of what is there.
+    /// Whether the result replaces or is added.
     pub store: Store,
 }
 
-/// What happens to a product's result.
+/// How a product's result is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Store {
-    /// It replaces what is there.
+    /// Replaces the output's values.
     Replace = 0,
-    /// It is added to what is there.
+    /// Adds to the output's values.
     Add = 1,
 }
 
-/// A product in f32 for a population: `out[m, r, c] (+)= factor[m, c] · Σ_k x[m, r, k]·w[m, c, k]`.
+/// An f32 product for a population: `out[m, r, c] (+)= factor[m, c] · Σ_k x[m, r, k]·w[m, c, k]`.
 #[derive(Debug, Clone, Copy)]
 pub struct FloatProduct<'a> {
-    /// Members of the population.
+    /// Number of members of the population.
     pub members: usize,
     /// Rows of each member.
     pub rows: usize,
@@ -48,22 +48,22 @@ pub struct FloatProduct<'a> {
     pub columns: usize,
     /// Length of the reduction.
     pub depth: usize,
-    /// Activations, their distance between rows and their first column.
+    /// Activations, the distance between the starts of two rows, and the first column.
     pub x: (&'a Buffer, usize, usize),
-    /// Weights `[columns, depth]` and where they start.
+    /// Weights `[columns, depth]` and their start.
     pub weights: (&'a Buffer, usize),
-    /// Distance between the weights of two members, 0 where they share them.
+    /// Distance between the weights of two members; 0 if they share them.
     pub weights_per_member: usize,
-    /// Factors of the columns, where they start, and the distance between two members'.
+    /// Factors of the columns, their start, and the distance between those of two members.
     pub factors: Option<(&'a Buffer, usize, usize)>,
-    /// Where the result goes.
+    /// The destination.
     pub out: Output<'a>,
 }
 
-/// A product in 8 bits for a population, of rows that were quantised.
+/// An 8-bit product for a population.
 #[derive(Debug, Clone, Copy)]
 pub struct Int8Product<'a> {
-    /// Members of the population.
+    /// Number of members of the population.
     pub members: usize,
     /// Rows of each member.
     pub rows: usize,
@@ -71,30 +71,30 @@ pub struct Int8Product<'a> {
     pub columns: usize,
     /// Length of the reduction.
     pub depth: usize,
-    /// Activations.
+    /// Quantised activations.
     pub x: &'a Rows,
-    /// Of the columns the first that take 14 bits of the activations.
-    pub fine: usize,
-    /// Weights: rows of [`packed_words`], their first word, and the distance between two members' in
-    /// words.
+    /// Number of leading columns that use the 14-bit activations; the others use 7 bits.
+    pub int14_columns: usize,
+    /// Weights in rows of [`packed_words`], their first word, and the distance in words between those of two
+    /// members.
     pub weights: (&'a Buffer, usize, usize),
-    /// Scales of the weights' blocks, the first, and the distance between two members'.
+    /// Scales of the weights' blocks, their start, and the distance between those of two members.
     pub scales: (&'a Buffer, usize, usize),
-    /// Factors of the columns, where they start, and the distance between two members'.
+    /// Factors of the columns, their start, and the distance between those of two members.
     pub factors: Option<(&'a Buffer, usize, usize)>,
-    /// Where the result goes.
+    /// The destination.
     pub out: Output<'a>,
 }
 
 impl Recorder<'_> {
-    /// `x · weightsᵀ` of `rows` rows, which [`Recorder::rows`] prepared. In 8 bits the first `fine`
+    /// `x · weightsᵀ` for `rows` rows, which [`Recorder::rows`] prepared. In 8 bits the first `int14_columns`
     /// columns take 14 bits of them.
     pub fn product(
         &mut self,
         x: &Rows,
         rows: usize,
         weights: &Matrix,
-        fine: usize,
+        int14_columns: usize,
         out: Output<'_>,
     ) {
         for part in &weights.parts {
@@ -106,7 +106,7 @@ impl Recorder<'_> {
                     columns: part.count,
                     depth: weights.d_in,
                     x,
-                    fine: fine.saturating_sub(part.first).min(part.count),
+                    int14_columns: int14_columns.saturating_sub(part.first).min(part.count),
                     weights: (&part.values, 0, 0),
                     scales: (&part.scales, 0, 0),
                     factors: None,
@@ -128,34 +128,14 @@ impl Recorder<'_> {
         }
     }
 
-    /// A product in 8 bits.
+    /// An 8-bit product.
     pub fn int8_product(&mut self, product: Int8Product<'_>) {
-        #[repr(C)]
-        #[derive(Clone, Copy, Pod, Zeroable)]
-        struct Params {
-            rows: u32,
-            columns: u32,
-            fine: u32,
-            words: u32,
-            blocks: u32,
-            w_offset: u32,
-            w_member: u32,
-            scale_offset: u32,
-            scale_member: u32,
-            out_stride: u32,
-            out_offset: u32,
-            scaled: u32,
-            factor_offset: u32,
-            factor_member: u32,
-            store: u32,
-            zero: u32,
-        }
         let Int8Product { members, rows, columns, depth, x, weights, scales, out, .. } = product;
         let (factors, factor_offset, factor_member) = product.factors.unwrap_or((scales.0, 0, 0));
-        let params = Params {
+        let params = Int8Params {
             rows: word(rows),
             columns: word(columns),
-            fine: word(product.fine),
+            int14_columns: word(product.int14_columns),
             words: word(packed_words(depth)),
             blocks: word(depth.div_ceil(BLOCK)),
             w_offset: word(weights.1 / 4),
@@ -173,20 +153,20 @@ impl Recorder<'_> {
         let buffers = [
             &x.quantized.packed,
             &x.quantized.scales,
-            &x.lower,
+            &x.low_bits,
             weights.0,
             scales.0,
             factors,
             out.buffer,
         ];
-        let fine = product.fine > 0;
+        let int14 = product.int14_columns > 0;
         let kernels = [Kernel::VectorInt8, Kernel::ProductInt8];
         let Variant { kernel, mut constants, tile, groups } =
             product_variant(kernels, rows, columns, members);
-        constants.push(("FINE", Constant::Flag(fine)));
+        constants.push(("INT14", Constant::Flag(int14)));
         if let Some((r, c)) = tile {
-            // Two tiles of activations leave room for half a block.
-            let quads = if fine { 4 } else { 8 };
+            // With two tiles of activations only half a block fits workgroup memory.
+            let quads = if int14 { 4 } else { 8 };
             constants.extend([
                 number("QUADS", quads),
                 number("X_LOADS", (r * quads).div_ceil(TILE_SIDE)),
@@ -196,30 +176,12 @@ impl Recorder<'_> {
         self.dispatch(kernel, constants, &params, &buffers, groups);
     }
 
-    /// A product in f32.
+    /// An f32 product.
     pub fn float_product(&mut self, product: FloatProduct<'_>) {
-        #[repr(C)]
-        #[derive(Clone, Copy, Pod, Zeroable)]
-        struct Params {
-            rows: u32,
-            columns: u32,
-            depth: u32,
-            x_stride: u32,
-            x_offset: u32,
-            w_stride: u32,
-            w_offset: u32,
-            w_member: u32,
-            out_stride: u32,
-            out_offset: u32,
-            scaled: u32,
-            factor_offset: u32,
-            factor_member: u32,
-            add: u32,
-        }
         let FloatProduct { members, rows, columns, depth, out, .. } = product;
         let (factors, factor_offset, factor_member) =
             product.factors.unwrap_or((product.weights.0, 0, 0));
-        let params = Params {
+        let params = FloatParams {
             rows: word(rows),
             columns: word(columns),
             depth: word(depth),
@@ -242,16 +204,16 @@ impl Recorder<'_> {
     }
 }
 
-/// A kernel for a product, its constants and its workgroups.
+/// The kernel of a product, its constants and its workgroups.
 struct Variant {
     kernel: Kernel,
     constants: Vec<(&'static str, Constant)>,
-    /// Rows and columns of the output for each thread, of the kernel for many rows.
+    /// Rows and columns of the output for each thread of the tiled kernel.
     tile: Option<(usize, usize)>,
     groups: [u32; 3],
 }
 
-/// The kernel for a product of this shape, of those for a few rows and for many.
+/// The variant for a product of this shape: the kernel for a few rows, or the tiled one.
 fn product_variant(
     [vector, tiled]: [Kernel; 2],
     rows: usize,
@@ -277,7 +239,8 @@ fn product_variant(
     }
 }
 
-/// Rows and columns of a tile for each thread: the largest that leave the device enough workgroups.
+/// Rows and columns of the output for each thread: the largest tile with enough workgroups to occupy the
+/// device.
 fn tile(rows: usize, columns: usize, members: usize) -> (usize, usize) {
     let workgroups = |(r, c): (usize, usize)| {
         rows.div_ceil(r * TILE_SIDE) * columns.div_ceil(c * TILE_SIDE) * members

@@ -1,7 +1,6 @@
-//! Rows of activations on the device, and what is done to them between products.
+//! Rows of activations on the device: norms, activation functions and quantisation.
 
-use bytemuck::{Pod, Zeroable};
-
+use super::layout::{AddParams, RowsParams};
 use super::{number, word};
 use crate::kernels::gpu::pipelines::Kernel;
 use crate::kernels::gpu::program::spread;
@@ -9,10 +8,10 @@ use crate::kernels::gpu::source::Constant;
 use crate::kernels::gpu::{Buffer, Gpu, GpuError, Recorder};
 use crate::kernels::quantize::BLOCK;
 
-/// Bytes of a quantised row are filled up to a multiple of this, the depth of a product's tile.
+/// Quantised rows are padded to a multiple of this many bytes, the depth of a product's tile.
 const ROW_BYTES: usize = 32;
 
-/// Words of a quantised row of `width` values.
+/// The number of 32-bit words in a quantised row of `width` values.
 pub fn packed_words(width: usize) -> usize {
     width.next_multiple_of(ROW_BYTES) / 4
 }
@@ -22,8 +21,8 @@ pub fn packed_words(width: usize) -> usize {
 pub struct Rows {
     pub(super) values: Buffer,
     pub(super) quantized: Quantized,
-    /// The lower 7 of 14 bits, as many bytes.
-    pub(super) lower: Buffer,
+    /// The low 7 of 14 bits, a byte each.
+    pub(super) low_bits: Buffer,
 }
 
 /// Quantised rows: bytes, and scales of blocks.
@@ -34,8 +33,7 @@ pub(super) struct Quantized {
 }
 
 impl Rows {
-    /// Room for `rows` rows of up to `width` values; without their quantised form if
-    /// `quantized` is false.
+    /// Buffers for `rows` rows of up to `width` values, and for their quantised form if `quantized`.
     ///
     /// # Errors
     /// [`GpuError::TooLarge`].
@@ -46,13 +44,13 @@ impl Rows {
         width: usize,
         quantized: bool,
     ) -> Result<Self, GpuError> {
-        let [values, packed, lower, scales] =
+        let [values, packed, low_bits, scales] =
             Self::words(rows, width, quantized).map(|words| gpu.zeros(what, words));
         let quantized = Quantized { packed: packed?, scales: scales? };
-        Ok(Self { values: values?, quantized, lower: lower? })
+        Ok(Self { values: values?, quantized, low_bits: low_bits? })
     }
 
-    /// Words of the buffers: the values, the upper and the lower bits, the scales.
+    /// Sizes of the buffers in words: values, high bits, low bits, scales.
     pub(crate) fn words(rows: usize, width: usize, quantized: bool) -> [usize; 4] {
         if quantized {
             let packed = rows * packed_words(width);
@@ -68,21 +66,21 @@ impl Rows {
     }
 }
 
-/// How rows are quantised.
+/// To how many bits rows are quantised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quantize {
-    /// Not at all.
+    /// Not quantised.
     No,
-    /// In 7 bits.
-    Coarse,
-    /// In 7 bits, and in 14.
-    Fine,
+    /// To 7 bits.
+    Int7,
+    /// To 14 bits, the high 7 of which are those of [`Quantize::Int7`].
+    Int14,
 }
 
-/// What is done to a row before it is quantised.
+/// The operation on a row before it is quantised.
 #[derive(Debug, Clone, Copy)]
 pub enum RowsMode<'a> {
-    /// Nothing.
+    /// None.
     Plain,
     /// T5's norm: `factor · weight · x / √(mean(x²) + epsilon)`.
     Norm {
@@ -90,18 +88,18 @@ pub enum RowsMode<'a> {
         weight: &'a Buffer,
         /// Added to the mean square.
         epsilon: f32,
-        /// Multiplies the result.
+        /// Factor of the result.
         factor: f32,
     },
     /// `gelu_new(gate) · up` of rows that hold both, the gate first.
     GatedGelu,
-    /// The larger of each value and 0.
+    /// Replaces negative values by 0.
     Relu,
 }
 
 impl Recorder<'_> {
-    /// Prepares rows for products: `mode` of `x`, `[rows, width]` from `x_offset` on at a distance of
-    /// `x_stride`, into `out`, and its quantised form.
+    /// Prepares rows for products: writes `mode` of `x`, `[rows, width]`, to `out`, and its quantised form.
+    /// Row `r` of `x` starts at `x_offset + r · x_stride`.
     #[allow(clippy::too_many_arguments)]
     pub fn rows(
         &mut self,
@@ -113,26 +111,13 @@ impl Recorder<'_> {
         out: &Rows,
         quantize: Quantize,
     ) {
-        #[repr(C)]
-        #[derive(Clone, Copy, Pod, Zeroable)]
-        struct Params {
-            rows: u32,
-            width: u32,
-            x_stride: u32,
-            x_offset: u32,
-            words: u32,
-            blocks: u32,
-            epsilon: f32,
-            factor: f32,
-            zero: u32,
-        }
         let (mode, weight, epsilon, factor) = match mode {
             RowsMode::Plain => (0, x, 0.0, 1.0),
             RowsMode::Norm { weight, epsilon, factor } => (1, weight, epsilon, factor),
             RowsMode::GatedGelu => (2, x, 0.0, 1.0),
             RowsMode::Relu => (3, x, 0.0, 1.0),
         };
-        let params = Params {
+        let params = RowsParams {
             rows: word(rows),
             width: word(width),
             x_stride: word(x_stride),
@@ -146,17 +131,18 @@ impl Recorder<'_> {
         let constants = vec![
             number("MODE", mode),
             ("QUANTIZE", Constant::Flag(quantize != Quantize::No)),
-            ("FINE", Constant::Flag(quantize == Quantize::Fine)),
+            ("INT14", Constant::Flag(quantize == Quantize::Int14)),
         ];
         let [groups_x, groups_y] = spread(rows);
-        let Rows { values, quantized, lower } = out;
-        let buffers = [x, weight, values, &quantized.packed, &quantized.scales, lower];
+        let Rows { values, quantized, low_bits } = out;
+        let buffers = [x, weight, values, &quantized.packed, &quantized.scales, low_bits];
         self.dispatch(Kernel::Rows, constants, &params, &buffers, [groups_x, groups_y, 1]);
     }
 
-    /// Adds `values` values of `sums` to those of `out`.
+    /// Adds `sums`, `[values]`, to `out`.
     pub fn add(&mut self, sums: &Buffer, values: usize, out: &Buffer) {
         let [x, y] = spread(values.div_ceil(128));
-        self.dispatch(Kernel::Add, vec![], &word(values), &[sums, out], [x, y, 1]);
+        let params = AddParams { values: word(values) };
+        self.dispatch(Kernel::Add, vec![], &params, &[sums, out], [x, y, 1]);
     }
 }

@@ -1,4 +1,4 @@
-// Adds a sum that is complete to the residual stream.
+// Adds `sums` to the residual stream, `out`, element by element.
 
 const THREADS: u32 = 128u;
 

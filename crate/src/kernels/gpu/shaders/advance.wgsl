@@ -1,5 +1,5 @@
-// The end of a decoding step: the most likely token of each row becomes its next input, is written
-// down, and the position moves on.
+// The end of a decoding step: each row's most likely token becomes its next input and is appended to the
+// history, and the position is incremented.
 
 const THREADS: u32 = 64u;
 

@@ -1,4 +1,4 @@
-// Adds the keys and values of one position to a cache `[rows, capacity, width]`.
+// Writes the keys and values of one position to a cache `[rows, capacity, width]`.
 
 struct Params {
     rows: u32,

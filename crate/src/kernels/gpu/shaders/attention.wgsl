@@ -1,17 +1,17 @@
-// Attention of one head over a run of queries of one example: softmax(q·kᵀ + bias)·v, without a
-// matrix of all scores: those that do not fit are computed twice, for their maximum and for their
-// exponentials. As in T5, scores are not divided by √d_kv.
+// Attention of one head over a run of queries of one example: softmax(q·kᵀ + bias)·v. The matrix of all
+// scores is not materialised: scores that do not fit the tile are computed twice, for their maximum and
+// for their exponentials. As in T5, scores are not divided by √d_kv.
 //
-// Before it stand `D_KV` and its vectors of four, `QUADS`; `GROUPS` of four queries
-// that a thread takes together; `KEYS` taken at a time, of which each thread takes `KEYS_EACH` and
-// fetches `LOADS` vectors; the `COLUMNS` of the output for each thread; and exact.wgsl.
+// Preceded by exact.wgsl and the constants `D_KV`; `QUADS`, its vectors of four; `GROUPS` of four queries;
+// `KEYS` of a tile; `KEYS_EACH`, the keys of a thread, and `LOADS`, the vectors that it loads; and
+// `COLUMNS`, the output columns of a thread.
 
 const THREADS: u32 = 64u;
 // Threads that share the keys of a group of queries.
 const LANES: u32 = THREADS / GROUPS;
-// An odd number, so that neighbouring keys lie in different banks.
+// Odd, so that neighbouring keys lie in different banks.
 const KEY_STRIDE: u32 = QUADS | 1u;
-// Sums of exponentials that are added up beside each other.
+// Lanes of the sum of exponentials.
 const SUMS: u32 = 8u;
 const LOWEST: f32 = -3.0e38;
 
@@ -22,9 +22,9 @@ struct Params {
     k_offset: u32,
     v_offset: u32,
     out_stride: u32,
-    // Whether a query sees only keys up to its own position.
+    // Whether keys after a query's own position are masked.
     causal: u32,
-    // Whether `bias` holds, for each head, `bias_width` numbers by distance, distance 0 in the middle.
+    // Whether `bias` is used: `bias_width` values for each head by distance, distance 0 in the middle.
     biased: u32,
     bias_width: u32,
     zero: u32,
@@ -44,7 +44,7 @@ struct Task {
 @group(0) @binding(2) var<storage, read> kv: array<f32>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read> tasks: array<Task>;
-// Positions decoded so far.
+// Number of positions decoded so far.
 @group(0) @binding(5) var<storage, read> decoded: array<u32>;
 @group(0) @binding(6) var<storage, read_write> out: array<f32>;
 
@@ -53,13 +53,13 @@ var<workgroup> query_tile: array<vec4<f32>, QUADS * 4u * GROUPS>;
 var<workgroup> key_tile: array<vec4<f32>, KEYS * KEY_STRIDE>;
 // [key, group]
 var<workgroup> probabilities: array<vec4<f32>, KEYS * GROUPS>;
-// [group, lane], and at the end [group]
+// [group, lane]; at the end [group]
 var<workgroup> partial: array<vec4<f32>, THREADS>;
 // [group, sum]
 var<workgroup> exponentials: array<vec4<f32>, GROUPS * SUMS>;
 
-// Keys that the query of this index sees.
-fn seen_by(task: Task, query: u32) -> u32 {
+// Number of keys that are not masked for the query of this index.
+fn visible_keys(task: Task, query: u32) -> u32 {
     if params.causal != 0u {
         return min(task.keys, task.first_position + decoded[0] + query + 1u);
     }
@@ -75,14 +75,14 @@ fn exponential_each(values: vec4<f32>) -> vec4<f32> {
     );
 }
 
-// Fetches a run of keys.
-fn fetch_keys(task: Task, head: u32, first_key: u32, most: u32, thread: u32) {
-    // All are fetched before any is waited for. Beyond the last key the last once more, and beyond a
-    // key's end what follows: the queries are zeros there.
+// Loads a tile of keys.
+fn fetch_keys(task: Task, head: u32, first_key: u32, key_count: u32, thread: u32) {
+    // All loads are issued before the first is used. Indices beyond the last key load the last key, and
+    // those beyond a key's end what follows it, where the queries are zeros.
     #repeat l LOADS
     let key_$l = (thread + $lu * THREADS) / QUADS;
     let quad_$l = (thread + $lu * THREADS) % QUADS;
-    let at_$l = (task.key_row + min(first_key + key_$l, most - 1u)) * params.kv_stride
+    let at_$l = (task.key_row + min(first_key + key_$l, key_count - 1u)) * params.kv_stride
         + params.k_offset + head * D_KV + quad_$l * 4u;
     let four_$l = vec4<f32>(kv[at_$l], kv[at_$l + 1u], kv[at_$l + 2u], kv[at_$l + 3u]);
     #end
@@ -94,8 +94,7 @@ fn fetch_keys(task: Task, head: u32, first_key: u32, most: u32, thread: u32) {
     workgroupBarrier();
 }
 
-// Scores of a group of queries and a key, by its index in the tile; those that a query does not see are
-// the lowest.
+// Scores of a group of queries and the key with that index in the tile; masked scores are `LOWEST`.
 fn score(task: Task, head: u32, group: u32, first_key: u32, index: u32) -> vec4<f32> {
     let key = first_key + index;
     var values = vec4<f32>();
@@ -116,7 +115,7 @@ fn score(task: Task, head: u32, group: u32, first_key: u32, index: u32) -> vec4<
         );
     }
     #repeat q 4
-    if query + $qu >= task.queries || index >= KEYS || key >= seen_by(task, query + $qu) {
+    if query + $qu >= task.queries || index >= KEYS || key >= visible_keys(task, query + $qu) {
         values[$q] = LOWEST;
     }
     #end
@@ -135,7 +134,7 @@ fn main(
     }
     let task = tasks[index];
     let head = workgroup.z;
-    let most = seen_by(task, task.queries - 1u);
+    let key_count = visible_keys(task, task.queries - 1u);
     let group = thread / LANES;
     let lane = thread % LANES;
 
@@ -160,8 +159,8 @@ fn main(
     #repeat k KEYS_EACH
     var score_$k = vec4<f32>(LOWEST);
     #end
-    for (var first_key = 0u; first_key < most; first_key += KEYS) {
-        fetch_keys(task, head, first_key, most, thread);
+    for (var first_key = 0u; first_key < key_count; first_key += KEYS) {
+        fetch_keys(task, head, first_key, key_count, thread);
         #repeat k KEYS_EACH
         score_$k = score(task, head, group, first_key, lane + $ku * LANES);
         high = max(high, score_$k);
@@ -179,10 +178,10 @@ fn main(
     var sum_$g_$j = vec4<f32>();
     #end
     #end
-    for (var first_key = 0u; first_key < most; first_key += KEYS) {
-        // The scores of the only run of keys are still there.
-        if most > KEYS {
-            fetch_keys(task, head, first_key, most, thread);
+    for (var first_key = 0u; first_key < key_count; first_key += KEYS) {
+        // If there is one tile, its scores are still in registers.
+        if key_count > KEYS {
+            fetch_keys(task, head, first_key, key_count, thread);
             #repeat k KEYS_EACH
             score_$k = score(task, head, group, first_key, lane + $ku * LANES);
             #end
@@ -190,9 +189,9 @@ fn main(
         #repeat k KEYS_EACH
         if lane + $ku * LANES < KEYS {
             let exponentials_$k = exponential_each(rounded_each(score_$k - high));
-            let seen_$k = score_$k > vec4<f32>(LOWEST);
+            let visible_$k = score_$k > vec4<f32>(LOWEST);
             probabilities[(lane + $ku * LANES) * GROUPS + group] =
-                select(vec4<f32>(), exponentials_$k, seen_$k);
+                select(vec4<f32>(), exponentials_$k, visible_$k);
         }
         #end
         workgroupBarrier();
@@ -204,8 +203,8 @@ fn main(
             }
             exponentials[i] = sum;
         }
-        // Beyond the last key probabilities of 0, whatever they are multiplied by.
-        let keys = min(KEYS, most - first_key);
+        // Probabilities beyond the last key are 0.
+        let keys = min(KEYS, key_count - first_key);
         #repeat j COLUMNS
         let column_$j = min(thread + $ju * THREADS, D_KV - 1u) + params.v_offset + head * D_KV;
         #end

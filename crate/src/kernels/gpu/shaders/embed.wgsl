@@ -1,9 +1,9 @@
-// Rows of an embedding, of which this dispatch holds the tokens from `first` on; rows of other
-// tokens are left to the dispatches that hold those.
+// Gathers rows of an embedding. This dispatch has the rows of `count` tokens from `first` on; others
+// write the rows of other tokens.
 
 struct Params {
     rows: u32,
-    // Tokens are given once for `period` rows and hold for all that follow.
+    // Number of tokens, after which they repeat.
     period: u32,
     width: u32,
     first: u32,

@@ -1,10 +1,10 @@
-// Arithmetic with the bits of the CPU's: every operation rounded by itself to the nearest f32, and
-// the CPU's exponential. A device may fuse and reorder operations and divide a few units off; a byte
-// that rounds the other way for it would change everything that follows.
+// Arithmetic with the CPU's bits: each operation is rounded to the nearest f32, and the exponential is
+// the CPU's. A device may fuse and reorder operations, and its division may be a few units off; a single
+// different rounding would change a quantised byte.
 //
-// What comes after it has `zero` among its `params`, which is 0 and which no compiler can know.
+// The code after it has a field `zero` in its `params`, which is 0 at run time only.
 
-// Keeps what follows from being computed together with `value`.
+// `value`, opaque to the compiler, which cannot fuse its operation with the next.
 fn rounded(value: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(value) ^ params.zero);
 }
@@ -22,7 +22,7 @@ fn significand(bits: u32) -> u32 {
     return (bits & FRACTION) | LEADING_BIT;
 }
 
-// a / b, where both and the quotient are normal numbers; elsewhere what the device makes of it.
+// a / b, correctly rounded if both and the quotient are normal numbers, or else the device's quotient.
 fn quotient(a: f32, b: f32) -> f32 {
     let a_bits = bitcast<u32>(a) & 0x7fffffffu;
     let b_bits = bitcast<u32>(b) & 0x7fffffffu;
@@ -37,8 +37,7 @@ fn quotient(a: f32, b: f32) -> f32 {
     if !normal {
         return a / b;
     }
-    // The device's quotient is a few units off. How much of the dividend it leaves says how many, and
-    // is so little that its low 32 bits are all of it.
+    // The device's quotient is a few units off. The remainder gives the number of units, and fits 32 bits.
     let estimate = clamp(f32(dividend) / f32(divisor), 1.0, BELOW_TWO);
     var units = significand(bitcast<u32>(estimate));
     var left = bitcast<i32>((dividend << 23u) - units * divisor);
@@ -57,11 +56,11 @@ fn quotient(a: f32, b: f32) -> f32 {
         units += 1u;
     }
     let sign = (bitcast<u32>(a) ^ bitcast<u32>(b)) & 0x80000000u;
-    // Units that fill 25 bits carry into the exponent.
+    // A carry out of 24 bits increments the exponent.
     return bitcast<f32>(sign | ((u32(exponent) << 23u) + units - LEADING_BIT));
 }
 
-// √value of a normal number; elsewhere what the device makes of it.
+// √value, correctly rounded for a normal number, or else the device's root.
 fn root(value: f32) -> f32 {
     let bits = bitcast<u32>(value);
     let exponent = bits >> 23u;
@@ -72,7 +71,7 @@ fn root(value: f32) -> f32 {
     if (exponent & 1u) == 0u {
         square <<= 1u;
     }
-    // As in `quotient`; 2⁻²³ makes it a number from 1 to 4.
+    // As in `quotient`; the factor 2⁻²³ gives a number from 1 to 4.
     let estimate = clamp(sqrt(f32(square) * 1.1920929e-7), 1.0, BELOW_TWO);
     var units = significand(bitcast<u32>(estimate));
     var left = bitcast<i32>((square << 23u) - units * units);

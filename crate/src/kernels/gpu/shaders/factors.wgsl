@@ -1,5 +1,5 @@
-// The factor of every rank of every side path for each member of a population: the scaling, times
-// the coefficient of the module that the rank comes from, if it comes from one.
+// The factor of each rank of each LoRA branch for each member of a population: its scaling, times the
+// coefficient of its module if it has one.
 
 const ALL_MODULES: u32 = 0xffffffffu;
 

@@ -1,5 +1,5 @@
-// The operands of a product in f32. Rows belong to members of a population, `rows` to each; a member
-// may have its own weights and its own factors of the result's columns.
+// The operands of an f32 product. Each member of a population has `rows` rows, and may have its own
+// weights and its own factors of the output's columns.
 
 struct Params {
     rows: u32,
@@ -9,7 +9,7 @@ struct Params {
     x_offset: u32,
     w_stride: u32,
     w_offset: u32,
-    // Distance between the weights of two members, 0 where they share them.
+    // Distance between the weights of two members; 0 if they share them.
     w_member: u32,
     out_stride: u32,
     out_offset: u32,
@@ -17,7 +17,7 @@ struct Params {
     scaled: u32,
     factor_offset: u32,
     factor_member: u32,
-    // Whether the result is added to what is there.
+    // Whether the result is added to the output.
     add: u32,
 }
 

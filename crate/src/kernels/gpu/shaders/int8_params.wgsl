@@ -1,19 +1,19 @@
-// The operands of a product in 8 bits, and how its blocks are summed up. A member of a population
-// may have its own weights and its own factors of the result's columns.
+// The operands of an 8-bit product, and the sum over its blocks. A member of a population may have its
+// own weights and its own factors of the output's columns.
 //
-// Before it stands exact.wgsl.
+// Preceded by exact.wgsl.
 
 struct Params {
     // Rows of each member of a population.
     rows: u32,
     columns: u32,
-    // Of the columns the first that take 14 bits of the activations.
-    fine: u32,
-    // Words of a row, a multiple of 8.
+    // Number of leading columns that use the 14-bit activations.
+    int14_columns: u32,
+    // Words per row, a multiple of 8.
     words: u32,
-    // Scales of a row.
+    // Scales per row.
     blocks: u32,
-    // Where the weights start, in vectors of 16 bytes, and the distance between two members'.
+    // Start of the weights and distance between those of two members, in vectors of 16 bytes.
     w_offset: u32,
     w_member: u32,
     scale_offset: u32,
@@ -24,7 +24,7 @@ struct Params {
     scaled: u32,
     factor_offset: u32,
     factor_member: u32,
-    // What becomes of the result, one of the constants below.
+    // How the result is stored, one of the constants below.
     store: u32,
     zero: u32,
 }
@@ -35,20 +35,20 @@ const ADD: u32 = 1u;
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> x_scales: array<f32>;
-@group(0) @binding(3) var<storage, read> lower: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> low_bits: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read> weights: array<vec4<u32>>;
 @group(0) @binding(5) var<storage, read> scales: array<f32>;
 @group(0) @binding(6) var<storage, read> factors: array<f32>;
 @group(0) @binding(7) var<storage, read_write> out: array<f32>;
 
-// Steps of the lower 7 of 14 bits in one of the upper.
-const FINE_STEPS: f32 = 128.0;
+// Number of low-part steps per high-part step of a 14-bit activation.
+const LOW_STEPS: f32 = 128.0;
 
 fn place(member: u32, row: u32, column: u32) -> u32 {
     return (member * params.rows + row) * params.out_stride + params.out_offset + column;
 }
 
-// Where the scale of a block of activations is, and that of a block of weights.
+// Index of the scale of a block of activations, and of a block of weights.
 fn x_scale_at(member: u32, row: u32, block: u32) -> u32 {
     return (member * params.rows + row) * params.blocks + block;
 }
@@ -57,13 +57,13 @@ fn w_scale_at(member: u32, column: u32, block: u32) -> u32 {
     return params.scale_offset + member * params.scale_member + column * params.blocks + block;
 }
 
-// A block's integers of 14 bits, scaled. The upper sum is of fewer than 24 bits, so only the addition
-// is rounded.
-fn scaled_finely(upper: f32, lower: f32, x_scale: f32) -> f32 {
-    return rounded(rounded(upper * FINE_STEPS + lower) * (x_scale / FINE_STEPS));
+// The scaled sum of a block of 14-bit activations. The high sum has fewer than 24 bits, so only the
+// addition rounds.
+fn scaled_int14(high: f32, low: f32, x_scale: f32) -> f32 {
+    return rounded(rounded(high * LOW_STEPS + low) * (x_scale / LOW_STEPS));
 }
 
-// The sum with the integers of one more block, which are scaled by that of the activations.
+// Adds a block, already scaled by its activations' scale, to the sum.
 fn with_block(sum: f32, scaled: f32, w_scale: f32) -> f32 {
     return rounded(sum + rounded(scaled * w_scale));
 }

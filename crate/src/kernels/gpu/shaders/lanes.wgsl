@@ -1,9 +1,9 @@
-// Sums over a workgroup in the order of the CPU: eight lanes, each of every eighth value, and then the
-// lanes. The kernel declares `partial`, an array of CHUNK numbers, a multiple of 64.
+// Sums over a workgroup in the CPU's order: eight lanes, each of every eighth value, then the lanes. The
+// kernel declares `partial`, an array of CHUNK numbers, a multiple of 64.
 
 const LANES: u32 = 8u;
 
-// Adds the numbers in `partial` to their lanes; thread i holds lane i, and gets it back.
+// Adds the numbers in `partial` to their lanes; thread i passes lane i, and gets its new value.
 fn add_to_lanes(lane: f32, thread: u32) -> f32 {
     workgroupBarrier();
     var sum = lane;

@@ -1,17 +1,17 @@
-// What is kept of a row of logits: the largest and its index, the logit of the row's label, and the
-// sum of exponentials, in the order of the CPU.
+// Reduces a row of logits to the largest and its index, the logit of the row's label, and the sum of
+// exponentials in the CPU's order.
 //
-// Before it stand whether it is `SUMMED`, exact.wgsl and lanes.wgsl.
+// Preceded by exact.wgsl, lanes.wgsl and the constant `SUMMED`, whether there are labels and a sum.
 
 const THREADS: u32 = 256u;
-// Numbers that are summed at a time, eight for each thread.
+// Numbers per step of the sum, eight for each thread.
 const CHUNK: u32 = 2048u;
 const LOWEST: f32 = -3.0e38;
 
 struct Params {
     rows: u32,
     columns: u32,
-    // The first of these rows among all, whose labels are given for `period` rows and repeat.
+    // Index of the first row among all rows; labels repeat every `period` rows.
     first: u32,
     period: u32,
     zero: u32,
@@ -46,7 +46,7 @@ fn main(
     var best = LOWEST;
     var best_token = thread;
     for (var column = thread; column < params.columns; column += CHUNK) {
-        // Beyond the last column the last once more, which is not better than itself.
+        // Indices beyond the last column read the last, which changes no maximum.
         #repeat k 8
         let column_$k = min(column + $ku * THREADS, params.columns - 1u);
         let value_$k = logits[start + column_$k];
@@ -66,7 +66,7 @@ fn main(
             let other = partial[thread + half];
             let other_token = tokens[thread + half];
             let same = other == partial[thread];
-            // Of equals the lowest token.
+            // The lowest token of equals.
             if other > partial[thread] || (same && other_token < tokens[thread]) {
                 partial[thread] = other;
                 tokens[thread] = other_token;

@@ -1,7 +1,7 @@
-// The side paths' matrices for each member of a population: Σ coefficient · module, over matrices
-// that lie one after another.
+// The LoRA branches' matrices for each member of a population: Σ coefficient · module over adjacent
+// matrices.
 //
-// Before it stand the `MEMBERS` whose sums are held at once, and exact.wgsl.
+// Preceded by exact.wgsl and the constant `MEMBERS`, whose sums a thread computes together.
 
 struct Params {
     members: u32,

@@ -1,4 +1,4 @@
-// Four bytes at a time, by the device's own instruction.
+// Products of four bytes at a time, by WGSL's packed product.
 
 alias Elements = vec4<u32>;
 alias Sum = i32;

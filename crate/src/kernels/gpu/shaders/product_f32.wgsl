@@ -1,6 +1,6 @@
-// A product in f32, a tile of the output in each workgroup.
+// An f32 product. Each workgroup computes a tile of the output.
 //
-// Before it stand `ROWS` and `COLUMNS` of the output for each thread, and float_params.wgsl.
+// Preceded by float_params.wgsl and the constants `ROWS` and `COLUMNS`, a thread's part of the output.
 
 const SIDE: u32 = 16u;
 const THREADS: u32 = SIDE * SIDE;
@@ -8,7 +8,7 @@ const TILE_ROWS: u32 = SIDE * ROWS;
 const TILE_COLUMNS: u32 = SIDE * COLUMNS;
 const DEPTH: u32 = 16u;
 
-// One more than a row holds, so that the threads that write a column meet different banks.
+// One more than a row, so that threads that write a column use different banks.
 const X_STRIDE: u32 = TILE_ROWS + 1u;
 const W_STRIDE: u32 = TILE_COLUMNS + 1u;
 
@@ -34,9 +34,9 @@ fn main(
     #end
     #end
     for (var depth = 0u; depth < params.depth; depth += DEPTH) {
-        // `tx` runs along the reduction, which lies in order in memory.
+        // `tx` is along the reduction, which is contiguous in memory.
         let k = depth + tx;
-        // All are fetched before any is waited for.
+        // All loads are issued before the first is used.
         #repeat i ROWS
         var x_next_$i = 0.0;
         if first_row + ty + $iu * SIDE < params.rows && k < params.depth {

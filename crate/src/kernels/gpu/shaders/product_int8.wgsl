@@ -1,22 +1,22 @@
-// A product in 8 bits, a tile of the output in each workgroup: rows of quantised activations times
-// rows of quantised weights. Sums are integers within a block and f32 between blocks.
+// An 8-bit product: rows of quantised activations times rows of quantised weights. Each workgroup
+// computes a tile of the output. Sums are integers within a block and f32 between blocks.
 //
-// Before it stand `ROWS` and `COLUMNS` of the output for each thread, whether some columns are `FINE`,
-// the vectors of 16 bytes of a row that are taken at a time, `QUADS`, and how many of them each
-// thread fetches, `X_LOADS` and `W_LOADS`; how bytes are multiplied (the types `Elements` and `Sum`
-// with `elements` and `multiply`), and int8_params.wgsl.
+// Preceded by packed_dot.wgsl or unpacked_dot.wgsl (the types `Elements` and `Sum` with `elements` and
+// `multiply`), int8_params.wgsl and the constants `ROWS` and `COLUMNS`, a thread's part of the output;
+// `INT14`, whether some columns use 14-bit activations; `QUADS`, the vectors of 16 bytes of a row in a
+// tile; `X_LOADS` and `W_LOADS`, the vectors that each thread loads.
 
 const SIDE: u32 = 16u;
 const THREADS: u32 = SIDE * SIDE;
 const TILE_ROWS: u32 = SIDE * ROWS;
 const TILE_COLUMNS: u32 = SIDE * COLUMNS;
-// Vectors between two changes of scale.
+// Vectors in a block of one scale.
 const BLOCK: u32 = 8u;
 
 var<workgroup> x_tile: array<vec4<u32>, QUADS * TILE_ROWS>;
 var<workgroup> w_tile: array<vec4<u32>, QUADS * TILE_COLUMNS>;
-#if FINE
-var<workgroup> lower_tile: array<vec4<u32>, QUADS * TILE_ROWS>;
+#if INT14
+var<workgroup> low_tile: array<vec4<u32>, QUADS * TILE_ROWS>;
 #end
 
 @compute @workgroup_size(THREADS)
@@ -30,16 +30,16 @@ fn main(
     let member = group.z;
     let tx = thread % SIDE;
     let ty = thread / SIDE;
-    // Rows and columns beyond the last are computed as the last, and not stored.
+    // Rows and columns beyond the last compute the last once more, and are not stored.
     let last_row = params.rows - 1u;
     let last_column = params.columns - 1u;
-    #if FINE
-    let fine = first_column < params.fine;
+    #if INT14
+    let int14 = first_column < params.int14_columns;
     #end
 
-    // What this thread fetches. Vectors of the same place in different rows lie side by side in a
-    // tile, so that neighbours read neighbouring banks, and are turned by their place, so that those
-    // who write the vectors of a row do, too.
+    // The vectors that this thread loads. Vectors of the same column are adjacent in a tile, so that
+    // neighbouring threads read neighbouring banks; they are rotated by their column, so that threads that
+    // write a row use different banks, too.
     #repeat l X_LOADS
     let x_place_$l = (thread + $lu * THREADS) % QUADS;
     let x_line_$l = (thread + $lu * THREADS) / QUADS;
@@ -59,26 +59,26 @@ fn main(
     #repeat j COLUMNS
     var total_$i_$j = 0.0;
     var sum_$i_$j = Sum();
-    #if FINE
-    var lower_sum_$i_$j = Sum();
+    #if INT14
+    var low_sum_$i_$j = Sum();
     #end
     #end
     #end
     #repeat j COLUMNS
     let w_scale_from_$j = w_scale_at(member, min(first_column + tx + $ju * SIDE, last_column), 0u);
-    #if FINE
-    let fine_$j = first_column + tx + $ju * SIDE < params.fine;
+    #if INT14
+    let int14_$j = first_column + tx + $ju * SIDE < params.int14_columns;
     #end
     #end
 
     for (var first = 0u; first < quads; first += QUADS) {
-        // All are fetched before any is waited for.
+        // All loads are issued before the first is used.
         #repeat l X_LOADS
         var x_next_$l = x[x_from_$l + min(first + x_place_$l, quads - 1u)];
-        #if FINE
-        var lower_next_$l = vec4<u32>();
-        if fine {
-            lower_next_$l = lower[x_from_$l + min(first + x_place_$l, quads - 1u)];
+        #if INT14
+        var low_next_$l = vec4<u32>();
+        if int14 {
+            low_next_$l = low_bits[x_from_$l + min(first + x_place_$l, quads - 1u)];
         }
         #end
         #end
@@ -93,17 +93,17 @@ fn main(
         let w_scale_$j = scales[w_scale_from_$j + block];
         #end
         #repeat l X_LOADS
-        // Beyond the end of a row zeros, whatever they are multiplied by.
+        // Zeros beyond the end of a row.
         if first + x_place_$l >= quads {
             x_next_$l = vec4<u32>();
-            #if FINE
-            lower_next_$l = vec4<u32>();
+            #if INT14
+            low_next_$l = vec4<u32>();
             #end
         }
         if x_line_$l < TILE_ROWS {
             x_tile[x_to_$l] = x_next_$l;
-            #if FINE
-            lower_tile[x_to_$l] = lower_next_$l;
+            #if INT14
+            low_tile[x_to_$l] = low_next_$l;
             #end
         }
         #end
@@ -125,12 +125,12 @@ fn main(
             sum_$i_$j += multiply(x_$i, w_$j);
             #end
             #end
-            #if FINE
-            if fine {
+            #if INT14
+            if int14 {
                 #repeat i ROWS
-                let lower_$i = elements(lower_tile[x_at + $iu * SIDE]);
+                let low_$i = elements(low_tile[x_at + $iu * SIDE]);
                 #repeat j COLUMNS
-                lower_sum_$i_$j += multiply(lower_$i, w_$j);
+                low_sum_$i_$j += multiply(low_$i, w_$j);
                 #end
                 #end
             }
@@ -141,11 +141,11 @@ fn main(
             #repeat i ROWS
             #repeat j COLUMNS
             var scaled_$i_$j = rounded(f32(sum_$i_$j) * x_scale_$i);
-            #if FINE
-            if fine_$j {
-                scaled_$i_$j = scaled_finely(f32(sum_$i_$j), f32(lower_sum_$i_$j), x_scale_$i);
+            #if INT14
+            if int14_$j {
+                scaled_$i_$j = scaled_int14(f32(sum_$i_$j), f32(low_sum_$i_$j), x_scale_$i);
             }
-            lower_sum_$i_$j = Sum();
+            low_sum_$i_$j = Sum();
             #end
             total_$i_$j = with_block(total_$i_$j, scaled_$i_$j, w_scale_$j);
             sum_$i_$j = Sum();

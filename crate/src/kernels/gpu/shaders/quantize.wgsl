@@ -1,16 +1,16 @@
-// Quantises rows of weights, of different lengths: signed bytes, and a scale for each block of 128.
-// Every member of a population has the same layout.
+// Quantises rows of weights of different lengths to signed bytes with a scale for each block of 128. Every
+// member of a population has the same layout.
 //
-// Before it stands exact.wgsl.
+// Preceded by exact.wgsl.
 
-// Each takes four values of a block.
+// Each thread quantises four values of a block.
 const THREADS: u32 = 32u;
 const LARGEST_WEIGHT: f32 = 127.0;
 const SMALLEST: f32 = 1e-30;
 
 struct Params {
     rows: u32,
-    // Values of a member in `source`, its words in `packed` and its scales.
+    // Numbers of a member's values, words and scales.
     values: u32,
     words: u32,
     scales: u32,
@@ -70,7 +70,7 @@ fn main(
             unit = quotient(largest, LARGEST_WEIGHT);
         }
         if word * 4u < row.width {
-            // Ties go to the even neighbour.
+            // Ties round to even.
             let integers = vec4<i32>(round(rounded_each(values * factor)));
             let bytes = vec4<u32>(integers) & vec4<u32>(0xffu);
             packed[member * params.words + row.word + word] =

@@ -1,9 +1,8 @@
-// What is done to each row of activations before a product: T5's norm, the feed-forward layer's
-// activation, or nothing; and then its quantisation, in blocks of 128 with a scale each, in 7 bits
-// and in as many more of what those leave.
+// Prepares rows of activations for a product: applies T5's norm, an activation function or nothing, then
+// quantises to 7 bits in blocks of 128 with a scale each, and to 7 low bits of the remainder.
 //
-// Before it stand `MODE`, one of the constants below, `QUANTIZE`, whether it is `FINE`,
-// exact.wgsl and lanes.wgsl.
+// Preceded by exact.wgsl, lanes.wgsl and the constants `MODE`, one of those below, `QUANTIZE`, and
+// `INT14`, whether it writes the low bits.
 
 const PLAIN: u32 = 0u;
 const NORM: u32 = 1u;
@@ -11,24 +10,24 @@ const GATED_GELU: u32 = 2u;
 const RELU: u32 = 3u;
 
 const THREADS: u32 = 128u;
-// Squares that are summed at a time, eight for each thread.
+// Squares per step of the sum, eight for each thread.
 const CHUNK: u32 = 1024u;
-// Threads, of four values each, that share a block of the quantisation.
+// Threads that quantise a block, four values each.
 const BLOCK_THREADS: u32 = 32u;
 const LARGEST_ACTIVATION: f32 = 63.0;
-// Steps of the lower 7 of 14 bits in one of the upper.
-const FINE_STEPS: f32 = 128.0;
+// Number of low-part steps per high-part step of a 14-bit activation.
+const LOW_STEPS: f32 = 128.0;
 const SMALLEST: f32 = 1e-30;
 
 struct Params {
     rows: u32,
     width: u32,
-    // Distance between two rows of `x`; a gated row holds the gate and then the other factor.
+    // Distance between the starts of two rows of `x`; a gated row is the gate, then the other factor.
     x_stride: u32,
     x_offset: u32,
-    // Words of a quantised row, its end filled up with zeros.
+    // Words per quantised row, padded with zeros.
     words: u32,
-    // Scales of a quantised row.
+    // Scales per quantised row.
     blocks: u32,
     epsilon: f32,
     factor: f32,
@@ -41,7 +40,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 @group(0) @binding(4) var<storage, read_write> packed: array<u32>;
 @group(0) @binding(5) var<storage, read_write> scales: array<f32>;
-@group(0) @binding(6) var<storage, read_write> lower: array<u32>;
+@group(0) @binding(6) var<storage, read_write> low_bits: array<u32>;
 
 var<workgroup> partial: array<f32, CHUNK>;
 var<workgroup> sizes: array<vec4<f32>, THREADS / 4u>;
@@ -67,7 +66,7 @@ fn value_at(start: u32, column: u32, inverse: f32) -> f32 {
     return value;
 }
 
-// Σ x² of a row, in the order of the CPU.
+// Σ x² of a row in the CPU's order.
 fn sum_of_squares(start: u32, thread: u32) -> f32 {
     var sum = 0.0;
     for (var first = 0u; first < params.width; first += CHUNK) {
@@ -84,7 +83,7 @@ fn sum_of_squares(start: u32, thread: u32) -> f32 {
     return total_of_lanes(sum, thread);
 }
 
-// Largest size among the values of all threads of a block.
+// The largest absolute value of a block.
 fn block_largest(values: vec4<f32>, thread: u32) -> f32 {
     let own = abs(values);
     sizes[thread / 4u][thread % 4u] = max(max(own.x, own.y), max(own.z, own.w));
@@ -98,7 +97,7 @@ fn block_largest(values: vec4<f32>, thread: u32) -> f32 {
     return max(max(largest.x, largest.y), max(largest.z, largest.w));
 }
 
-// Values of a block in units of its scale.
+// Values divided by the scale of their block.
 fn in_units(values: vec4<f32>, largest: f32) -> vec4<f32> {
     var factor = 0.0;
     if largest >= SMALLEST {
@@ -152,16 +151,16 @@ fn main(
             let first_lane = thread % BLOCK_THREADS == 0u;
             let largest = block_largest(values, thread);
             let units = in_units(values, largest);
-            // Ties to the even neighbour.
-            let upper = round(units);
+            // Ties round to even.
+            let high = round(units);
             if word < params.words {
-                packed[at] = pack(vec4<i32>(upper));
+                packed[at] = pack(vec4<i32>(high));
                 if first_lane && block < params.blocks {
                     scales[scale_at] = unit_of(largest);
                 }
-                if FINE {
-                    let left = min((units - upper) * FINE_STEPS, vec4<f32>(LARGEST_ACTIVATION));
-                    lower[at] = pack(vec4<i32>(round(left)));
+                if INT14 {
+                    let left = min((units - high) * LOW_STEPS, vec4<f32>(LARGEST_ACTIVATION));
+                    low_bits[at] = pack(vec4<i32>(round(left)));
                 }
             }
         }

@@ -1,4 +1,5 @@
-// Bytes unpacked to f32, for devices without a packed product; f32 holds the sums of a block exactly.
+// Products of bytes unpacked to f32, for devices without a packed product. f32 holds a block's sum
+// exactly.
 
 struct Elements {
     x: vec4<f32>,

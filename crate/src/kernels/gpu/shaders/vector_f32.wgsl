@@ -1,7 +1,7 @@
-// A product in f32 for a few rows, as decoding has: the threads of a workgroup share the reduction of
-// each column.
+// An f32 product for a few rows, as in decoding: the threads of a workgroup share the reduction of each
+// column.
 //
-// Before it stand `ROWS`, the rows that a workgroup takes, and float_params.wgsl.
+// Preceded by float_params.wgsl and the constant `ROWS`, the rows of a workgroup.
 
 const LANES: u32 = 16u;
 const COLUMNS: u32 = 8u;

@@ -197,8 +197,8 @@ impl<'a> Layers<'a> {
     fn quantize(&self, int14: bool) -> Quantize {
         match (self.model.precision, int14) {
             (Precision::F32, _) => Quantize::No,
-            (Precision::Int8, false) => Quantize::Coarse,
-            (Precision::Int8, true) => Quantize::Fine,
+            (Precision::Int8, false) => Quantize::Int7,
+            (Precision::Int8, true) => Quantize::Int14,
         }
     }
 
@@ -304,7 +304,12 @@ impl<'a> Layers<'a> {
             columns: branches.ranks,
             depth: branches.d_in,
             x,
-            fine: branches.layers.iter().filter(|layer| layer.int14).map(|layer| layer.rank).sum(),
+            int14_columns: branches
+                .layers
+                .iter()
+                .filter(|layer| layer.int14)
+                .map(|layer| layer.rank)
+                .sum(),
             weights: (&packed.values, branches.lora_a.word, words),
             scales: (&packed.scales, branches.lora_a.scale, scales),
             factors: Some((&merged.factors, branches.first_factor, modules.factors)),
@@ -326,7 +331,7 @@ impl<'a> Layers<'a> {
                 columns: layer.d_out,
                 depth: layer.rank,
                 x: into,
-                fine: if layer.int14 { layer.d_out } else { 0 },
+                int14_columns: if layer.int14 { layer.d_out } else { 0 },
                 weights: (&packed.values, layer.lora_b.word, words),
                 scales: (&packed.scales, layer.lora_b.scale, scales),
                 factors: None,
