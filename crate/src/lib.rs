@@ -15,7 +15,7 @@
 //! 4. Give the learned [`Composition`](lora::Composition) to [`generate`](session::Session::generate) for an
 //!    answer, to [`test`](session::Session::test) for a test set, or to [`score`](session::Session::score) for
 //!    losses.
-//! 5. Share it: as a link ([`recipe::encode`]), or as one PEFT adapter ([`lora::export`]).
+//! 5. Share it: as a link ([`recipe::encode`]), or as one PEFT adapter ([`lora::export`](fn@lora::export)).
 //!
 //! Long methods are asynchronous, report to an [`Observer`](session::Observer), and stop between two steps
 //! where it says so. Natively any executor runs them.
