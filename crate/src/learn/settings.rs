@@ -100,9 +100,10 @@ impl Choices for Optimizer {
             Self::Cobyla => ("COBYLA", "Linear trust region, as in the published method."),
             Self::CmaEs => ("CMA-ES", "Samples around the best weights so far."),
             Self::Greedy => ("greedy", "Adds one module after another, then refines."),
-            Self::RidgeTrustRegion => {
-                ("ridge, eight at a time", "Linear trust region from batches of eight.")
-            }
+            Self::RidgeTrustRegion => (
+                "ridge, eight at a time",
+                "Linear trust region from batches of eight, which a GPU evaluates at once.",
+            ),
         }
     }
 }
@@ -112,10 +113,16 @@ impl Choices for Selection {
 
     fn describe(self) -> (&'static str, &'static str) {
         match self {
-            Self::All => ("all", "Every module."),
-            Self::Random => ("random", "Modules drawn with the seed, as published."),
-            Self::SingleLoss => ("single loss", "The modules with the lowest loss alone."),
-            Self::ByHand => ("by hand", "Every module: the list was chosen by hand."),
+            Self::All => ("all of them", "Every module."),
+            Self::Random => {
+                ("a random choice (as published)", "Modules drawn with the seed, as published.")
+            }
+            Self::SingleLoss => {
+                ("automatic (recommended)", "The modules with the lowest loss alone.")
+            }
+            Self::ByHand => {
+                ("only the ones I select", "Every module: the list was chosen by hand.")
+            }
         }
     }
 }
@@ -181,44 +188,25 @@ pub fn settings() -> Vec<Setting> {
         setting(
             "budget",
             "Budget",
-            "How many choices of weights the search may try.",
+            "Most mixes of weights that the search tries.",
             integer(2, 10_000, budget),
         ),
-        setting(
-            "optimizer",
-            "Optimizer",
-            "What proposes the weights to try. COBYLA is what the published method uses; CMA-ES \
-             samples around the best weights so far; greedy adds one module after another; ridge \
-             proposes eight at a time, which a GPU evaluates at once.",
-            choice(optimizer),
-        ),
+        setting("optimizer", "Optimizer", "How the search proposes weights.", choice(optimizer)),
         setting(
             "selection",
-            "Selection",
-            "Which modules are searched over: all, some drawn with the seed, or those with the lowest \
-             loss alone.",
+            "Modules to use",
+            "Which modules the search mixes.",
             choice(selection),
         ),
         setting(
             "modules",
             "Modules at most",
-            "How many modules the selection chooses at most.",
+            "Most modules that the selection keeps.",
             integer(1, 1_000, modules),
         ),
-        setting(
-            "merge",
-            "Merge",
-            "How modules become one. “delta” adds their updates, so ranks may differ; “lorahub”, as \
-             published, adds their A and their B matrices separately, and needs equal ranks.",
-            choice(merge),
-        ),
-        setting(
-            "objective",
-            "Objective",
-            "What is minimized: the paper's mean over the examples, or the variant of its code.",
-            choice(objective),
-        ),
-        setting("seed", "Seed", "Seed of everything random.", integer(0, u32::MAX, seed)),
+        setting("merge", "Merge", "How modules become one update.", choice(merge)),
+        setting("objective", "Objective", "Loss that the search minimizes.", choice(objective)),
+        setting("seed", "Seed", "Seed of the random numbers.", integer(0, u32::MAX, seed)),
         setting("bound", "Bound", "Largest size of a weight.", number(0.01, 100.0, bound)),
         setting(
             "regularization",
