@@ -2,6 +2,8 @@
 //! everything that it rejects.
 
 #[cfg(feature = "gpu")]
+mod failover;
+#[cfg(feature = "gpu")]
 mod gpu;
 mod precision;
 mod retrieval;
