@@ -16,24 +16,6 @@ impl<'b> ByteReader<'b> {
         Self { format, bytes, position: 0 }
     }
 
-    /// A reader of `bytes` from `position` on.
-    pub(super) fn starting_at(
-        format: &'static str,
-        bytes: &'b [u8],
-        position: u64,
-        what: &str,
-    ) -> Result<Self, FormatError> {
-        match usize::try_from(position) {
-            Ok(position) if position <= bytes.len() => Ok(Self { format, bytes, position }),
-            _ => Err(FormatError::Truncated {
-                format,
-                what: what.into(),
-                expected: position,
-                found: bytes.len() as u64,
-            }),
-        }
-    }
-
     /// The number of bytes read.
     pub(super) fn position(&self) -> usize {
         self.position
