@@ -10,7 +10,7 @@ use crate::kernels::gpu::GpuError;
 use crate::kernels::parallel::for_each_item;
 #[cfg(feature = "gpu")]
 use crate::model::{GpuModel, GpuModules};
-use crate::model::{LinearId, LoraBranch, LoraBranches, Model, ModelConfig, Precision};
+use crate::model::{LinearId, LoraBranch, LoraBranches, ModelConfig, Precision};
 
 /// Modules that were checked against a base model and against each other. `A` is a reference or a
 /// shared pointer to an adapter.
@@ -159,48 +159,6 @@ impl<A: Borrow<PeftAdapter> + Clone> AdapterSet<A> {
 
     fn adapters(&self) -> Vec<&PeftAdapter> {
         self.adapters.iter().map(Borrow::borrow).collect()
-    }
-}
-
-/// The last composition, reused for the same modules: a search mostly evaluates the same modules with
-/// other weights.
-#[derive(Debug, Clone)]
-pub struct CompositionCache<A> {
-    merge: Merge,
-    last: Option<(Vec<String>, AdapterSet<A>)>,
-}
-
-impl<A: Borrow<PeftAdapter> + Clone> CompositionCache<A> {
-    /// No composition yet.
-    pub fn new(merge: Merge) -> Self {
-        Self { merge, last: None }
-    }
-
-    /// The LoRA branches beside a model of modules, each with its id, adapter and weight; none where all
-    /// weigh 0.
-    ///
-    /// # Errors
-    /// A [`LoraError`], whose module is an index into `modules`.
-    pub fn branches(
-        &mut self,
-        model: &dyn Model,
-        modules: &[(&str, A, f32)],
-    ) -> Result<Option<&LoraBranches>, LoraError> {
-        if modules.iter().all(|&(.., weight)| weight == 0.0) {
-            return Ok(None);
-        }
-        let same = |known: &[String]| known.iter().eq(modules.iter().map(|(id, ..)| id));
-        let (ids, composition) = match self.last.take().filter(|(known, _)| same(known)) {
-            Some(last) => last,
-            None => {
-                let adapters: Vec<A> = modules.iter().map(|(_, a, _)| a.clone()).collect();
-                let ids = modules.iter().map(|&(id, ..)| id.to_owned()).collect();
-                (ids, AdapterSet::new(model.config(), &adapters, self.merge)?)
-            }
-        };
-        let weights: Vec<f32> = modules.iter().map(|&(.., weight)| weight).collect();
-        let (_, composition) = self.last.insert((ids, composition));
-        composition.branches(&weights, model.precision()).map(Some)
     }
 }
 

@@ -106,3 +106,56 @@ fn targets(config: &dyn ModelConfig, layers: &BTreeMap<LinearId, MergedLayer>) -
         layers.keys().map(LinearId::to_string).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::formats::{SafetensorsFile, TensorSource};
+    use crate::model::parse_config;
+
+    fn read(path: &str) -> Vec<u8> {
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/models");
+        std::fs::read(models.join("narrow-tied").join(path)).unwrap()
+    }
+
+    /// Every exported value, bit for bit, computed one by one in the modules' order.
+    #[test]
+    fn exported_matrices_are_the_sums_and_stacks_of_the_modules() {
+        let config = parse_config(&read("config.json")).unwrap();
+        let file = |file: &str| read(&format!("adapters/first/{file}"));
+        let weights = file("adapter_model.safetensors");
+        let adapter = PeftAdapter::parse(&file("adapter_config.json"), weights).unwrap();
+        let modules = [&adapter; 6];
+        let coefficients = [0.3, -0.7, 0.0, 1.1, 0.45, -0.2];
+        let used: Vec<f32> = coefficients.into_iter().filter(|&weight| weight != 0.0).collect();
+        for merge in [Merge::Lorahub, Merge::Delta] {
+            let files = export(&*config, &modules, &coefficients, merge, "base").unwrap();
+            let written = SafetensorsFile::parse(files.weights).unwrap();
+            for (id, layer) in &adapter.layers {
+                let [a, b] = ["A", "B"].map(|half| {
+                    let name = format!("base_model.model.{id}.lora_{half}.weight");
+                    written.tensor(&name).unwrap().unwrap().to_f32().unwrap()
+                });
+                let sum = |value: &f32| used.iter().fold(0.0, |sum, weight| sum + weight * value);
+                let (expected_a, expected_b): (Vec<f32>, Vec<f32>) = match merge {
+                    Merge::Lorahub => (
+                        layer.lora_a.iter().map(sum).collect(),
+                        layer.lora_b.iter().map(|value| sum(value) * layer.scaling).collect(),
+                    ),
+                    Merge::Delta => {
+                        let rows = layer.lora_b.chunks_exact(layer.rank);
+                        let row = |row: &[f32]| {
+                            let scales = used.iter().map(|weight| weight * layer.scaling);
+                            let scaled = scales.map(|scale| row.iter().map(move |v| scale * v));
+                            scaled.flatten().collect::<Vec<f32>>()
+                        };
+                        (layer.lora_a.repeat(used.len()), rows.flat_map(row).collect())
+                    }
+                };
+                assert_eq!((a, b), (expected_a, expected_b), "{merge:?} {id}");
+            }
+        }
+    }
+}

@@ -8,9 +8,9 @@ mod export;
 mod merge;
 mod peft;
 
+pub use adapter_set::AdapterSet;
 #[cfg(feature = "gpu")]
 pub(crate) use adapter_set::check_weights;
-pub use adapter_set::{AdapterSet, CompositionCache};
 pub use composition::{Composition, WeightedModule};
 pub use error::LoraError;
 pub use export::{PeftFiles, export};
