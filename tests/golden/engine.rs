@@ -3,6 +3,7 @@
 
 #[cfg(feature = "gpu")]
 mod gpu;
+mod transformers_5;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -135,7 +135,7 @@ impl BaseLoad {
     /// A piece of a packed copy of the model, whose first file of weights has that hash.
     #[wasm_bindgen(js_name = packedPiece)]
     pub fn packed_piece(
-        &self,
+        &mut self,
         sha256: &str,
         offset: f64,
         limit: usize,

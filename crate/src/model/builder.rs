@@ -1,20 +1,29 @@
 //! A model built tensor by tensor, in any order. Each tensor is packed row by row as it arrives, so
 //! that weights can be read from a file that is still being downloaded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::linear::{Embedding, Linear};
-use super::{Model, ModelConfig, ModelError, Precision};
-use crate::formats::{TensorRows, TensorSink};
+use super::{Model, ModelConfig, ModelError, Precision, Stack};
+use crate::formats::{TensorRows, TensorSink, excerpt};
+
+/// What `torch.compile`, `DataParallel`, Lightning and PEFT put before the names of a model's tensors.
+const WRAPPER_PREFIXES: [&str; 4] = ["_orig_mod.", "module.", "model.", "base_model.model."];
 
 /// How a tensor is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TensorKind {
     /// A linear layer `[d_out, d_in]`, packed for the precision.
     Linear,
-    /// The embedding `[vocab_size, d_model]` of a model whose `lm_head` is not tied to it.
-    Embedding,
+    /// The embedding `[vocab_size, d_model]`. Where the configuration says that it is `lm_head` too it
+    /// is packed as that; the weights decide.
+    Embedding {
+        /// What the configuration says.
+        tied: bool,
+    },
+    /// `lm_head`, packed for the precision. Without it, it is the embedding.
+    LmHead,
     /// Values in f32.
     Vector,
 }
@@ -34,10 +43,12 @@ impl Tensor {
     fn zeros(kind: TensorKind, shape: &[usize], precision: Precision) -> Self {
         let elements = shape.iter().product();
         match (kind, shape) {
-            (TensorKind::Linear, &[d_out, d_in]) => {
+            (TensorKind::Embedding { tied: false }, _) => {
+                Tensor::Embedding(Embedding::zeros(elements, precision))
+            }
+            (TensorKind::Linear | TensorKind::LmHead | TensorKind::Embedding { .. }, &[d_out, d_in]) => {
                 Tensor::Linear(Linear::zeros([d_out, d_in], precision))
             }
-            (TensorKind::Embedding, _) => Tensor::Embedding(Embedding::zeros(elements, precision)),
             _ => Tensor::Vector(vec![0.0; elements]),
         }
     }
@@ -123,9 +134,12 @@ impl ModelBuilder {
         &*self.config
     }
 
-    /// Every tensor's name and shape.
+    /// Every tensor's name and shape; that of `lm_head` only where it is not the embedding.
     pub(super) fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
-        self.specs.iter().map(|(name, (_, shape))| (name.as_str(), shape.as_slice()))
+        let is_there =
+            |name: &str, kind: TensorKind| kind != TensorKind::LmHead || self.has(name);
+        let tensors = self.specs.iter().filter(move |(name, spec)| is_there(name, spec.0));
+        tensors.map(|(name, (_, shape))| (name.as_str(), shape.as_slice()))
     }
 
     /// The bytes of the tensors in memory, in an order that is the same for every model of the
@@ -147,16 +161,24 @@ impl ModelBuilder {
         embedding.chain(linears).chain(vectors).collect()
     }
 
-    /// Sets every tensor to zeros.
-    pub(super) fn fill_with_zeros(&mut self) {
+    /// Sets every tensor to zeros, as in a model of these tensors.
+    pub(super) fn fill_with_zeros(&mut self, found: &BTreeMap<String, Vec<usize>>) {
+        let is_head = |name: &String| self.specs.get(name).is_some_and(|s| s.0 == TensorKind::LmHead);
+        let tied = !found.keys().any(is_head);
         for (name, (kind, shape)) in &self.specs {
-            self.tensors.keep(name, Tensor::zeros(*kind, shape, self.tensors.precision));
+            let kind = match kind {
+                TensorKind::LmHead if tied => continue,
+                TensorKind::Embedding { .. } => TensorKind::Embedding { tied },
+                kind => *kind,
+            };
+            self.tensors.keep(name, Tensor::zeros(kind, shape, self.tensors.precision));
         }
     }
 
     /// Names of the tensors that have not arrived.
     pub fn missing(&self) -> impl Iterator<Item = &str> {
-        self.specs.keys().map(String::as_str).filter(|name| !self.has(name))
+        let needed = self.specs.iter().filter(|(_, spec)| spec.0 != TensorKind::LmHead);
+        needed.map(|(name, _)| name.as_str()).filter(|name| !self.has(name))
     }
 
     /// Whether the tensor of this canonical name has arrived.
@@ -164,25 +186,120 @@ impl ModelBuilder {
         let Tensors { embedding, linears, vectors, .. } = &self.tensors;
         linears.contains_key(name)
             || vectors.contains_key(name)
-            || (embedding.is_some() && self.specs[name].0 == TensorKind::Embedding)
+            || (embedding.is_some()
+                && matches!(self.specs[name].0, TensorKind::Embedding { .. }))
+    }
+
+    /// Checks that every tensor has arrived, and decides what `lm_head` is: the tensor of that name, or
+    /// the embedding where the weights have none, or where the two are equal, as PyTorch's files of
+    /// tied models contain both.
+    ///
+    /// # Errors
+    /// [`ModelError::MissingTensor`], or [`ModelError::Config`] where whole blocks are missing.
+    pub(super) fn complete(&mut self) -> Result<(), ModelError> {
+        if let Some(name) = self.missing().next() {
+            return Err(self.missing_tensor(name));
+        }
+        let named = |is_it: fn(TensorKind) -> bool| self.specs.iter().find(|(_, spec)| is_it(spec.0));
+        let embedding = named(|kind| matches!(kind, TensorKind::Embedding { .. }));
+        let lm_head = named(|kind| kind == TensorKind::LmHead);
+        let (Some((embedding, (_, shape))), Some((lm_head, _))) = (embedding, lm_head) else {
+            return Ok(());
+        };
+        let (embedding, lm_head) = (embedding.clone(), lm_head.clone());
+        let [vocab_size, d_model] = [shape[0], shape[1]];
+        let Tensors { precision, embedding: table, linears, .. } = &mut self.tensors;
+        let mut row = vec![0.0; d_model];
+        match (linears.get(&lm_head), linears.get(&embedding)) {
+            (Some(head), Some(packed)) if head.parts() == packed.parts() => {
+                linears.remove(&lm_head);
+            }
+            (Some(_), Some(packed)) => {
+                let mut rows = Embedding::zeros(vocab_size * d_model, *precision);
+                for token in 0..vocab_size {
+                    packed.read_row(token, &mut row);
+                    rows.set_rows(token, d_model, &row);
+                }
+                *table = Some(rows);
+                linears.remove(&embedding);
+            }
+            (None, None) => {
+                let Some(rows) = table.take() else { return Ok(()) };
+                let mut head = Linear::zeros([vocab_size, d_model], *precision);
+                for token in 0..vocab_size {
+                    rows.read_row(&head, token, &mut row);
+                    head.set_rows(token, &row);
+                }
+                linears.insert(embedding, head);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Rejects a tensor that a wrapper of the model has renamed, or of a block that the configuration
+    /// does not have.
+    fn check_unexpected(&self, name: &str) -> Result<(), ModelError> {
+        let is_wrapped = |prefix: &str| {
+            let inner = name.strip_prefix(prefix).map(|inner| self.config.canonical_name(inner));
+            inner.is_some_and(|inner| self.specs.contains_key(inner))
+        };
+        if let Some(prefix) = WRAPPER_PREFIXES.into_iter().find(|prefix| is_wrapped(prefix)) {
+            return Err(ModelError::WrappedTensor { name: excerpt(name), prefix });
+        }
+        let Some((stack, block)) = block_of(name) else { return Ok(()) };
+        let found = self.config.blocks(stack);
+        if block < found {
+            return Ok(());
+        }
+        let expected = format!("at least {}, as the weights contain {}", block + 1, excerpt(name));
+        Err(blocks_error(stack, expected, found))
+    }
+
+    /// The error for a missing tensor: by the number of blocks where its whole block is missing.
+    fn missing_tensor(&self, name: &str) -> ModelError {
+        let Some((stack, block)) = block_of(name) else { return missing(name) };
+        let blocks = self.tensors.linears.keys().filter_map(|name| block_of(name));
+        let present: BTreeSet<usize> =
+            blocks.filter(|of| of.0 == stack).map(|(_, block)| block).collect();
+        if present.is_empty() || present.contains(&block) {
+            return missing(name);
+        }
+        let expected = format!("{}, the number of blocks in the weights", present.len());
+        blocks_error(stack, expected, self.config.blocks(stack))
     }
 
     /// Builds the model.
     ///
     /// # Errors
-    /// [`ModelError::MissingTensor`] if a tensor did not arrive.
+    /// [`ModelError::MissingTensor`] if a tensor did not arrive, [`ModelError::Config`] if whole blocks
+    /// did not.
     pub fn finish(self) -> Result<Arc<dyn Model>, ModelError> {
         self.config.clone().build(self.finish_tensors()?)
     }
 
     /// # Errors
-    /// [`ModelError::MissingTensor`] if a tensor did not arrive.
-    pub(super) fn finish_tensors(self) -> Result<Tensors, ModelError> {
-        if let Some(name) = self.missing().next() {
-            return Err(missing(name));
-        }
+    /// As [`ModelBuilder::finish`].
+    pub(super) fn finish_tensors(mut self) -> Result<Tensors, ModelError> {
+        self.complete()?;
         Ok(self.tensors)
     }
+}
+
+/// The stack and block in a tensor's name.
+fn block_of(name: &str) -> Option<(Stack, usize)> {
+    [Stack::Encoder, Stack::Decoder].into_iter().find_map(|stack| {
+        let rest = name.strip_prefix(&format!("{stack}.block."))?;
+        Some((stack, rest.split_once('.')?.0.parse().ok()?))
+    })
+}
+
+fn blocks_error(stack: Stack, expected: String, found: usize) -> ModelError {
+    let field = match stack {
+        Stack::Encoder => "num_layers",
+        Stack::Decoder => "num_decoder_layers",
+    };
+    ModelError::Config { field: field.into(), expected, found: found.to_string() }
 }
 
 impl TensorSink for ModelBuilder {
@@ -191,7 +308,10 @@ impl TensorSink for ModelBuilder {
     /// Skips tensors of other names, and those that have already arrived.
     fn wants(&self, name: &str, shape: &[usize]) -> Result<bool, ModelError> {
         let key = self.config.canonical_name(name);
-        let Some((_, expected)) = self.specs.get(key) else { return Ok(false) };
+        let Some((_, expected)) = self.specs.get(key) else {
+            self.check_unexpected(name)?;
+            return Ok(false);
+        };
         if shape != expected {
             return Err(ModelError::TensorShape {
                 name: name.to_owned(),

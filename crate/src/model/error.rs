@@ -16,9 +16,7 @@ pub enum ModelError {
     #[error(transparent)]
     Format(#[from] FormatError),
     /// A field of `config.json` is not usable.
-    #[error(
-        "the model's configuration cannot be used: {field} should be {expected}, found {found}"
-    )]
+    #[error("the model's config.json cannot be used: {field} should be {expected}, found {found}")]
     Config {
         /// Name of the field.
         field: String,
@@ -35,6 +33,17 @@ pub enum ModelError {
     MissingTensor {
         /// Hugging Face's name of the tensor.
         name: String,
+    },
+    /// A tensor whose name a wrapper of the model has changed.
+    #[error(
+        "tensor {name} starts with {prefix:?}, which a wrapper such as torch.compile or DataParallel \
+         adds; save the model inside it"
+    )]
+    WrappedTensor {
+        /// The name in the file.
+        name: String,
+        /// What the wrapper added.
+        prefix: &'static str,
     },
     /// A tensor's shape contradicts `config.json`.
     #[error("tensor {name} should have the shape {expected:?} by config.json, found {found:?}")]

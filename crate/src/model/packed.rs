@@ -66,10 +66,8 @@ impl<'a> PackedCopy<'a> {
     ///
     /// # Errors
     /// [`ModelError::MissingTensor`] if one has not.
-    pub fn new(builder: &'a ModelBuilder, source: PackedSource) -> Result<Self, ModelError> {
-        if let Some(name) = builder.missing().next() {
-            return Err(ModelError::MissingTensor { name: name.to_owned() });
-        }
+    pub fn new(builder: &'a mut ModelBuilder, source: PackedSource) -> Result<Self, ModelError> {
+        builder.complete()?;
         let description = serde_json::to_vec(&Description::of(builder, source))
             .expect("a description has texts and numbers alone");
         let mut start = MAGIC.to_vec();
@@ -141,7 +139,7 @@ impl PackedReader {
             let [expected, found] = [PACKED_LAYOUT, found.layout].map(|layout| layout.to_string());
             return Err(invalid("the layout", &expected, &found).into());
         }
-        builder.fill_with_zeros();
+        builder.fill_with_zeros(&found.tensors);
         if found != Description::of(builder, found.source.clone()) {
             return Err(invalid("the tensors", "those of this model", "others").into());
         }

@@ -143,13 +143,14 @@ impl BaseLoad {
     /// # Errors
     /// [`SessionError::Base`] naming a tensor that is missing.
     pub fn packed_piece(
-        &self,
+        &mut self,
         sha256: &str,
         offset: u64,
         limit: usize,
     ) -> Result<Vec<u8>, SessionError> {
         let source = PackedSource { sha256: sha256.to_owned(), bytes: self.bytes };
-        let copy = PackedCopy::new(&self.builder, source).map_err(|error| self.refused(error))?;
+        let copy = PackedCopy::new(&mut self.builder, source);
+        let copy = copy.map_err(|error| refused(&self.label, error))?;
         Ok(copy.piece(offset, limit))
     }
 

@@ -26,7 +26,7 @@ fn loaded(model: &str, precision: Precision) -> ModelBuilder {
     builder
 }
 
-fn copy(builder: &ModelBuilder) -> Vec<u8> {
+fn copy(builder: &mut ModelBuilder) -> Vec<u8> {
     let source = PackedSource { sha256: "5eed".into(), bytes: 77 };
     let copy = PackedCopy::new(builder, source).unwrap();
     let mut bytes = Vec::new();
@@ -58,13 +58,12 @@ const MODELS: [&str; 2] = ["deep-untied", "narrow-tied"];
 fn a_copy_read_in_pieces_of_any_size_is_the_model_it_was_made_from() {
     for model in MODELS {
         for precision in [Precision::F32, Precision::Int8] {
-            let original = loaded(model, precision);
-            let bytes = copy(&original);
+            let bytes = copy(&mut loaded(model, precision));
             for piece in [1, 13, 4096, bytes.len()] {
                 let mut builder = empty(model, precision);
                 let source = read_back(&bytes, piece, &mut builder).unwrap();
                 assert_eq!((source.sha256.as_str(), source.bytes), ("5eed", 77));
-                assert!(copy(&builder) == bytes, "{model} {precision:?} in pieces of {piece}");
+                assert!(copy(&mut builder) == bytes, "{model} {precision:?} in pieces of {piece}");
                 builder.finish().unwrap();
             }
         }
@@ -73,7 +72,7 @@ fn a_copy_read_in_pieces_of_any_size_is_the_model_it_was_made_from() {
 
 #[test]
 fn a_copy_that_is_cut_or_longer_is_refused() {
-    let mut bytes = copy(&loaded(MODELS[0], Precision::Int8));
+    let mut bytes = copy(&mut loaded(MODELS[0], Precision::Int8));
     for length in (0..bytes.len()).step_by(997).chain([bytes.len() - 1]) {
         let error = read_back(&bytes[..length], 512, &mut empty(MODELS[0], Precision::Int8));
         let error = error.unwrap_err();
@@ -85,7 +84,7 @@ fn a_copy_that_is_cut_or_longer_is_refused() {
 
 #[test]
 fn a_copy_of_another_layout_model_or_precision_is_refused() {
-    let bytes = copy(&loaded(MODELS[0], Precision::Int8));
+    let bytes = copy(&mut loaded(MODELS[0], Precision::Int8));
     for (model, precision) in [(MODELS[1], Precision::Int8), (MODELS[0], Precision::F32)] {
         let error = read_back(&bytes, 512, &mut empty(model, precision)).unwrap_err().to_string();
         assert!(error.contains("the tensors should be those of this model"), "{error}");
@@ -97,14 +96,14 @@ fn a_copy_of_another_layout_model_or_precision_is_refused() {
     for wrong in [other, b"LORALOOM\xff\xff\xff\xff".to_vec(), b"LORALOOM\x02\0\0\0{}".to_vec()] {
         assert!(read_back(&wrong, 512, &mut empty(MODELS[0], Precision::Int8)).is_err());
     }
-    let unfinished = empty(MODELS[0], Precision::Int8);
+    let mut unfinished = empty(MODELS[0], Precision::Int8);
     let source = PackedSource { sha256: String::new(), bytes: 0 };
-    assert!(PackedCopy::new(&unfinished, source).is_err());
+    assert!(PackedCopy::new(&mut unfinished, source).is_err());
 }
 
 #[test]
 fn a_change_of_the_layout_comes_with_a_new_version() {
-    let mut bytes = copy(&loaded(MODELS[0], Precision::Int8));
+    let mut bytes = copy(&mut loaded(MODELS[0], Precision::Int8));
     // The golden models are narrower than a block of the reduction.
     let wide: Vec<f32> = (0..37 * 300).map(|i| (i * 7919 % 1009) as f32 - 504.0).collect();
     bytes.extend(PackedInt8::quantize(&wide, 37, 300).parts().concat());

@@ -45,8 +45,11 @@ pub struct T5Config {
     pub layer_norm_epsilon: f32,
     /// Kind of the feed-forward layer.
     pub feed_forward: FeedForward,
-    /// Whether `lm_head` is the embedding, with its input scaled by `d_model^-0.5`.
+    /// Whether `lm_head` is the embedding. The configuration only suggests it: a model that is loaded
+    /// has `true` where its weights hold no `lm_head.weight` of its own.
     pub tie_word_embeddings: bool,
+    /// Whether the decoder's output is scaled by `d_model^-0.5` before `lm_head`.
+    pub scale_decoder_outputs: bool,
     /// Token that decoding starts from.
     pub decoder_start_token_id: u32,
     /// Token that ends an output, `</s>`.
@@ -80,14 +83,25 @@ struct RawConfig {
     layer_norm_epsilon: f64,
     #[serde(default = "default_feed_forward")]
     feed_forward_proj: FeedForward,
-    #[serde(default = "default_tie")]
-    tie_word_embeddings: bool,
+    #[serde(default)]
+    tie_word_embeddings: Option<bool>,
+    /// Written by transformers 5, where `tie_word_embeddings` is `true` for every T5.
+    #[serde(default)]
+    scale_decoder_outputs: Option<bool>,
     #[serde(default)]
     decoder_start_token_id: Option<u32>,
     #[serde(default)]
     pad_token_id: Option<u32>,
     #[serde(default)]
-    eos_token_id: Option<u32>,
+    eos_token_id: Option<OneOrMore>,
+}
+
+/// A token id, alone or in a list.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(u32),
+    More(Vec<u32>),
 }
 
 fn default_vocab_size() -> usize {
@@ -120,9 +134,6 @@ fn default_epsilon() -> f64 {
 fn default_feed_forward() -> FeedForward {
     FeedForward::Relu
 }
-fn default_tie() -> bool {
-    true
-}
 
 impl T5Config {
     /// Reads `config.json`. Fields that are missing take the defaults of Hugging Face's `T5Config`;
@@ -131,6 +142,7 @@ impl T5Config {
     /// # Errors
     /// [`ModelError::Config`] naming the field that is missing, out of range or not supported.
     pub fn parse(json: &[u8]) -> Result<Self, ModelError> {
+        let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
         let raw: RawConfig = serde_json::from_slice(json).map_err(|error| ModelError::Config {
             field: "config.json".into(),
             expected: "a T5 model's configuration as Hugging Face writes it".into(),
@@ -143,6 +155,21 @@ impl T5Config {
                 found: format!("{kind:?}"),
             });
         }
+        let eos_token_id = match raw.eos_token_id {
+            None => 1,
+            Some(OneOrMore::One(id)) => id,
+            Some(OneOrMore::More(ids)) => match ids[..] {
+                [id] => id,
+                _ => {
+                    return Err(ModelError::Config {
+                        field: "eos_token_id".into(),
+                        expected: "one token".into(),
+                        found: format!("{ids:?}"),
+                    });
+                }
+            },
+        };
+        let scaled = raw.scale_decoder_outputs.or(raw.tie_word_embeddings).unwrap_or(true);
         let config = Self {
             vocab_size: raw.vocab_size,
             d_model: raw.d_model,
@@ -155,9 +182,10 @@ impl T5Config {
             relative_attention_max_distance: raw.relative_attention_max_distance,
             layer_norm_epsilon: raw.layer_norm_epsilon as f32,
             feed_forward: raw.feed_forward_proj,
-            tie_word_embeddings: raw.tie_word_embeddings,
+            tie_word_embeddings: scaled,
+            scale_decoder_outputs: scaled,
             decoder_start_token_id: raw.decoder_start_token_id.or(raw.pad_token_id).unwrap_or(0),
-            eos_token_id: raw.eos_token_id.unwrap_or(1),
+            eos_token_id,
         };
         config.check()?;
         Ok(config)
@@ -295,8 +323,30 @@ mod tests {
         let config = config.unwrap();
         assert_eq!(config.num_decoder_layers, 3);
         assert_eq!(config.d_attention(), 512);
-        assert!(config.tie_word_embeddings);
+        assert!(config.scale_decoder_outputs);
         assert_eq!(config.eos_token_id, 1);
+    }
+
+    #[test]
+    fn the_scale_follows_its_own_flag_and_else_the_flag_of_tied_embeddings() {
+        for (json, scaled) in [
+            (r#"{"tie_word_embeddings": true, "scale_decoder_outputs": false}"#, false),
+            (r#"{"tie_word_embeddings": false, "scale_decoder_outputs": true}"#, true),
+            (r#"{"tie_word_embeddings": false}"#, false),
+            (r#"{"tie_word_embeddings": false, "scale_decoder_outputs": null}"#, false),
+            (r#"{"tie_word_embeddings": null}"#, true),
+            ("{}", true),
+        ] {
+            let config = T5Config::parse(json.as_bytes()).unwrap();
+            assert_eq!(config.scale_decoder_outputs, scaled, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_an_end_token_in_a_list_are_read_as_hugging_face_reads_them() {
+        let config = T5Config::parse("\u{feff}{\"eos_token_id\": [7]}".as_bytes()).unwrap();
+        assert_eq!(config.eos_token_id, 7);
+        assert!(error(r#"{"eos_token_id": [1, 2]}"#).contains("eos_token_id should be one token"));
     }
 
     #[test]

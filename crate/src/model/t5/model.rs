@@ -76,11 +76,12 @@ impl T5Model {
 
     /// # Errors
     /// [`ModelError::MissingTensor`].
-    pub(super) fn new(config: T5Config, mut tensors: Tensors) -> Result<Self, ModelError> {
+    pub(super) fn new(mut config: T5Config, mut tensors: Tensors) -> Result<Self, ModelError> {
         let (embedding, lm_head) = match tensors.embedding() {
             None => (Embedding::Tied, tensors.linear(tensors::EMBEDDING[0])?),
             Some(embedding) => (embedding, tensors.linear(tensors::LM_HEAD)?),
         };
+        config.tie_word_embeddings = matches!(embedding, Embedding::Tied);
         let encoder = StackWeights::take(&mut tensors, &config, Stack::Encoder)?;
         let decoder = StackWeights::take(&mut tensors, &config, Stack::Decoder)?;
         let precision = tensors.precision;
@@ -145,11 +146,11 @@ impl T5Model {
         cache
     }
 
-    /// The decoder's final norm, with the scaling of a tied `lm_head`.
+    /// The decoder's final norm, scaled where the configuration says so.
     pub(super) fn lm_head_input(&self, context: Context<'_>, x: &[f32]) -> Activations {
         let config = self.config();
         let factor =
-            if config.tie_word_embeddings { 1.0 / (config.d_model as f32).sqrt() } else { 1.0 };
+            if config.scale_decoder_outputs { 1.0 / (config.d_model as f32).sqrt() } else { 1.0 };
         let weight = &self.weights.decoder.final_norm;
         Activations::normed(context, config.layer_norm_epsilon, weight, factor, x, true)
     }

@@ -4,7 +4,8 @@ use super::T5Config;
 use crate::model::{LinearId, ModelConfig, Stack, TensorKind, TensorSpecs};
 
 /// Names of the shared embedding; some exports keep only one of them.
-pub(super) const EMBEDDING: [&str; 2] = ["shared.weight", "encoder.embed_tokens.weight"];
+pub(super) const EMBEDDING: [&str; 3] =
+    ["shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"];
 pub(super) const LM_HEAD: &str = "lm_head.weight";
 
 pub(super) fn norm(stack: Stack, block: usize, layer: usize) -> String {
@@ -26,12 +27,11 @@ pub(super) fn linear(id: LinearId) -> String {
 /// Every tensor of a model.
 pub(super) fn specs(config: &T5Config) -> TensorSpecs {
     let table = vec![config.vocab_size, config.d_model];
-    let tied = config.tie_word_embeddings;
-    let kind = if tied { TensorKind::Linear } else { TensorKind::Embedding };
-    let mut all = TensorSpecs::from([(EMBEDDING[0].to_owned(), (kind, table.clone()))]);
-    if !tied {
-        all.insert(LM_HEAD.to_owned(), (TensorKind::Linear, table));
-    }
+    let embedding = TensorKind::Embedding { tied: config.tie_word_embeddings };
+    let mut all = TensorSpecs::from([
+        (EMBEDDING[0].to_owned(), (embedding, table.clone())),
+        (LM_HEAD.to_owned(), (TensorKind::LmHead, table)),
+    ]);
     let mut vector = |name: String, shape: &[usize]| {
         all.insert(name, (TensorKind::Vector, shape.to_vec()));
     };

@@ -481,7 +481,7 @@ impl<'a> Layers<'a> {
     pub(super) fn logits(&mut self, rows: usize, labels: Option<(&Buffer, usize)>) {
         let (work, model) = (self.work, self.model);
         let d_model = model.config.d_model as f32;
-        let factor = if model.config.tie_word_embeddings { 1.0 / d_model.sqrt() } else { 1.0 };
+        let factor = if model.config.scale_decoder_outputs { 1.0 / d_model.sqrt() } else { 1.0 };
         let columns = model.lm_head.d_out();
         for first in (0..rows).step_by(work.logit_rows) {
             let count = work.logit_rows.min(rows - first);
