@@ -34,6 +34,10 @@ pub const VERSION: u8 = 1;
 const CHECKSUM_BYTES: usize = 4;
 /// The longest recipe that a link holds.
 const MAX_RECIPE_BYTES: usize = 64 << 10;
+/// The longest text that is searched for a damaged link.
+const MAX_DAMAGED_BYTES: usize = 4 * MAX_RECIPE_BYTES;
+/// Characters from which on a link surely has capital letters.
+const MIXED_CASE_CHARACTERS: usize = 40;
 /// [`decode`] checks the unused bits of the last character itself, to distinguish a link that was cut
 /// short from one that was changed.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -76,16 +80,81 @@ pub(super) fn seal(contents: &[u8]) -> String {
     BASE64.encode(bytes)
 }
 
-/// Reads the fragment of a link; a leading `#` and blanks around it are ignored.
+/// Reads the fragment of a link, or a whole link. What chat and mail programs do to links is undone
+/// where the checksum confirms the result.
 ///
 /// # Errors
 /// A [`RecipeError`]: different ones for links that were cut short or changed, that are of a newer
 /// version, and that do not contain a recipe.
 pub fn decode(fragment: &str) -> Result<Recipe, RecipeError> {
+    decode_exact(fragment).or_else(|error| {
+        let repaired = repairs(fragment).into_iter().find_map(|link| decode_exact(&link).ok());
+        repaired.ok_or(error)
+    })
+}
+
+/// What a damaged link may have been: without its address, percent escapes, line breaks, quotation
+/// and punctuation, and with the hyphens that dashes have replaced.
+fn repairs(link: &str) -> Vec<String> {
+    if link.len() > MAX_DAMAGED_BYTES {
+        return Vec::new();
+    }
+    let link = percent_decoded(link);
+    let fragment = link.rsplit_once('#').map_or(&*link, |(_, fragment)| fragment).trim();
+    let first_word = fragment.split_whitespace().next().unwrap_or_default();
+    let mut repairs = Vec::new();
+    for text in [fragment, first_word] {
+        for (em_dash, en_dash) in [("--", "-"), ("--", "--"), ("---", "--")] {
+            let mut repaired = String::with_capacity(text.len());
+            for character in text.chars() {
+                match character {
+                    '—' => repaired.push_str(em_dash),
+                    '–' => repaired.push_str(en_dash),
+                    '‐' | '‑' | '−' => repaired.push('-'),
+                    allowed if is_allowed(allowed) => repaired.push(allowed),
+                    _ => {}
+                }
+            }
+            if !repairs.contains(&repaired) {
+                repairs.push(repaired);
+            }
+        }
+    }
+    repairs
+}
+
+/// A text with its percent escapes decoded, twice for one that was escaped twice.
+fn percent_decoded(text: &str) -> String {
+    let decode = |text: &str| {
+        let mut bytes = Vec::with_capacity(text.len());
+        let mut rest = text.as_bytes();
+        while let Some((&byte, after)) = rest.split_first() {
+            let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+            match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+                Some(escaped) if byte == b'%' => {
+                    bytes.push(escaped);
+                    rest = &after[2..];
+                }
+                _ => {
+                    bytes.push(byte);
+                    rest = after;
+                }
+            }
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    decode(&decode(text))
+}
+
+fn is_allowed(character: char) -> bool {
+    character.is_ascii_alphanumeric() || character == '-' || character == '_'
+}
+
+/// Reads a fragment that nothing has changed; a leading `#` and blanks around it are ignored.
+fn decode_exact(fragment: &str) -> Result<Recipe, RecipeError> {
     let fragment = fragment.trim();
     let fragment = fragment.strip_prefix('#').unwrap_or(fragment);
-    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if let Some((index, found)) = fragment.chars().enumerate().find(|&(_, c)| !allowed(c)) {
+    if let Some((index, found)) = fragment.chars().enumerate().find(|&(_, c)| !is_allowed(c)) {
         return Err(RecipeError::Character { position: index + 1, found });
     }
     let found = fragment.len();
@@ -103,6 +172,10 @@ pub fn decode(fragment: &str) -> Result<Recipe, RecipeError> {
     let read = match reader.byte().ok_or_else(unfinished)? {
         1 => read_version_1,
         0 => return Err(RecipeError::Changed),
+        // Base64 of a whole recipe has both cases; a program has changed them.
+        _ if found >= MIXED_CASE_CHARACTERS && fragment == fragment.to_ascii_lowercase() => {
+            return Err(RecipeError::Changed);
+        }
         found => return Err(RecipeError::Version { found }),
     };
     let length = match reader.number() {

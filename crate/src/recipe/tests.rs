@@ -160,6 +160,55 @@ fn a_newer_version_is_told_from_a_broken_link() {
 }
 
 #[test]
+fn a_link_that_a_program_damaged_is_repaired_where_the_checksum_fits() {
+    let mut recipe = published_modules();
+    // A link with two hyphens in a row, which some programs make a dash of.
+    let link = (0..)
+        .map(|number| {
+            recipe.title = format!("Title {number}");
+            encode(&recipe).unwrap()
+        })
+        .find(|link| link.contains("--") && !link.contains("---"))
+        .unwrap();
+    let (start, end) = link.split_at(link.len() / 2);
+    let escaped: String = link.replace('-', "%2D").replace('_', "%5F");
+    for damaged in [
+        format!("https://example.org/loraloom/#{link}"),
+        format!("https://example.org/loraloom/%23{link}"),
+        format!("https://example.org/loraloom/%2523{link}"),
+        format!("%23{link}"),
+        format!("<{link}>"),
+        format!("({link})."),
+        format!("{link},"),
+        format!("{link}="),
+        format!("{link}%3D"),
+        format!("“{link}”"),
+        format!("{link} is the link"),
+        format!("{start}\n{end}"),
+        format!("{start}=\r\n{end}"),
+        format!("> {start}\n> {end}"),
+        format!("{start}\u{200b}{end}"),
+        format!("{start} {end}"),
+        link.replace("--", "—"),
+        link.replace("--", "–"),
+        link.replace('-', "‑"),
+        escaped,
+    ] {
+        assert_eq!(decode(&damaged).unwrap(), recipe, "{damaged}");
+    }
+}
+
+#[test]
+fn a_link_in_small_letters_was_changed_and_is_of_no_newer_version() {
+    let link = encode(&published_modules()).unwrap().to_ascii_lowercase();
+    assert_eq!(decode(&link), Err(RecipeError::Changed));
+    assert_eq!(
+        decode(&format!("{link}.")),
+        Err(RecipeError::Character { position: link.len() + 1, found: '.' })
+    );
+}
+
+#[test]
 fn bytes_at_random_with_a_right_checksum_are_refused_without_a_panic() {
     let mut random = Random(3);
     let whole = published_modules();
