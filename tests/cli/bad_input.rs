@@ -89,6 +89,15 @@ fn a_folder_that_is_no_model_says_what_is_missing_or_broken() {
     let config = config.replace("\"eos_token_id\": 1", "\"eos_token_id\": 5");
     std::fs::write(model.join("config.json"), config).unwrap();
     message("eos_token_id should be 1, with which its tokenizer ends texts, found 5");
+    // Tokens are added by the files beside the tokenizer too.
+    for (file, tokens) in [
+        ("added_tokens.json", r#"{"<sep>": 253}"#),
+        ("tokenizer_config.json", r#"{"added_tokens_decoder": {"253": {"content": "<sep>"}}}"#),
+    ] {
+        fresh();
+        std::fs::write(model.join(file), tokens).unwrap();
+        message("vocab_size should be at least 254, the tokens of its tokenizer, found 253");
+    }
 }
 
 #[test]

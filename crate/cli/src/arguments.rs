@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use loraloom::formats::{Example, ExamplesFormat, parse_examples};
+use loraloom::formats::{Example, ExamplesFormat, parse_examples_file};
 use loraloom::learn::Choices;
 use loraloom::model::Precision;
 
@@ -57,7 +57,5 @@ fn parse_adapter(text: &str) -> Result<(PathBuf, f32), String> {
 
 /// Reads a file of examples: JSON lines, or a table with commas or tabs.
 pub fn read_examples(path: &Path) -> Result<Vec<Example>, CliError> {
-    let bytes = read(path)?;
-    let text = String::from_utf8(bytes).map_err(CliError::in_file(path))?;
-    parse_examples(&text, ExamplesFormat::Auto).map_err(CliError::in_file(path))
+    parse_examples_file(&read(path)?, ExamplesFormat::Auto).map_err(CliError::in_file(path))
 }

@@ -244,9 +244,10 @@ impl<'a> Run<'a> {
         let limit = self.max_new_tokens;
         let answers = block_on(self.session.answers(&prompts, composition, limit, &mut ()))?;
         let seconds = learned.seconds + started.elapsed().as_secs_f64();
-        let matched = answers.iter().zip(&self.draw.items);
-        let matched = matched.filter(|(answer, item)| item.is_matched_by(&answer.text)).count();
         let tokenizer = self.session.tokenizer().ok_or(SessionError::NotLoaded)?;
+        let matched = answers.iter().zip(&self.draw.items);
+        let matched =
+            matched.filter(|(answer, item)| tokenizer.is_match(item, &answer.text)).count();
         let mut tokens = 0;
         for prompt in &prompts {
             tokens += tokenizer.encode(prompt)?.len();

@@ -5,8 +5,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use loraloom::formats::{
-    ChosenWeights, ShardedWeights, TensorSource, Tokenizer, choose_weights, parse_weights,
-    sha256_hex, shard_names, weights_identity,
+    AddedTokenFiles, ChosenWeights, ShardedWeights, TensorSource, Tokenizer, choose_weights,
+    parse_weights, sha256_hex, shard_names, weights_identity,
 };
 use loraloom::model::{ModelConfig, Precision, parse_config};
 use loraloom::session::{BaseInfo, BaseLabel, BaseLoad, Session};
@@ -95,8 +95,25 @@ impl ModelFiles {
         parse_config(&read(&self.config)?).map_err(CliError::in_file(&self.config))
     }
 
-    pub fn read_tokenizer(&self) -> Result<Tokenizer, CliError> {
+    /// Reads the tokenizer's own file.
+    pub fn read_tokenizer_alone(&self) -> Result<Tokenizer, CliError> {
         Tokenizer::parse(&read(&self.tokenizer)?).map_err(CliError::in_file(&self.tokenizer))
+    }
+
+    /// Reads the tokenizer, with the tokens that the files beside it add.
+    pub fn read_tokenizer(&self) -> Result<Tokenizer, CliError> {
+        let beside = |name: &str| {
+            let path = self.tokenizer.with_file_name(name);
+            path.exists().then(|| read(&path)).transpose()
+        };
+        let added_tokens = beside("added_tokens.json")?;
+        let tokenizer_config = beside("tokenizer_config.json")?;
+        let files = AddedTokenFiles {
+            added_tokens: added_tokens.as_deref(),
+            tokenizer_config: tokenizer_config.as_deref(),
+        };
+        Tokenizer::parse_with(&read(&self.tokenizer)?, files)
+            .map_err(CliError::in_file(&self.tokenizer))
     }
 }
 

@@ -130,7 +130,11 @@ impl Build {
     fn base(&self, folder: &Path, output: &Output) -> Result<RegistryBase, CliError> {
         let files = ModelFiles::find(folder)?;
         let config = files.read_config()?;
-        config.check_tokenizer(&files.read_tokenizer()?)?;
+        let tokenizer = files.read_tokenizer()?;
+        config.check_tokenizer(&tokenizer)?;
+        if tokenizer.vocabulary_size() > files.read_tokenizer_alone()?.vocabulary_size() {
+            return Err(CliError::TokensBeside { path: files.tokenizer });
+        }
         let [weights] = &files.weights[..] else {
             return Err(CliError::ShardedBase { path: folder.into() });
         };

@@ -1,10 +1,11 @@
-//! Reader of few-shot examples and test sets: JSON lines as Hugging Face's datasets export them, a JSON
-//! list, CSV and TSV.
+//! Reading few-shot examples and test sets: JSON lines as Hugging Face's datasets export them, JSON
+//! lists and BIG-Bench's files, and tables with commas, semicolons or tabs as spreadsheets write them.
 //!
 //! The table reader is part of this crate because its errors name a line and a field, and because text
 //! pasted from a spreadsheet may start with a quotation mark that is not a quote.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{FormatError, excerpt};
 
@@ -17,11 +18,28 @@ const MAX_EXAMPLES: usize = 10_000;
 const MAX_FIELD_BYTES: usize = 64 << 10;
 /// Limit on the columns of a table.
 const MAX_COLUMNS: usize = 64;
-/// Names of the column that holds the input, the first as this project writes it, the others as
-/// Hugging Face's datasets do.
-const INPUT_NAMES: [&str; 3] = ["input", "inputs", "source"];
-/// Names of the column that holds the output.
-const OUTPUT_NAMES: [&str; 5] = ["output", "outputs", "target", "targets", "label"];
+/// Names of the field that holds the input, as this project and Hugging Face's datasets write them.
+/// The first two win where there are several.
+const INPUT_NAMES: [&str; 10] = [
+    "input", "inputs", "source", "text", "sentence", "question", "prompt", "context", "query",
+    "document",
+];
+/// Names of the field that holds the output. The first two win where there are several.
+const OUTPUT_NAMES: [&str; 9] = [
+    "output",
+    "outputs",
+    "target",
+    "targets",
+    "label",
+    "labels",
+    "answer",
+    "completion",
+    "response",
+];
+/// Name of the field that goes before the input, on a line of its own, as in Alpaca's data.
+const INSTRUCTION_NAME: &str = "instruction";
+/// Names of the list in which a JSON object holds the examples, the first in BIG-Bench's files.
+const LIST_NAMES: [&str; 4] = ["examples", "data", "instances", "rows"];
 
 /// One example of a task: an input and the expected output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,22 +66,27 @@ impl Example {
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 pub enum ExamplesFormat {
-    /// Detected: JSON starts with a brace or a bracket, TSV has a tab in its first line, all else is CSV.
+    /// Detected: JSON starts with a brace or a bracket, a table with a tab in its first line has tabs,
+    /// any other is as [`ExamplesFormat::Csv`].
     #[default]
     Auto,
-    /// One JSON object per line, or one JSON list of objects.
+    /// JSON objects one after another, a JSON list of objects, or an object with a list of them in
+    /// `examples`, `data`, `instances` or `rows`.
     Jsonl,
-    /// Comma-separated values, quoted where needed; the header line is optional.
+    /// Values between commas or semicolons, quoted where needed; a header line is optional, and a first
+    /// line `sep=;` names the delimiter.
     Csv,
     /// Tab-separated values; the header line is optional.
     Tsv,
 }
 
-/// Reads examples, skipping blank lines.
+/// Reads examples, skipping blank lines. Blanks around inputs and outputs are removed. The fields are
+/// found by the names that datasets use, such as `question` and `answer`; an `instruction` goes before
+/// the input, on a line of its own.
 ///
 /// # Errors
-/// [`FormatError::Invalid`] naming the line and the field that is missing, empty or too long, or if
-/// there is no example at all.
+/// [`FormatError::Columns`] for a line without two columns; [`FormatError::Invalid`] naming the line
+/// and the field that is missing, empty or too long, or if there is no example at all.
 pub fn parse_examples(text: &str, format: ExamplesFormat) -> Result<Vec<Example>, FormatError> {
     if text.len() > MAX_TEXT_BYTES {
         return Err(invalid(
@@ -72,14 +95,22 @@ pub fn parse_examples(text: &str, format: ExamplesFormat) -> Result<Vec<Example>
             format!("{} bytes", text.len()),
         ));
     }
+    if let Some(at) = text.find(char::REPLACEMENT_CHARACTER) {
+        let line = format!("line {}", 1 + text[..at].matches('\n').count());
+        let expected = "text in UTF-8; save the file with that encoding".into();
+        return Err(invalid(&line, expected, "a character that was lost (U+FFFD)".into()));
+    }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let format = match format {
         ExamplesFormat::Auto => detect(text),
         chosen => chosen,
     };
     let examples = match format {
-        ExamplesFormat::Csv => parse_table(text, ',')?,
-        ExamplesFormat::Tsv => parse_table(text, '\t')?,
+        ExamplesFormat::Csv => {
+            let (delimiter, rest, line) = delimiter(text);
+            parse_table(rest, delimiter, line)?
+        }
+        ExamplesFormat::Tsv => parse_table(text, '\t', 1)?,
         ExamplesFormat::Jsonl | ExamplesFormat::Auto => parse_json(text)?,
     };
     if examples.is_empty() {
@@ -88,86 +119,262 @@ pub fn parse_examples(text: &str, format: ExamplesFormat) -> Result<Vec<Example>
     Ok(examples)
 }
 
+/// Reads a file of examples: text in UTF-8, or in UTF-16 with a byte order mark, as spreadsheets
+/// export it.
+///
+/// # Errors
+/// As [`parse_examples`], and [`FormatError::Invalid`] naming the line of a byte that is not UTF-8.
+pub fn parse_examples_file(
+    bytes: &[u8],
+    format: ExamplesFormat,
+) -> Result<Vec<Example>, FormatError> {
+    let utf16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
+        let (units, _) = bytes.as_chunks::<2>();
+        let units: Vec<u16> = units.iter().map(|&bytes| unit(bytes)).collect();
+        String::from_utf16_lossy(&units)
+    };
+    match bytes {
+        [0xff, 0xfe, rest @ ..] => parse_examples(&utf16(rest, u16::from_le_bytes), format),
+        [0xfe, 0xff, rest @ ..] => parse_examples(&utf16(rest, u16::from_be_bytes), format),
+        _ => match std::str::from_utf8(bytes) {
+            Ok(text) => parse_examples(text, format),
+            Err(error) => {
+                let at = error.valid_up_to();
+                let line = 1 + bytes[..at].iter().filter(|&&byte| byte == b'\n').count();
+                let expected = "text in UTF-8; save the file with that encoding";
+                let found = format!("the byte {:#04x}, as Windows-1252 has", bytes[at]);
+                Err(invalid(&format!("line {line}"), expected.into(), found))
+            }
+        },
+    }
+}
+
 fn detect(text: &str) -> ExamplesFormat {
     let start = text.trim_start();
     let first_line = start.lines().next().unwrap_or_default();
     if start.starts_with(['{', '[']) {
         ExamplesFormat::Jsonl
-    } else if first_line.contains('\t') {
+    } else if first_line.contains('\t') && !first_line.starts_with("sep=") {
         ExamplesFormat::Tsv
     } else {
         ExamplesFormat::Csv
     }
 }
 
-/// An example as JSON holds it, under any of the names in use.
-#[derive(Deserialize)]
-struct JsonExample {
-    #[serde(alias = "inputs", alias = "source")]
-    input: String,
-    #[serde(alias = "outputs", alias = "target", alias = "targets", alias = "label")]
-    output: String,
+/// A table's delimiter, the text without a line that names it, and the line on which that starts.
+fn delimiter(text: &str) -> (char, &str, usize) {
+    let (first_line, rest) = text.split_once('\n').unwrap_or((text, ""));
+    let named = first_line.trim_end_matches('\r').strip_prefix("sep=").map(str::chars);
+    if let Some((Some(named), None)) = named.map(|mut chars| (chars.next(), chars.next())) {
+        return (named, rest, 2);
+    }
+    let first_row = |delimiter| {
+        let row = Rows { rest: text.trim_start(), delimiter, line: 1 }.next_row();
+        row.ok().flatten().map_or_else(Vec::new, |(_, row)| row)
+    };
+    let (commas, semicolons) = (first_row(','), first_row(';'));
+    if fields(&commas) != Ok(None) {
+        return (',', text, 1);
+    }
+    if fields(&semicolons) != Ok(None) || (commas.len() == 1 && semicolons.len() > 1) {
+        return (';', text, 1);
+    }
+    // Text has a blank behind its own semicolons; a delimiter has none.
+    let semicolons = pairs(text, ';');
+    let is_text = || semicolons.iter().flatten().any(|[_, output]| output.starts_with(' '));
+    let semicolon = semicolons.is_some() && (pairs(text, ',').is_none() || !is_text());
+    (if semicolon { ';' } else { ',' }, text, 1)
+}
+
+/// The rows of a table if each has two columns.
+fn pairs(text: &str, delimiter: char) -> Option<Vec<[String; 2]>> {
+    let mut pairs = Vec::new();
+    let mut rows = Rows { rest: text, delimiter, line: 1 };
+    while let Some((_, row)) = rows.next_row().ok()? {
+        if !is_blank(&row) {
+            pairs.push(row.try_into().ok()?);
+        }
+    }
+    Some(pairs)
+}
+
+fn is_blank(row: &[String]) -> bool {
+    row.iter().all(|field| field.trim().is_empty())
+}
+
+/// Which of a record's fields hold an example.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Fields {
+    instruction: Option<usize>,
+    input: Option<usize>,
+    output: usize,
+}
+
+impl Fields {
+    /// The input and the output of a record, by a function that returns a field's text.
+    fn read<E>(self, field: impl Fn(usize) -> Result<String, E>) -> Result<(String, String), E> {
+        let text = |place: Option<usize>| place.map(&field).transpose();
+        let parts = [text(self.instruction)?, text(self.input)?];
+        let parts: Vec<String> =
+            parts.into_iter().flatten().filter(|part| !part.trim().is_empty()).collect();
+        Ok((parts.join("\n"), field(self.output)?))
+    }
+}
+
+/// The fields of a record by their names, if they name an input and an output.
+///
+/// # Errors
+/// The names of several fields that could each be the input, or the output.
+fn fields<T: AsRef<str>>(names: &[T]) -> Result<Option<Fields>, String> {
+    let names: Vec<String> = names.iter().map(|name| name.as_ref().trim().to_lowercase()).collect();
+    let place = |name: &str| names.iter().position(|found| found == name);
+    let pick = |candidates: &[&str]| -> Result<Option<usize>, String> {
+        let found: Vec<&str> =
+            candidates.iter().copied().filter(|name| place(name).is_some()).collect();
+        match found[..] {
+            [] => Ok(None),
+            [first, _, ..] if !candidates[..2].contains(&first) => Err(found.join(" and ")),
+            [first, ..] => Ok(place(first)),
+        }
+    };
+    let instruction = place(INSTRUCTION_NAME);
+    let (input, output) = (pick(&INPUT_NAMES), pick(&OUTPUT_NAMES));
+    if output == Ok(None) || (input == Ok(None) && instruction.is_none()) {
+        return Ok(None);
+    }
+    Ok(output?.zip(Some(input?)).map(|(output, input)| Fields { instruction, input, output }))
+}
+
+fn several(place: &str, names: String) -> FormatError {
+    let expected = "one field for the input and one for the output, named input and output";
+    invalid(place, expected.into(), format!("{names}, each of which could be it"))
 }
 
 fn parse_json(text: &str) -> Result<Vec<Example>, FormatError> {
     let mut examples = Vec::new();
-    let not_example = |place: String, error: serde_json::Error| {
-        let expected = r#"{"input": "…", "output": "…"}"#;
-        invalid(&place, expected.into(), excerpt(&error.to_string()))
-    };
-    if text.trim_start().starts_with('[') {
-        let list: Vec<JsonExample> =
-            serde_json::from_str(text).map_err(|error| not_example("each item".into(), error))?;
-        for (index, example) in list.into_iter().enumerate() {
-            push(&mut examples, &format!("item {}", index + 1), example.input, example.output)?;
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+    let (mut line, mut counted) = (1, 0);
+    loop {
+        let rest = &text[values.byte_offset()..];
+        let start = text.len() - rest.trim_start().len();
+        line += text[counted..start].matches('\n').count();
+        counted = start;
+        let place = format!("line {line}");
+        match values.next() {
+            None => return Ok(examples),
+            Some(Err(error)) => {
+                let found = excerpt(&error.to_string());
+                return Err(invalid(&place, r#"{"input": "…", "output": "…"}"#.into(), found));
+            }
+            Some(Ok(Value::Array(items))) => push_items(&mut examples, items)?,
+            Some(Ok(Value::Object(mut object))) => {
+                let list =
+                    LIST_NAMES.iter().find(|&&name| object.get(name).is_some_and(Value::is_array));
+                match list.and_then(|&name| object.remove(name)) {
+                    Some(Value::Array(items)) => push_items(&mut examples, items)?,
+                    _ => push_object(&mut examples, &place, object)?,
+                }
+            }
+            Some(Ok(other)) => return Err(not_example(&place, &other)),
         }
-        return Ok(examples);
     }
-    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let place = format!("line {}", index + 1);
-        let example: JsonExample =
-            serde_json::from_str(line).map_err(|error| not_example(place.clone(), error))?;
-        push(&mut examples, &place, example.input, example.output)?;
-    }
-    Ok(examples)
 }
 
-fn parse_table(text: &str, delimiter: char) -> Result<Vec<Example>, FormatError> {
+fn push_items(examples: &mut Vec<Example>, items: Vec<Value>) -> Result<(), FormatError> {
+    for (index, item) in items.into_iter().enumerate() {
+        let place = format!("item {}", index + 1);
+        match item {
+            Value::Object(mut object) => match object.remove("row") {
+                // As Hugging Face's dataset viewer returns rows.
+                Some(Value::Object(row)) => push_object(examples, &place, row)?,
+                _ => push_object(examples, &place, object)?,
+            },
+            other => return Err(not_example(&place, &other)),
+        }
+    }
+    Ok(())
+}
+
+fn not_example(place: &str, found: &Value) -> FormatError {
+    invalid(place, r#"{"input": "…", "output": "…"}"#.into(), excerpt(&found.to_string()))
+}
+
+fn push_object(
+    examples: &mut Vec<Example>,
+    place: &str,
+    object: Map<String, Value>,
+) -> Result<(), FormatError> {
+    let names: Vec<&String> = object.keys().collect();
+    let found = fields(&names).map_err(|names| several(place, names))?;
+    let Some(found) = found else {
+        let expected = format!(
+            "an object with an input ({}) and an output ({})",
+            INPUT_NAMES.join(", "),
+            OUTPUT_NAMES.join(", ")
+        );
+        let list = |names: Vec<&String>| {
+            names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        let found = match object.get("translation") {
+            Some(Value::Object(languages)) => {
+                let languages = list(languages.keys().collect());
+                format!("a translation between {languages}, which does not say what the input is")
+            }
+            _ => format!("the fields {}", excerpt(&list(names))),
+        };
+        return Err(invalid(place, expected, found));
+    };
+    let (input, output) = found.read(|index| {
+        text_of(&object[names[index]]).ok_or_else(|| {
+            invalid(
+                &format!("{} of {place}", names[index]),
+                "a text, a number or a list of one".into(),
+                excerpt(&object[names[index]].to_string()),
+            )
+        })
+    })?;
+    push(examples, place, input, output)
+}
+
+/// A field's text: a number or boolean as JSON writes it, the only item of a list, nothing for null.
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        Value::Null => Some(String::new()),
+        Value::Array(items) => match &items[..] {
+            [item] if !item.is_array() => text_of(item),
+            _ => None,
+        },
+        Value::Object(_) => None,
+    }
+}
+
+fn parse_table(text: &str, delimiter: char, line: usize) -> Result<Vec<Example>, FormatError> {
     let mut examples = Vec::new();
-    let mut columns = None;
-    let mut rows = Rows { rest: text, delimiter, line: 1 };
+    let mut header = None;
+    let mut rows = Rows { rest: text, delimiter, line };
     let mut first = true;
     while let Some((line, row)) = rows.next_row()? {
-        if row.iter().all(|field| field.trim().is_empty()) {
+        if is_blank(&row) {
             continue;
         }
+        let place = format!("line {line}");
         if std::mem::replace(&mut first, false) {
-            columns = header(&row);
-            if columns.is_some() {
+            header = fields(&row).map_err(|names| several(&place, names))?;
+            if header.is_some() {
                 continue;
             }
         }
-        let place = format!("line {line}");
-        let (input, output) = columns.unwrap_or((0, 1));
-        if columns.is_none() && row.len() != 2 {
-            return Err(invalid(
-                &place,
-                "2 columns, or a header line that names input and output".into(),
-                format!("{} columns", row.len()),
-            ));
+        if header.is_none() && row.len() != 2 {
+            return Err(FormatError::Columns { line, found: row.len(), delimiter });
         }
-        let field = |index: usize| row.get(index).cloned().unwrap_or_default();
-        push(&mut examples, &place, field(input), field(output))?;
+        let columns = header.unwrap_or(Fields { instruction: None, input: Some(0), output: 1 });
+        let field = |index: usize| Ok(row.get(index).cloned().unwrap_or_default());
+        let (input, output) = columns.read(field)?;
+        push(&mut examples, &place, input, output)?;
     }
     Ok(examples)
-}
-
-/// The columns of input and output, if the row names both.
-fn header(row: &[String]) -> Option<(usize, usize)> {
-    let place = |names: &[&str]| {
-        row.iter().position(|field| names.contains(&field.trim().to_lowercase().as_str()))
-    };
-    Some((place(&INPUT_NAMES)?, place(&OUTPUT_NAMES)?))
 }
 
 /// A reader of a table's rows.
@@ -210,7 +417,7 @@ impl Rows<'_> {
     }
 
     fn next_field(&mut self) -> Result<String, FormatError> {
-        if self.rest.starts_with('"')
+        if self.rest.trim_start_matches(' ').starts_with('"')
             && let Some(field) = self.quoted_field()?
         {
             return Ok(field);
@@ -221,9 +428,11 @@ impl Rows<'_> {
         Ok(field.into())
     }
 
-    /// A quoted field, or `None` in TSV if the quotes do not enclose the field.
+    /// A field in quotation marks, blanks around them left out; `None` in a table with tabs or behind a
+    /// blank if the marks do not enclose it.
     fn quoted_field(&mut self) -> Result<Option<String>, FormatError> {
-        let (mut field, mut rest) = (String::new(), &self.rest[1..]);
+        let quoted = self.rest.trim_start_matches(' ');
+        let (mut field, mut rest) = (String::new(), &quoted[1..]);
         let problem = loop {
             let Some(mark) = rest.find('"') else { break "no closing quotation mark" };
             field.push_str(&rest[..mark]);
@@ -231,15 +440,17 @@ impl Rows<'_> {
             if let Some(after) = rest.strip_prefix('"') {
                 field.push('"');
                 rest = after;
-            } else if rest.is_empty() || rest.starts_with([self.delimiter, '\n', '\r']) {
-                self.line += field.matches('\n').count();
-                self.rest = rest;
-                return Ok(Some(field));
-            } else {
-                break "text after the closing quotation mark";
+                continue;
             }
+            let behind = rest.trim_start_matches(' ');
+            if behind.is_empty() || behind.starts_with([self.delimiter, '\n', '\r']) {
+                self.line += field.matches('\n').count();
+                self.rest = behind;
+                return Ok(Some(field));
+            }
+            break "text after the closing quotation mark";
         };
-        if self.delimiter == '\t' {
+        if self.delimiter == '\t' || self.rest.starts_with(' ') {
             return Ok(None);
         }
         Err(invalid(
@@ -256,8 +467,9 @@ fn push(
     input: String,
     output: String,
 ) -> Result<(), FormatError> {
-    for (name, text) in [("input", &input), ("output", &output)] {
-        if text.trim().is_empty() {
+    let (input, output) = (input.trim(), output.trim());
+    for (name, text) in [("input", input), ("output", output)] {
+        if text.is_empty() {
             return Err(invalid(&format!("{name} of {place}"), "a text".into(), "nothing".into()));
         }
         if text.len() > MAX_FIELD_BYTES {
@@ -271,7 +483,7 @@ fn push(
     if examples.len() == MAX_EXAMPLES {
         return Err(invalid("their number", format!("at most {MAX_EXAMPLES}"), "more".into()));
     }
-    examples.push(Example { input, output });
+    examples.push(Example { input: input.into(), output: output.into() });
     Ok(())
 }
 
@@ -306,7 +518,7 @@ mod tests {
     #[test]
     fn json_lines_are_read_with_all_field_names() {
         let text = "\u{feff}{\"input\":\"a\",\"output\":\"b\"}\r\n\n{\"targets\":\"d\",\"inputs\":\"c\\n\",\"idx\":1}\n";
-        assert_eq!(read(text), pairs(&[("a", "b"), ("c\n", "d")]));
+        assert_eq!(read(text), pairs(&[("a", "b"), ("c", "d")]));
         assert_eq!(read(r#" [{"input":"a","output":"b"}]"#), pairs(&[("a", "b")]));
     }
 
@@ -324,19 +536,167 @@ mod tests {
     }
 
     #[test]
+    fn semicolons_delimit_where_they_are_no_text() {
+        assert_eq!(read("input;output\na;b"), pairs(&[("a", "b")]));
+        assert_eq!(read("Hello, you;Bonjour"), pairs(&[("Hello, you", "Bonjour")]));
+        assert_eq!(read("sep=;\r\na, b;c\r\n"), pairs(&[("a, b", "c")]));
+        assert_eq!(read("sep=,\na;b,c"), pairs(&[("a;b", "c")]));
+        assert_eq!(read("sep=\t\na\tb"), pairs(&[("a", "b")]));
+        assert_eq!(read("a; b\nc; d"), pairs(&[("a", "b"), ("c", "d")]));
+        assert_eq!(read("id;output;input\n1;3,5;x, y"), pairs(&[("x, y", "3,5")]));
+        // A semicolon of the text has a blank behind it, or is not in every line.
+        assert_eq!(read("red; blue,colors"), pairs(&[("red; blue", "colors")]));
+        assert_eq!(read("a;b,c\nd,e"), pairs(&[("a;b", "c"), ("d", "e")]));
+    }
+
+    #[test]
+    fn the_names_of_datasets_are_a_header_and_no_example() {
+        for header in [
+            "text,label",
+            "question,answer",
+            "prompt,completion",
+            "sentence,label",
+            "instruction,response",
+            "context,completion",
+            "Text , Label",
+            "inputs,targets",
+            "source,target",
+            "instruction,output",
+            "query,response",
+            "document,target",
+        ] {
+            assert_eq!(read(&format!("{header}\na,b")), pairs(&[("a", "b")]), "{header}");
+            let json = header.to_lowercase();
+            let (input, output) = json.split_once(',').unwrap();
+            let json = serde_json::json!({input.trim(): "a", output.trim(): "b"});
+            assert_eq!(read(&json.to_string()), pairs(&[("a", "b")]), "{json}");
+        }
+        for text in
+            ["question,context,answer\na,b,c", r#"{"question":"a","context":"b","answer":"c"}"#]
+        {
+            let error = parse_examples(text, ExamplesFormat::Auto).unwrap_err().to_string();
+            assert!(error.contains("question and context, each of which could be it"), "{error}");
+        }
+        // This project's own names win over the others.
+        assert_eq!(read("text,input,label,output\na,b,c,d"), pairs(&[("b", "d")]));
+    }
+
+    #[test]
+    fn an_instruction_goes_before_the_input_on_a_line_of_its_own() {
+        let text = r#"{"instruction": "Translate to French", "input": "cat", "output": "chat"}"#;
+        assert_eq!(read(text), pairs(&[("Translate to French\ncat", "chat")]));
+        let without = text.replace("cat\"", " \"").replace("chat", "c");
+        assert_eq!(read(&without), pairs(&[("Translate to French", "c")]));
+        assert_eq!(read("instruction,input,output\nAdd,1 2,3"), pairs(&[("Add\n1 2", "3")]));
+    }
+
+    #[test]
+    fn json_is_read_in_the_shapes_in_use() {
+        let bench = r#"{"canary": "text", "examples": [{"input": "a", "target": "b"}, {"input": "c", "target": "d"}]}"#;
+        let expected = pairs(&[("a", "b"), ("c", "d")]);
+        let value: Value = serde_json::from_str(bench).unwrap();
+        assert_eq!(read(bench), expected);
+        assert_eq!(read(&serde_json::to_string_pretty(&value).unwrap()), expected);
+        let pretty = serde_json::to_string_pretty(&value["examples"][0]).unwrap();
+        assert_eq!(read(&format!("{pretty}\n{pretty}")), pairs(&[("a", "b"), ("a", "b")]));
+        assert_eq!(
+            read(r#"{"rows": [{"row_idx": 0, "row": {"sentence": "a", "label": 1}}]}"#),
+            pairs(&[("a", "1")])
+        );
+        assert_eq!(
+            read(r#"[{"input": 1.5, "output": true}, {"input": ["a"], "output": [-2]}]"#),
+            pairs(&[("1.5", "true"), ("a", "-2")])
+        );
+        let translation = r#"{"translation": {"en": "cat", "fr": "chat"}}"#;
+        let error = parse_examples(translation, ExamplesFormat::Auto).unwrap_err().to_string();
+        assert!(error.contains("a translation between en, fr, which does not say"), "{error}");
+        let error = parse_examples(r#"{"a": "b", "c": "d"}"#, ExamplesFormat::Auto).unwrap_err();
+        assert!(error.to_string().contains("found the fields a, c"), "{error}");
+    }
+
+    #[test]
+    fn blanks_around_texts_and_quotation_marks_are_removed() {
+        assert_eq!(read("\"bed, moon\", \"nose\""), pairs(&[("bed, moon", "nose")]));
+        assert_eq!(read("\"bed, moon\" ,nose"), pairs(&[("bed, moon", "nose")]));
+        assert_eq!(read(" a , b "), pairs(&[("a", "b")]));
+        assert_eq!(read(r#"{"input": " a\n", "output": "\tb "}"#), pairs(&[("a", "b")]));
+        // Text that merely has quotation marks behind a blank.
+        assert_eq!(read("he said, \"go\" now"), pairs(&[("he said", "\"go\" now")]));
+    }
+
+    #[test]
+    fn a_file_in_another_encoding_is_read_or_refused_by_name() {
+        let read = |bytes: &[u8]| parse_examples_file(bytes, ExamplesFormat::Auto);
+        let expected = vec![Example { input: "é".into(), output: "e".into() }];
+        assert_eq!(read("é,e".as_bytes()).unwrap(), expected);
+        let utf16: Vec<u16> = "é\te\r\n".encode_utf16().collect();
+        let little: Vec<u8> = utf16.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+        let big: Vec<u8> = utf16.iter().flat_map(|unit| unit.to_be_bytes()).collect();
+        assert_eq!(read(&[b"\xff\xfe", &little[..]].concat()).unwrap(), expected);
+        assert_eq!(read(&[b"\xfe\xff", &big[..]].concat()).unwrap(), expected);
+        let error = read(b"a,b\n\xe9,e").unwrap_err().to_string();
+        assert!(error.contains("line 2 should be text in UTF-8"), "{error}");
+        assert!(error.contains("0xe9, as Windows-1252 has"), "{error}");
+    }
+
+    #[test]
+    fn ten_thousand_rows_are_read_quickly() {
+        let started = std::time::Instant::now();
+        for row in ["a, b;c\n", "\"a, b\",c\n", "\"a\tb\n", "{\"text\":\"a\",\"label\":0}\n"] {
+            assert_eq!(read(&row.repeat(10_000)).len(), 10_000, "{row}");
+        }
+        assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
+    }
+
+    #[test]
+    fn every_task_of_big_bench_hard_is_read() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/bbh");
+        let Ok(entries) = std::fs::read_dir(folder) else {
+            println!("skipped: BIG-Bench Hard is not at {folder}");
+            return;
+        };
+        let files: Vec<_> = entries
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|end| end == "json"))
+            .collect();
+        assert_eq!(files.len(), 27);
+        for path in files {
+            let bytes = std::fs::read(&path).unwrap();
+            let value: Value = serde_json::from_slice(&bytes).unwrap();
+            let expected = value["examples"].as_array().unwrap().len();
+            let pretty = serde_json::to_vec_pretty(&value).unwrap();
+            for bytes in [bytes, pretty] {
+                let examples = parse_examples_file(&bytes, ExamplesFormat::Auto)
+                    .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                assert_eq!(examples.len(), expected, "{}", path.display());
+            }
+        }
+    }
+
+    #[test]
     fn errors_name_the_line_and_the_field() {
         for (text, part) in [
             ("{\"input\":\"a\",\"output\":\"b\"}\n{\"input\":\"a\"}", "line 2"),
             ("{\"input\":\"a\",\"output\":\" \"}", "output of line 1"),
-            ("{\"input\":1,\"output\":\"b\"}", "line 1"),
+            ("{\"input\":{},\"output\":\"b\"}", "input of line 1"),
+            ("{\"input\":\"a\",\"output\":[1,2]}", "output of line 1 should be a text"),
             ("a,b\n\n,d", "input of line 3"),
-            ("a,b\nc", "line 2 should be 2 columns"),
+            (
+                "a,b\nc",
+                "line 2 has 1 column; it needs 2: an input and an output, with a comma between",
+            ),
+            (
+                "Well, yes, no,x",
+                "line 1 has 4 columns; it needs 2: if the input has commas, put it in quotes",
+            ),
+            ("a;b\nc;d;e", "line 2 has 3 columns; it needs 2: if the input has semicolons"),
             ("\"a\nb\",c\nd,", "output of line 3"),
             ("\"a,b", "line 1"),
             ("a,b\n\"c\"x,d", "line 2"),
             ("input,output\n", "number"),
             ("", "number"),
-            ("[1]", "each item"),
+            ("[1]", "item 1"),
+            ("a\u{fffd},b", "line 1 should be text in UTF-8"),
             (&",".repeat(100), "columns"),
             (&format!("a,{}", "b".repeat(70_000)), "output of line 1"),
             (&"a,b\n".repeat(10_001), "number"),

@@ -16,7 +16,7 @@ mod tokenizer;
 mod torch;
 mod weights;
 
-pub use examples::{Example, ExamplesFormat, parse_examples};
+pub use examples::{Example, ExamplesFormat, parse_examples, parse_examples_file};
 pub use folder::{ChosenWeights, USUAL_WEIGHTS, choose_weights, weights_identity};
 pub use gguf::{GgufFile, llama_name};
 pub use gguf_writer::{GgufValue, GgufWriter};
@@ -24,7 +24,7 @@ pub use hash::{hex, sha256_hex};
 pub use safetensors::{NamedTensor, SafetensorsFile, write_safetensors};
 pub use stream::{TensorRows, TensorSink, WeightsStream, take_all};
 pub use tensor::{Dtype, TensorSource, TensorView};
-pub use tokenizer::{TextStream, Tokenizer};
+pub use tokenizer::{AddedTokenFiles, TextStream, Tokenizer};
 pub use torch::TorchFile;
 pub use weights::{ShardedWeights, parse_weights, shard_names};
 
@@ -56,6 +56,16 @@ pub enum FormatError {
         /// What the file contains.
         found: String,
     },
+    /// A line of a table of examples without a header has not two columns.
+    #[error("{}", columns_message(*line, *found, *delimiter))]
+    Columns {
+        /// The line, from 1.
+        line: usize,
+        /// Its columns.
+        found: usize,
+        /// What stands between columns.
+        delimiter: char,
+    },
     /// The file is valid but uses an unsupported feature.
     #[error("{what} is not supported: {reason}")]
     Unsupported {
@@ -80,6 +90,23 @@ pub enum FormatError {
 
 /// Limit on the characters of a quotation in a message.
 const MAX_EXCERPT_CHARS: usize = 120;
+
+/// The message of [`FormatError::Columns`].
+fn columns_message(line: usize, found: usize, delimiter: char) -> String {
+    let (name, plural) = match delimiter {
+        '\t' => ("a tab", "tabs"),
+        ';' => ("a semicolon", "semicolons"),
+        _ => ("a comma", "commas"),
+    };
+    if found < 2 {
+        return format!(
+            "line {line} has {found} column; it needs 2: an input and an output, with {name} between"
+        );
+    }
+    format!(
+        "line {line} has {found} columns; it needs 2: if the input has {plural}, put it in quotes"
+    )
+}
 
 /// Text from a file as a quotation for a message: shortened, without control characters.
 pub(crate) fn excerpt(text: &str) -> String {

@@ -46,9 +46,10 @@ impl Tensor {
             (TensorKind::Embedding { tied: false }, _) => {
                 Tensor::Embedding(Embedding::zeros(elements, precision))
             }
-            (TensorKind::Linear | TensorKind::LmHead | TensorKind::Embedding { .. }, &[d_out, d_in]) => {
-                Tensor::Linear(Linear::zeros([d_out, d_in], precision))
-            }
+            (
+                TensorKind::Linear | TensorKind::LmHead | TensorKind::Embedding { .. },
+                &[d_out, d_in],
+            ) => Tensor::Linear(Linear::zeros([d_out, d_in], precision)),
             _ => Tensor::Vector(vec![0.0; elements]),
         }
     }
@@ -136,8 +137,7 @@ impl ModelBuilder {
 
     /// Every tensor's name and shape; that of `lm_head` only where it is not the embedding.
     pub(super) fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
-        let is_there =
-            |name: &str, kind: TensorKind| kind != TensorKind::LmHead || self.has(name);
+        let is_there = |name: &str, kind: TensorKind| kind != TensorKind::LmHead || self.has(name);
         let tensors = self.specs.iter().filter(move |(name, spec)| is_there(name, spec.0));
         tensors.map(|(name, (_, shape))| (name.as_str(), shape.as_slice()))
     }
@@ -163,7 +163,8 @@ impl ModelBuilder {
 
     /// Sets every tensor to zeros, as in a model of these tensors.
     pub(super) fn fill_with_zeros(&mut self, found: &BTreeMap<String, Vec<usize>>) {
-        let is_head = |name: &String| self.specs.get(name).is_some_and(|s| s.0 == TensorKind::LmHead);
+        let is_head =
+            |name: &String| self.specs.get(name).is_some_and(|s| s.0 == TensorKind::LmHead);
         let tied = !found.keys().any(is_head);
         for (name, (kind, shape)) in &self.specs {
             let kind = match kind {
@@ -186,8 +187,7 @@ impl ModelBuilder {
         let Tensors { embedding, linears, vectors, .. } = &self.tensors;
         linears.contains_key(name)
             || vectors.contains_key(name)
-            || (embedding.is_some()
-                && matches!(self.specs[name].0, TensorKind::Embedding { .. }))
+            || (embedding.is_some() && matches!(self.specs[name].0, TensorKind::Embedding { .. }))
     }
 
     /// Checks that every tensor has arrived, and decides what `lm_head` is: the tensor of that name, or
@@ -200,7 +200,8 @@ impl ModelBuilder {
         if let Some(name) = self.missing().next() {
             return Err(self.missing_tensor(name));
         }
-        let named = |is_it: fn(TensorKind) -> bool| self.specs.iter().find(|(_, spec)| is_it(spec.0));
+        let named =
+            |is_it: fn(TensorKind) -> bool| self.specs.iter().find(|(_, spec)| is_it(spec.0));
         let embedding = named(|kind| matches!(kind, TensorKind::Embedding { .. }));
         let lm_head = named(|kind| kind == TensorKind::LmHead);
         let (Some((embedding, (_, shape))), Some((lm_head, _))) = (embedding, lm_head) else {

@@ -2,7 +2,12 @@
 //! `AddedVocabulary` of Hugging Face's tokenizers, without its regular expressions, which would be four
 //! times the size of the tokenizer in the WebAssembly module.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Deserialize;
+
+use super::super::{FormatError, excerpt};
+use super::{AddedTokenFiles, FileAddedToken, MAX_ADDED_TOKENS, MAX_FILE_BYTES, without_mark};
 
 /// One added token.
 #[derive(Debug, Clone)]
@@ -29,29 +34,31 @@ pub(super) enum Piece<'t> {
 /// The added tokens of a tokenizer, indexed for search.
 #[derive(Debug, Default)]
 pub(super) struct AddedTokens {
-    /// By first byte; each list with the longest content first.
-    by_first_byte: BTreeMap<u8, Vec<AddedToken>>,
+    by_content: HashMap<String, AddedToken>,
+    /// Lengths of the contents in bytes, the longest first, by the contents' first byte.
+    lengths: BTreeMap<u8, Vec<usize>>,
 }
 
 impl AddedTokens {
     /// Ignores tokens with empty content, which would match everywhere.
     pub(super) fn new(tokens: impl IntoIterator<Item = AddedToken>) -> Self {
-        let mut by_first_byte: BTreeMap<u8, Vec<AddedToken>> = BTreeMap::new();
+        let mut all = Self::default();
         for token in tokens {
-            if let Some(&first) = token.content.as_bytes().first() {
-                by_first_byte.entry(first).or_default().push(token);
+            let Some(&first) = token.content.as_bytes().first() else { continue };
+            let lengths = all.lengths.entry(first).or_default();
+            let length = token.content.len();
+            if let Err(place) = lengths.binary_search_by(|other| length.cmp(other)) {
+                lengths.insert(place, length);
             }
+            all.by_content.entry(token.content.clone()).or_insert(token);
         }
-        for tokens in by_first_byte.values_mut() {
-            tokens.sort_by_key(|token| std::cmp::Reverse(token.content.len()));
-        }
-        Self { by_first_byte }
+        all
     }
 
     /// The longest token that starts `text`.
     fn at_start(&self, text: &str) -> Option<&AddedToken> {
-        let first = text.as_bytes().first()?;
-        self.by_first_byte.get(first)?.iter().find(|token| text.starts_with(&token.content))
+        let lengths = self.lengths.get(text.as_bytes().first()?)?;
+        lengths.iter().find_map(|&length| self.by_content.get(text.get(..length)?))
     }
 
     /// Splits a text at the added tokens, leftmost and longest first.
@@ -86,6 +93,87 @@ impl AddedTokens {
         }
         pieces
     }
+}
+
+/// The added tokens of the files beside a tokenizer's own. As in transformers, those of
+/// `tokenizer_config.json` replace those of `added_tokens.json`, which are not special.
+pub(super) fn read_files(files: AddedTokenFiles<'_>) -> Result<Vec<FileAddedToken>, FormatError> {
+    /// A token of `added_tokens_decoder`, whose key is its id.
+    #[derive(Deserialize)]
+    struct Token {
+        content: String,
+        #[serde(default)]
+        single_word: bool,
+        #[serde(default)]
+        lstrip: bool,
+        #[serde(default)]
+        rstrip: bool,
+        #[serde(default)]
+        normalized: bool,
+        #[serde(default)]
+        special: bool,
+    }
+    #[derive(Deserialize)]
+    struct Config {
+        added_tokens_decoder: Option<BTreeMap<u32, Token>>,
+    }
+    if let Some(bytes) = files.tokenizer_config {
+        let config: Config = read_json("tokenizer_config.json", bytes)?;
+        if let Some(tokens) = config.added_tokens_decoder {
+            check_number("tokenizer_config.json", tokens.len())?;
+            let token = |(id, token): (u32, Token)| FileAddedToken {
+                id,
+                content: token.content,
+                single_word: token.single_word,
+                lstrip: token.lstrip,
+                rstrip: token.rstrip,
+                normalized: token.normalized,
+                special: token.special,
+            };
+            return Ok(tokens.into_iter().map(token).collect());
+        }
+    }
+    let Some(bytes) = files.added_tokens else { return Ok(Vec::new()) };
+    let tokens: BTreeMap<String, u32> = read_json("added_tokens.json", bytes)?;
+    check_number("added_tokens.json", tokens.len())?;
+    let token = |(content, id)| FileAddedToken {
+        id,
+        content,
+        single_word: false,
+        lstrip: false,
+        rstrip: false,
+        normalized: true,
+        special: false,
+    };
+    Ok(tokens.into_iter().map(token).collect())
+}
+
+fn read_json<'b, T: Deserialize<'b>>(
+    format: &'static str,
+    bytes: &'b [u8],
+) -> Result<T, FormatError> {
+    let invalid = |what: &str, expected: String, found: String| FormatError::Invalid {
+        format,
+        what: what.into(),
+        expected,
+        found,
+    };
+    if bytes.len() > MAX_FILE_BYTES {
+        let found = format!("{} bytes", bytes.len());
+        return Err(invalid("its length", format!("at most {MAX_FILE_BYTES} bytes"), found));
+    }
+    serde_json::from_slice(without_mark(bytes)).map_err(|error| {
+        let expected = "a tokenizer's tokens and ids in JSON";
+        invalid("its text", expected.into(), excerpt(&error.to_string()))
+    })
+}
+
+fn check_number(format: &'static str, found: usize) -> Result<(), FormatError> {
+    if found <= MAX_ADDED_TOKENS {
+        return Ok(());
+    }
+    let (expected, found) = (format!("at most {MAX_ADDED_TOKENS}"), found.to_string());
+    Err(FormatError::Invalid { format, what: "the number of its tokens".into(), expected, found })
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use tokenizers::pre_tokenizers::whitespace::WhitespaceSplit;
 use tokenizers::{Decoder, Model, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
 use self::added::{AddedToken, AddedTokens, Piece};
-use super::{FormatError, excerpt};
+use super::{Example, FormatError, excerpt};
 
 const FORMAT: &str = "tokenizer.json";
 /// Limit on the file; T5's has 2.4 MB, the largest multilingual T5's 16 MB.
@@ -33,8 +33,8 @@ const MAX_TOKENS: usize = 1 << 20;
 const MAX_TOKEN_BYTES: usize = 256;
 /// Limit on the bytes of all tokens, which bounds the trie built from them.
 const MAX_VOCABULARY_BYTES: usize = 8 << 20;
-/// Limit on the added tokens; T5 has 103.
-const MAX_ADDED_TOKENS: usize = 1024;
+/// Limit on the added tokens; T5 has 103, and models of semantic ids have tens of thousands.
+const MAX_ADDED_TOKENS: usize = 1 << 16;
 /// Limit on the id of an added token.
 const MAX_ID: u32 = 1 << 24;
 /// Limit on a text to encode.
@@ -104,6 +104,17 @@ pub struct Tokenizer {
     added_normalized: AddedTokens,
     added_by_id: BTreeMap<u32, AddedToken>,
     end: u32,
+    /// Id of what is not in the vocabulary, `<unk>`.
+    unknown: u32,
+}
+
+/// The files beside a tokenizer's own that add tokens to it, where there are any.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AddedTokenFiles<'b> {
+    /// `added_tokens.json`, an object from tokens to ids.
+    pub added_tokens: Option<&'b [u8]>,
+    /// `tokenizer_config.json`, whose `added_tokens_decoder` is read in place of the other file.
+    pub tokenizer_config: Option<&'b [u8]>,
 }
 
 impl Tokenizer {
@@ -112,10 +123,29 @@ impl Tokenizer {
     /// # Errors
     /// Those of [`Tokenizer::from_json`] and [`Tokenizer::from_sentencepiece`].
     pub fn parse(bytes: &[u8]) -> Result<Self, FormatError> {
-        match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
-            Some(b'{') => Self::from_json(bytes),
-            _ => Self::from_sentencepiece(bytes),
+        Self::parse_with(bytes, AddedTokenFiles::default())
+    }
+
+    /// Reads a `tokenizer.json` or a `spiece.model` with the files beside it, as transformers does.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::parse`], and [`FormatError::Invalid`] for a file beside it that is not valid
+    /// or gives an id that another token has.
+    pub fn parse_with(bytes: &[u8], beside: AddedTokenFiles<'_>) -> Result<Self, FormatError> {
+        let bytes = without_mark(bytes);
+        let mut file = match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            Some(b'{') => read_json(bytes)?,
+            _ => read_sentencepiece(bytes)?,
+        };
+        let ids: BTreeMap<u32, usize> =
+            file.added_tokens.iter().enumerate().map(|(index, token)| (token.id, index)).collect();
+        for token in added::read_files(beside)? {
+            let known = ids.get(&token.id).map(|&index| &file.added_tokens[index]);
+            if known.is_none_or(|known| known.content != token.content) {
+                file.added_tokens.push(token);
+            }
         }
+        Self::from_parts(file)
     }
 
     /// Reads a `spiece.model` of the T5 family, with the 100 sentinel tokens that T5 adds to it.
@@ -124,10 +154,7 @@ impl Tokenizer {
     /// [`FormatError::Truncated`] or [`FormatError::Invalid`] if the file contradicts itself or
     /// exceeds a limit, [`FormatError::Unsupported`] if it holds another kind of model.
     pub fn from_sentencepiece(bytes: &[u8]) -> Result<Self, FormatError> {
-        if bytes.len() > MAX_FILE_BYTES {
-            return Err(too_many("its length", MAX_FILE_BYTES, bytes.len(), "bytes"));
-        }
-        Self::from_parts(sentencepiece::read(bytes)?)
+        Self::from_parts(read_sentencepiece(bytes)?)
     }
 
     /// Reads a `tokenizer.json` of the T5 family.
@@ -136,18 +163,11 @@ impl Tokenizer {
     /// [`FormatError::Invalid`] if the file contradicts itself or exceeds a limit,
     /// [`FormatError::Unsupported`] if it uses a part that T5's tokenizers do not.
     pub fn from_json(bytes: &[u8]) -> Result<Self, FormatError> {
-        if bytes.len() > MAX_FILE_BYTES {
-            return Err(too_many("its length", MAX_FILE_BYTES, bytes.len(), "bytes"));
-        }
-        // First, so that another kind of model is rejected by its name.
-        let kind: Kind = serde_json::from_slice(bytes).map_err(not_json)?;
-        if kind.model.kind.as_deref().is_some_and(|kind| kind != "Unigram") {
-            return Err(unsupported("model", &kind.model.kind.into(), "T5's is a Unigram"));
-        }
-        Self::from_parts(serde_json::from_slice(bytes).map_err(not_json)?)
+        Self::from_parts(read_json(without_mark(bytes))?)
     }
 
     fn from_parts(file: File) -> Result<Self, FormatError> {
+        let unknown = file.model.unk_id.unwrap_or_default() as u32;
         let model = read_model(file.model)?;
         let (split_whitespace, mark) = read_pre_tokenizer(&file.pre_tokenizer)?;
         let mut tokenizer = Self {
@@ -165,6 +185,7 @@ impl Tokenizer {
             added_normalized: AddedTokens::default(),
             added_by_id: BTreeMap::new(),
             end: 0,
+            unknown,
             model,
         };
         tokenizer.add(file.added_tokens)?;
@@ -177,6 +198,53 @@ impl Tokenizer {
     /// # Errors
     /// [`FormatError::Invalid`] for a text longer than 256 KiB.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, FormatError> {
+        let mut ids = Vec::new();
+        self.encode_with(text, &mut |id, _| ids.push(id))?;
+        ids.push(self.end);
+        Ok(ids)
+    }
+
+    /// What a text holds that the vocabulary lacks, each once: the model reads `<unk>` in place of it,
+    /// and cannot write it.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn unwritable(&self, text: &str) -> Result<Vec<String>, FormatError> {
+        let mut found: Vec<String> = Vec::new();
+        let space = self.metaspace.get_replacement();
+        self.encode_with(text, &mut |id, piece| {
+            let piece = piece.trim_matches(space);
+            if id == self.unknown && !piece.is_empty() && found.iter().all(|other| other != piece) {
+                found.push(piece.to_owned());
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// Whether an answer, as [`Tokenizer::decode`] gives it, is an example's output. Both are compared
+    /// as [`Example::is_matched_by`] does, the output also as it would be decoded: normalised and
+    /// without special tokens. An output that cannot be written is compared as it is.
+    pub fn is_match(&self, example: &Example, answer: &str) -> bool {
+        if example.is_matched_by(answer) {
+            return true;
+        }
+        let output = &example.output;
+        match (self.unwritable(output), self.encode(output)) {
+            (Ok(unwritable), Ok(ids)) if unwritable.is_empty() => {
+                let output = self.decode(&ids);
+                !output.is_empty() && Example { input: String::new(), output }.is_matched_by(answer)
+            }
+            _ => false,
+        }
+    }
+
+    /// Calls `on_token` with each token's id and text, without `</s>`; the text of an added token is
+    /// empty.
+    fn encode_with(
+        &self,
+        text: &str,
+        on_token: &mut dyn FnMut(u32, &str),
+    ) -> Result<(), FormatError> {
         if text.len() > MAX_TEXT_BYTES {
             return Err(FormatError::Invalid {
                 format: "text",
@@ -185,15 +253,13 @@ impl Tokenizer {
                 found: format!("{} bytes", text.len()),
             });
         }
-        let mut ids = Vec::new();
         for (index, piece) in self.added.split(text).into_iter().enumerate() {
             match piece {
-                Piece::Token(id) => ids.push(id),
-                Piece::Text(text) => self.encode_text(text, index == 0, &mut ids)?,
+                Piece::Token(id) => on_token(id, ""),
+                Piece::Text(text) => self.encode_text(text, index == 0, on_token)?,
             }
         }
-        ids.push(self.end);
-        Ok(ids)
+        Ok(())
     }
 
     /// Encodes text without (unnormalised) added tokens.
@@ -201,13 +267,13 @@ impl Tokenizer {
         &self,
         text: &str,
         at_start: bool,
-        ids: &mut Vec<u32>,
+        on_token: &mut dyn FnMut(u32, &str),
     ) -> Result<(), FormatError> {
         let text = self.normalizers.iter().fold(text.to_owned(), |text, step| step.apply(&text));
         for (index, piece) in self.added_normalized.split(&text).into_iter().enumerate() {
             let text = match piece {
                 Piece::Token(id) => {
-                    ids.push(id);
+                    on_token(id, "");
                     continue;
                 }
                 Piece::Text(text) => text,
@@ -221,7 +287,7 @@ impl Tokenizer {
             metaspace.pre_tokenize(&mut words).map_err(cannot_encode)?;
             for (word, _, _) in words.get_splits(OffsetReferential::Normalized, OffsetType::Byte) {
                 let tokens = self.model.tokenize(word).map_err(cannot_encode)?;
-                ids.extend(tokens.iter().map(|token| token.id));
+                tokens.iter().for_each(|token| on_token(token.id, &token.value));
             }
         }
         Ok(())
@@ -408,6 +474,30 @@ struct FileAddedToken {
     normalized: bool,
     #[serde(default)]
     special: bool,
+}
+
+/// A file's bytes without a byte order mark.
+fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+fn read_sentencepiece(bytes: &[u8]) -> Result<File, FormatError> {
+    if bytes.len() > MAX_FILE_BYTES {
+        return Err(too_many("its length", MAX_FILE_BYTES, bytes.len(), "bytes"));
+    }
+    sentencepiece::read(bytes)
+}
+
+fn read_json(bytes: &[u8]) -> Result<File, FormatError> {
+    if bytes.len() > MAX_FILE_BYTES {
+        return Err(too_many("its length", MAX_FILE_BYTES, bytes.len(), "bytes"));
+    }
+    // Read first, so that another model's vocabulary is refused by the model's name.
+    let kind: Kind = serde_json::from_slice(bytes).map_err(not_json)?;
+    if kind.model.kind.as_deref().is_some_and(|kind| kind != "Unigram") {
+        return Err(unsupported("model", &kind.model.kind.into(), "T5's is a Unigram"));
+    }
+    serde_json::from_slice(bytes).map_err(not_json)
 }
 
 fn read_model(model: FileModel) -> Result<Unigram, FormatError> {

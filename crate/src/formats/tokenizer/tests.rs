@@ -262,3 +262,105 @@ fn a_text_above_the_limit_is_rejected() {
     assert!(tokenizer.encode(&" ".repeat(MAX_TEXT_BYTES)).is_ok());
     assert!(tokenizer.encode(&" ".repeat(MAX_TEXT_BYTES + 1)).is_err());
 }
+
+/// Ids and texts by transformers 4.57, with these files beside `spiece.model`.
+#[test]
+fn added_tokens_of_the_files_beside_are_read_as_transformers_reads_them() {
+    let spiece = read("tests/formats/tokenizer/spiece.model").expect("it is in the tree");
+    let parse = |added_tokens: Option<Value>, tokenizer_config: Option<Value>| {
+        let bytes = |file: Option<Value>| file.map(|file| serde_json::to_vec(&file).unwrap());
+        let [added_tokens, tokenizer_config] = [added_tokens, tokenizer_config].map(bytes);
+        let (added_tokens, tokenizer_config) =
+            (added_tokens.as_deref(), tokenizer_config.as_deref());
+        Tokenizer::parse_with(&spiece, AddedTokenFiles { added_tokens, tokenizer_config })
+    };
+    let token = |content: &str, strip: bool, special: bool| {
+        json!({"content": content, "lstrip": strip, "rstrip": strip, "single_word": false,
+               "normalized": false, "special": special})
+    };
+    let added_tokens = json!({"<sep>": 210, "<item_7>": 211});
+    let config = json!({"tokenizer_class": "T5Tokenizer", "added_tokens_decoder": {
+        "0": token("<pad>", false, true), "1": token("</s>", false, true),
+        "210": token("<sep>", false, true), "211": token("<item_7>", true, false)}});
+    type Case = (&'static str, &'static [u32], &'static str);
+    let plain: [Case; 5] = [
+        ("a<sep>b", &[95, 210, 65, 1], "a<sep> b"),
+        ("a <sep> b", &[95, 3, 210, 65, 1], "a <sep> b"),
+        ("<sep>", &[210, 1], "<sep>"),
+        ("no", &[3, 12, 7, 1], "no"),
+        ("<item_7> <sep><item_7>", &[211, 3, 210, 211, 1], "<item_7> <sep><item_7>"),
+    ];
+    let special: [Case; 5] = [
+        ("a<sep>b", &[95, 210, 65, 1], "a b"),
+        ("a <sep> b", &[95, 210, 65, 1], "a b"),
+        ("<sep>", &[210, 1], ""),
+        ("no", &[3, 12, 7, 1], "no"),
+        ("<item_7> <sep><item_7>", &[211, 210, 211, 1], "<item_7><item_7>"),
+    ];
+    // `tokenizer_config.json` comes first; its `<sep>` is special.
+    for (added_tokens, config, cases) in
+        [(&added_tokens, None, plain), (&added_tokens, Some(&config), special)]
+    {
+        let tokenizer = parse(Some(added_tokens.clone()), config.cloned()).unwrap();
+        assert_eq!(tokenizer.vocabulary_size(), 212);
+        for (line, ids, decoded) in cases {
+            assert_eq!(tokenizer.encode(line).unwrap(), ids, "{line}");
+            assert_eq!(tokenizer.decode(ids), decoded, "{line}");
+        }
+    }
+    for (added_tokens, config, part) in [
+        (json!({"<sep>": 3.5}), json!({}), "added_tokens.json"),
+        (json!({"<sep>": 1}), json!({}), "the id of the added token <sep> should be used once"),
+        (json!({}), json!({"added_tokens_decoder": []}), "tokenizer_config.json"),
+    ] {
+        let error = parse(Some(added_tokens), Some(config)).unwrap_err().to_string();
+        assert!(error.contains(part), "{part}: {error}");
+    }
+}
+
+#[test]
+fn thousands_of_added_tokens_are_read_and_found() {
+    let mut file: Value = serde_json::from_slice(&fixture("converted")).unwrap();
+    let first = Tokenizer::from_json(&fixture("converted")).unwrap().vocabulary_size();
+    let tokens = file["added_tokens"].as_array_mut().unwrap();
+    for number in 0..20_000 {
+        tokens.push(json!({"id": first + number, "content": format!("<item_{number}>")}));
+    }
+    let text = serde_json::to_string(&file).unwrap();
+    // With a byte order mark, as some editors write it.
+    let tokenizer = Tokenizer::parse(format!("\u{feff}{text}").as_bytes()).unwrap();
+    let started = std::time::Instant::now();
+    let ids = tokenizer.encode(&"<item_7><item_19999><item_1234>".repeat(1000)).unwrap();
+    assert_eq!(ids[..3], [7, 19_999, 1234].map(|number| first as u32 + number));
+    assert_eq!(ids.len(), 3001);
+    assert!(started.elapsed().as_secs() < 2, "{:?}", started.elapsed());
+}
+
+#[test]
+fn what_the_vocabulary_lacks_is_named() {
+    let spiece = read("tests/formats/tokenizer/spiece.model").expect("it is in the tree");
+    let tokenizer = Tokenizer::parse(&spiece).unwrap();
+    let unwritable = |text| tokenizer.unwritable(text).unwrap();
+    assert_eq!(unwritable("no"), [""; 0]);
+    assert_eq!(unwritable("no <extra_id_0>"), [""; 0]);
+    assert_eq!(unwritable("no 犬 سلام no 犬"), ["犬", "سلام"]);
+}
+
+#[test]
+fn an_answer_matches_an_output_as_it_would_be_decoded() {
+    let spiece = read("tests/formats/tokenizer/spiece.model").expect("it is in the tree");
+    let tokenizer = Tokenizer::parse(&spiece).unwrap();
+    let matches = |output: &str, answer: &str| {
+        let example = Example { input: "a".into(), output: output.into() };
+        tokenizer.is_match(&example, answer)
+    };
+    let decoded = |text: &str| tokenizer.decode(&tokenizer.encode(text).unwrap());
+    for output in ["<extra_id_0>no<extra_id_1>no", "no  no", "no\tno"] {
+        assert!(matches(output, &decoded(output)), "{output}");
+    }
+    assert!(!matches("<extra_id_0>no", "yes"));
+    // What cannot be written is never right, nor is nothing.
+    for output in ["犬", "no 犬", "<extra_id_0>"] {
+        assert!(!matches(output, &decoded(output)), "{output}");
+    }
+}
