@@ -19,7 +19,7 @@ use loraloom::model::{Model, Precision, TokenizedExample};
 use loraloom::registry::{ModuleFiles, Registry, RegistryFile};
 use loraloom::session::{
     Backend, BaseBytes, BaseLabel, CpuBackend, ErrorCode, Observer, Session, SessionEvent,
-    TestResult,
+    TestResult, UnwritableOutput, unwritable_outputs,
 };
 use pollster::block_on;
 
@@ -57,7 +57,7 @@ fn loaded<B: Backend + From<Arc<dyn Model>>>(
     for module in registry.modules.iter().take(modules) {
         let config = read(&module.files.config);
         let info = session.add_module(&module.id, &config, read(&module.files.weights)).unwrap();
-        assert_eq!(info.rank, module.rank);
+        assert_eq!((info.rank, info.notes), (module.rank, None));
         ids.push(module.id.clone());
     }
     (session, ids)
@@ -214,6 +214,35 @@ fn a_stopped_method_returns_what_it_reached() {
     let mut observer = StopWhen::new(|events: &[SessionEvent]| events.len() == 3);
     let stopped = block_on(session.leave_one_out(examples, &composition, &mut observer));
     assert_eq!(stopped.map_err(|error| error.code()), Err(ErrorCode::Aborted));
+}
+
+#[test]
+fn outputs_that_the_model_cannot_write_are_reported_before_learning() {
+    let registry = registry();
+    let (mut session, ids) = loaded::<CpuBackend>(&registry, 1);
+    let examples = ["nose", "犬", "<extra_id_0>", "moon 水"]
+        .map(|output| Example { input: "bed, moon and nose".into(), output: output.into() });
+    let mut observer = StopWhen::new(|_: &[SessionEvent]| true);
+    block_on(session.learn(&examples, &ids, LearnOptions::default(), &mut observer)).unwrap();
+    let unwritable = |example, part: &str| UnwritableOutput { example, parts: vec![part.into()] };
+    let outputs = vec![unwritable(1, "犬"), unwritable(3, "水")];
+    assert_eq!(observer.events, [SessionEvent::Unwritable { outputs }]);
+    for task in &registry.tasks {
+        assert_eq!(unwritable_outputs(session.tokenizer().unwrap(), &task.examples), []);
+    }
+}
+
+#[test]
+fn an_output_is_compared_as_it_would_be_decoded() {
+    let registry = registry();
+    let (mut session, _) = loaded::<CpuBackend>(&registry, 0);
+    let mut items = test_set(&registry, 0);
+    items.truncate(8);
+    let answers = run_test(&mut session, &items, None).answers;
+    for (item, answer) in items.iter_mut().zip(answers) {
+        item.output = format!("<extra_id_0>{}<extra_id_1>", answer.answer);
+    }
+    assert_eq!(run_test(&mut session, &items, None).exact_match, 100.0);
 }
 
 #[test]

@@ -15,4 +15,4 @@ pub use composition::{Composition, WeightedModule};
 pub use error::LoraError;
 pub use export::{PeftFiles, export};
 pub use merge::Merge;
-pub use peft::{AdapterConfig, PeftAdapter, PeftLayer};
+pub use peft::{AdapterConfig, AdapterNotes, PeftAdapter, PeftLayer};

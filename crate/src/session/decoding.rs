@@ -6,7 +6,7 @@ use super::{
     Backend, Composed, Observer, Operation, Session, SessionError, SessionEvent, TextPart, ready,
     ready_mut,
 };
-use crate::formats::Example;
+use crate::formats::{Example, Tokenizer};
 use crate::lora::Composition;
 
 /// Inputs that are decoded together.
@@ -119,7 +119,7 @@ impl<B: Backend> Session<B> {
         const OPERATION: Operation = Operation::Generate;
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
         let mut decoder = self.decoder(OPERATION, composition, max_new_tokens).await?;
-        self.decode_all(OPERATION, &mut decoder, &inputs, observer, |_, _| ()).await
+        self.decode_all(OPERATION, &mut decoder, &inputs, observer, |_, _, _| ()).await
     }
 
     /// Decodes the answers to a test set and compares them with the outputs. If the observer stops it,
@@ -143,9 +143,9 @@ impl<B: Backend> Session<B> {
         let started = (self.clock)();
         let inputs: Vec<&str> = examples.iter().map(|example| &*example.input).collect();
         let (mut answers, mut correct) = (Vec::new(), 0);
-        let on_step = |observer: &mut O, decoded: &[Answer]| {
+        let on_step = |observer: &mut O, tokenizer: &Tokenizer, decoded: &[Answer]| {
             for (item, answer) in examples.iter().zip(decoded).skip(answers.len()) {
-                let is_correct = item.is_matched_by(&answer.text);
+                let is_correct = tokenizer.is_match(item, &answer.text);
                 correct += u32::from(is_correct);
                 answers.push(TestAnswer {
                     input: item.input.clone(),
@@ -189,7 +189,7 @@ impl<B: Backend> Session<B> {
         decoder: &mut B::Decoder,
         inputs: &[&str],
         observer: &mut O,
-        mut on_step: impl FnMut(&mut O, &[Answer]),
+        mut on_step: impl FnMut(&mut O, &Tokenizer, &[Answer]),
     ) -> Result<Vec<Answer>, SessionError> {
         let base = ready_mut(&mut self.base)?;
         let failed = |error| SessionError::backend(operation, [], error);
@@ -212,7 +212,7 @@ impl<B: Backend> Session<B> {
                 answers.extend(rows.drain(..).map(|tokens| Answer { text: text(&tokens), tokens }));
             }
             base.report_gpu(observer);
-            on_step(observer, &answers);
+            on_step(observer, &base.tokenizer, &answers);
         }
         Ok(answers)
     }

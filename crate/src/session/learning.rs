@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     Backend, ModuleLoss, ModuleSet, Observer, Operation, Session, SessionError, SessionEvent,
     ready, ready_mut,
 };
-use crate::formats::Example;
+use crate::formats::{Example, Tokenizer};
 use crate::learn::{LearnOptions, LearnResult, LearningRun, Phase, Step};
 use crate::lora::AdapterSet;
 
@@ -22,12 +24,32 @@ pub struct SingleLoss {
     pub seconds: f64,
 }
 
+/// An example's output with text that the model cannot write, so that no weights give it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct UnwritableOutput {
+    /// Index of the example.
+    pub example: u32,
+    /// The parts of the output that the model's vocabulary lacks.
+    pub parts: Vec<String>,
+}
+
+/// The examples' outputs that the model cannot write.
+pub fn unwritable_outputs(tokenizer: &Tokenizer, examples: &[Example]) -> Vec<UnwritableOutput> {
+    let outputs = examples.iter().zip(0..).map(|(example, index)| UnwritableOutput {
+        example: index,
+        // An output that cannot be encoded at all is an error of its own.
+        parts: tokenizer.unwritable(&example.output).unwrap_or_default(),
+    });
+    outputs.filter(|output| !output.parts.is_empty()).collect()
+}
+
 /// Evaluations of modules alone, by id.
 pub type CachedLosses = BTreeMap<String, SingleLoss>;
 
 impl<B: Backend> Session<B> {
     /// Learns weights of loaded modules from examples. If the observer stops it, the result is the
-    /// best point so far.
+    /// best point so far. Outputs that the model cannot write are reported first.
     ///
     /// # Errors
     /// A [`SessionError`] naming the setting, example or module that is not valid.
@@ -62,6 +84,10 @@ impl<B: Backend> Session<B> {
         let candidates = self.modules_of(OPERATION, ids(), merge)?;
         AdapterSet::new(base.model.config(), &candidates.adapters, merge)
             .map_err(|error| SessionError::backend(OPERATION, ids(), error.into()))?;
+        let outputs = unwritable_outputs(&base.tokenizer, examples);
+        if !outputs.is_empty() {
+            observer.on_event(SessionEvent::Unwritable { outputs });
+        }
 
         let mut ahead: VecDeque<(Step, f64, f64)> = VecDeque::new();
         let mut reported_selection = false;

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::formats::{Example, Tokenizer, sha256_hex};
 use crate::learn::Evaluation;
-use crate::lora::{AdapterSet, Composition, Merge, PeftAdapter};
+use crate::lora::{AdapterNotes, AdapterSet, Composition, Merge, PeftAdapter};
 use crate::model::{Model, Precision, TokenizedExample, Verified, verify};
 
 pub use backend::{
@@ -30,7 +30,7 @@ pub use backend::{Device, FailoverBackend, GpuBackend};
 pub use base::{BaseBytes, BaseInfo, BaseLabel, BaseLoad, packed_key};
 pub use decoding::{Answer, Generated, TestAnswer, TestResult};
 pub use error::{Operation, SessionError, TextPart};
-pub use learning::{CachedLosses, SingleLoss};
+pub use learning::{CachedLosses, SingleLoss, UnwritableOutput, unwritable_outputs};
 pub use report::{Detail, ErrorCode, ErrorReport};
 use retrieval::Embeddings;
 pub use scoring::{ExampleScore, ModuleLoss, Score};
@@ -47,6 +47,11 @@ pub type DefaultBackend = CpuBackend;
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(tag = "kind", rename_all = "camelCase")]
 pub enum SessionEvent {
+    /// Learning starts with outputs that the model cannot write.
+    Unwritable {
+        /// The outputs.
+        outputs: Vec<UnwritableOutput>,
+    },
     /// The modules that learning searches over were chosen by the loss of each alone.
     Selected {
         /// The modules.
@@ -124,9 +129,14 @@ pub struct ModuleInfo {
     pub bytes: f64,
     /// SHA-256 of the file of weights.
     pub sha256: String,
+    /// What does not fit the base or is left out; absent where all fits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub notes: Option<AdapterNotes>,
 }
 
 struct Base<B> {
+    id: String,
     tokenizer: Tokenizer,
     model: Arc<dyn Model>,
     backend: B,
@@ -177,7 +187,8 @@ impl<B: Backend + From<Arc<dyn Model>>> Session<B> {
         self.modules.clear();
         self.embeddings.clear();
         self.base = None;
-        self.base = Some(Base { tokenizer, backend: B::from(Arc::clone(&model)), model });
+        let id = info.id.clone();
+        self.base = Some(Base { id, tokenizer, backend: B::from(Arc::clone(&model)), model });
         Ok(info)
     }
 }
@@ -211,6 +222,7 @@ impl<B: Backend> Session<B> {
             targets,
             bytes: adapter.bytes() as f64,
             sha256,
+            notes: AdapterNotes::new(&adapter, &base.id, base.model.config()),
         };
         self.modules.insert(id.to_owned(), Arc::new(adapter));
         Ok(info)

@@ -2,6 +2,7 @@
 //! the result and is not supported is rejected by name.
 
 mod config;
+mod notes;
 
 use std::collections::BTreeMap;
 
@@ -9,9 +10,15 @@ use crate::formats::{FormatError, SafetensorsFile, TensorSource, TensorView, Tor
 use crate::model::LinearId;
 pub use config::AdapterConfig;
 use config::CONFIG;
+pub use notes::AdapterNotes;
 
 /// The weights' file in error messages.
 const WEIGHTS: &str = "adapter";
+
+/// What PEFT puts before the names of a model's layers.
+const PREFIX: &str = "base_model.model.";
+/// What `torch.compile`, `DataParallel` and a second PEFT model put before them.
+const WRAPPER_PREFIXES: [&str; 3] = ["_orig_mod.", "module.", PREFIX];
 
 /// One layer's pair of matrices.
 #[derive(Debug, Clone, PartialEq)]
@@ -168,7 +175,13 @@ fn parse_key(name: &str) -> Result<(LinearId, Half), FormatError> {
         what: format!("tensor {} of the adapter", excerpt(name)),
         reason: reason.into(),
     };
-    let path = name.strip_prefix("base_model.model.").unwrap_or(name);
+    let path = name.strip_prefix(PREFIX).unwrap_or(name);
+    if WRAPPER_PREFIXES.iter().any(|prefix| path.starts_with(prefix)) {
+        return Err(unsupported(
+            "a wrapper such as torch.compile or DataParallel, or PEFT twice, has changed its name; \
+             save the adapter of the model inside it",
+        ));
+    }
     let (layer, rest, half) = if let Some((layer, rest)) = path.split_once(".lora_A.") {
         (layer, rest, Half::A)
     } else if let Some((layer, rest)) = path.split_once(".lora_B.") {
@@ -257,6 +270,9 @@ mod tests {
             (vec![("base_model.model.lm_head.lora_A.weight", [4, 6])], "lm_head"),
             (vec![("base_model.model.shared.lora_embedding_A", [4, 6])], "lora_embedding_A"),
             (vec![("model.layers.0.self_attn.q_proj.lora_A.weight", [4, 6])], "another kind"),
+            (vec![("base_model.model._orig_mod.encoder.lora_A.weight", [4, 6])], "torch.compile"),
+            (vec![("module.base_model.model.encoder.lora_A.weight", [4, 6])], "DataParallel"),
+            (vec![("base_model.model.base_model.model.q.lora_A.weight", [4, 6])], "PEFT twice"),
             (vec![(&*format!("{ENCODER_Q}.lora_magnitude_vector"), [1, 1])], "DoRA"),
             (vec![(&*format!("{ENCODER_Q}.lora_B.bias"), [1, 4])], "lora_B.bias"),
             (vec![(&a, [4, 6]), (&*format!("{ENCODER_Q}.lora_A.weight"), [4, 6])], "both"),
