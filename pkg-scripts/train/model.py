@@ -170,7 +170,7 @@ class GroupedLinear(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """The base's weight, whose type T5 looks at."""
+        """The base's weight, whose type T5 reads."""
         return self.linear.weight
 
     def forward(self, x: Tensor) -> Tensor:
