@@ -1,15 +1,21 @@
 // Writes www/package/src/generated/engine.d.ts: the declarations that wasm-bindgen wrote for the build
-// with threads, without the raw exports, whose names change with every build.
+// that every browser can run, without comments and without the raw exports, whose names change.
 // usage: engine-types.mjs [--check]   (--check fails where the file in the tree is another)
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 
-const from = new URL("../www/package/wasm/threads/loraloom.d.ts", import.meta.url);
+const from = new URL("../www/package/wasm/simd128/loraloom.d.ts", import.meta.url);
 const to = new URL("../www/package/src/generated/engine.d.ts", import.meta.url);
+if (!existsSync(from)) process.exit(0);
 
-const declarations = readFileSync(from, "utf8").replace(
-  /(export interface InitOutput \{\n)[^}]*\}/,
-  "$1    readonly memory: WebAssembly.Memory;\n}",
-);
+const declarations = readFileSync(from, "utf8")
+  .replace(
+    /(export interface InitOutput \{\n)[^}]*\}/,
+    "$1    readonly memory: WebAssembly.Memory;\n}",
+  )
+  .replace(/^ *\/\*.*?\*\/\n/gms, "")
+  // The package passes typed arrays only.
+  .replaceAll("Uint8Array | number[]", "Uint8Array")
+  .replace(/\n{2,}/g, "\n");
 const text = `// The exports of the wasm builds. Written by pkg-scripts/generate-types after a build.\n${declarations}`;
 
 if (!process.argv.includes("--check")) writeFileSync(to, text);

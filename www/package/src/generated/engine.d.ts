@@ -1,6 +1,10 @@
-// The exports of the wasm builds, as wasm-bindgen declares them. Written by pkg-scripts/build.
-import type { BaseInfo, Candidate, ChosenWeights, Composition, Example, ExamplesFormat, FoundModules, Generated, GpuStatus, LearnOptions, LearnResult, LoadedHashes, ModuleInfo, ModuleLoss, ModuleQuery, Precision, Recipe, RecipeDraft, Registry, RegistryBase, RegistryFile, RegistryModule, Score, SessionEvent, Setting, Suggestion, TestResult, Verified } from "./types.js";
-
+// The exports of the wasm builds. Written by pkg-scripts/generate-types after a build.
+import type {
+    BaseInfo, Candidate, ChosenWeights, Composition, Example, ExamplesFormat, FoundModules, Generated,
+    GpuStatus, LearnOptions, LearnResult, LoadedHashes, ModuleInfo, ModuleLoss, ModuleQuery, Precision,
+    Recipe, RecipeDraft, Registry, RegistryBase, RegistryFile, RegistryModule, Score, SessionEvent,
+    Setting, Suggestion, TestResult, Verified,
+} from "./types.js";
 export interface Hooks {
     onEvent(event: SessionEvent): void;
     nextTurn(): Promise<boolean>;
@@ -9,19 +13,19 @@ export type Lookup<T> = { found: T } | { missing: RegistryFile[] };
 export class BaseLoad {
     free(): void;
     [Symbol.dispose](): void;
-    constructor(id: string, title: string, license: string, config: Uint8Array, tokenizer: Uint8Array, precision: Precision);
     endFile(): void;
     endPacked(): string;
+    constructor(id: string, title: string, license: string, config: Uint8Array, tokenizer: Uint8Array, precision: Precision);
     packedPiece(sha256: string, offset: number, limit: number): Uint8Array;
-    push(bytes: Uint8Array): void;
     pushPacked(bytes: Uint8Array): void;
+    push(bytes: Uint8Array): void;
 }
 export class ModuleSearch {
     free(): void;
     [Symbol.dispose](): void;
-    constructor(registry: Registry);
     candidates(examples: Example[], base: string, limit: number): Lookup<Candidate[]>;
     isWhole(): boolean;
+    constructor(registry: Registry);
     ofIds(ids: string[]): Lookup<RegistryModule[]>;
     search(query: ModuleQuery): Lookup<FoundModules>;
     take(path: string, bytes: Uint8Array): void;
@@ -29,7 +33,6 @@ export class ModuleSearch {
 export class Session {
     free(): void;
     [Symbol.dispose](): void;
-    constructor();
     addEmbeddings(bytes: Uint8Array): void;
     addModule(id: string, config: Uint8Array, weights: Uint8Array): ModuleInfo;
     embeddings(): Uint8Array;
@@ -37,6 +40,7 @@ export class Session {
     generate(input: string, composition: Composition | null, maxNewTokens: number, hooks: Hooks): Promise<Generated>;
     learn(examples: Example[], modules: string[], options: LearnOptions, hooks: Hooks): Promise<LearnResult>;
     leaveOneOut(examples: Example[], composition: Composition, hooks: Hooks): Promise<ModuleLoss[]>;
+    constructor();
     openGpu(): Promise<GpuStatus | null>;
     score(examples: Example[], composition: Composition | null): Promise<Score>;
     suggest(examples: Example[], candidates: Candidate[], limit: number, hooks: Hooks): Promise<Suggestion[]>;
@@ -46,8 +50,8 @@ export class Session {
 export class Sha256 {
     free(): void;
     [Symbol.dispose](): void;
-    constructor();
     hex(): string;
+    constructor();
     update(bytes: Uint8Array): void;
 }
 export function checkRecipe(recipe: Recipe, bases: RegistryBase[], modules: RegistryModule[], loaded: LoadedHashes): void;
@@ -55,7 +59,6 @@ export function chooseWeights(names: string[]): ChosenWeights | null;
 export function decodeRecipe(fragment: string): Recipe;
 export function defaultLearnOptions(): LearnOptions;
 export function encodeRecipe(recipe: Recipe): string;
-export function initThreadPool(num_threads: number): Promise<any>;
 export function learnSettings(): Setting[];
 export function makeRecipe(draft: RecipeDraft, bases: RegistryBase[], modules: RegistryModule[], loaded: LoadedHashes): Recipe;
 export function memoryBytes(): number;
@@ -64,8 +67,13 @@ export function parseExamples(text: string, format: ExamplesFormat): Example[];
 export function parseRegistry(bytes: Uint8Array): Registry;
 export function publishedLearnOptions(): LearnOptions;
 export function shardNames(index: Uint8Array): string[];
+export function start(): void;
 export function usualWeights(): string[];
-export function useThreadPool(): void;
 export function weightsIdentity(sha256s: string[]): string;
-
-export default function init(options: { module_or_path: URL | string }): Promise<{ readonly memory: WebAssembly.Memory }>;
+export type InitInput = RequestInfo | URL | Response | BufferSource | WebAssembly.Module;
+export interface InitOutput {
+    readonly memory: WebAssembly.Memory;
+}
+export type SyncInitInput = BufferSource | WebAssembly.Module;
+export function initSync(module: { module: SyncInitInput } | SyncInitInput): InitOutput;
+export default function __wbg_init (module_or_path?: { module_or_path: InitInput | Promise<InitInput> } | InitInput | Promise<InitInput>): Promise<InitOutput>;

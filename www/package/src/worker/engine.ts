@@ -11,10 +11,13 @@ export type { BaseLoad, ModuleSearch, Session, Sha256 } from "../generated/engin
 /** The callbacks of a long call. */
 export type Hooks = Parameters<engine.Session["learn"]>[3];
 
-type ThreadExports = Pick<typeof engine, "initThreadPool" | "useThreadPool">;
-/** The exports of a wasm build; those of threads only in the builds with threads. */
-export type EngineModule = Omit<typeof engine, keyof ThreadExports | "initSync"> &
-  Partial<ThreadExports>;
+/** The exports of a wasm build. */
+export type EngineModule = Omit<typeof engine, "initSync" | "start"> & {
+  /** Starts threads beside the caller's; only in builds with threads. */
+  initThreadPool?(threads: number): Promise<unknown>;
+  /** Shares work with them. */
+  useThreadPool?(): void;
+};
 
 /** A build that runs. */
 export interface LoadedEngine {
