@@ -110,21 +110,20 @@ struct Events(Vec<SessionEvent>);
 impl Events {
     /// Each text that differs from the one before.
     fn texts(&self) -> Vec<&str> {
-        let text = |event| match event {
-            &SessionEvent::Token { ref text } => Some(text.as_str()),
+        let texts = self.0.iter().filter_map(|event| match event {
+            SessionEvent::Token { text } => Some(text.as_str()),
             _ => None,
-        };
-        let mut texts: Vec<&str> = self.0.iter().filter_map(text).collect();
+        });
+        let mut texts: Vec<&str> = texts.collect();
         texts.dedup();
         texts
     }
 
     fn status(&self) -> Option<&GpuStatus> {
-        let status = |event| match event {
-            &SessionEvent::Gpu { ref status } => Some(status),
+        self.0.iter().rev().find_map(|event| match event {
+            SessionEvent::Gpu { status } => Some(status),
             _ => None,
-        };
-        self.0.iter().rev().find_map(status)
+        })
     }
 }
 

@@ -106,7 +106,7 @@ pub enum CliError {
     #[error("{source}{}", with_id(source, ids))]
     Modules { source: LoraError, ids: Vec<String> },
     #[error(transparent)]
-    Session(SessionError),
+    Session(Box<SessionError>),
     #[error(transparent)]
     Format(#[from] FormatError),
     #[error(transparent)]
@@ -122,7 +122,7 @@ impl From<SessionError> for CliError {
         match error {
             SessionError::Mismatch { id, source } => Self::Modules { source, ids: vec![id] },
             SessionError::Composition { ids, source, .. } => Self::Modules { source, ids },
-            other => Self::Session(other),
+            other => Self::Session(Box::new(other)),
         }
     }
 }

@@ -71,8 +71,8 @@ impl ModelFiles {
             output.progress(format!("Reading {}", path.display()));
             let bytes = read(path)?;
             hashes.push(sha256_hex(&bytes));
-            let pushed = load.push(&bytes).and_then(|()| load.end_file());
-            pushed.map_err(CliError::in_file(path))?;
+            load.push(&bytes).map_err(CliError::in_file(path))?;
+            load.end_file().map_err(CliError::in_file(path))?;
         }
         let mut session = Session::new(seconds);
         let info = session.finish_base(load, weights_identity(&hashes))?;

@@ -226,11 +226,12 @@ pub trait Model: fmt::Debug + Send + Sync {
     /// [`GpuError::TooLarge`] if the GPU cannot hold a single row of a matrix, and the device's
     /// faults, [`GpuError::OutOfMemory`] among them.
     #[cfg(feature = "gpu")]
-    fn load_gpu(
-        &self,
-        gpu: Arc<Gpu>,
-    ) -> Pin<Box<dyn Future<Output = Result<Box<dyn GpuModel>, GpuError>> + '_>>;
+    fn load_gpu(&self, gpu: Arc<Gpu>) -> GpuLoad<'_>;
 }
+
+/// The future of [`Model::load_gpu`].
+#[cfg(feature = "gpu")]
+pub type GpuLoad<'m> = Pin<Box<dyn Future<Output = Result<Box<dyn GpuModel>, GpuError>> + 'm>>;
 
 /// A batch with everything computed that LoRA branches do not change.
 pub trait PreparedBatch: fmt::Debug + Send + Sync {

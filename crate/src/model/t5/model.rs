@@ -1,7 +1,5 @@
 //! Weights of a T5 model, and the model's entry points.
 
-#[cfg(feature = "gpu")]
-use std::pin::Pin;
 use std::sync::Arc;
 
 use super::blocks::{Attention, Block, Cache};
@@ -12,13 +10,13 @@ use crate::formats::{TensorSource, take_all};
 use crate::kernels::cpu::Isa;
 #[cfg(feature = "gpu")]
 use crate::kernels::gpu::{Gpu, GpuError};
-#[cfg(feature = "gpu")]
-use crate::model::GpuModel;
 use crate::model::linear::{Activations, Context, Embedding, Linear};
 use crate::model::{
     Control, Decoder, Encoded, LoraBranches, Model, ModelBuilder, ModelConfig, ModelError,
     Precision, PreparedBatch, Stack, Tensors, TokenizedExample,
 };
+#[cfg(feature = "gpu")]
+use crate::model::{GpuLoad, GpuModel};
 
 /// A stack's blocks and what they share.
 #[derive(Debug)]
@@ -205,10 +203,7 @@ impl Model for T5Model {
     }
 
     #[cfg(feature = "gpu")]
-    fn load_gpu(
-        &self,
-        gpu: Arc<Gpu>,
-    ) -> Pin<Box<dyn Future<Output = Result<Box<dyn GpuModel>, GpuError>> + '_>> {
+    fn load_gpu(&self, gpu: Arc<Gpu>) -> GpuLoad<'_> {
         Box::pin(async {
             let model: Box<dyn GpuModel> = Box::new(T5GpuModel::load(gpu, self).await?);
             Ok(model)

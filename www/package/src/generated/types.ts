@@ -2,6 +2,24 @@
 // Generated from the crate by pkg-scripts/generate-types: change them there.
 
 /**
+ * What of an adapter does not fit its base, or is left out. PEFT loads such an adapter too.
+ */
+export type AdapterNotes = { 
+/**
+ * The base that the adapter's configuration names, where it is another one.
+ */
+otherBase: string | null, 
+/**
+ * Layers that the configuration targets but whose matrices the weights lack; they are not changed.
+ */
+missingLayers: Array<string>, 
+/**
+ * Layers whose matrices the weights contain but the configuration does not target; they are not
+ * used.
+ */
+unusedLayers: Array<string>, };
+
+/**
  * Files of a base model.
  */
 export type BaseFiles = { 
@@ -43,11 +61,11 @@ parameters: number,
  */
 bytes: number, 
 /**
- * What the products are computed in.
+ * Precision of the products.
  */
 precision: Precision, 
 /**
- * Tokens that the model knows.
+ * Size of the vocabulary.
  */
 vocabSize: number, 
 /**
@@ -63,8 +81,8 @@ layers: number,
  */
 memoryBytes: number, 
 /**
- * SHA-256 of the file of weights; of the first one where there are several, and empty for files
- * of this computer.
+ * SHA-256 of the file of weights; of the first one where there are several, and empty for local
+ * files.
  */
 sha256: string, };
 
@@ -82,35 +100,47 @@ module: RegistryModule,
 words: Array<string>, };
 
 /**
- * A value of a setting, with its texts.
+ * A value of a [`SettingKind::Choice`].
  */
-export type Choice = { value: string, label: string, help: string, };
+export type Choice = { 
+/**
+ * The value, as it is in JSON.
+ */
+value: string, 
+/**
+ * Name for people.
+ */
+label: string, 
+/**
+ * What it does, in a sentence.
+ */
+help: string, };
 
 /**
- * The file that names a folder's weights.
+ * The weights of a folder.
  */
-export type ChosenWeights = { "kind": "file", name: string, } | { "kind": "index", name: string, };
+export type ChosenWeights = { "kind": "file", "name": string } | { "kind": "index", "name": string };
 
 /**
  * Modules with their coefficients, and how they become one update of the base.
  */
 export type Composition = { 
 /**
- * The modules; those at 0 may be left out.
+ * The modules; those of weight 0 may be left out.
  */
 modules: Array<WeightedModule>, 
 /**
- * How they become one update.
+ * The merge.
  */
 merge: Merge, };
 
 /**
- * What kind of failure an error is.
+ * What kind of failure it is.
  */
 export type ErrorCode = "network" | "not-found" | "integrity" | "quota" | "unsupported" | "out-of-memory" | "invalid-input" | "not-loaded" | "busy" | "aborted" | "gpu" | "internal";
 
 /**
- * A failure with its code, its text in three parts, and the data that the text is made from.
+ * A failure as people read it.
  */
 export type ErrorReport = { 
 /**
@@ -130,9 +160,9 @@ why: string,
  */
 next: string, 
 /**
- * The data of the text.
+ * What the sentences are about: `module`, `example` (from 1), `setting`.
  */
-details: { [key in string]: string | number }, };
+details: Record<string, string | number>, };
 
 /**
  * One evaluation that was made.
@@ -164,15 +194,15 @@ weights: Array<WeightedModule>,
 seconds: number, };
 
 /**
- * One example of a task: what goes in, and what should come out.
+ * One example of a task: an input and the expected output.
  */
 export type Example = { 
 /**
- * Text that the model reads.
+ * The model's input text.
  */
 input: string, 
 /**
- * Text that the model should write.
+ * The expected output text.
  */
 output: string, };
 
@@ -190,20 +220,20 @@ loss: number,
 tokens: number, };
 
 /**
- * How a text of examples is written.
+ * The format of a text with examples.
  */
 export type ExamplesFormat = "auto" | "jsonl" | "csv" | "tsv";
 
 /**
- * What was found.
+ * The result of a [`ModuleQuery`].
  */
 export type FoundModules = { 
 /**
- * Modules that match.
+ * Number of modules that match.
  */
 total: number, 
 /**
- * Those asked for, best first.
+ * The modules from the query's offset on, best first.
  */
 modules: Array<RegistryModule>, 
 /**
@@ -216,7 +246,7 @@ tags: Array<TagCount>,
 ranks: Array<RankCount>, };
 
 /**
- * An answer.
+ * A decoded text.
  */
 export type Generated = { 
 /**
@@ -224,7 +254,7 @@ export type Generated = {
  */
 text: string, 
 /**
- * Its tokens, the end marker included.
+ * Number of tokens, the end marker included.
  */
 tokens: number, 
 /**
@@ -237,8 +267,8 @@ seconds: number,
 complete: boolean, };
 
 /**
- * Bytes of the graphics card's memory, each planned before anything is made there and compared with
- * the card's limits: what does not fit is left to the CPU.
+ * Bytes of GPU memory. Each allocation is planned and compared with the device's limits before it is
+ * made: what does not fit stays on the CPU.
  */
 export type GpuMemory = { 
 /**
@@ -246,37 +276,37 @@ export type GpuMemory = {
  */
 weightsBytes: number, 
 /**
- * The embedding, which is looked up in f32.
+ * The embedding, in f32.
  */
 embeddingBytes: number, 
 /**
- * The modules that are on it.
+ * The modules on the GPU.
  */
 modulesBytes: number, 
 /**
- * What the largest evaluation or answer so far computes in; the check against the CPU is the
- * first.
+ * Working memory of the largest evaluation or decoding so far, the check against the CPU
+ * included.
  */
 workBytes: number, };
 
 /**
- * Whether the graphics card is used, and why not. Without a base it is not used yet.
+ * Whether the GPU is used, and why not.
  */
 export type GpuStatus = { 
 /**
- * Whether it is used.
+ * Whether it is used; false until a base is loaded.
  */
 active: boolean, 
 /**
- * Its name, where the browser tells it.
+ * Its name, where the browser reports one.
  */
 name: string, 
 /**
- * What it takes of the card's memory; all 0 where it is not used.
+ * Memory that is in use; all 0 where the GPU is not used.
  */
 memory: GpuMemory, 
 /**
- * Why the CPU took over, or how often a lost device was opened again; empty if neither.
+ * Why the CPU took over, or how often a lost device was reopened; empty if neither.
  */
 reason: string, };
 
@@ -285,7 +315,7 @@ reason: string, };
  */
 export type LearnOptions = { 
 /**
- * Evaluations of the search, the one at 0 included; 2 to 10,000.
+ * Evaluations of the search, the one at 0 included.
  */
 budget: number, 
 /**
@@ -297,7 +327,7 @@ optimizer: Optimizer,
  */
 selection: Selection, 
 /**
- * Most modules to search over, where the selection chooses; 1 to 1,000.
+ * Most modules to search over, where the selection chooses.
  */
 modules: number, 
 /**
@@ -313,16 +343,16 @@ objective: Objective,
  */
 seed: number, 
 /**
- * Largest size of a coefficient; above 0 and at most 100.
+ * Largest size of a coefficient.
  */
 bound: number, 
 /**
- * Factor of the penalty mean|w|; 0 or more.
+ * Factor of the penalty mean|w|.
  */
 regularization: number, };
 
 /**
- * What a run has found.
+ * The result of a run.
  */
 export type LearnResult = { 
 /**
@@ -367,9 +397,18 @@ complete: boolean,
 history: Array<Evaluation>, };
 
 /**
- * SHA-256 of loaded weights by id, in hexadecimal digits.
+ * SHA-256 of loaded weights, in hexadecimal, by id. Ids that are absent or have an empty hash are
+ * not loaded or not hashed.
  */
-export type LoadedHashes = { bases: { [key in string]: string }, modules: { [key in string]: string }, };
+export type LoadedHashes = { 
+/**
+ * Of base models.
+ */
+bases: { [key in string]: string }, 
+/**
+ * Of modules.
+ */
+modules: { [key in string]: string }, };
 
 /**
  * How modules with weights `wᵢ` become one update of the base.
@@ -412,7 +451,11 @@ bytes: number,
 /**
  * SHA-256 of the file of weights.
  */
-sha256: string, };
+sha256: string, 
+/**
+ * What does not fit the base or is left out; absent where all fits.
+ */
+notes?: AdapterNotes, };
 
 /**
  * The loss of a module alone, or of a composition without it.
@@ -432,12 +475,12 @@ loss: number, };
  */
 export type ModuleQuery = { 
 /**
- * Words of the title, the task, the example, the tags or the id; each has to be there, or a
- * longer word that starts with it.
+ * Words of the title, the task, the example, the tags or the id; each has to occur, or a longer
+ * word that starts with it.
  */
 text: string, 
 /**
- * Tags; each has to be there.
+ * Tags; a module needs each of them.
  */
 tags: Array<string>, 
 /**
@@ -449,11 +492,11 @@ rank: number | null,
  */
 base: string | null, 
 /**
- * Modules to pass over, best first.
+ * Number of modules to skip, best first.
  */
 offset: number, 
 /**
- * Modules to answer with.
+ * Maximum number of modules to return.
  */
 limit: number, };
 
@@ -555,9 +598,37 @@ id: string,
 hash: string, };
 
 /**
- * What a recipe is made of, before ids get their hashes.
+ * What a recipe is built from: a [`Recipe`] without hashes.
  */
-export type RecipeDraft = { registry: string, base: string, composition: Composition, precision: Precision, title: string, instruction: string | null, examples: Array<Example>, };
+export type RecipeDraft = { 
+/**
+ * Address of `registry.json`.
+ */
+registry: string, 
+/**
+ * Id of the base in the registry.
+ */
+base: string, 
+/**
+ * The modules with their weights; those at 0 are left out.
+ */
+composition: Composition, 
+/**
+ * What the base's products are computed in.
+ */
+precision: Precision, 
+/**
+ * Name of the task, for people.
+ */
+title: string, 
+/**
+ * What the task is, in a line, if a person wrote one.
+ */
+instruction: string | null, 
+/**
+ * Examples of the task, if a person chose to share them.
+ */
+examples: Array<Example>, };
 
 /**
  * A module, by id and contents, with its coefficient.
@@ -635,7 +706,7 @@ parameters: number,
 files: BaseFiles, };
 
 /**
- * One file, by its place beside `registry.json` or in a repository of a hub.
+ * One file, by its path beside `registry.json` or in a repository of a hub.
  */
 export type RegistryFile = { 
 /**
@@ -658,7 +729,7 @@ sha256: string,
 about_bytes?: number, };
 
 /**
- * Where the modules of a registry are that does not list them itself.
+ * The pages and the index of a registry that does not list its modules itself.
  */
 export type RegistryIndex = { 
 /**
@@ -703,7 +774,7 @@ title: string,
  */
 task: string, 
 /**
- * One example of that task, where one is known.
+ * One example of that task, if there is one.
  */
 example?: Example, 
 /**
@@ -748,7 +819,7 @@ id: string,
  */
 title: string, 
 /**
- * What a person asks for.
+ * The task, in a sentence.
  */
 description: string, 
 /**
@@ -773,7 +844,7 @@ examples: Array<Example>,
 test: RegistryFile, };
 
 /**
- * The loss over examples.
+ * The loss of examples.
  */
 export type Score = { 
 /**
@@ -791,11 +862,15 @@ examples: Array<ExampleScore>, };
 export type Selection = "all" | "random" | "single-loss" | "by-hand";
 
 /**
- * What a call reports while it runs.
+ * Progress of a session's long methods.
  */
-export type SessionEvent = { "kind": "selected", 
+export type SessionEvent = { "kind": "unwritable", 
 /**
- * The chosen modules, with the loss of each alone.
+ * The outputs.
+ */
+outputs: Array<UnwritableOutput>, } | { "kind": "selected", 
+/**
+ * The modules.
  */
 modules: Array<ModuleLoss>, } | { "kind": "evaluation", 
 /**
@@ -811,7 +886,7 @@ text: string, } | { "kind": "tested",
  */
 done: number, 
 /**
- * Items in all.
+ * Items in total.
  */
 total: number, 
 /**
@@ -819,27 +894,79 @@ total: number,
  */
 correct: number, } | { "kind": "step", 
 /**
- * Items done.
+ * Steps made.
  */
 done: number, 
 /**
- * Items in all.
+ * Steps in total.
  */
 total: number, } | { "kind": "gpu", 
 /**
- * The new status.
+ * The status.
  */
 status: GpuStatus, };
 
 /**
- * A setting of learning, with its limits, default and texts.
+ * One setting of a learning run.
  */
-export type Setting = { name: string, label: string, help: string, kind: SettingKind, };
+export type Setting = { 
+/**
+ * The field of [`LearnOptions`], in camel case.
+ */
+name: keyof LearnOptions, 
+/**
+ * Name for people.
+ */
+label: string, 
+/**
+ * What it does, in a sentence or two.
+ */
+help: string, 
+/**
+ * Its values.
+ */
+kind: SettingKind, };
 
 /**
- * The values of a setting.
+ * The values of a setting; limits are inclusive.
  */
-export type SettingKind = { "kind": "integer", min: number, max: number, default: number, } | { "kind": "number", min: number, max: number, default: number, step: number, } | { "kind": "choice", choices: Array<Choice>, default: string, };
+export type SettingKind = { "kind": "integer", 
+/**
+ * Smallest value.
+ */
+min: number, 
+/**
+ * Largest value.
+ */
+max: number, 
+/**
+ * Value where none is given.
+ */
+default: number, } | { "kind": "number", 
+/**
+ * Smallest value.
+ */
+min: number, 
+/**
+ * Largest value.
+ */
+max: number, 
+/**
+ * Value where none is given.
+ */
+default: number, 
+/**
+ * Increment of an input field.
+ */
+step: number, } | { "kind": "choice", 
+/**
+ * The list.
+ */
+choices: Array<Choice>, 
+/**
+ * Value where none is given.
+ */
+default: string, };
 
 /**
  * A module that may suit some examples, and why.
@@ -850,8 +977,8 @@ export type Suggestion = {
  */
 module: RegistryModule, 
 /**
- * Mean cosine of its description with the examples, in the eyes of the model's encoder and less
- * what all candidates share: 1 at most.
+ * Mean-centred cosine similarity of encoder embeddings of its description and the examples: 1 at
+ * most.
  */
 similarity: number, 
 /**
@@ -895,11 +1022,11 @@ file: RegistryFile, };
  */
 export type TestAnswer = { 
 /**
- * What the model was given.
+ * The input.
  */
 input: string, 
 /**
- * The answer that counts.
+ * The expected answer.
  */
 expected: string, 
 /**
@@ -941,7 +1068,20 @@ complete: boolean,
 answers: Array<TestAnswer>, };
 
 /**
- * What came out of a [`KnownAnswer`].
+ * An example's output with text that the model cannot write, so that no weights give it.
+ */
+export type UnwritableOutput = { 
+/**
+ * Index of the example.
+ */
+example: number, 
+/**
+ * The parts of the output that the model's vocabulary lacks.
+ */
+parts: Array<string>, };
+
+/**
+ * The result of checking one [`ReferenceOutput`].
  */
 export type Verified = { 
 /**
@@ -949,7 +1089,7 @@ export type Verified = {
  */
 model: string, 
 /**
- * Where the value is published.
+ * Where the output is published.
  */
 source: string, 
 /**
@@ -957,15 +1097,15 @@ source: string,
  */
 input: string, 
 /**
- * What should come out: an answer, or a score with four digits after the point.
+ * The expected text, or score with four digits after the point.
  */
 expected: string, 
 /**
- * What came out.
+ * The computed text or score.
  */
 found: string, 
 /**
- * Whether the two agree; scores of a model in 8 bits within 2 %.
+ * Whether the two agree; in 8 bits, scores may differ by 2 %.
  */
 agrees: boolean, };
 
@@ -974,7 +1114,7 @@ agrees: boolean, };
  */
 export type WeightedModule = { 
 /**
- * The module.
+ * The module's id.
  */
 id: string, 
 /**
