@@ -34,7 +34,7 @@ fn examples_that_cannot_be_read_are_named_by_line_and_field() {
         (&b""[..], "should be at least 1, found none"),
         (b"{\"input\": \"a\", \"output\": \" \"}", "output of line 1"),
         (b"{\"input\": \"a\", \"output\": \"b\"}\n{\"input\": 3}", "line 2"),
-        (b"\xff\xfe", "UTF-8"),
+        (b"caf\xe9,b", "UTF-8"),
     ] {
         std::fs::write(&file, contents).unwrap();
         let message = score(&model, &text(&file), &[]);

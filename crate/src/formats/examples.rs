@@ -370,7 +370,8 @@ fn parse_table(text: &str, delimiter: char, line: usize) -> Result<Vec<Example>,
             return Err(FormatError::Columns { line, found: row.len(), delimiter });
         }
         let columns = header.unwrap_or(Fields { instruction: None, input: Some(0), output: 1 });
-        let field = |index: usize| Ok(row.get(index).cloned().unwrap_or_default());
+        // Blanks around a cell come from laying the table out; a text in JSON is exact.
+        let field = |index: usize| Ok(row.get(index).map_or("", |cell| cell.trim()).to_owned());
         let (input, output) = columns.read(field)?;
         push(&mut examples, &place, input, output)?;
     }
@@ -467,9 +468,8 @@ fn push(
     input: String,
     output: String,
 ) -> Result<(), FormatError> {
-    let (input, output) = (input.trim(), output.trim());
-    for (name, text) in [("input", input), ("output", output)] {
-        if text.is_empty() {
+    for (name, text) in [("input", &input), ("output", &output)] {
+        if text.trim().is_empty() {
             return Err(invalid(&format!("{name} of {place}"), "a text".into(), "nothing".into()));
         }
         if text.len() > MAX_FIELD_BYTES {
@@ -483,7 +483,7 @@ fn push(
     if examples.len() == MAX_EXAMPLES {
         return Err(invalid("their number", format!("at most {MAX_EXAMPLES}"), "more".into()));
     }
-    examples.push(Example { input: input.into(), output: output.into() });
+    examples.push(Example { input, output });
     Ok(())
 }
 
@@ -518,7 +518,7 @@ mod tests {
     #[test]
     fn json_lines_are_read_with_all_field_names() {
         let text = "\u{feff}{\"input\":\"a\",\"output\":\"b\"}\r\n\n{\"targets\":\"d\",\"inputs\":\"c\\n\",\"idx\":1}\n";
-        assert_eq!(read(text), pairs(&[("a", "b"), ("c", "d")]));
+        assert_eq!(read(text), pairs(&[("a", "b"), ("c\n", "d")]));
         assert_eq!(read(r#" [{"input":"a","output":"b"}]"#), pairs(&[("a", "b")]));
     }
 
@@ -615,11 +615,12 @@ mod tests {
     }
 
     #[test]
-    fn blanks_around_texts_and_quotation_marks_are_removed() {
+    fn blanks_around_cells_and_quotation_marks_are_removed() {
         assert_eq!(read("\"bed, moon\", \"nose\""), pairs(&[("bed, moon", "nose")]));
         assert_eq!(read("\"bed, moon\" ,nose"), pairs(&[("bed, moon", "nose")]));
         assert_eq!(read(" a , b "), pairs(&[("a", "b")]));
-        assert_eq!(read(r#"{"input": " a\n", "output": "\tb "}"#), pairs(&[("a", "b")]));
+        // A text in JSON is exact.
+        assert_eq!(read(r#"{"input": " a\n", "output": "\tb "}"#), pairs(&[(" a\n", "\tb ")]));
         // Text that merely has quotation marks behind a blank.
         assert_eq!(read("he said, \"go\" now"), pairs(&[("he said", "\"go\" now")]));
     }
