@@ -54,7 +54,7 @@ test("a large library without tasks has no task list, and is no wider than a sma
 }) => {
   await page.setViewportSize({ width: 360, height: 740 });
   await page.goto("./?registry=./lorahub/registry.json");
-  await expect(page.getByText("Downloads the model first")).toBeVisible();
+  await expect(page.locator(".hero").getByText("Downloads the model first")).toBeVisible();
   await expect(page.getByRole("combobox", { name: "Task", exact: true })).toHaveCount(0);
   await page.getByText("The library: 196 modules").click();
   await expect(page.getByText("196 modules found")).toBeVisible();
