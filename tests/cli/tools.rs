@@ -199,7 +199,7 @@ fn what_is_wrong_with_a_registry_is_named_all_at_once() {
     }
 }
 
-/// Serves a folder on this machine for as long as the test runs, and answers with its address. Paths
+/// Serves a folder on this machine for as long as the test runs, and returns its address. Paths
 /// that start with `/owner/name/resolve/main/` are those of a hub, and lead to the folder too.
 fn serve(folder: &str) -> String {
     let listener = TcpListener::bind("localhost:0").unwrap();

@@ -1,5 +1,5 @@
-//! The model on the graphics card against the CPU and Hugging Face. Where the machine has no
-//! graphics card, not even one in software, these tests say so and pass.
+//! The model on the GPU against the CPU and Hugging Face. Without a GPU, not even a software one, these
+//! tests print that they are skipped.
 
 use std::sync::{Arc, OnceLock};
 

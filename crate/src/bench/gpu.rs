@@ -280,7 +280,7 @@ impl GpuBench {
         Ok((prepared, GpuWork { work, cost: Some(cost) }))
     }
 
-    /// Runs the prepared workload once, and answers with the seconds that `clock` says it took and
+    /// Runs the prepared workload once, and returns the seconds that it took by `clock` and
     /// the tokens that were decoded in them.
     ///
     /// # Errors

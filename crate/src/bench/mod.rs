@@ -195,7 +195,7 @@ impl Bench {
         }
     }
 
-    /// Runs the prepared workload once, and answers with the seconds that `clock` says it took and
+    /// Runs the prepared workload once, and returns the seconds that it took by `clock` and
     /// the tokens that were decoded. What is not part of the workload is left out of the time.
     ///
     /// # Errors

@@ -243,7 +243,7 @@ export class FakeLoom implements Client {
   };
   score: Client["score"] = async () => ({ loss: 1, examples: [] });
 
-  /** Answers with three tokens: the name of the side, the input, and a full stop. */
+  /** Generates three tokens: the name of the side, the input, and a full stop. */
   generate = ({ input, composition, onToken, signal }: GenerateInput) =>
     new RunningCall<Awaited<ReturnType<Client["generate"]>>, string>(async ({ stop }) => {
       const side = composition ? "composed" : "base";
