@@ -5,9 +5,9 @@
 //! not at the present one, and only to add links:
 //!
 //! ```sh
-//! git worktree add /tmp/then 77a386d
-//! mkdir /tmp/then/crate/examples && cp tests/links/make_links.rs /tmp/then/crate/examples
-//! (cd /tmp/then && cargo run --example make_links) > tests/links/links.json
+//! git worktree add ../then 77a386d
+//! mkdir ../then/crate/examples && cp tests/links/make_links.rs ../then/crate/examples
+//! (cd ../then && cargo run --example make_links) > tests/links/links.json
 //! ```
 
 use loraloom::engine::{BaseBytes, BaseLabel, Engine};

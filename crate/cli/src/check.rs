@@ -17,7 +17,6 @@ use serde::Serialize;
 use crate::error::CliError;
 use crate::location::{DEFAULT_HUB, Location};
 use crate::output::Output;
-use crate::registry::{rank, targets};
 
 /// Check a registry and every file that it names.
 ///
@@ -180,11 +179,13 @@ fn check_module(
     let unequal = |field, expected, found| {
         Err(CliError::Entry { id: module.id.clone(), field, expected, found })
     };
-    if rank(adapter) != module.rank {
-        return unequal("rank", rank(adapter).to_string(), module.rank.to_string());
+    if adapter.rank() != module.rank as usize {
+        return unequal("rank", adapter.rank().to_string(), module.rank.to_string());
     }
-    let (expected, found) = (targets(adapter), &module.targets);
-    if expected.iter().collect::<BTreeSet<_>>() != found.iter().collect() {
+    let (expected, found) = (adapter.targets(), &module.targets);
+    if expected.iter().copied().collect::<BTreeSet<_>>()
+        != found.iter().map(String::as_str).collect()
+    {
         return unequal("targets", expected.join(" "), found.join(" "));
     }
     Ok(())

@@ -1,6 +1,5 @@
 //! `loraloom registry`: makes a static registry from folders, or checks one.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -184,8 +183,8 @@ impl Build {
             task: card.task.unwrap_or_else(|| "Not described.".into()),
             example: card.example,
             base: base_id.into(),
-            rank: rank(&adapter),
-            targets: targets(&adapter),
+            rank: adapter.rank() as u32,
+            targets: adapter.targets().into_iter().map(String::from).collect(),
             files: ModuleFiles {
                 config: self.put(&path("adapter_config.json"), &config)?,
                 weights: self.put(&path("adapter_model.safetensors"), &bytes)?,
@@ -215,21 +214,4 @@ fn converted(source: &dyn TensorSource, half: bool) -> Result<Vec<u8>, CliError>
         }
     }
     Ok(write_safetensors(&tensors, half)?)
-}
-
-/// The largest rank of a layer.
-pub fn rank(adapter: &PeftAdapter) -> u32 {
-    adapter.layers.values().map(|layer| layer.rank as u32).max().unwrap_or(0)
-}
-
-/// PEFT's names of the layers that an adapter changes, in the order of a block's computation.
-pub fn targets(adapter: &PeftAdapter) -> Vec<String> {
-    let kinds: BTreeSet<_> = adapter.layers.keys().map(|layer| layer.kind).collect();
-    let mut targets: Vec<String> = Vec::new();
-    for kind in kinds {
-        if !targets.iter().any(|target| target == kind.target()) {
-            targets.push(kind.target().into());
-        }
-    }
-    targets
 }

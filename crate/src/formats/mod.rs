@@ -108,6 +108,11 @@ fn columns_message(line: usize, found: usize, delimiter: char) -> String {
     )
 }
 
+/// A file's bytes without a byte order mark.
+pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
 /// Text from a file as a quotation for a message: shortened, without control characters.
 pub(crate) fn excerpt(text: &str) -> String {
     let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };

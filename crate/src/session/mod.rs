@@ -212,13 +212,11 @@ impl<B: Backend> Session<B> {
             .map_err(|source| SessionError::Module { id: id.to_owned(), source })?;
         AdapterSet::new(base.model.config(), &[&adapter], Merge::Delta)
             .map_err(|source| SessionError::Mismatch { id: id.to_owned(), source })?;
-        let mut targets: Vec<String> =
-            adapter.layers.keys().map(|layer| layer.kind.target().to_owned()).collect();
+        let mut targets: Vec<String> = adapter.targets().into_iter().map(String::from).collect();
         targets.sort_unstable();
-        targets.dedup();
         let info = ModuleInfo {
             id: id.to_owned(),
-            rank: adapter.layers.values().map(|layer| layer.rank).max().unwrap_or(0) as u32,
+            rank: adapter.rank() as u32,
             targets,
             bytes: adapter.bytes() as f64,
             sha256,

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 
-use super::super::{FormatError, excerpt};
-use super::{AddedTokenFiles, FileAddedToken, MAX_ADDED_TOKENS, MAX_FILE_BYTES, without_mark};
+use super::super::{FormatError, excerpt, without_mark};
+use super::{AddedTokenFiles, FileAddedToken, MAX_ADDED_TOKENS, MAX_FILE_BYTES};
 
 /// One added token.
 #[derive(Debug, Clone)]

@@ -22,7 +22,7 @@ use tokenizers::pre_tokenizers::whitespace::WhitespaceSplit;
 use tokenizers::{Decoder, Model, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
 use self::added::{AddedToken, AddedTokens, Piece};
-use super::{Example, FormatError, excerpt};
+use super::{Example, FormatError, excerpt, without_mark};
 
 const FORMAT: &str = "tokenizer.json";
 /// Limit on the file; T5's has 2.4 MB, the largest multilingual T5's 16 MB.
@@ -474,11 +474,6 @@ struct FileAddedToken {
     normalized: bool,
     #[serde(default)]
     special: bool,
-}
-
-/// A file's bytes without a byte order mark.
-fn without_mark(bytes: &[u8]) -> &[u8] {
-    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
 fn read_sentencepiece(bytes: &[u8]) -> Result<File, FormatError> {

@@ -4,10 +4,10 @@
 mod config;
 mod notes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::formats::{FormatError, SafetensorsFile, TensorSource, TensorView, TorchFile, excerpt};
-use crate::model::LinearId;
+use crate::model::{LinearId, LinearKind};
 pub use config::AdapterConfig;
 use config::CONFIG;
 pub use notes::AdapterNotes;
@@ -65,6 +65,23 @@ enum Half {
 }
 
 impl PeftAdapter {
+    /// The largest rank of a layer.
+    pub fn rank(&self) -> usize {
+        self.layers.values().map(|layer| layer.rank).max().unwrap_or(0)
+    }
+
+    /// PEFT's names of the layers that the adapter changes, in the order of a block's computation.
+    pub fn targets(&self) -> Vec<&'static str> {
+        let kinds: BTreeSet<LinearKind> = self.layers.keys().map(|layer| layer.kind).collect();
+        let mut targets = Vec::new();
+        for target in kinds.into_iter().map(LinearKind::target) {
+            if !targets.contains(&target) {
+                targets.push(target);
+            }
+        }
+        targets
+    }
+
     /// Number of values in the matrices of all layers.
     pub fn parameters(&self) -> usize {
         self.layers.values().map(|layer| layer.lora_a.len() + layer.lora_b.len()).sum()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::{T5Model, tensors};
+use crate::formats::without_mark;
 use crate::model::{
     LinearId, LinearKind, Model, ModelConfig, ModelError, Stack, TensorSpecs, Tensors,
 };
@@ -142,7 +143,7 @@ impl T5Config {
     /// # Errors
     /// [`ModelError::Config`] naming the field that is missing, out of range or not supported.
     pub fn parse(json: &[u8]) -> Result<Self, ModelError> {
-        let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
+        let json = without_mark(json);
         let raw: RawConfig = serde_json::from_slice(json).map_err(|error| ModelError::Config {
             field: "config.json".into(),
             expected: "a T5 model's configuration as Hugging Face writes it".into(),

@@ -13,7 +13,7 @@ import { transfer } from "./transfer.js";
 /** Attempts for a file that changes while it is fetched. */
 export const FRESH_STARTS = 3;
 
-/** The surroundings of a download. */
+/** What a download depends on. */
 export interface DownloadContext {
   signal: AbortSignal;
   /** Seconds without a byte after which a server counts as stalled. */

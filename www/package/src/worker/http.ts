@@ -12,7 +12,7 @@ const FIRST_WAIT = 300;
 /** The longest wait that a server may request, in seconds. */
 const LONGEST_WAIT = 120;
 
-/** The surroundings of a request. */
+/** What an HTTP request depends on. */
 export interface HttpContext {
   signal: AbortSignal;
   /** Seconds without a byte after which a server counts as stalled. */

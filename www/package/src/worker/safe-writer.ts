@@ -3,7 +3,7 @@
 import type { StageEvent } from "../protocol.js";
 import { type FileRecord, isQuotaError, type Store, type StoreWriter } from "./store.js";
 
-/** The surroundings of a {@link SafeWriter}. */
+/** What a {@link SafeWriter} depends on. */
 export interface WriterContext {
   store: Store;
   onEvent(event: StageEvent): void;
