@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use ts_rs::{Config, TS, TypeVisitor};
 
 use crate::formats::{ChosenWeights, Example, ExamplesFormat};
-use crate::learn::{LearnOptions, LearnResult, Setting};
-use crate::lora::Composition;
+use crate::learn::{Assessment, LearnOptions, LearnResult, Setting};
+use crate::lora::{Composition, PeftFiles};
 use crate::model::{Precision, Verified};
 use crate::recipe::{LoadedHashes, Recipe, RecipeDraft};
 use crate::registry::{Candidate, FoundModules, ModuleQuery, Registry, RegistryFile, Suggestion};
@@ -43,6 +43,7 @@ impl TypeVisitor for Declarations {
 /// The declarations of every type that the bindings make or read, and of those that they refer to.
 pub fn declarations() -> String {
     let mut all = Declarations::default();
+    all.visit::<Assessment>();
     all.visit::<BaseInfo>();
     all.visit::<Candidate>();
     all.visit::<ChosenWeights>();
@@ -59,6 +60,7 @@ pub fn declarations() -> String {
     all.visit::<ModuleInfo>();
     all.visit::<ModuleLoss>();
     all.visit::<ModuleQuery>();
+    all.visit::<PeftFiles>();
     all.visit::<Precision>();
     all.visit::<Recipe>();
     all.visit::<RecipeDraft>();

@@ -51,25 +51,26 @@ fn rows_have_a_value_for_each_seed_and_are_the_same_again() {
     let task = &registry["tasks"][1];
     let id = task["id"].as_str().unwrap();
     let out = path.replace("registry.json", "rows.json");
-    let rows = evaluate(&path, id, "best-single,default,uniform", &["--seeds", "2", "--out", &out]);
+    let more = ["--seeds", "2", "--budgets", "12", "--out", &out];
+    let rows = evaluate(&path, id, "best-single,default,uniform", &more);
     let modules = registry["modules"].as_array().unwrap().len() as f64;
     assert_eq!(rows.len(), 3);
     for (row, method) in rows.iter().zip(["best-single", "default", "uniform"]) {
         assert_eq!((&row["task"], &row["set"]), (&task["id"], &task["set"]));
         assert_eq!(row["method"], method);
-        for field in ["exact_match", "seconds"] {
+        for field in ["exact_match", "seconds", "loss", "assessments"] {
             assert_eq!(row[field].as_array().unwrap().len(), 2, "{method} {field}");
         }
         let evaluations = row["evaluations"].as_f64().unwrap();
         match method {
             "best-single" => assert_eq!(evaluations, modules),
-            "default" => assert!(evaluations > modules && evaluations <= modules + 40.0),
+            "default" => assert!(evaluations > 1.0 && evaluations <= 12.0),
             _ => assert_eq!(evaluations, 0.0),
         }
     }
     let written: Value = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
     assert_eq!(written["rows"], Value::from(rows.clone()));
-    let again = evaluate(&path, "table", "default", &["--seeds", "2"]);
+    let again = evaluate(&path, "table", "default", &["--seeds", "2", "--budgets", "12"]);
     assert_eq!(again[0]["exact_match"], rows[1]["exact_match"]);
     assert_eq!(again[0]["evaluations"], rows[1]["evaluations"]);
 }

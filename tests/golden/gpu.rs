@@ -62,7 +62,10 @@ fn gpu_losses(
     members: usize,
 ) -> Vec<Vec<f32>> {
     let evaluation = model.prepare(&case.batch(), modules, members).unwrap();
-    let losses = block_on(evaluation.losses(coefficients, &Control::none())).unwrap();
+    let each = |vector: &&[f32]| vector.iter().map(|&one| [one; 4]).collect::<Vec<_>>();
+    let vectors: Vec<Vec<_>> = coefficients.iter().map(each).collect();
+    let vectors: Vec<&[_]> = vectors.iter().map(Vec::as_slice).collect();
+    let losses = block_on(evaluation.losses(&vectors, &Control::none())).unwrap();
     let values = |losses: &Vec<ExampleLoss>| losses.iter().map(|example| example.loss).collect();
     losses.iter().map(values).collect()
 }
@@ -112,7 +115,9 @@ fn greedy_tokens_are_the_cpus() {
         for case in golden.expected.cases.iter().step_by(3) {
             let limit = golden.expected.max_new_tokens;
             let modules = modules(golden, case, &*model);
-            let composed = modules.as_ref().map(|(modules, weights)| (modules, &**weights));
+            let coefficients = modules.iter().flat_map(|(_, weights)| weights);
+            let coefficients: Vec<_> = coefficients.map(|&one| [one; 4]).collect();
+            let composed = modules.as_ref().map(|(modules, _)| (modules, &*coefficients));
             let mut streamed = vec![Vec::new(); case.examples.len()];
             let mut on_token = |row: usize, token| streamed[row].push(token);
             let (inputs, control) = (case.inputs(), Control::none());

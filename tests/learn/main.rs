@@ -1,6 +1,7 @@
 //! Learning: the searches against the reference implementation, on analytic objectives and on a model,
 //! and the run.
 
+mod forward;
 mod model;
 mod objectives;
 mod reference;

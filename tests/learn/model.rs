@@ -48,7 +48,7 @@ fn learn(precision: Precision, options: LearnOptions) -> LearnResult {
     }
     let text = String::from_utf8(read("examples.jsonl")).unwrap();
     let examples = parse_examples(&text, ExamplesFormat::Jsonl).unwrap();
-    block_on(session.learn(&examples, &ids, options, &mut ())).unwrap()
+    block_on(session.learn(&examples, &ids, options, &[], &mut ())).unwrap()
 }
 
 fn as_published() -> LearnOptions {
@@ -64,7 +64,8 @@ fn a_run_visits_the_points_of_the_reference_and_reaches_its_loss() {
     let ours = learn(Precision::F32, options);
     let pairs = ours.history.iter().zip(&reference.evaluations).take(COMPARED);
     for (mine, theirs) in pairs {
-        let mut weights: Vec<f32> = mine.weights.iter().map(|module| module.weight).collect();
+        let mut weights: Vec<f32> =
+            mine.weights.iter().map(|module| module.weight.groups()[0]).collect();
         weights.resize(20, 0.0);
         let expected: Vec<f32> = theirs.weights.iter().map(|&weight| weight as f32).collect();
         assert_eq!(weights, expected, "point {}", mine.number);

@@ -85,7 +85,7 @@ fn ten_links_of_an_earlier_version_restore_the_same_bits() {
         let recipe = decode(&link.fragment).unwrap();
         assert_eq!(encode(&recipe).unwrap(), link.fragment, "{}", link.task);
         assert_eq!(recipe.modules.len(), link.modules);
-        let negative = recipe.modules.iter().filter(|module| module.weight < 0.0);
+        let negative = recipe.modules.iter().filter(|module| module.weight.groups()[0] < 0.0);
         assert_eq!(negative.count(), link.negative_weights);
 
         let session = (sessions.entry(recipe.precision == Precision::Int8))

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use loraloom::formats::Example;
 use loraloom::kernels::gpu::GpuError;
+use loraloom::lora::ModuleWeight;
 use loraloom::model::{Encoded, ModelError, Precision, TokenizedExample};
 use loraloom::session::{
     Backend, BackendError, BaseBytes, BaseLabel, Clock, CpuBackend, Device, Evaluated,
@@ -65,7 +66,7 @@ impl Backend for FakeDevice {
         &mut self,
         batch: &mut Batch,
         modules: &ModuleSet,
-        points: &[Vec<f32>],
+        points: &[Vec<ModuleWeight>],
         clock: Clock,
     ) -> Result<Evaluated, BackendError> {
         fail_when_due()?;
@@ -79,7 +80,7 @@ impl Backend for FakeDevice {
     async fn decoder(
         &mut self,
         modules: ModuleSet,
-        weights: Vec<f32>,
+        weights: Vec<ModuleWeight>,
         max_new_tokens: usize,
     ) -> Result<Decoder, BackendError> {
         self.0.decoder(modules, weights, max_new_tokens).await

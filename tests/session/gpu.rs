@@ -84,12 +84,12 @@ fn learning_on_the_device_follows_the_cpus_and_survives_its_loss() {
     let Some((mut session, ids, opened)) = on_device(3) else { return };
     let (mut cpu, _) = loaded::<CpuBackend>(&registry(), 3);
     let examples = &registry().tasks[0].examples;
-    let expected = block_on(cpu.learn(examples, &ids, options(), &mut ())).unwrap();
+    let expected = block_on(cpu.learn(examples, &ids, options(), &[], &mut ())).unwrap();
 
     let mut status = opened.clone();
     for lose in [None, Some(2)] {
         let mut observer = Losing::new(&session, lose);
-        let found = block_on(session.learn(examples, &ids, options(), &mut observer)).unwrap();
+        let found = block_on(session.learn(examples, &ids, options(), &[], &mut observer)).unwrap();
         assert_eq!(losses(&found), losses(&expected));
         status = observer.status.unwrap();
     }
@@ -108,10 +108,10 @@ fn populations_of_a_batched_search_have_the_losses_of_the_cpu_one_at_a_time() {
     let (mut cpu, _) = loaded::<CpuBackend>(&registry(), 4);
     let examples = &registry().tasks[0].examples;
     for merge in [Merge::Lorahub, Merge::Delta] {
-        let expected = block_on(cpu.learn(examples, &ids, batched(merge), &mut ())).unwrap();
+        let expected = block_on(cpu.learn(examples, &ids, batched(merge), &[], &mut ())).unwrap();
         for lose in [None, Some(7)] {
             let mut observer = Losing::new(&session, lose);
-            let found = session.learn(examples, &ids, batched(merge), &mut observer);
+            let found = session.learn(examples, &ids, batched(merge), &[], &mut observer);
             let found = block_on(found).unwrap();
             assert_eq!(losses(&found), losses(&expected));
             assert_eq!(found.modules, expected.modules);
@@ -128,7 +128,7 @@ fn answers_of_the_device_are_the_cpus_and_survive_its_loss() {
     let modules = ids
         .iter()
         .zip([0.8, -0.3])
-        .map(|(id, weight)| WeightedModule { id: id.clone(), weight })
+        .map(|(id, weight)| WeightedModule { id: id.clone(), weight: f32::into(weight) })
         .collect();
     let composition = Composition { modules, merge: LearnOptions::default().merge };
     let items = &test_set(&registry, 0)[..60];
@@ -171,7 +171,7 @@ fn losses_and_greedy_tokens_of_the_librarys_test_sets_are_the_cpus() {
         let adapters = skills(&registry, task);
         let merge = [Merge::Delta, Merge::Lorahub][task % 2];
         let mut composition = lora::AdapterSet::new(&base.config, &adapters, merge).unwrap();
-        let coefficients = vec![1.0; adapters.len()];
+        let coefficients = vec![[1.0; 4]; adapters.len()];
         let modules = composition.upload(&*model).unwrap();
         let branches = composition.branches(&coefficients, cpu.precision()).unwrap();
         let test = test_set(&registry, task);

@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use loraloom::formats::{Example, ExamplesFormat, GgufFile, Tokenizer, parse_examples};
-use loraloom::learn::LearnOptions;
-use loraloom::lora::{Composition, Merge, PeftAdapter, WeightedModule};
+use loraloom::learn::{LearnOptions, LearnResult, Optimizer};
+use loraloom::lora::{Composition, Merge, ModuleWeight, PeftAdapter, WeightedModule};
 use loraloom::model::t5::{T5Config, T5Model};
 use loraloom::model::{Model, Precision, TokenizedExample};
 use loraloom::registry::{ModuleFiles, Registry, RegistryFile};
 use loraloom::session::{
-    Backend, BaseBytes, BaseLabel, CpuBackend, ErrorCode, Observer, Session, SessionEvent,
-    TestResult, UnwritableOutput, unwritable_outputs,
+    Backend, BaseBytes, BaseLabel, CpuBackend, ErrorCode, ModuleLoss, Observer, Session,
+    SessionEvent, TestResult, UnwritableOutput, unwritable_outputs,
 };
 use pollster::block_on;
 
@@ -143,17 +143,19 @@ fn what_is_learned_answers_better_than_the_base_and_alike_alone_and_in_a_batch()
     let registry = registry();
     let (mut session, ids) = loaded::<CpuBackend>(&registry, usize::MAX);
     let task = &registry.tasks[0];
-    let (mut selected, mut evaluations) = (None, 0);
+    let mut evaluations = 0;
     let mut observer = |event| match event {
-        SessionEvent::Selected { modules } => selected = Some(modules),
         SessionEvent::Evaluation { .. } => evaluations += 1,
         other => panic!("{other:?}"),
     };
     let options = LearnOptions::default();
-    let result = block_on(session.learn(&task.examples, &ids, options, &mut observer)).unwrap();
+    let result =
+        block_on(session.learn(&task.examples, &ids, options, &[], &mut observer)).unwrap();
     assert!(result.complete && result.loss < result.loss_start);
-    assert_eq!(result.evaluations, evaluations);
-    assert_eq!(selected.map(|modules| modules.len()), Some(result.modules.len()));
+    assert_eq!(result.history.len(), evaluations);
+    assert!(result.evaluations <= f64::from(LearnOptions::default().budget));
+    let assessment = result.assessment.clone().unwrap();
+    assert!(assessment.calibrated && assessment.answers.len() == task.examples.len());
 
     let items = &test_set(&registry, 0)[..40];
     let composition = Composition { modules: result.modules, merge: result.merge };
@@ -179,11 +181,81 @@ fn what_is_learned_answers_better_than_the_base_and_alike_alone_and_in_a_batch()
     let texts = answers.iter().map(|answer| &answer.text);
     assert!(texts.eq(composed.answers.iter().map(|answer| &answer.answer)));
 
-    // The loss that learning reports is that of the composition it returns, and the penalty.
+    let assessed = block_on(session.assess(&task.examples, Some(&composition), &mut ())).unwrap();
+    assert_eq!(assessed.probabilities, assessment.probabilities);
+    assert_eq!((assessed.verdict, assessed.answers), (assessment.verdict, assessment.answers));
+
+    // The loss that learning reports is that of the composition it returns.
     let score = block_on(session.score(&task.examples, Some(&composition))).unwrap();
-    let size: f64 = composition.modules.iter().map(|m| f64::from(m.weight).abs()).sum();
-    let loss = score.loss + 0.05 * size / composition.modules.len() as f64;
-    assert!((loss - result.loss).abs() < 1e-6, "{loss} {}", result.loss);
+    assert_eq!(score.loss, result.loss);
+}
+
+#[test]
+fn the_modules_that_a_search_selects_are_reported_with_the_loss_of_each_alone() {
+    let registry = registry();
+    let (mut session, ids) = loaded::<CpuBackend>(&registry, 8);
+    let examples = &registry.tasks[0].examples;
+    let options = LearnOptions {
+        optimizer: Optimizer::Cobyla,
+        modules: 3,
+        budget: 20,
+        ..LearnOptions::default()
+    };
+    let mut selected = Vec::new();
+    let mut observer = |event| {
+        if let SessionEvent::Selected { modules } = event {
+            selected = modules;
+        }
+    };
+    block_on(session.learn(examples, &ids, options, &[], &mut observer)).unwrap();
+    assert_eq!(selected.len(), 3);
+    for ModuleLoss { id, loss } in selected {
+        let modules = vec![WeightedModule { id, weight: 1.0.into() }];
+        let alone = Composition { modules, merge: Merge::Delta };
+        assert_eq!(block_on(session.score(examples, Some(&alone))).unwrap().loss, loss);
+    }
+}
+
+#[test]
+fn a_run_that_is_stopped_continues_to_the_same_result() {
+    let registry = registry();
+    let (mut session, ids) = loaded::<CpuBackend>(&registry, 8);
+    let examples = &registry.tasks[0].examples;
+    let options = || LearnOptions { budget: 20, ..LearnOptions::default() };
+    let whole = block_on(session.learn(examples, &ids, options(), &[], &mut ())).unwrap();
+    let mut observer = StopWhen::new(|events: &[SessionEvent]| events.len() == 7);
+    let stopped = session.learn(examples, &ids, options(), &[], &mut observer);
+    let stopped = block_on(stopped).unwrap();
+    assert!(!stopped.complete && stopped.history.len() == 7);
+    let history = &stopped.history;
+    let resumed = block_on(session.learn(examples, &ids, options(), history, &mut ())).unwrap();
+    let steps = |result: &LearnResult| {
+        let weights = result.history.iter().map(|one| (one.weights.clone(), one.losses.clone()));
+        weights.collect::<Vec<_>>()
+    };
+    assert_eq!(steps(&resumed), steps(&whole));
+    assert_eq!((resumed.modules, resumed.loss), (whole.modules, whole.loss));
+    let other = block_on(session.learn(&examples[1..], &ids, options(), history, &mut ()));
+    assert_eq!(other.unwrap_err().code(), ErrorCode::InvalidInput);
+}
+
+#[test]
+fn an_exported_composition_with_weights_for_groups_of_layers_has_its_losses() {
+    let registry = registry();
+    let (mut session, ids) = loaded::<CpuBackend>(&registry, 2);
+    let examples = &registry.tasks[0].examples;
+    let weights: [ModuleWeight; 2] = [[1.0, 0.5, -0.75, 0.0].into(), 1.25.into()];
+    let modules = ids.iter().zip(weights);
+    let modules = modules.map(|(id, weight)| WeightedModule { id: id.clone(), weight }).collect();
+    let composition = Composition { modules, merge: Merge::Delta };
+    let files = session.export(&composition, "base").unwrap();
+    session.add_module("exported", &files.config, files.weights).unwrap();
+    let modules = vec![WeightedModule { id: "exported".into(), weight: 1.0.into() }];
+    let exported = Composition { modules, merge: Merge::Delta };
+    let [expected, found] = [composition, exported]
+        .map(|one| block_on(session.score(examples, Some(&one))).unwrap().loss);
+    // The scales are in the exported matrices, which are quantized with them.
+    assert!((found - expected).abs() < 2e-2 * expected, "{found} {expected}");
 }
 
 #[test]
@@ -193,8 +265,8 @@ fn a_stopped_method_returns_what_it_reached() {
     let examples = &registry.tasks[0].examples;
     let mut observer = StopWhen::new(|events: &[SessionEvent]| events.len() == 2);
     let options = LearnOptions::default();
-    let stopped = block_on(session.learn(examples, &ids, options, &mut observer)).unwrap();
-    assert_eq!((stopped.complete, stopped.evaluations), (false, 2));
+    let stopped = block_on(session.learn(examples, &ids, options, &[], &mut observer)).unwrap();
+    assert_eq!((stopped.complete, stopped.history.len()), (false, 2));
 
     let is_answered =
         |event: &SessionEvent| matches!(event, SessionEvent::Tested { done, .. } if *done > 0);
@@ -208,7 +280,10 @@ fn a_stopped_method_returns_what_it_reached() {
     assert_eq!((stopped.complete, stopped.tokens), (false, 1));
 
     let composition = Composition {
-        modules: ids.iter().map(|id| WeightedModule { id: id.clone(), weight: 0.5 }).collect(),
+        modules: ids
+            .iter()
+            .map(|id| WeightedModule { id: id.clone(), weight: 0.5.into() })
+            .collect(),
         merge: Merge::Delta,
     };
     let mut observer = StopWhen::new(|events: &[SessionEvent]| events.len() == 3);
@@ -223,7 +298,7 @@ fn outputs_that_the_model_cannot_write_are_reported_before_learning() {
     let examples = ["nose", "犬", "<extra_id_0>", "moon 水"]
         .map(|output| Example { input: "bed, moon and nose".into(), output: output.into() });
     let mut observer = StopWhen::new(|_: &[SessionEvent]| true);
-    block_on(session.learn(&examples, &ids, LearnOptions::default(), &mut observer)).unwrap();
+    block_on(session.learn(&examples, &ids, LearnOptions::default(), &[], &mut observer)).unwrap();
     let unwritable = |example, part: &str| UnwritableOutput { example, parts: vec![part.into()] };
     let outputs = vec![unwritable(1, "犬"), unwritable(3, "水")];
     assert_eq!(observer.events, [SessionEvent::Unwritable { outputs }]);
@@ -251,7 +326,7 @@ fn the_loss_without_a_module_is_that_of_the_others() {
     let registry = registry();
     let (mut session, ids) = loaded::<CpuBackend>(&registry, 3);
     let examples = &registry.tasks[0].examples;
-    let weighted = |id: &String| WeightedModule { id: id.clone(), weight: 0.5 };
+    let weighted = |id: &String| WeightedModule { id: id.clone(), weight: 0.5.into() };
     let modules: Vec<WeightedModule> = ids.iter().map(weighted).collect();
     let composition = Composition { modules: modules.clone(), merge: Merge::Delta };
     let mut steps = Vec::new();
@@ -272,7 +347,7 @@ fn a_module_that_is_added_again_replaces_the_cached_one() {
     let (mut session, ids) = loaded::<CpuBackend>(&registry, 2);
     let examples = &registry.tasks[0].examples;
     let only = |id: &String| Composition {
-        modules: vec![WeightedModule { id: id.clone(), weight: 1.0 }],
+        modules: vec![WeightedModule { id: id.clone(), weight: 1.0.into() }],
         merge: Merge::Lorahub,
     };
     let score = |session: &mut Session, id| {
@@ -291,7 +366,7 @@ fn what_cannot_be_done_is_rejected_by_name_and_what_is_loaded_stays() {
     let examples = registry.tasks[0].examples.clone();
     let options = LearnOptions::default;
     let mut learn = |examples: &[Example], ids: &[String], options| {
-        block_on(session.learn(examples, ids, options, &mut ())).unwrap_err()
+        block_on(session.learn(examples, ids, options, &[], &mut ())).unwrap_err()
     };
     let mut rejected = vec![
         learn(&[], &ids, options()),
@@ -326,7 +401,7 @@ fn what_cannot_be_done_is_rejected_by_name_and_what_is_loaded_stays() {
             assert!(part.ends_with('.') && part.len() > 5, "{report}");
         }
     }
-    let weights = vec![WeightedModule { id: ids[0].clone(), weight: f32::NAN }];
+    let weights = vec![WeightedModule { id: ids[0].clone(), weight: f32::NAN.into() }];
     let composition = Composition { modules: weights, merge: Merge::Delta };
     let report = block_on(session.score(&examples, Some(&composition))).unwrap_err().report();
     assert!(report.why.contains(&ids[0]) && report.why.contains("NaN"), "{report}");

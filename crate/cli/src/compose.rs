@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
-use loraloom::learn::{Evaluation, Optimizer, Phase};
-use loraloom::lora::{Composition, WeightedModule};
+use loraloom::learn::{Assessment, Enough, Evaluation, Optimizer, Phase, Verdict};
+use loraloom::lora::{Composition, ModuleWeight, WeightedModule};
 use loraloom::recipe::{LoadedHashes, Recipe, RecipeDraft, encode};
 use loraloom::session::SessionEvent;
 use pollster::block_on;
@@ -51,8 +51,9 @@ struct Composed {
     optimizer: Optimizer,
     loss_start: f64,
     loss: f64,
-    evaluations: u32,
+    evaluations: f64,
     seconds: f64,
+    assessment: Option<Assessment>,
     history: Vec<Evaluation>,
 }
 
@@ -92,7 +93,7 @@ impl Compose {
                 output.progress(progress_line(&evaluation));
             }
         };
-        let result = block_on(session.learn(&examples, &modules, options, &mut observer))?;
+        let result = block_on(session.learn(&examples, &modules, options, &[], &mut observer))?;
 
         let mut link = None;
         if let (Some(library), Some(base)) = (&library, base) {
@@ -122,9 +123,19 @@ impl Compose {
             loss: result.loss,
             evaluations: result.evaluations,
             seconds: result.seconds,
+            assessment: result.assessment,
             history: result.history,
         };
         output.result(&composed, || text(&composed, link.as_deref()))
+    }
+}
+
+/// One coefficient, or those of the encoder and of the decoder's self-attention, cross-attention and
+/// feed-forward layers.
+fn weight_text(weight: ModuleWeight) -> String {
+    match weight {
+        ModuleWeight::All(weight) => format!("{weight:+9.5}"),
+        ModuleWeight::Groups(_) => weight.groups().map(|weight| format!("{weight:+9.5}")).join(" "),
     }
 }
 
@@ -132,19 +143,52 @@ fn progress_line(evaluation: &Evaluation) -> String {
     let Evaluation { number, loss, best, seconds, .. } = evaluation;
     let what = match (evaluation.phase, &evaluation.weights[..]) {
         (Phase::Select, [module]) => format!("{} alone", module.id),
-        _ => "search".to_owned(),
+        (Phase::Select, [others @ .., module]) => format!("{} beside {}", module.id, others.len()),
+        (Phase::Groups, _) => "groups of layers".to_owned(),
+        _ => "weights".to_owned(),
     };
-    format!("{number:4}  loss {loss:9.5}  best {best:9.5}  {seconds:6.3} s  {what}")
+    let some = if evaluation.complete { ' ' } else { '~' };
+    format!("{number:4}  loss{some}{loss:9.5}  best {best:9.5}  {seconds:6.3} s  {what}")
 }
 
 fn text(composed: &Composed, link: Option<&str>) -> String {
     let mut lines: Vec<String> = (composed.weights.iter())
-        .map(|WeightedModule { id, weight }| format!("{weight:+9.5}  {id}"))
+        .map(|WeightedModule { id, weight }| format!("{}  {id}", weight_text(*weight)))
         .collect();
     lines.push(format!(
-        "loss {:.5}, {:.5} without modules; {} evaluations in {:.1} s",
+        "loss {:.5}, {:.5} without modules; {:.1} evaluations in {:.1} s",
         composed.loss, composed.loss_start, composed.evaluations, composed.seconds
     ));
+    lines.extend(composed.assessment.as_ref().map(assessment_text));
     lines.extend(link.map(|link| format!("link #{link}")));
+    lines.join("\n")
+}
+
+/// The assessment in a few lines.
+fn assessment_text(assessment: &Assessment) -> String {
+    let verdict = match assessment.verdict {
+        Verdict::Works => "works",
+        Verdict::Partly => "works partly",
+        Verdict::Unlikely => "does not work",
+    };
+    let [mean, low, high] =
+        [assessment.expected.mean, assessment.expected.low, assessment.expected.high]
+            .map(|share| (100.0 * share).round());
+    let correct = assessment.answers.iter().filter(|answer| answer.correct).count();
+    let mut lines = vec![format!(
+        "{verdict}: expect about {mean} of 100 new inputs answered exactly ({low} to {high} in 8 of \
+         10 cases); {correct} of {} examples are",
+        assessment.answers.len()
+    )];
+    if !assessment.calibrated {
+        lines.push("this estimate was measured on another base".into());
+    }
+    lines.extend(assessment.enough.map(|enough| match enough {
+        Enough::Base => "the base alone is enough".into(),
+        Enough::Module => "one module alone is enough".into(),
+    }));
+    for index in &assessment.contradicting {
+        lines.push(format!("example {} contradicts the others", index + 1));
+    }
     lines.join("\n")
 }

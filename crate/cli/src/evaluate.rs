@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use loraloom::formats::Example;
-use loraloom::learn::{LearnOptions, Optimizer};
+use loraloom::learn::{Assessment, LearnOptions, Optimizer};
 use loraloom::lora::{Composition, Merge, WeightedModule};
 use loraloom::registry::{RegistryTask, TaskSet};
-use loraloom::session::{CachedLosses, Session, SessionError, SingleLoss};
+use loraloom::session::{Session, SessionError};
 use pollster::block_on;
 use serde::Serialize;
 
@@ -19,7 +19,6 @@ use crate::error::{CliError, write};
 use crate::library::Library;
 use crate::model::ModelFiles;
 use crate::output::Output;
-use crate::settings::{OptimizerOnly, SettingArguments};
 
 /// Compare methods of composition on a registry's unseen tasks.
 #[derive(Args)]
@@ -42,8 +41,9 @@ pub struct Evaluate {
     /// Methods to compare (default: all).
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     methods: Vec<Method>,
-    #[command(flatten)]
-    settings: SettingArguments<OptimizerOnly>,
+    /// Budgets of the methods that search, in evaluations (default: each one's own).
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    budgets: Vec<u32>,
     /// Draws of the few-shot examples: the first draw is the task's own examples, each further one
     /// takes as many from the test set, which are then not tested.
     #[arg(long, value_name = "N", default_value_t = 5)]
@@ -70,8 +70,29 @@ enum Method {
     Uniform,
     /// LoraHub as published.
     Lorahub,
+    /// COBYLA over the 20 modules with the lowest losses alone.
+    Cobyla,
     /// The default settings of this program.
     Default,
+}
+
+impl Method {
+    /// The settings of a method that searches.
+    fn options(self) -> Option<LearnOptions> {
+        let published = LearnOptions::as_published();
+        match self {
+            Self::Lorahub => Some(published),
+            Self::Cobyla => Some(LearnOptions {
+                budget: 80,
+                optimizer: Optimizer::Cobyla,
+                bound: published.bound,
+                regularization: published.regularization,
+                ..LearnOptions::default()
+            }),
+            Self::Default => Some(LearnOptions::default()),
+            Self::ZeroShot | Self::InContext | Self::BestSingle | Self::Uniform => None,
+        }
+    }
 }
 
 /// A method on a task: one value for each seed, or the mean over them.
@@ -80,10 +101,20 @@ struct Row {
     task: String,
     set: TaskSet,
     method: Method,
+    /// Budget of the search, for a method that searches.
+    budget: Option<u32>,
     /// Percentages.
     exact_match: Vec<f64>,
     /// Time of learning and of answering the test set.
     seconds: Vec<f64>,
+    /// Time of learning.
+    learn_seconds: Vec<f64>,
+    /// Mean cross-entropy of the few-shot examples.
+    loss: Vec<f64>,
+    /// What the few-shot examples say about new inputs.
+    assessments: Vec<Assessment>,
+    /// Number of modules that have a weight.
+    modules: Vec<usize>,
     /// Mean number of evaluations of the few-shot loss.
     evaluations: f64,
     /// Mean number of tokens of an answered prompt, `</s>` included.
@@ -123,17 +154,19 @@ impl Evaluate {
 
         let mut rows = Vec::new();
         for (index, (task, draws)) in tasks.iter().zip(&draws).enumerate() {
-            let mut of_task: Vec<Row> =
-                methods.iter().map(|&method| Row::new(task, method)).collect();
+            let mut of_task: Vec<Row> = methods
+                .iter()
+                .flat_map(|&method| self.budgets_of(method).into_iter().map(move |b| (method, b)))
+                .map(|(method, budget)| Row::new(task, method, budget))
+                .collect();
             for draw in draws {
                 let mut run = Run::new(&mut session, &modules, draw, &self)?;
                 for row in &mut of_task {
                     run.add_to(row)?;
                 }
             }
-            let scores = of_task
-                .iter()
-                .map(|row| format!("{} {:.1}", name_of(row.method), mean(&row.exact_match)));
+            let scores =
+                of_task.iter().map(|row| format!("{} {:.1}", row.label(), mean(&row.exact_match)));
             let scores = scores.collect::<Vec<_>>().join(", ");
             output.progress(format!("{:3}/{} {}: {scores}", index + 1, tasks.len(), task.id));
             rows.extend(of_task);
@@ -147,7 +180,16 @@ impl Evaluate {
         if let Some(path) = &self.out {
             write(path, serde_json::to_string_pretty(&rows).unwrap_or_default() + "\n")?;
         }
-        output.result(&rows, || text(&rows.rows, methods))
+        output.result(&rows, || text(&rows.rows))
+    }
+
+    /// The budgets that a method is evaluated with, none for one that does not search.
+    fn budgets_of(&self, method: Method) -> Vec<Option<u32>> {
+        match method.options() {
+            None => vec![None],
+            Some(options) if self.budgets.is_empty() => vec![Some(options.budget)],
+            Some(_) => self.budgets.iter().copied().map(Some).collect(),
+        }
     }
 
     /// The tasks of `--tasks`, in the registry's order.
@@ -209,10 +251,7 @@ struct Run<'a> {
     session: &'a mut Session,
     modules: &'a [String],
     draw: &'a Draw,
-    optimizer: Optimizer,
     max_new_tokens: usize,
-    /// The loss of each module alone, once it was evaluated.
-    alone: Option<CachedLosses>,
 }
 
 impl<'a> Run<'a> {
@@ -225,14 +264,13 @@ impl<'a> Run<'a> {
         if modules.is_empty() {
             return Err(CliError::NoModules);
         }
-        let optimizer = arguments.settings.options.optimizer;
         let max_new_tokens = arguments.max_new_tokens;
-        Ok(Self { session, modules, draw, optimizer, max_new_tokens, alone: None })
+        Ok(Self { session, modules, draw, max_new_tokens })
     }
 
     /// Runs a row's method and adds the result.
     fn add_to(&mut self, row: &mut Row) -> Result<(), CliError> {
-        let learned = self.learn(row.method)?;
+        let learned = self.learn(row.method, row.budget)?;
         let started = Instant::now();
         let prompts: Vec<String> = (self.draw.items.iter())
             .map(|item| match row.method {
@@ -253,69 +291,64 @@ impl<'a> Run<'a> {
             tokens += tokenizer.encode(prompt)?.len();
         }
         let items = self.draw.items.len() as f64;
+        let score = block_on(self.session.score(&self.draw.examples, composition))?;
+        let assessment = learned.assessment.unwrap_or_else(|| Assessment::new(&score.examples, ""));
         row.exact_match.push(100.0 * matched as f64 / items);
         row.seconds.push(seconds);
-        row.evaluations += f64::from(learned.evaluations);
+        row.learn_seconds.push(learned.seconds);
+        row.loss.push(score.loss);
+        row.assessments.push(assessment);
+        row.modules.push(
+            learned.composition.modules.iter().filter(|module| !module.weight.is_zero()).count(),
+        );
+        row.evaluations += learned.evaluations;
         row.prompt_tokens += tokens as f64 / items;
         Ok(())
     }
 
     /// The composition of a method.
-    fn learn(&mut self, method: Method) -> Result<Learned, CliError> {
-        let options = match method {
-            Method::ZeroShot | Method::InContext => return Ok(Learned::of(Vec::new())),
-            Method::Uniform => {
-                let weight = 1.0 / self.modules.len() as f32;
-                let weighted = |id: &String| WeightedModule { id: id.clone(), weight };
-                return Ok(Learned::of(self.modules.iter().map(weighted).collect()));
-            }
-            Method::BestSingle => {
-                let alone = self.alone()?;
-                let best = alone
-                    .iter()
-                    .min_by(|(_, a), (_, b)| a.cross_entropy.total_cmp(&b.cross_entropy))
-                    .map(|(id, _)| WeightedModule { id: id.clone(), weight: 1.0 });
-                return Ok(Learned {
-                    seconds: alone.values().map(|single| single.seconds).sum(),
-                    evaluations: alone.len() as u32,
-                    ..Learned::of(best.into_iter().collect())
-                });
-            }
-            Method::Lorahub => LearnOptions::as_published(),
-            Method::Default => LearnOptions::default(),
+    fn learn(&mut self, method: Method, budget: Option<u32>) -> Result<Learned, CliError> {
+        let Some(options) = method.options() else {
+            return match method {
+                Method::BestSingle => self.best_single(),
+                Method::Uniform => {
+                    let weight = (1.0 / self.modules.len() as f32).into();
+                    let weighted = |id: &String| WeightedModule { id: id.clone(), weight };
+                    Ok(Learned::of(self.modules.iter().map(weighted).collect()))
+                }
+                _ => Ok(Learned::of(Vec::new())),
+            };
         };
-        let cached = match method {
-            Method::Default => self.alone()?.clone(),
-            _ => CachedLosses::new(),
-        };
-        let optimizer = self.optimizer;
-        let options = LearnOptions { seed: self.draw.seed, optimizer, ..options };
+        let budget = budget.unwrap_or(options.budget);
+        let options = LearnOptions { seed: self.draw.seed, budget, ..options };
         let (examples, modules) = (&self.draw.examples, self.modules);
-        let result =
-            block_on(self.session.learn_cached(examples, modules, options, &cached, &mut ()))?;
+        let result = block_on(self.session.learn(examples, modules, options, &[], &mut ()))?;
         Ok(Learned {
             composition: Composition { modules: result.modules, merge: result.merge },
             seconds: result.seconds,
             evaluations: result.evaluations,
+            assessment: result.assessment,
         })
     }
 
-    /// Evaluates each module alone, as the default selection does.
-    fn alone(&mut self) -> Result<&CachedLosses, CliError> {
-        if self.alone.is_none() {
-            let mut alone = CachedLosses::new();
-            for id in self.modules {
-                let started = Instant::now();
-                let modules = vec![WeightedModule { id: id.clone(), weight: 1.0 }];
-                let composition = Composition { modules, merge: Merge::Delta };
-                let score = self.session.score(&self.draw.examples, Some(&composition));
-                let cross_entropy = block_on(score)?.loss;
-                let seconds = started.elapsed().as_secs_f64();
-                alone.insert(id.clone(), SingleLoss { cross_entropy, seconds });
+    /// The module whose loss alone is the lowest.
+    fn best_single(&mut self) -> Result<Learned, CliError> {
+        let started = Instant::now();
+        let mut best: Option<(f64, Vec<WeightedModule>)> = None;
+        for id in self.modules {
+            let modules = vec![WeightedModule { id: id.clone(), weight: 1.0.into() }];
+            let composition = Composition { modules: modules.clone(), merge: Merge::Delta };
+            let score = self.session.score(&self.draw.examples, Some(&composition));
+            let loss = block_on(score)?.loss;
+            if best.as_ref().is_none_or(|(lowest, _)| loss < *lowest) {
+                best = Some((loss, modules));
             }
-            self.alone = Some(alone);
         }
-        Ok(self.alone.get_or_insert_default())
+        Ok(Learned {
+            seconds: started.elapsed().as_secs_f64(),
+            evaluations: self.modules.len() as f64,
+            ..Learned::of(best.map(|(_, modules)| modules).unwrap_or_default())
+        })
     }
 }
 
@@ -323,28 +356,40 @@ impl<'a> Run<'a> {
 struct Learned {
     composition: Composition,
     seconds: f64,
-    evaluations: u32,
+    evaluations: f64,
+    assessment: Option<Assessment>,
 }
 
 impl Learned {
     /// Modules with weights that took no evaluation.
     fn of(modules: Vec<WeightedModule>) -> Self {
         let composition = Composition { modules, merge: Merge::Delta };
-        Self { composition, seconds: 0.0, evaluations: 0 }
+        Self { composition, seconds: 0.0, evaluations: 0.0, assessment: None }
     }
 }
 
 impl Row {
-    fn new(task: &RegistryTask, method: Method) -> Self {
+    fn new(task: &RegistryTask, method: Method, budget: Option<u32>) -> Self {
         Self {
             task: task.id.clone(),
             set: task.set,
             method,
+            budget,
             exact_match: Vec::new(),
             seconds: Vec::new(),
+            learn_seconds: Vec::new(),
+            loss: Vec::new(),
+            assessments: Vec::new(),
+            modules: Vec::new(),
             evaluations: 0.0,
             prompt_tokens: 0.0,
         }
+    }
+
+    /// The method, with its budget if it has one.
+    fn label(&self) -> String {
+        let budget = self.budget.map_or(String::new(), |budget| format!("@{budget}"));
+        name_of(self.method) + &budget
     }
 }
 
@@ -366,20 +411,20 @@ fn mean(values: &[f64]) -> f64 {
 }
 
 /// The mean over tasks of each method, for each set.
-fn text(rows: &[Row], methods: &[Method]) -> String {
+fn text(rows: &[Row]) -> String {
     let mut lines = Vec::new();
     for set in [TaskSet::Settings, TaskSet::Table] {
-        for &method in methods {
-            let of = rows.iter().filter(|row| row.set == set && row.method == method);
-            let means: Vec<f64> = of.map(|row| mean(&row.exact_match)).collect();
-            if !means.is_empty() {
-                let (set, method) = (name_of(set), name_of(method));
-                let tasks = means.len();
-                lines.push(format!(
-                    "{set:9} {method:12} {:5.1} mean of {tasks} tasks",
-                    mean(&means)
-                ));
+        let mut labels: Vec<String> = Vec::new();
+        for row in rows.iter().filter(|row| row.set == set) {
+            if !labels.contains(&row.label()) {
+                labels.push(row.label());
             }
+        }
+        for label in labels {
+            let of = rows.iter().filter(|row| row.set == set && row.label() == label);
+            let means: Vec<f64> = of.map(|row| mean(&row.exact_match)).collect();
+            let (set, tasks) = (name_of(set), means.len());
+            lines.push(format!("{set:9} {label:12} {:5.1} mean of {tasks} tasks", mean(&means)));
         }
     }
     lines.join("\n")

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{ArgGroup, Args};
-use loraloom::lora::PeftAdapter;
-use loraloom::lora::{Merge, export};
+use loraloom::lora::{Merge, ModuleWeight, PeftAdapter, export};
 use loraloom::model::ModelConfig;
 use loraloom::recipe::{LoadedHashes, Recipe, decode};
 use serde::Serialize;
@@ -53,7 +52,7 @@ struct Parts {
     base_model: String,
     ids: Vec<String>,
     adapters: Vec<PeftAdapter>,
-    weights: Vec<f32>,
+    weights: Vec<ModuleWeight>,
     merge: Merge,
 }
 
@@ -72,7 +71,7 @@ impl Export {
         write(&self.out.join("adapter_config.json"), &files.config)?;
         write(&self.out.join("adapter_model.safetensors"), &files.weights)?;
         let exported = Exported {
-            modules: parts.weights.iter().filter(|&&weight| weight != 0.0).count(),
+            modules: parts.weights.iter().filter(|weight| !weight.is_zero()).count(),
             merge: parts.merge,
             base_model,
             bytes: files.weights.len(),
@@ -122,7 +121,7 @@ impl Export {
             base_model: model.display().to_string(),
             ids: folders().map(|folder| folder.display().to_string()).collect(),
             adapters: adapters.collect::<Result<_, _>>()?,
-            weights: self.adapters.adapters.iter().map(|(_, weight)| *weight).collect(),
+            weights: self.adapters.adapters.iter().map(|(_, weight)| (*weight).into()).collect(),
             merge: self.adapters.settings.options.merge,
         })
     }

@@ -23,10 +23,6 @@ pub struct All;
 #[derive(Clone)]
 pub struct MergeOnly;
 
-/// The optimizer alone.
-#[derive(Clone)]
-pub struct OptimizerOnly;
-
 impl SettingNames for All {
     fn contains(_: &str) -> bool {
         true
@@ -36,12 +32,6 @@ impl SettingNames for All {
 impl SettingNames for MergeOnly {
     fn contains(name: &str) -> bool {
         name == "merge"
-    }
-}
-
-impl SettingNames for OptimizerOnly {
-    fn contains(name: &str) -> bool {
-        name == "optimizer"
     }
 }
 
@@ -122,6 +112,11 @@ fn parse_number(setting: &Setting, text: &str) -> Result<Value, LearnError> {
 
 fn choice_names(choices: &[Choice]) -> PossibleValuesParser {
     let value = |choice: &Choice| PossibleValue::new(choice.value.clone()).help(choice.help);
+    // The former name of a value.
+    let value = |choice: &Choice| match &*choice.value {
+        "automatic" => value(choice).alias("single-loss"),
+        _ => value(choice),
+    };
     PossibleValuesParser::new(choices.iter().map(value))
 }
 

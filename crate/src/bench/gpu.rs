@@ -18,7 +18,8 @@ use crate::kernels::quantize::QuantizedMatrix;
 use crate::lora::AdapterSet;
 use crate::lora::PeftAdapter;
 use crate::model::{
-    Control, GpuEvaluation, GpuModel, GpuModules, Model, ModelError, TokenizedExample,
+    Control, GpuEvaluation, GpuModel, GpuModules, GroupCoefficients, LayerGroup, Model, ModelError,
+    TokenizedExample,
 };
 
 /// Seconds that a sample of a product should last: products are repeated in one submission, whose own
@@ -256,7 +257,7 @@ impl GpuBench {
         // While the CPU computed, the GPU lowered its clock.
         let warm = std::time::Instant::now();
         while warm.elapsed().as_secs_f64() < WARM_SECONDS {
-            let members: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
+            let members: Vec<&[_]> = vectors.iter().map(Vec::as_slice).collect();
             block_on(evaluation.losses(&members, &Control::none()))?;
         }
         let split = block_on(evaluation.time_split())?;
@@ -302,7 +303,7 @@ impl GpuBench {
             }
             Some(Prepared::Loss { evaluation, count, members, .. }) => {
                 let vectors = vectors(noise, *members, *count);
-                let vectors: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
+                let vectors: Vec<&[_]> = vectors.iter().map(Vec::as_slice).collect();
                 let start = clock();
                 let losses = block_on(evaluation.losses(&vectors, &Control::none()))?;
                 let seconds = clock() - start;
@@ -332,8 +333,9 @@ impl GpuBench {
     }
 }
 
-fn vectors(noise: &mut Noise, members: usize, modules: usize) -> Vec<Vec<f32>> {
-    (0..members).map(|_| noise.normal(modules, 0.5)).collect()
+fn vectors(noise: &mut Noise, members: usize, modules: usize) -> Vec<Vec<GroupCoefficients>> {
+    let each = |vector: Vec<f32>| vector.into_iter().map(|one| [one; LayerGroup::COUNT]).collect();
+    (0..members).map(|_| each(noise.normal(modules, 0.5))).collect()
 }
 
 /// Largest relative difference of the first and the last member's losses to the CPU's.
@@ -342,10 +344,10 @@ fn difference(
     composition: &mut AdapterSet<PeftAdapter>,
     evaluation: &GpuEvaluation,
     examples: &[TokenizedExample],
-    vectors: &[Vec<f32>],
+    vectors: &[Vec<GroupCoefficients>],
 ) -> Result<f32, BenchError> {
     let control = Control::none();
-    let members: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
+    let members: Vec<&[_]> = vectors.iter().map(Vec::as_slice).collect();
     let found = block_on(evaluation.losses(&members, &control))?;
     let mut largest = 0f32;
     let last = members.len().saturating_sub(1);

@@ -27,12 +27,14 @@ pub use workload::{Batch, Modules, PrecisionName, Work, Workload};
 
 use crate::formats::{FormatError, GgufFile, WeightsStream};
 
-use crate::learn::{LearnError, LearnOptions, LearningRun};
+use crate::learn::{ExampleScore, LearnError, LearnOptions, LearningRun};
 use crate::lora::PeftAdapter;
-use crate::lora::{self, AdapterSet, LoraError, Merge, PeftFiles};
+use crate::lora::{self, AdapterSet, LoraError, Merge, ModuleWeight, PeftFiles};
 use crate::model::measured::LinearAlone;
 use crate::model::t5::T5Config;
-use crate::model::{Control, Model, ModelBuilder, ModelError, Precision, TokenizedExample};
+use crate::model::{
+    Control, Model, ModelBuilder, ModelError, Precision, PreparedBatch, TokenizedExample,
+};
 use synthetic::Noise;
 
 /// Why a workload cannot be measured.
@@ -382,18 +384,22 @@ fn learn(
 ) -> Result<(f64, u64), BenchError> {
     let start = clock();
     let mut composition = AdapterSet::new(model.config(), adapters, options.merge)?;
-    let objective = options.objective;
-    let mut run = LearningRun::new(options, names.to_vec())?;
-    let batch = model.prepare(examples)?;
+    let mut run = LearningRun::new(options, names.to_vec(), examples.len())?;
+    let mut batches: BTreeMap<Vec<u32>, Box<dyn PreparedBatch>> = BTreeMap::new();
     while let Some(step) = run.next() {
         let weight = |name: &String| {
-            step.weights.iter().find(|module| module.id == *name).map_or(0.0, |m| m.weight)
+            let module = step.weights.iter().find(|module| module.id == *name);
+            module.map_or(ModuleWeight::default(), |module| module.weight)
         };
-        let weights: Vec<f32> = names.iter().map(weight).collect();
+        let weights: Vec<ModuleWeight> = names.iter().map(weight).collect();
         let side = composition.branches(&weights, model.precision())?;
-        let losses = batch.losses(Some(side), &Control::none())?;
-        let losses = losses.iter().map(|example| (example.loss, example.tokens));
-        run.report(objective.cross_entropy(losses), 0.0)?;
+        if !batches.contains_key(&step.examples) {
+            let chosen = step.examples.iter().map(|&example| examples[example as usize].clone());
+            let prepared = model.prepare(&chosen.collect::<Vec<_>>())?;
+            batches.insert(step.examples.clone(), prepared);
+        }
+        let losses = batches[&step.examples].losses(Some(side), &Control::none())?;
+        run.report(&losses.iter().map(ExampleScore::from).collect::<Vec<_>>(), 0.0)?;
     }
     let result = run.result();
     let seconds = clock() - start;

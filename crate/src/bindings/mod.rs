@@ -27,10 +27,10 @@ pub use wasm_bindgen_rayon::init_thread_pool;
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = r#"import type {
-  BaseInfo, Candidate, ChosenWeights, Composition, Example, ExamplesFormat, FoundModules, Generated,
-  GpuStatus, LearnOptions, LearnResult, LoadedHashes, ModuleInfo, ModuleLoss, ModuleQuery, Precision,
-  Recipe, RecipeDraft, Registry, RegistryBase, RegistryFile, RegistryModule, Score, SessionEvent,
-  Setting, Suggestion, TestResult, Verified,
+  Assessment, BaseInfo, Candidate, ChosenWeights, Composition, Evaluation, Example, ExamplesFormat,
+  FoundModules, Generated, GpuStatus, LearnOptions, LearnResult, LoadedHashes, ModuleInfo, ModuleLoss,
+  ModuleQuery, PeftFiles, Precision, Recipe, RecipeDraft, Registry, RegistryBase, RegistryFile,
+  RegistryModule, Score, SessionEvent, Setting, Suggestion, TestResult, Verified,
 } from "./types.js";
 
 /** Callbacks of a long method. */

@@ -2,6 +2,8 @@
 
 use wasm_bindgen::prelude::*;
 
+use js_sys::Uint8Array;
+
 use super::{BaseLoad, from_js, milliseconds, thrown, to_js};
 use crate::registry::{Candidate, suggestions};
 use crate::session::{self, DefaultBackend, Observer, SessionError, SessionEvent};
@@ -111,18 +113,49 @@ impl Session {
         returned(self.0.leave_one_out(&examples, &composition, &mut hooks).await)
     }
 
-    /// Learns weights of loaded modules.
+    /// Whether a composition works for examples.
+    #[wasm_bindgen(unchecked_return_type = "Assessment")]
+    pub async fn assess(
+        &mut self,
+        #[wasm_bindgen(unchecked_param_type = "Example[]")] examples: JsValue,
+        #[wasm_bindgen(unchecked_param_type = "Composition | null")] composition: JsValue,
+        mut hooks: Hooks,
+    ) -> Result<JsValue, JsValue> {
+        let (examples, composition): (Vec<_>, Option<_>) =
+            (from_js(examples)?, from_js(composition)?);
+        returned(self.0.assess(&examples, composition.as_ref(), &mut hooks).await)
+    }
+
+    /// Writes a composition as the two files of a PEFT folder, for a base of this name.
+    #[wasm_bindgen(js_name = exportAdapter, unchecked_return_type = "PeftFiles")]
+    pub fn export_adapter(
+        &self,
+        #[wasm_bindgen(unchecked_param_type = "Composition")] composition: JsValue,
+        #[wasm_bindgen(js_name = baseModel)] base_model: &str,
+    ) -> Result<JsValue, JsValue> {
+        let composition = from_js(composition)?;
+        let files = self.0.export(&composition, base_model);
+        let files = files.map_err(|error| thrown(&error.report()))?;
+        let object = js_sys::Object::new();
+        for (name, bytes) in [("config", &files.config), ("weights", &files.weights)] {
+            js_sys::Reflect::set(&object, &name.into(), &Uint8Array::from(&bytes[..]))?;
+        }
+        Ok(object.into())
+    }
+
+    /// Learns weights of loaded modules; with the history of a run that was stopped it goes on.
     #[wasm_bindgen(unchecked_return_type = "LearnResult")]
     pub async fn learn(
         &mut self,
         #[wasm_bindgen(unchecked_param_type = "Example[]")] examples: JsValue,
         modules: Vec<String>,
         #[wasm_bindgen(unchecked_param_type = "LearnOptions")] options: JsValue,
+        #[wasm_bindgen(unchecked_param_type = "Evaluation[]")] history: JsValue,
         mut hooks: Hooks,
     ) -> Result<JsValue, JsValue> {
-        let examples: Vec<_> = from_js(examples)?;
+        let (examples, history): (Vec<_>, Vec<_>) = (from_js(examples)?, from_js(history)?);
         let options = from_js(options)?;
-        returned(self.0.learn(&examples, &modules, options, &mut hooks).await)
+        returned(self.0.learn(&examples, &modules, options, &history, &mut hooks).await)
     }
 
     /// The candidates that are most similar to the examples, at most `limit`; rejects with code

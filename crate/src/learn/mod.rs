@@ -17,8 +17,10 @@
 //! losses lead to the same weights natively and in WebAssembly; and [`Cobyla`] visits the points of
 //! the reference implementation (tests/learn).
 
+mod assessment;
 mod cma_es;
 mod cobyla;
+mod forward;
 mod greedy;
 mod matrix;
 mod options;
@@ -26,14 +28,18 @@ mod random;
 mod ridge;
 mod run;
 mod settings;
+mod strategy;
+mod subset;
 
+pub use assessment::{Assessment, CALIBRATED_BASE, Enough, ExampleAnswer, Expected, Verdict};
 pub use cma_es::CmaEs;
 pub use cobyla::Cobyla;
 pub use greedy::Greedy;
 pub use options::{LearnError, LearnOptions, Objective, Optimizer, Selection};
 pub use ridge::RidgeTrustRegion;
-pub use run::{Evaluation, LearnResult, LearningRun, Phase, Step};
+pub use run::{Evaluation, LearnResult, LearningRun, Step};
 pub use settings::{Choice, Choices, Setting, SettingKind, settings};
+pub use strategy::{ExampleScore, Phase};
 
 /// A gradient-free minimizer with an ask-and-tell interface: [`Search::ask`] returns points,
 /// [`Search::tell`] takes their losses.
@@ -59,9 +65,10 @@ pub fn search(
     seed: u32,
 ) -> Box<dyn Search + Send> {
     match optimizer {
+        // Forward selection is no search over a fixed number of coefficients; this is its relative.
+        Optimizer::Forward | Optimizer::Greedy => Box::new(Greedy::new(dimensions, bound)),
         Optimizer::Cobyla => Box::new(Cobyla::new(dimensions, bound)),
         Optimizer::CmaEs => Box::new(CmaEs::new(dimensions, bound, u64::from(seed))),
-        Optimizer::Greedy => Box::new(Greedy::new(dimensions, bound)),
         Optimizer::RidgeTrustRegion => {
             Box::new(RidgeTrustRegion::new(dimensions, bound, u64::from(seed)))
         }

@@ -10,6 +10,8 @@ use crate::lora::Merge;
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 pub enum Optimizer {
+    /// Raced forward selection: adds the module that lowers the loss most, then refines the weights.
+    Forward,
     /// Powell's linear trust-region search, to which the reference implementation resolves.
     Cobyla,
     /// The covariance matrix adaptation evolution strategy.
@@ -29,9 +31,10 @@ pub enum Selection {
     All,
     /// [`LearnOptions::modules`] candidates at random by the seed, as published.
     Random,
-    /// The [`LearnOptions::modules`] candidates with the lowest losses of each alone, which takes one
-    /// evaluation for each candidate in addition to the budget.
-    SingleLoss,
+    /// Forward selection takes every candidate into account; the other searches take the
+    /// [`LearnOptions::modules`] candidates with the lowest losses of each alone.
+    #[serde(alias = "single-loss")]
+    Automatic,
     /// Every candidate: a person has chosen them.
     ByHand,
 }
@@ -74,8 +77,11 @@ impl Objective {
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct LearnOptions {
-    /// Evaluations of the search, the one at 0 included.
+    /// Evaluations of all examples, those of modules alone and of the base included. An evaluation of
+    /// some of the examples counts as that fraction.
     pub budget: u32,
+    /// Seconds of evaluations after which the search ends; 0 for no limit.
+    pub seconds: f64,
     /// Which search finds the coefficients.
     pub optimizer: Optimizer,
     /// How the modules that are searched over are chosen.
@@ -97,15 +103,16 @@ pub struct LearnOptions {
 impl Default for LearnOptions {
     fn default() -> Self {
         Self {
-            budget: 40,
-            optimizer: Optimizer::Cobyla,
-            selection: Selection::SingleLoss,
+            budget: 65,
+            seconds: 0.0,
+            optimizer: Optimizer::Forward,
+            selection: Selection::Automatic,
             modules: 20,
             merge: Merge::Delta,
             objective: Objective::Paper,
             seed: 42,
-            bound: 1.5,
-            regularization: 0.05,
+            bound: 2.5,
+            regularization: 0.0,
         }
     }
 }
@@ -115,9 +122,13 @@ impl LearnOptions {
     /// objective as the reference code computes it.
     pub fn as_published() -> Self {
         Self {
+            budget: 40,
+            optimizer: Optimizer::Cobyla,
             selection: Selection::Random,
             merge: Merge::Lorahub,
             objective: Objective::Reference,
+            bound: 1.5,
+            regularization: 0.05,
             ..Self::default()
         }
     }
@@ -127,9 +138,10 @@ impl LearnOptions {
     /// # Errors
     /// [`LearnError::Setting`] names the first setting that is out of range.
     pub fn validate(&self) -> Result<(), LearnError> {
-        let Self { budget, modules, seed, bound, regularization, .. } = *self;
+        let Self { budget, seconds, modules, seed, bound, regularization, .. } = *self;
         let integers = [("budget", budget), ("modules", modules), ("seed", seed)];
-        let mut numbers = vec![("bound", bound), ("regularization", regularization)];
+        let mut numbers =
+            vec![("seconds", seconds), ("bound", bound), ("regularization", regularization)];
         numbers.extend(integers.map(|(name, value)| (name, f64::from(value))));
         settings().iter().try_for_each(|setting| {
             let value = numbers.iter().find(|(name, _)| *name == setting.name);
@@ -164,6 +176,22 @@ pub enum LearnError {
     /// There is nothing to learn from.
     #[error("learning needs at least one example, found none")]
     NoExamples,
+    /// Not one loss for each example of the evaluation.
+    #[error("the evaluation has {expected} examples, found losses of {found}")]
+    LossCount {
+        /// Examples of the evaluation.
+        expected: usize,
+        /// Losses that were reported.
+        found: usize,
+    },
+    /// The history of an earlier run is not one of this run.
+    #[error(
+        "evaluation {number} of the history is not one that these settings, modules and examples lead to"
+    )]
+    OtherHistory {
+        /// Number of the evaluation.
+        number: u32,
+    },
     /// A loss was reported while no evaluation was in progress.
     #[error("a loss was reported while no evaluation was in progress")]
     NothingToReport,

@@ -1,41 +1,35 @@
-//! A learning run as a state machine: which weights to evaluate next, the record of what was
-//! evaluated, and the best point seen.
+//! A learning run as a state machine: which weights to evaluate next on which examples, the record of
+//! what was evaluated, and the best point seen.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::random::Random;
-use super::{LearnError, LearnOptions, Optimizer, Search, Selection, search};
-use crate::lora::{Merge, WeightedModule};
+use super::assessment::{is_enough, left_out};
+use super::forward::forward;
+use super::strategy::{
+    ExampleScore, Loss, Phase, Point, PointKey, Proposal, Strategy, Weights, point_key, point_of,
+};
+use super::subset::SubsetSearch;
+use super::{Assessment, Enough, LearnError, LearnOptions, Optimizer};
+use crate::lora::{Merge, ModuleWeight, WeightedModule};
+use crate::model::LayerGroup;
 
-/// Loss passed to a search in place of a first loss that is not finite; later ones are replaced by the
-/// worst loss so far.
-const UNUSABLE_LOSS: f64 = 1e3;
-/// Consecutive cached points after which a search counts as finished.
+/// Consecutive batches without a new evaluation after which a search counts as finished.
 const CACHED_LIMIT: usize = 1000;
 
-/// What an evaluation belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "kebab-case")]
-pub enum Phase {
-    /// A module alone, to find out which modules to search over.
-    Select,
-    /// A point of the search.
-    Search,
-}
-
-/// The weights to evaluate next.
+/// The weights to evaluate next, and the examples to evaluate them on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     /// Number of the evaluation, from 1.
     pub number: u32,
     /// What it belongs to.
     pub phase: Phase,
-    /// The modules with their coefficients, those at 0 included; while searching, all modules that
-    /// are searched over and always in the same order.
+    /// The modules with their coefficients; those of a search over a fixed list always in the same
+    /// order, those at 0 included.
     pub weights: Vec<WeightedModule>,
+    /// Indices of the examples whose losses are to be reported, ascending.
+    pub examples: Vec<u32>,
 }
 
 /// One evaluation that was made.
@@ -47,12 +41,19 @@ pub struct Evaluation {
     pub number: u32,
     /// What it belongs to.
     pub phase: Phase,
-    /// The objective: cross-entropy and penalty; infinite if the cross-entropy was not finite.
+    /// The objective over all examples of these weights that were evaluated so far; infinite if it is
+    /// not a finite number.
     pub loss: f64,
-    /// The lowest objective so far, this evaluation included.
+    /// Whether `loss` covers every example.
+    pub complete: bool,
+    /// The lowest objective over every example so far, this evaluation included.
     pub best: f64,
     /// The modules with their coefficients, as in [`Step`].
     pub weights: Vec<WeightedModule>,
+    /// Indices of the examples that this evaluation computed.
+    pub examples: Vec<u32>,
+    /// Their losses.
+    pub losses: Vec<ExampleScore>,
     /// Time this evaluation took, as the caller measured it.
     pub seconds: f64,
 }
@@ -62,7 +63,7 @@ pub struct Evaluation {
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct LearnResult {
-    /// The modules of the best point with their coefficients, those at 0 included.
+    /// The modules of the best point with their coefficients.
     pub modules: Vec<WeightedModule>,
     /// How the modules become one LoRA branch.
     pub merge: Merge,
@@ -72,91 +73,102 @@ pub struct LearnResult {
     pub loss_start: f64,
     /// The objective at the best point.
     pub loss: f64,
-    /// Evaluations in all.
-    pub evaluations: u32,
-    /// Evaluations of modules alone among them.
-    pub select_evaluations: u32,
+    /// Evaluations in all, those of some of the examples counted as that fraction.
+    pub evaluations: f64,
+    /// Those of [`Phase::Select`] among them.
+    pub select_evaluations: f64,
     /// Time of all evaluations together.
     pub seconds: f64,
     /// Whether the run went to its end; false if it was cancelled.
     pub complete: bool,
+    /// Whether the composition works; none before the first evaluation.
+    pub assessment: Option<Assessment>,
     /// Every evaluation.
     pub history: Vec<Evaluation>,
 }
 
-/// The non-zero weights of a point, by candidate and the weight's bits: equal points have equal keys.
-type PointKey = Vec<(usize, u32)>;
-
 /// A learning run over modules by id. [`LearningRun::next`] returns the weights to evaluate,
-/// [`LearningRun::report`] takes their loss; a caller that stops in between has cancelled the run,
-/// and [`LearningRun::result`] returns the best point at any time.
+/// [`LearningRun::report`] takes the examples' losses; a caller that stops in between has cancelled
+/// the run, and [`LearningRun::result`] returns the best point at any time.
 ///
-/// The base model alone is evaluated first and counts as the search's first evaluation. A point that
-/// was evaluated before is not evaluated again.
+/// The base model alone is evaluated first and counts. No example is evaluated twice with the same
+/// weights. The same losses lead to the same steps, so that a run which was cancelled continues once
+/// its history is reported again ([`LearningRun::replay`]).
 pub struct LearningRun {
     options: LearnOptions,
     candidates: Vec<String>,
-    /// The modules searched over, as indices into `candidates`; none while they are being chosen.
-    chosen: Option<Vec<usize>>,
-    /// Number of modules searched over, of which the penalty takes the mean.
-    dimensions: usize,
-    search: Option<Box<dyn Search + Send>>,
-    /// Points that the search proposed, and the losses of the first of them.
-    batch: Vec<Vec<f64>>,
-    batch_losses: Vec<f64>,
-    /// The point being evaluated, by candidate.
-    pending: Option<(Phase, Vec<(usize, f64)>)>,
-    cached: BTreeMap<PointKey, f64>,
-    /// Objective of each candidate alone.
-    alone: BTreeMap<usize, f64>,
-    best: Option<(f64, Vec<WeightedModule>)>,
+    examples: usize,
+    loss: Loss,
+    strategy: Box<dyn Strategy + Send>,
+    /// Compositions that the strategy proposed; the base alone before it was asked.
+    batch: Vec<Proposal>,
+    /// Those of the batch before this one have been evaluated.
+    at: usize,
+    asked: bool,
+    known: BTreeMap<PointKey, Vec<Option<ExampleScore>>>,
+    /// Losses of single examples that were computed, and the seconds that this took.
+    spent: usize,
+    seconds: f64,
+    best: Option<(f64, Point)>,
     loss_start: f64,
-    worst_finite: Option<f64>,
     history: Vec<Evaluation>,
     finished: bool,
 }
 
 impl LearningRun {
-    /// A run that chooses from the candidates as the options say.
+    /// A run that chooses from the candidates, by a number of examples, as the options say. Where there
+    /// are more candidates than the budget has room for, the first ones are looked at.
     ///
     /// # Errors
-    /// If a setting is out of range, or the candidates are none or not distinct.
-    pub fn new(options: LearnOptions, candidates: Vec<String>) -> Result<Self, LearnError> {
+    /// If a setting is out of range, there is no example, or the candidates are none or not distinct.
+    pub fn new(
+        options: LearnOptions,
+        candidates: Vec<String>,
+        examples: usize,
+    ) -> Result<Self, LearnError> {
         options.validate()?;
         if candidates.is_empty() {
             return Err(LearnError::NoModules);
+        }
+        if examples == 0 {
+            return Err(LearnError::NoExamples);
         }
         let mut seen = BTreeSet::new();
         if let Some(id) = candidates.iter().find(|id| !seen.insert(id.as_str())) {
             return Err(LearnError::DuplicateModule { id: id.clone() });
         }
-        let all = || (0..candidates.len()).collect::<Vec<usize>>();
-        let limit = (options.modules as usize).min(candidates.len());
-        let chosen = match options.selection {
-            Selection::All | Selection::ByHand => Some(all()),
-            Selection::Random => {
-                let mut left = all();
-                let mut random = Random::new(u64::from(options.seed));
-                Some((0..limit).map(|_| left.remove(random.below(left.len()))).collect())
+        let (strategy, loss): (Box<dyn Strategy + Send>, Loss) = match options.optimizer {
+            Optimizer::Forward => {
+                let loss = Loss {
+                    objective: options.objective,
+                    regularization: options.regularization,
+                    dimensions: candidates.len().min(options.modules as usize),
+                };
+                let budget = options.budget as usize * examples;
+                (Box::new(forward(candidates.len(), examples, budget, options.bound, loss)), loss)
             }
-            // Every candidate fits: there is nothing to choose.
-            Selection::SingleLoss => (limit == candidates.len()).then(all),
+            _ => {
+                let search = SubsetSearch::new(&options, candidates.len(), examples);
+                let loss = search.loss();
+                (Box::new(search), loss)
+            }
         };
-        let dimensions = chosen.as_ref().map_or(limit, Vec::len);
+        let base =
+            Proposal { phase: Phase::Search, point: Vec::new(), examples: (0..examples).collect() };
         Ok(Self {
-            pending: Some((Phase::Search, Vec::new())),
             options,
             candidates,
-            chosen,
-            dimensions,
-            search: None,
-            batch: Vec::new(),
-            batch_losses: Vec::new(),
-            cached: BTreeMap::new(),
-            alone: BTreeMap::new(),
+            examples,
+            loss,
+            strategy,
+            batch: vec![base],
+            at: 0,
+            asked: false,
+            known: BTreeMap::new(),
+            spent: 0,
+            seconds: 0.0,
             best: None,
             loss_start: f64::INFINITY,
-            worst_finite: None,
             history: Vec::new(),
             finished: false,
         })
@@ -167,225 +179,240 @@ impl LearningRun {
         &self.options
     }
 
-    /// The modules searched over, in the order of the search's coefficients; none while they are
-    /// being chosen.
+    /// The modules searched over, in the order of the search's coefficients, where one list is chosen
+    /// before the search; none while they are being chosen.
     pub fn chosen(&self) -> Option<Vec<&str>> {
-        let ids =
-            |chosen: &Vec<usize>| chosen.iter().map(|&c| self.candidates[c].as_str()).collect();
-        self.chosen.as_ref().map(ids)
+        let chosen = self.strategy.chosen()?;
+        Some(chosen.iter().map(|&candidate| self.candidates[candidate].as_str()).collect())
     }
 
-    /// The modules searched over with the objective of each alone, once they have been chosen by
-    /// it.
+    /// [`LearningRun::chosen`] with the objective of each alone, once they have been chosen by it.
     pub fn selected(&self) -> Option<Vec<(&str, f64)>> {
-        let chosen = self.chosen.as_ref()?;
-        chosen.iter().map(|c| Some((self.candidates[*c].as_str(), *self.alone.get(c)?))).collect()
+        let weights = [self.options.bound.min(1.0); LayerGroup::COUNT];
+        let selected = self.strategy.chosen()?.iter().map(|&candidate| {
+            let point = vec![(candidate, weights)];
+            let losses: Option<Vec<_>> =
+                self.known.get(&point_key(&point))?.iter().copied().collect();
+            Some((self.candidates[candidate].as_str(), self.loss.of(&point, &losses?)))
+        });
+        selected.collect()
     }
 
-    /// The weights to evaluate next, the same until their loss is reported; none when the run is
+    /// The weights to evaluate next, the same until their losses are reported; none when the run is
     /// complete.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Option<Step> {
-        if self.pending.is_none() && !self.finished {
-            self.pending = self.next_point();
-            self.finished = self.pending.is_none();
-        }
-        let (phase, point) = self.pending.as_ref()?;
-        Some(self.step(0, *phase, point))
-    }
-
-    fn step(&self, ahead: usize, phase: Phase, point: &[(usize, f64)]) -> Step {
-        let number = (self.history.len() + ahead) as u32 + 1;
-        Step { number, phase, weights: self.named(point) }
-    }
-
-    /// The step of [`LearningRun::next`] and those that follow it whatever its loss is, which can be
-    /// evaluated together. Their losses are reported one by one.
-    pub fn upcoming(&self) -> Vec<Step> {
-        let Some((phase, point)) = &self.pending else { return Vec::new() };
-        let mut points = vec![point.clone()];
-        match phase {
-            Phase::Select => {
-                let first = point.first().map_or(0, |(candidate, _)| candidate + 1);
-                points.extend((first..self.candidates.len()).map(|c| self.alone_point(c)));
+        let limit = self.options.budget as usize * self.examples;
+        for _ in 0..CACHED_LIMIT {
+            if self.finished {
+                return None;
             }
-            Phase::Search => {
-                let chosen = self.chosen.iter().flatten();
-                let mut seen = BTreeSet::from([point_key(point)]);
-                for weights in self.batch.iter().skip(self.batch_losses.len() + 1) {
-                    let point: Vec<(usize, f64)> =
-                        chosen.clone().copied().zip(weights.iter().copied()).collect();
-                    let key = point_key(&point);
-                    if !self.cached.contains_key(&key) && seen.insert(key) {
-                        points.push(point);
-                    }
+            let unknown = self.unknown().next();
+            if let Some((index, missing)) = unknown {
+                self.at = index;
+                let late = self.options.seconds > 0.0 && self.seconds >= self.options.seconds;
+                if late || self.spent + missing.len() > limit {
+                    self.finished = true;
+                    return None;
                 }
-                points.truncate(self.options.budget as usize - self.search_evaluations());
+                return Some(self.step(0, &self.batch[index], &missing));
             }
+            if self.asked {
+                let losses: Vec<Vec<ExampleScore>> =
+                    self.batch.iter().map(|proposal| self.losses(proposal)).collect();
+                self.strategy.tell(&losses);
+            }
+            self.batch = self.strategy.ask();
+            self.at = 0;
+            self.asked = true;
+            self.finished = self.batch.is_empty();
         }
-        points.iter().enumerate().map(|(ahead, point)| self.step(ahead, *phase, point)).collect()
+        self.finished = true;
+        None
     }
 
-    /// Takes the cross-entropy ([`super::Objective::cross_entropy`]) of the weights that
-    /// [`LearningRun::next`] returned, and the time it took to evaluate them. A cross-entropy that is
-    /// not finite counts as the worst.
+    /// The proposals of the batch, by index, with examples that were not evaluated, and these.
+    fn unknown(&self) -> impl Iterator<Item = (usize, Vec<usize>)> {
+        self.batch.iter().enumerate().skip(self.at).filter_map(|(index, proposal)| {
+            let known = self.known.get(&point_key(&proposal.point));
+            let missing = |example: &usize| known.is_none_or(|known| known[*example].is_none());
+            let missing: Vec<usize> = proposal.examples.iter().copied().filter(missing).collect();
+            (!missing.is_empty()).then_some((index, missing))
+        })
+    }
+
+    /// The losses of a proposal whose examples have all been evaluated.
+    fn losses(&self, proposal: &Proposal) -> Vec<ExampleScore> {
+        let known = self.known.get(&point_key(&proposal.point));
+        let known = known.into_iter();
+        known
+            .flat_map(|known| proposal.examples.iter().filter_map(|&example| known[example]))
+            .collect()
+    }
+
+    fn step(&self, ahead: usize, proposal: &Proposal, examples: &[usize]) -> Step {
+        Step {
+            number: (self.history.len() + ahead) as u32 + 1,
+            phase: proposal.phase,
+            weights: self.named(&proposal.point),
+            examples: examples.iter().map(|&example| example as u32).collect(),
+        }
+    }
+
+    /// The step of [`LearningRun::next`] and those that follow it whatever its losses are and with the
+    /// same examples, which can be evaluated together. Their losses are reported one by one.
+    pub fn upcoming(&self) -> Vec<Step> {
+        if self.finished {
+            return Vec::new();
+        }
+        let limit = self.options.budget as usize * self.examples;
+        let mut seen = BTreeSet::new();
+        let mut steps: Vec<Step> = Vec::new();
+        let mut spent = self.spent;
+        for (index, missing) in self.unknown() {
+            let proposal = &self.batch[index];
+            spent += missing.len();
+            let step = self.step(steps.len(), proposal, &missing);
+            let same = steps.first().is_none_or(|first| first.examples == step.examples);
+            if spent > limit || !same || !seen.insert(point_key(&proposal.point)) {
+                break;
+            }
+            steps.push(step);
+        }
+        steps
+    }
+
+    /// Takes the losses of the examples of [`LearningRun::next`], and the time it took to evaluate
+    /// them. A loss that is not finite counts as the worst.
     ///
     /// # Errors
-    /// If no evaluation is in progress.
-    pub fn report(&mut self, cross_entropy: f64, seconds: f64) -> Result<&Evaluation, LearnError> {
-        let (phase, point) = self.pending.take().ok_or(LearnError::NothingToReport)?;
-        let loss = if cross_entropy.is_finite() {
-            cross_entropy + self.penalty(&point)
-        } else {
-            f64::INFINITY
-        };
-        let weights = self.named(&point);
-        if loss.is_finite() {
-            self.worst_finite = Some(self.worst_finite.map_or(loss, |worst| worst.max(loss)));
-            if self.best.as_ref().is_none_or(|(best, _)| loss < *best) {
-                self.best = Some((loss, weights.clone()));
-            }
+    /// If no evaluation is in progress, or there is not one loss for each of its examples.
+    pub fn report(
+        &mut self,
+        losses: &[ExampleScore],
+        seconds: f64,
+    ) -> Result<&Evaluation, LearnError> {
+        let unknown = if self.finished { None } else { self.unknown().next() };
+        let (index, examples) = unknown.ok_or(LearnError::NothingToReport)?;
+        if losses.len() != examples.len() {
+            let (expected, found) = (examples.len(), losses.len());
+            return Err(LearnError::LossCount { expected, found });
         }
+        let Proposal { phase, point, .. } = self.batch[index].clone();
         let key = point_key(&point);
-        if key.is_empty() {
-            self.loss_start = loss;
+        let is_base = key.is_empty();
+        let known = self.known.entry(key).or_insert_with(|| vec![None; self.examples]);
+        for (&example, &loss) in examples.iter().zip(losses) {
+            known[example] = Some(loss);
         }
-        self.cached.insert(key, loss);
-        match phase {
-            Phase::Select => {
-                self.alone.extend(point.first().map(|(candidate, _)| (*candidate, loss)));
-            }
-            // The base alone is evaluated before the search has been made.
-            Phase::Search if self.search.is_some() => self.batch_losses.push(loss),
-            Phase::Search => {}
+        self.spent += examples.len();
+        self.seconds += seconds;
+        let complete = known.iter().all(Option::is_some);
+        let known: Vec<ExampleScore> = known.iter().copied().flatten().collect();
+        let loss = self.loss.of(&point, &known);
+        let weights = self.named(&point);
+        if complete && loss.is_finite() && self.best.as_ref().is_none_or(|(best, _)| loss < *best) {
+            self.best = Some((loss, point));
+        }
+        if complete && is_base {
+            self.loss_start = loss;
         }
         self.history.push(Evaluation {
             number: self.history.len() as u32 + 1,
             phase,
             loss,
+            complete,
             best: self.best.as_ref().map_or(f64::INFINITY, |(best, _)| *best),
             weights,
+            examples: examples.iter().map(|&example| example as u32).collect(),
+            losses: losses.to_vec(),
             seconds,
         });
         self.history.last().ok_or(LearnError::NothingToReport)
     }
 
-    /// The best point seen so far; `complete` once [`LearningRun::next`] has returned `None`.
+    /// Reports the evaluations of an earlier run with the same settings, candidates and examples, after
+    /// which this run continues where that one ended.
+    ///
+    /// # Errors
+    /// [`LearnError::OtherHistory`] for an evaluation that this run does not make.
+    pub fn replay(&mut self, history: &[Evaluation]) -> Result<(), LearnError> {
+        for evaluation in history {
+            let step = self.next();
+            let same = step.is_some_and(|step| {
+                (step.weights, step.examples)
+                    == (evaluation.weights.clone(), evaluation.examples.clone())
+            });
+            if !same {
+                return Err(LearnError::OtherHistory { number: evaluation.number });
+            }
+            self.report(&evaluation.losses, evaluation.seconds)?;
+        }
+        Ok(())
+    }
+
+    /// The best point seen so far; `complete` once [`LearningRun::next`] has returned `None`. Forward
+    /// selection returns the base or a module alone where that is as probable.
     pub fn result(&self) -> LearnResult {
-        let (loss, modules) = self.best.clone().unwrap_or_else(|| (f64::INFINITY, self.named(&[])));
+        let (loss, point, assessment) = self.choose();
+        let count = |phase: Option<Phase>| {
+            let counted =
+                self.history.iter().filter(|one| phase.is_none_or(|phase| one.phase == phase));
+            counted.map(|one| one.examples.len()).sum::<usize>() as f64 / self.examples as f64
+        };
         LearnResult {
-            modules: self.over_chosen(modules),
+            modules: self.named(&point),
             merge: self.options.merge,
             optimizer: self.options.optimizer,
             loss_start: self.loss_start,
             loss,
-            evaluations: self.history.len() as u32,
-            select_evaluations: (self.history.len() - self.search_evaluations()) as u32,
-            seconds: self.history.iter().map(|evaluation| evaluation.seconds).sum(),
+            evaluations: count(None),
+            select_evaluations: count(Some(Phase::Select)),
+            seconds: self.seconds,
             complete: self.finished,
+            assessment,
             history: self.history.clone(),
         }
     }
 
-    fn search_evaluations(&self) -> usize {
-        self.history.iter().filter(|evaluation| evaluation.phase == Phase::Search).count()
-    }
-
-    fn penalty(&self, point: &[(usize, f64)]) -> f64 {
-        let size: f64 = point.iter().map(|(_, weight)| weight.abs()).sum();
-        self.options.regularization * (size / self.dimensions as f64)
-    }
-
-    /// A point with its modules' names; without weights, all modules searched over at 0.
-    fn named(&self, point: &[(usize, f64)]) -> Vec<WeightedModule> {
-        if point.is_empty() {
-            let chosen = self.chosen.iter().flatten();
-            return chosen
-                .map(|&c| WeightedModule { id: self.candidates[c].clone(), weight: 0.0 })
-                .collect();
-        }
-        point
-            .iter()
-            .map(|&(c, weight)| WeightedModule {
-                id: self.candidates[c].clone(),
-                weight: weight as f32,
-            })
-            .collect()
-    }
-
-    /// A point over all modules that are searched over, once these are chosen.
-    fn over_chosen(&self, point: Vec<WeightedModule>) -> Vec<WeightedModule> {
-        let Some(chosen) = &self.chosen else { return point };
-        let weight = |id: &str| point.iter().find(|m| m.id == id).map_or(0.0, |m| m.weight);
-        chosen
-            .iter()
-            .map(|&c| &self.candidates[c])
-            .map(|id| WeightedModule { id: id.clone(), weight: weight(id) })
-            .collect()
-    }
-
-    fn next_point(&mut self) -> Option<(Phase, Vec<(usize, f64)>)> {
-        if self.chosen.is_none() {
-            if let Some(candidate) =
-                (0..self.candidates.len()).find(|c| !self.alone.contains_key(c))
-            {
-                return Some((Phase::Select, self.alone_point(candidate)));
-            }
-            self.choose();
-        }
-        self.next_search_point().map(|point| (Phase::Search, point))
-    }
-
-    /// The point of a candidate alone.
-    fn alone_point(&self, candidate: usize) -> Vec<(usize, f64)> {
-        vec![(candidate, self.options.bound.min(1.0))]
-    }
-
-    /// Chooses the modules with the lowest losses alone.
-    fn choose(&mut self) {
-        let mut order: Vec<usize> = (0..self.candidates.len()).collect();
-        order.sort_by(|a, b| self.alone[a].total_cmp(&self.alone[b]));
-        order.truncate(self.dimensions);
-        self.chosen = Some(order);
-    }
-
-    fn next_search_point(&mut self) -> Option<Vec<(usize, f64)>> {
-        let chosen = self.chosen.clone()?;
-        if self.search_evaluations() >= self.options.budget as usize {
-            return None;
-        }
-        let LearnOptions { optimizer, bound, seed, .. } = self.options;
-        let search =
-            self.search.get_or_insert_with(|| search(optimizer, self.dimensions, bound, seed));
-        for _ in 0..CACHED_LIMIT {
-            if self.batch_losses.len() == self.batch.len() {
-                if !self.batch.is_empty() {
-                    let worst = self.worst_finite.unwrap_or(UNUSABLE_LOSS);
-                    let usable = |loss: &f64| if loss.is_finite() { *loss } else { worst };
-                    search.tell(&self.batch_losses.iter().map(usable).collect::<Vec<_>>());
-                }
-                self.batch = search.ask();
-                self.batch_losses.clear();
-            }
-            let weights = self.batch.get(self.batch_losses.len())?;
-            let point: Vec<(usize, f64)> =
-                chosen.iter().copied().zip(weights.iter().copied()).collect();
-            match self.cached.get(&point_key(&point)) {
-                Some(loss) => self.batch_losses.push(*loss),
-                None => return Some(point),
+    /// The loss, weights and assessment of the result.
+    fn choose(&self) -> (f64, Point, Option<Assessment>) {
+        let Some((mut loss, mut point)) = self.best.clone() else {
+            return (f64::INFINITY, Point::new(), None);
+        };
+        let complete = |(key, losses): (_, &Vec<Option<ExampleScore>>)| {
+            Some((key, losses.iter().copied().collect::<Option<Vec<ExampleScore>>>()?))
+        };
+        let tried: BTreeMap<&PointKey, Vec<ExampleScore>> =
+            self.known.iter().filter_map(complete).collect();
+        let Some(losses) = tried.get(&point_key(&point)) else { return (loss, point, None) };
+        let mut assessment = Assessment::new(losses, "");
+        if self.options.optimizer == Optimizer::Forward {
+            let simple = tried.iter().filter(|(key, losses)| {
+                key.len() <= 1 && is_enough(losses, assessment.probability)
+            });
+            let simple = simple.map(|(key, losses)| {
+                let point = point_of(key);
+                (key.len(), self.loss.of(&point, losses), point, losses)
+            });
+            let simplest = simple.min_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+            if let Some((modules, simple_loss, simple_point, losses)) = simplest {
+                (loss, point) = (simple_loss, simple_point);
+                let enough = if modules == 0 { Enough::Base } else { Enough::Module };
+                assessment = Assessment { enough: Some(enough), ..Assessment::new(losses, "") };
             }
         }
-        None
+        let tried: Vec<&[ExampleScore]> = tried.values().map(Vec::as_slice).collect();
+        assessment.left_out = left_out(&tried);
+        (loss, point, Some(assessment))
     }
-}
 
-fn point_key(point: &[(usize, f64)]) -> PointKey {
-    let mut key: PointKey = point
-        .iter()
-        .map(|&(candidate, weight)| (candidate, weight as f32))
-        .filter(|(_, weight)| *weight != 0.0)
-        .map(|(candidate, weight)| (candidate, weight.to_bits()))
-        .collect();
-    key.sort_unstable();
-    key
+    /// A point with its modules' names.
+    fn named(&self, point: &Point) -> Vec<WeightedModule> {
+        let module = |&(candidate, weights): &(usize, Weights)| WeightedModule {
+            id: self.candidates[candidate].clone(),
+            weight: ModuleWeight::from(weights.map(|weight| weight as f32)),
+        };
+        point.iter().map(module).collect()
+    }
 }

@@ -93,10 +93,15 @@ pub trait Choices: Copy + Serialize + 'static {
 }
 
 impl Choices for Optimizer {
-    const ALL: &'static [Self] = &[Self::Cobyla, Self::CmaEs, Self::Greedy, Self::RidgeTrustRegion];
+    const ALL: &'static [Self] =
+        &[Self::Forward, Self::Cobyla, Self::CmaEs, Self::Greedy, Self::RidgeTrustRegion];
 
     fn describe(self) -> (&'static str, &'static str) {
         match self {
+            Self::Forward => (
+                "forward selection (recommended)",
+                "Adds the module that helps most, then refines the weights.",
+            ),
             Self::Cobyla => ("COBYLA", "Linear trust region, as in the published method."),
             Self::CmaEs => ("CMA-ES", "Samples around the best weights so far."),
             Self::Greedy => ("greedy", "Adds one module after another, then refines."),
@@ -109,7 +114,7 @@ impl Choices for Optimizer {
 }
 
 impl Choices for Selection {
-    const ALL: &'static [Self] = &[Self::All, Self::Random, Self::SingleLoss, Self::ByHand];
+    const ALL: &'static [Self] = &[Self::All, Self::Random, Self::Automatic, Self::ByHand];
 
     fn describe(self) -> (&'static str, &'static str) {
         match self {
@@ -117,9 +122,7 @@ impl Choices for Selection {
             Self::Random => {
                 ("a random choice (as published)", "Modules drawn with the seed, as published.")
             }
-            Self::SingleLoss => {
-                ("automatic (recommended)", "The modules with the lowest loss alone.")
-            }
+            Self::Automatic => ("automatic (recommended)", "The modules that lower the loss most."),
             Self::ByHand => {
                 ("only the ones I select", "Every module: the list was chosen by hand.")
             }
@@ -169,6 +172,7 @@ impl Choices for Precision {
 pub fn settings() -> Vec<Setting> {
     let LearnOptions {
         budget,
+        seconds,
         optimizer,
         selection,
         modules,
@@ -188,8 +192,14 @@ pub fn settings() -> Vec<Setting> {
         setting(
             "budget",
             "Budget",
-            "Most mixes of weights that the search tries.",
+            "Most evaluations of the examples.",
             integer(2, 10_000, budget),
+        ),
+        setting(
+            "seconds",
+            "Time limit",
+            "Seconds of evaluations after which the search ends; 0 for none.",
+            number(0.0, 1_000_000.0, seconds),
         ),
         setting("optimizer", "Optimizer", "How the search proposes weights.", choice(optimizer)),
         setting(

@@ -4,13 +4,16 @@ use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use super::merge::{MergedLayer, Weighted};
-use super::{LoraError, Merge, PeftAdapter, PeftLayer};
+use super::{LoraError, Merge, ModuleWeight, PeftAdapter, PeftLayer};
 #[cfg(feature = "gpu")]
 use crate::kernels::gpu::GpuError;
 use crate::kernels::parallel::for_each_item;
 #[cfg(feature = "gpu")]
 use crate::model::{GpuModel, GpuModules};
-use crate::model::{LinearId, LoraBranch, LoraBranches, ModelConfig, Precision};
+use crate::model::{LayerGroup, LinearId, LoraBranch, LoraBranches, ModelConfig, Precision};
+
+/// Whether a module has a weight in each group of layers.
+pub(crate) type Used = [bool; LayerGroup::COUNT];
 
 /// Modules that were checked against a base model and against each other. `A` is a reference or a
 /// shared pointer to an adapter.
@@ -20,8 +23,9 @@ pub struct AdapterSet<A> {
     merge: Merge,
     /// Layers that any of the modules changes.
     layers: Vec<LinearId>,
-    /// The LoRA branches returned last, and which modules have a weight in them.
-    cached: Option<(Vec<bool>, LoraBranches)>,
+    /// The LoRA branches returned last, and which groups of layers of each module have a weight in
+    /// them.
+    cached: Option<(Vec<Used>, LoraBranches)>,
 }
 
 impl<A: Borrow<PeftAdapter> + Clone> AdapterSet<A> {
@@ -50,13 +54,13 @@ impl<A: Borrow<PeftAdapter> + Clone> AdapterSet<A> {
     ///
     /// # Errors
     /// [`LoraError::WeightCount`] or [`LoraError::Weight`].
-    pub fn branches(
+    pub fn branches<W: Into<ModuleWeight> + Copy>(
         &mut self,
-        weights: &[f32],
+        weights: &[W],
         precision: Precision,
     ) -> Result<&LoraBranches, LoraError> {
-        self.check(weights)?;
-        let used: Vec<bool> = weights.iter().map(|&weight| weight != 0.0).collect();
+        let weights = &self.check(weights)?;
+        let used: Vec<Used> = weights.iter().map(|weight| weight.used()).collect();
         // Stacked matrices do not depend on the weights, so they stay packed. All others are dropped
         // first: they may be as large as all modules together.
         let cached = self.cached.take().filter(|(modules, branches)| {
@@ -79,9 +83,9 @@ impl<A: Borrow<PeftAdapter> + Clone> AdapterSet<A> {
     ///
     /// # Errors
     /// [`LoraError::WeightCount`] or [`LoraError::Weight`].
-    pub fn into_branches(
+    pub fn into_branches<W: Into<ModuleWeight> + Copy>(
         mut self,
-        weights: &[f32],
+        weights: &[W],
         precision: Precision,
     ) -> Result<LoraBranches, LoraError> {
         self.branches(weights, precision)?;
@@ -91,18 +95,23 @@ impl<A: Borrow<PeftAdapter> + Clone> AdapterSet<A> {
 
     /// # Errors
     /// [`LoraError::WeightCount`] or [`LoraError::Weight`].
-    fn check(&self, weights: &[f32]) -> Result<(), LoraError> {
+    fn check<W: Into<ModuleWeight> + Copy>(
+        &self,
+        weights: &[W],
+    ) -> Result<Vec<ModuleWeight>, LoraError> {
         let (expected, found) = (self.adapters.len(), weights.len());
         if found != expected {
             return Err(LoraError::WeightCount { expected, found });
         }
-        check_weights(weights)
+        let weights: Vec<ModuleWeight> = weights.iter().map(|&weight| weight.into()).collect();
+        check_weights(&weights)?;
+        Ok(weights)
     }
 
     /// The LoRA branches of all layers.
     fn merge_layers(
         &self,
-        weights: &[f32],
+        weights: &[ModuleWeight],
         precision: Precision,
     ) -> BTreeMap<LinearId, LoraBranch> {
         let mut branches: Vec<Option<LoraBranch>> = vec![None; self.layers.len()];
@@ -125,11 +134,11 @@ impl<A: Borrow<PeftAdapter> + Clone> AdapterSet<A> {
     ///
     /// # Errors
     /// [`LoraError::WeightCount`] or [`LoraError::Weight`].
-    pub(super) fn merged(
+    pub(super) fn merged<W: Into<ModuleWeight> + Copy>(
         &self,
-        weights: &[f32],
+        weights: &[W],
     ) -> Result<BTreeMap<LinearId, MergedLayer>, LoraError> {
-        self.check(weights)?;
+        let weights = &self.check(weights)?;
         let adapters = self.adapters();
         let layers = self.layers.iter().map(|&layer| (layer, weighted(&adapters, layer, weights)));
         let changed = layers.filter(|(_, modules)| !modules.is_empty());
@@ -137,22 +146,31 @@ impl<A: Borrow<PeftAdapter> + Clone> AdapterSet<A> {
     }
 
     /// Copies the modules to the device of `model`, which has to be of the configuration that they
-    /// were checked against.
-    ///
-    /// Stacked matrices are quantised together, those of modules of weight 0 included, which the CPU
-    /// leaves out: for its bits, leave them out of the set.
+    /// were checked against. The device takes [`LayerGroup::COUNT`] coefficients of each module.
     ///
     /// # Errors
     /// [`GpuError::TooLarge`].
     #[cfg(feature = "gpu")]
     pub fn upload(&self, model: &dyn GpuModel) -> Result<GpuModules, GpuError> {
+        self.upload_used(model, &vec![[true; LayerGroup::COUNT]; self.adapters.len()])
+    }
+
+    /// [`AdapterSet::upload`] of the groups of layers that modules have a weight in. Stacked matrices
+    /// are quantised together, so that others left in would change the bits.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn upload_used(
+        &self,
+        model: &dyn GpuModel,
+        used: &[Used],
+    ) -> Result<GpuModules, GpuError> {
         let adapters = self.adapters();
-        let layer = |id| {
-            let modules = adapters.iter().enumerate();
+        let layer = |id: LinearId| {
+            let modules = adapters.iter().zip(used).enumerate();
+            let modules = modules.filter(|(_, (_, used))| used[id.group() as usize]);
             let modules: Vec<(usize, &PeftLayer)> = modules
-                .filter_map(|(index, adapter)| Some((index, adapter.layers.get(&id)?)))
+                .filter_map(|(index, (adapter, _))| Some((index, adapter.layers.get(&id)?)))
                 .collect();
-            self.merge.gpu_layer(&modules, adapters.len())
+            self.merge.gpu_layer(id.group(), &modules, adapters.len())
         };
         model.load_modules(&layer, adapters.len(), self.merge.is_summed())
     }
@@ -164,11 +182,13 @@ impl<A: Borrow<PeftAdapter> + Clone> AdapterSet<A> {
 
 /// # Errors
 /// [`LoraError::Weight`] with the first weight that is not a finite number.
-pub(crate) fn check_weights(weights: &[f32]) -> Result<(), LoraError> {
-    match weights.iter().position(|weight| !weight.is_finite()) {
-        None => Ok(()),
-        Some(module) => Err(LoraError::Weight { module, found: weights[module].to_string() }),
+pub(crate) fn check_weights(weights: &[ModuleWeight]) -> Result<(), LoraError> {
+    for (module, weight) in weights.iter().enumerate() {
+        if let Some(found) = weight.groups().into_iter().find(|weight| !weight.is_finite()) {
+            return Err(LoraError::Weight { module, found: found.to_string() });
+        }
     }
+    Ok(())
 }
 
 fn check_shape(
@@ -195,8 +215,9 @@ fn check_shape(
 fn weighted<'a>(
     adapters: &[&'a PeftAdapter],
     layer: LinearId,
-    weights: &[f32],
+    weights: &[ModuleWeight],
 ) -> Vec<Weighted<'a>> {
-    let weighted = adapters.iter().zip(weights).filter(|&(_, &weight)| weight != 0.0);
-    weighted.filter_map(|(adapter, &weight)| Some((adapter.layers.get(&layer)?, weight))).collect()
+    let weights = weights.iter().map(|weight| weight.of(layer.group()));
+    let weighted = adapters.iter().zip(weights).filter(|&(_, weight)| weight != 0.0);
+    weighted.filter_map(|(adapter, weight)| Some((adapter.layers.get(&layer)?, weight))).collect()
 }

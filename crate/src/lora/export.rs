@@ -5,16 +5,19 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::merge::MergedLayer;
-use super::{AdapterSet, LoraError, Merge, PeftAdapter};
+use super::{AdapterSet, LoraError, Merge, ModuleWeight, PeftAdapter};
 use crate::formats::{NamedTensor, write_safetensors};
 use crate::model::{LinearId, ModelConfig};
 
 /// The two files of a PEFT folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct PeftFiles {
     /// `adapter_config.json`.
+    #[cfg_attr(feature = "typescript", ts(type = "Uint8Array<ArrayBuffer>"))]
     pub config: Vec<u8>,
     /// `adapter_model.safetensors`.
+    #[cfg_attr(feature = "typescript", ts(type = "Uint8Array<ArrayBuffer>"))]
     pub weights: Vec<u8>,
 }
 
@@ -24,10 +27,10 @@ pub struct PeftFiles {
 /// # Errors
 /// As [`AdapterSet::new`] and [`AdapterSet::branches`], and [`LoraError::Nothing`] if every weight is
 /// 0.
-pub fn export(
+pub fn export<W: Into<ModuleWeight> + Copy>(
     config: &dyn ModelConfig,
     adapters: &[&PeftAdapter],
-    weights: &[f32],
+    weights: &[W],
     merge: Merge,
     base_model: &str,
 ) -> Result<PeftFiles, LoraError> {

@@ -11,7 +11,7 @@ use super::{LoraError, PeftLayer};
 use crate::kernels::gpu::RankFactor;
 use crate::model::LinearId;
 #[cfg(feature = "gpu")]
-use crate::model::ModuleLayer;
+use crate::model::{LayerGroup, ModuleLayer};
 
 /// How modules with weights `wᵢ` become one update of the base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -94,16 +94,17 @@ impl Merge {
     }
 
     /// The matrices of one layer's modules, each with its index among `count`, as the GPU merges them
-    /// for any weights.
+    /// for any weights of this group of layers.
     #[cfg(feature = "gpu")]
     pub(super) fn gpu_layer<'a>(
         self,
+        group: LayerGroup,
         modules: &[(usize, &'a PeftLayer)],
         count: usize,
     ) -> Option<ModuleLayer<'a>> {
         let &(_, first) = modules.first()?;
-        let factors = |adapter: u32, layer: &PeftLayer| {
-            std::iter::repeat_n(RankFactor { adapter, scaling: layer.scaling }, layer.rank)
+        let factors = |coefficient: u32, layer: &PeftLayer| {
+            std::iter::repeat_n(RankFactor { coefficient, scaling: layer.scaling }, layer.rank)
         };
         if self.is_summed() {
             let mut copies = vec![None; count];
@@ -112,13 +113,16 @@ impl Merge {
                 copies[module] = Some(matrices.map(|matrix| Cow::Borrowed(matrix.as_slice())));
             }
             let factors = factors(RankFactor::ALL_MODULES, first).collect();
-            return Some(ModuleLayer { d_in: first.d_in(), copies, factors });
+            return Some(ModuleLayer { group, d_in: first.d_in(), copies, factors });
         }
         let stacked = stack(modules.iter().map(|&(_, layer)| layer)).map(Cow::Owned);
-        let index = |module| u32::try_from(module).expect("fewer modules than values");
+        let index = |module| {
+            let coefficient = module * LayerGroup::COUNT + group as usize;
+            u32::try_from(coefficient).expect("fewer coefficients than values")
+        };
         let factors = modules.iter().flat_map(|&(module, layer)| factors(index(module), layer));
         let factors = factors.collect();
-        Some(ModuleLayer { d_in: first.d_in(), copies: vec![Some(stacked)], factors })
+        Some(ModuleLayer { group, d_in: first.d_in(), copies: vec![Some(stacked)], factors })
     }
 }
 

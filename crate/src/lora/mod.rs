@@ -10,8 +10,8 @@ mod peft;
 
 pub use adapter_set::AdapterSet;
 #[cfg(feature = "gpu")]
-pub(crate) use adapter_set::check_weights;
-pub use composition::{Composition, WeightedModule};
+pub(crate) use adapter_set::{Used, check_weights};
+pub use composition::{Composition, GroupWeights, ModuleWeight, WeightedModule};
 pub use error::LoraError;
 pub use export::{PeftFiles, export};
 pub use merge::Merge;

@@ -106,6 +106,35 @@ impl LinearKind {
     }
 }
 
+/// A part of the model whose layers take one coefficient of a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LayerGroup {
+    /// All layers of the encoder.
+    Encoder,
+    /// The decoder's attention over the output.
+    DecoderSelfAttention,
+    /// The decoder's attention over the encoder.
+    DecoderCrossAttention,
+    /// The decoder's feed-forward layers.
+    DecoderFeedForward,
+}
+
+impl LayerGroup {
+    /// Number of groups.
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// All groups, in the order of the model's computation.
+    pub const ALL: [Self; 4] = [
+        Self::Encoder,
+        Self::DecoderSelfAttention,
+        Self::DecoderCrossAttention,
+        Self::DecoderFeedForward,
+    ];
+}
+
+/// A module's coefficients, in the order of [`LayerGroup::ALL`].
+pub type GroupCoefficients = [f32; LayerGroup::COUNT];
+
 /// One linear layer of the model. Displays and parses as Hugging Face's module path, such as
 /// `decoder.block.2.layer.1.EncDecAttention.q`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -164,6 +193,16 @@ impl LinearId {
     /// Whether a stack can have the layer: the encoder has no cross-attention.
     pub fn is_possible(self) -> bool {
         self.stack == Stack::Decoder || self.kind.parent() != "EncDecAttention"
+    }
+
+    /// The group that the layer belongs to.
+    pub fn group(self) -> LayerGroup {
+        match (self.stack, self.kind.parent()) {
+            (Stack::Encoder, _) => LayerGroup::Encoder,
+            (Stack::Decoder, "SelfAttention") => LayerGroup::DecoderSelfAttention,
+            (Stack::Decoder, "EncDecAttention") => LayerGroup::DecoderCrossAttention,
+            (Stack::Decoder, _) => LayerGroup::DecoderFeedForward,
+        }
     }
 }
 

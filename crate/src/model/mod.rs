@@ -31,7 +31,7 @@ pub use batch::{Encoded, ExampleLoss, MAX_TOKENS, TokenizedExample};
 pub use builder::{ModelBuilder, TensorKind, TensorSpecs, Tensors};
 pub use error::{Control, ModelError};
 pub use linear::{LoraBranch, LoraBranches, Precision};
-pub use linear_id::{LinearId, LinearKind, Stack};
+pub use linear_id::{GroupCoefficients, LayerGroup, LinearId, LinearKind, Stack};
 pub use packed::{PACKED_LAYOUT, PackedCopy, PackedReader, PackedSource};
 pub use reference_outputs::{Expected, REFERENCE_OUTPUTS, ReferenceOutput, Verified, verify};
 #[cfg(feature = "gpu")]
@@ -311,7 +311,7 @@ pub trait GpuModel: fmt::Debug {
     fn greedy(
         &self,
         inputs: &[&[u32]],
-        modules: Option<(&GpuModules, &[f32])>,
+        modules: Option<(&GpuModules, &[GroupCoefficients])>,
         max_new_tokens: usize,
     ) -> Result<GpuDecoder, ModelError>;
 }
@@ -325,7 +325,7 @@ impl dyn GpuModel + '_ {
     pub async fn generate(
         &self,
         inputs: &[&[u32]],
-        modules: Option<(&GpuModules, &[f32])>,
+        modules: Option<(&GpuModules, &[GroupCoefficients])>,
         max_new_tokens: usize,
         control: &Control,
         on_token: &mut dyn FnMut(usize, u32),

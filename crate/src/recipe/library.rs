@@ -105,7 +105,7 @@ impl Recipe {
             draft;
         let hash = library.short_hash(EntryKind::Base, &base)?;
         let modules = (composition.modules.into_iter())
-            .filter(|module| module.weight != 0.0)
+            .filter(|module| !module.weight.is_zero())
             .map(|module| {
                 let hash = library.short_hash(EntryKind::Module, &module.id)?;
                 Ok(RecipeModule { id: module.id, hash, weight: module.weight })

@@ -16,6 +16,10 @@
 //! of them as the number of bytes that its id shares with the start of the id before, the rest of the
 //! id (text), hash and weight (`f32`, little-endian); title (text); instruction (text), if the flags
 //! say so; number of examples, each of them input and output (texts).
+//!
+//! Version 2: as version 1, but with the number of a module's weights, a byte, before them: 1, or 4 for
+//! the groups of layers in the order of [`LayerGroup::ALL`]. A recipe is written in the oldest version
+//! that holds it.
 
 use base64::alphabet::URL_SAFE;
 use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
@@ -26,11 +30,11 @@ use super::{
     MAX_EXAMPLES, MAX_MODULES, Recipe, RecipeBase, RecipeError, RecipeModule, check_id, invalid,
 };
 use crate::formats::Example;
-use crate::lora::Merge;
+use crate::lora::{Merge, ModuleWeight};
 use crate::model::Precision;
 
-/// The version that [`encode`] writes.
-pub const VERSION: u8 = 1;
+/// The newest version.
+pub const VERSION: u8 = 2;
 const CHECKSUM_BYTES: usize = 4;
 /// The longest recipe that a link holds.
 const MAX_RECIPE_BYTES: usize = 64 << 10;
@@ -62,18 +66,19 @@ mod flags {
 /// link.
 pub fn encode(recipe: &Recipe) -> Result<String, RecipeError> {
     recipe.validate()?;
-    let contents = write_version_1(recipe);
+    let version = version_of(recipe);
+    let contents = write(recipe, version);
     if contents.len() > MAX_RECIPE_BYTES {
         let expected = format!("at most {MAX_RECIPE_BYTES} bytes long");
         let found = format!("{} bytes; leave out examples", contents.len());
         return Err(invalid("what the link holds", expected, found));
     }
-    Ok(seal(&contents))
+    Ok(seal(version, &contents))
 }
 
 /// Puts version and length before the recipe, and the checksum after it.
-pub(super) fn seal(contents: &[u8]) -> String {
-    let mut bytes = vec![VERSION];
+pub(super) fn seal(version: u8, contents: &[u8]) -> String {
+    let mut bytes = vec![version];
     write_number(&mut bytes, contents.len());
     bytes.extend(contents);
     bytes.extend(checksum(&bytes));
@@ -169,8 +174,8 @@ fn decode_exact(fragment: &str) -> Result<Recipe, RecipeError> {
     let cut_short = |expected: String| RecipeError::CutShort { expected, found };
     let unfinished = || cut_short("it should hold a recipe".into());
     let mut reader = Reader { bytes: &bytes };
-    let read = match reader.byte().ok_or_else(unfinished)? {
-        1 => read_version_1,
+    let version = match reader.byte().ok_or_else(unfinished)? {
+        version @ 1..=VERSION => version,
         0 => return Err(RecipeError::Changed),
         // Base64 of a whole recipe has both cases; a program has changed them.
         _ if found >= MIXED_CASE_CHARACTERS && fragment == fragment.to_ascii_lowercase() => {
@@ -194,7 +199,7 @@ fn decode_exact(fragment: &str) -> Result<Recipe, RecipeError> {
     if checksum(signed) != *sum || BASE64.encode(&bytes) != fragment {
         return Err(RecipeError::Changed);
     }
-    let recipe = read(&mut Reader { bytes: &signed[signed.len() - length..] })?;
+    let recipe = read(&mut Reader { bytes: &signed[signed.len() - length..] }, version)?;
     recipe.validate()?;
     Ok(recipe)
 }
@@ -211,7 +216,13 @@ fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
     std::array::from_fn(|index| digest[index])
 }
 
-pub(super) fn write_version_1(recipe: &Recipe) -> Vec<u8> {
+/// The oldest version that holds a recipe.
+pub(super) fn version_of(recipe: &Recipe) -> u8 {
+    let single = |module: &RecipeModule| matches!(module.weight, ModuleWeight::All(_));
+    if recipe.modules.iter().all(single) { 1 } else { 2 }
+}
+
+pub(super) fn write(recipe: &Recipe, version: u8) -> Vec<u8> {
     let flag = |on, bit| if on { bit } else { 0 };
     let mut bytes = vec![
         flag(recipe.merge == Merge::Delta, flags::DELTA)
@@ -230,7 +241,15 @@ pub(super) fn write_version_1(recipe: &Recipe) -> Vec<u8> {
         // Ids are ASCII, so that every byte is a character.
         write_text(&mut bytes, &module.id[shared..]);
         write_hash(&mut bytes, &module.hash);
-        bytes.extend(module.weight.to_le_bytes());
+        let groups = module.weight.groups();
+        let weights = match module.weight {
+            ModuleWeight::All(_) => &groups[..1],
+            ModuleWeight::Groups(_) => &groups[..],
+        };
+        if version > 1 {
+            bytes.push(weights.len() as u8);
+        }
+        bytes.extend(weights.iter().flat_map(|weight| weight.to_le_bytes()));
         previous = &module.id;
     }
     write_text(&mut bytes, &recipe.title);
@@ -245,7 +264,7 @@ pub(super) fn write_version_1(recipe: &Recipe) -> Vec<u8> {
     bytes
 }
 
-fn read_version_1(reader: &mut Reader<'_>) -> Result<Recipe, RecipeError> {
+fn read(reader: &mut Reader<'_>, version: u8) -> Result<Recipe, RecipeError> {
     let broken = |what: &str, expected: &str| {
         let (what, expected) = (what.to_owned(), expected.to_owned());
         move || invalid(&what, expected, "something else")
@@ -273,11 +292,15 @@ fn read_version_1(reader: &mut Reader<'_>) -> Result<Recipe, RecipeError> {
         let id = format!("{shared}{rest}");
         // Checked here, because ids that repeat a long start would grow far beyond the link.
         check_id(&of("id"), &id)?;
-        modules.push(RecipeModule {
-            id,
-            hash: reader.hash().ok_or_else(ended(&of("hash")))?,
-            weight: reader.float().ok_or_else(ended(&of("weight")))?,
-        });
+        let hash = reader.hash().ok_or_else(ended(&of("hash")))?;
+        let weights = if version == 1 { Some(1) } else { reader.byte() };
+        let mut float = || reader.float().ok_or_else(ended(&of("weight")));
+        let weight = match weights {
+            Some(1) => ModuleWeight::All(float()?),
+            Some(4) => ModuleWeight::from([float()?, float()?, float()?, float()?]),
+            _ => return Err(invalid(&of("weight"), "1 or 4 numbers".into(), "something else")),
+        };
+        modules.push(RecipeModule { id, hash, weight });
     }
     let title = reader.text().ok_or_else(ended("the title"))?;
     let instruction = if flags & flags::INSTRUCTION == 0 {

@@ -16,7 +16,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::formats::{Example, excerpt};
-use crate::lora::Merge;
+use crate::lora::{Merge, ModuleWeight};
 use crate::model::Precision;
 use crate::registry::is_id;
 
@@ -163,7 +163,7 @@ pub struct RecipeModule {
     /// The first hexadecimal digits of the SHA-256 of its weights.
     pub hash: String,
     /// Its coefficient.
-    pub weight: f32,
+    pub weight: ModuleWeight,
 }
 
 /// A composition with all that another machine needs to repeat it.
@@ -213,8 +213,8 @@ impl Recipe {
                 return Err(invalid(&of("id"), "used once".into(), format!("{} twice", module.id)));
             }
             check_hash(&of("hash"), &module.hash)?;
-            if !module.weight.is_finite() {
-                return Err(invalid(&of("weight"), "a finite number".into(), module.weight));
+            if let Some(weight) = module.weight.groups().into_iter().find(|w| !w.is_finite()) {
+                return Err(invalid(&of("weight"), "a finite number".into(), weight));
             }
         }
         check_length("the title", &self.title, MAX_TITLE_BYTES)?;

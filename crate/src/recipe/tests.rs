@@ -1,7 +1,7 @@
 //! Tests of recipes and of the links that hold them.
 
 use super::*;
-use crate::lora::{Composition, WeightedModule};
+use crate::lora::{Composition, ModuleWeight, WeightedModule};
 use crate::random::Random;
 use crate::registry::{Registry, RegistryModule};
 
@@ -21,6 +21,14 @@ impl Random {
         digits[..8 + 2 * self.below(29)].into()
     }
 
+    /// One weight, or in some recipes one for each group of layers.
+    fn module_weight(&mut self) -> ModuleWeight {
+        match self.below(6) {
+            0 => [self.weight(), self.weight(), self.weight(), self.weight()].into(),
+            _ => self.weight().into(),
+        }
+    }
+
     fn weight(&mut self) -> f32 {
         let weight = f32::from_bits(self.next() as u32);
         if weight.is_finite() { weight } else { 0.0 }
@@ -34,7 +42,7 @@ impl Random {
             .map(|index| RecipeModule {
                 id: format!("{}.{index}", starts[self.below(3)]),
                 hash: self.hash(),
-                weight: self.weight(),
+                weight: self.module_weight(),
             })
             .collect();
         let example = |random: &mut Self| Example {
@@ -67,7 +75,7 @@ fn published_modules() -> Recipe {
         .map(|index| RecipeModule {
             id: format!("lorahub/flan_t5_large-{}_{index}", tasks[index % tasks.len()]),
             hash: format!("{:012x}", (0x9e37_79b9_7f4a * (index as u64 + 1)) & 0xffff_ffff_ffff),
-            weight: (index as f32 - 9.5) * 0.123_456_79,
+            weight: ((index as f32 - 9.5) * 0.123_456_79).into(),
         })
         .collect();
     Recipe {
@@ -95,7 +103,10 @@ fn a_recipe_survives_its_link() {
         let read = decode(&link).unwrap();
         assert_eq!(read, recipe);
         // Equality holds for zeros of both signs; the bits have to be the same.
-        let bits = |r: &Recipe| r.modules.iter().map(|m| m.weight.to_bits()).collect::<Vec<_>>();
+        let bits = |r: &Recipe| {
+            let weights = r.modules.iter().map(|m| m.weight.groups().map(f32::to_bits));
+            weights.collect::<Vec<_>>()
+        };
         assert_eq!(bits(&read), bits(&recipe));
         assert!(link.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
         assert_eq!(decode(&format!(" #{link}\n")).unwrap(), recipe);
@@ -153,9 +164,9 @@ fn a_changed_character_is_noticed_wherever_it_is() {
 #[test]
 fn a_newer_version_is_told_from_a_broken_link() {
     let link = encode(&published_modules()).unwrap();
-    // The first two characters hold the first byte; 2 instead of 1.
-    let newer = format!("Ag{}", &link[2..]);
-    assert_eq!(decode(&newer).unwrap_err(), RecipeError::Version { found: 2 });
+    // The first two characters hold the first byte; 3 instead of 1.
+    let newer = format!("Aw{}", &link[2..]);
+    assert_eq!(decode(&newer).unwrap_err(), RecipeError::Version { found: 3 });
     assert!(message(&newer).contains("newer program"));
 }
 
@@ -212,14 +223,15 @@ fn a_link_in_small_letters_was_changed_and_is_of_no_newer_version() {
 fn bytes_at_random_with_a_right_checksum_are_refused_without_a_panic() {
     let mut random = Random(3);
     let whole = published_modules();
-    for _ in 0..20_000 {
-        let mut contents = link::write_version_1(&whole);
+    for round in 0..20_000u32 {
+        let version = 1 + (round % 2) as u8;
+        let mut contents = link::write(&whole, version);
         for _ in 0..1 + random.below(4) {
             let place = random.below(contents.len().min(120));
             contents[place] = random.next() as u8;
         }
         contents.truncate(random.below(contents.len() * 2));
-        if let Ok(recipe) = decode(&link::seal(&contents)) {
+        if let Ok(recipe) = decode(&link::seal(version, &contents)) {
             recipe.validate().unwrap();
         }
     }
@@ -234,8 +246,14 @@ fn what_a_recipe_may_not_hold_is_named() {
     };
     let example = |input: &str| Example { input: input.into(), output: "b".into() };
     for (found, part) in [
-        (change(&|r| r.modules[2].weight = f32::NAN), "the weight of module 3 should be a finite"),
-        (change(&|r| r.modules[0].weight = f32::INFINITY), "the weight of module 1"),
+        (
+            change(&|r| r.modules[2].weight = f32::NAN.into()),
+            "the weight of module 3 should be a finite",
+        ),
+        (
+            change(&|r| r.modules[0].weight = [1.0, f32::INFINITY, 1.0, 1.0].into()),
+            "the weight of module 1",
+        ),
         (change(&|r| r.modules[1].id = r.modules[0].id.clone()), "the id of module 2"),
         (change(&|r| r.modules[1].id = "a b".into()), "the id of module 2"),
         (change(&|r| r.modules[1].hash = "0123ABCD".into()), "the hash of module 2"),
@@ -269,7 +287,10 @@ fn draft(registry: &Registry) -> RecipeDraft {
         base: registry.bases[0].id.clone(),
         composition: Composition {
             modules: weighted
-                .map(|(module, weight)| WeightedModule { id: module.id.clone(), weight })
+                .map(|(module, weight)| WeightedModule {
+                    id: module.id.clone(),
+                    weight: f32::into(weight),
+                })
                 .collect(),
             merge: Merge::Delta,
         },
@@ -288,7 +309,7 @@ fn a_recipe_is_built_of_the_modules_that_take_part_with_the_hash_of_what_is_load
     let [first, _, third, ..] = &registry.modules[..] else { panic!() };
     let of = |module: &RegistryModule| module.files.weights.sha256[..12].to_owned();
     let found: Vec<_> = recipe.modules.iter().map(|m| (&m.id, m.hash.clone(), m.weight)).collect();
-    assert_eq!(found, [(&first.id, of(first), 1.0), (&third.id, of(third), -0.5)]);
+    assert_eq!(found, [(&first.id, of(first), 1.0.into()), (&third.id, of(third), (-0.5).into())]);
     assert_eq!(recipe.base.hash, registry.bases[0].files.weights.sha256[..12]);
     assert_eq!(recipe.check(library(&registry, &loaded)), Ok(()));
 

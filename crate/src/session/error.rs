@@ -16,6 +16,10 @@ pub enum Operation {
     Verify,
     /// [`Session::score`](super::Session::score).
     Score,
+    /// [`Session::assess`](super::Session::assess).
+    Assess,
+    /// [`Session::export`](super::Session::export).
+    Export,
     /// [`Session::leave_one_out`](super::Session::leave_one_out).
     LeaveOneOut,
     /// [`Session::learn`](super::Session::learn).

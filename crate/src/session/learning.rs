@@ -1,28 +1,24 @@
 //! Learning: evaluates the weights that a [`LearningRun`] names until it is complete.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Backend, ModuleLoss, ModuleSet, Observer, Operation, Session, SessionError, SessionEvent,
-    ready, ready_mut,
+    Answer, Backend, ModuleLoss, ModuleSet, Observer, Operation, Session, SessionError,
+    SessionEvent, ready, ready_mut,
 };
 use crate::formats::{Example, Tokenizer};
-use crate::learn::{LearnOptions, LearnResult, LearningRun, Phase, Step};
-use crate::lora::AdapterSet;
+use crate::learn::{
+    Assessment, CALIBRATED_BASE, Evaluation, ExampleAnswer, ExampleScore, LearnOptions,
+    LearnResult, LearningRun, Step,
+};
+use crate::lora::{AdapterSet, Composition, Merge, ModuleWeight};
+use crate::model::MAX_TOKENS;
 
 const OPERATION: Operation = Operation::Learn;
-
-/// An evaluation of one module alone.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct SingleLoss {
-    /// Cross-entropy of the examples.
-    pub cross_entropy: f64,
-    /// Time that it took.
-    pub seconds: f64,
-}
+/// Tokens that an answer to an example may have beyond twice the longest output.
+const SPARE_TOKENS: usize = 8;
 
 /// An example's output with text that the model cannot write, so that no weights give it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,12 +40,10 @@ pub fn unwritable_outputs(tokenizer: &Tokenizer, examples: &[Example]) -> Vec<Un
     outputs.filter(|output| !output.parts.is_empty()).collect()
 }
 
-/// Evaluations of modules alone, by id.
-pub type CachedLosses = BTreeMap<String, SingleLoss>;
-
 impl<B: Backend> Session<B> {
     /// Learns weights of loaded modules from examples. If the observer stops it, the result is the
-    /// best point so far. Outputs that the model cannot write are reported first.
+    /// best point so far; with its history a later call continues. Outputs that the model cannot write
+    /// are reported first.
     ///
     /// # Errors
     /// A [`SessionError`] naming the setting, example or module that is not valid.
@@ -58,28 +52,14 @@ impl<B: Backend> Session<B> {
         examples: &[Example],
         modules: &[String],
         options: LearnOptions,
-        observer: &mut O,
-    ) -> Result<LearnResult, SessionError> {
-        self.learn_cached(examples, modules, options, &CachedLosses::new(), observer).await
-    }
-
-    /// [`Session::learn`] with evaluations of modules alone that were made before, on the same
-    /// examples and with the options' objective.
-    ///
-    /// # Errors
-    /// As [`Session::learn`].
-    pub async fn learn_cached<O: Observer>(
-        &mut self,
-        examples: &[Example],
-        modules: &[String],
-        options: LearnOptions,
-        cached: &CachedLosses,
+        history: &[Evaluation],
         observer: &mut O,
     ) -> Result<LearnResult, SessionError> {
         let base = ready(&self.base)?;
-        let mut batch = base.backend.batch(base.tokenize(OPERATION, examples)?);
-        let (merge, objective) = (options.merge, options.objective);
-        let mut run = LearningRun::new(options, modules.to_vec())?;
+        let tokenized = base.tokenize(OPERATION, examples)?;
+        let merge = options.merge;
+        let mut run = LearningRun::new(options, modules.to_vec(), examples.len())?;
+        run.replay(history)?;
         let ids = || modules.iter().map(String::as_str);
         let candidates = self.modules_of(OPERATION, ids(), merge)?;
         AdapterSet::new(base.model.config(), &candidates.adapters, merge)
@@ -89,47 +69,38 @@ impl<B: Backend> Session<B> {
             observer.on_event(SessionEvent::Unwritable { outputs });
         }
 
-        let mut ahead: VecDeque<(Step, f64, f64)> = VecDeque::new();
+        let mut batches: BTreeMap<Vec<u32>, B::Batch> = BTreeMap::new();
+        let mut ahead: VecDeque<(Step, Vec<ExampleScore>, f64)> = VecDeque::new();
         let mut reported_selection = false;
         while let Some(step) = run.next() {
             if observer.next_turn().await {
                 break;
             }
-            let cached = match (step.phase, &step.weights[..]) {
-                (Phase::Select, [module]) => cached.get(&module.id),
-                _ => None,
-            };
-            let (cross_entropy, seconds) = match cached {
-                Some(single) => (single.cross_entropy, single.seconds),
-                None => {
-                    if ahead.front().is_none_or(|(next, ..)| *next != step) {
-                        let mut steps = match ready(&self.base)?.backend.batch_limit() {
-                            1 => vec![step],
-                            _ => run.upcoming(),
-                        };
-                        let points = self.points(&candidates, modules, &mut steps)?;
-                        let Points { set, ids, points } = points;
-                        let base = ready_mut(&mut self.base)?;
-                        let evaluated =
-                            base.backend.losses(&mut batch, &set, &points, self.clock).await;
-                        let evaluated = evaluated.map_err(|error| {
-                            let ids = ids.iter().map(String::as_str);
-                            SessionError::backend(OPERATION, ids, error)
-                        })?;
-                        base.report_gpu(observer);
-                        let seconds = evaluated.seconds;
-                        let losses = evaluated.losses.iter().map(|losses| {
-                            let pairs = losses.iter().map(|example| (example.loss, example.tokens));
-                            objective.cross_entropy(pairs)
-                        });
-                        ahead =
-                            steps.into_iter().zip(losses).map(|(s, l)| (s, l, seconds)).collect();
-                    }
-                    let Some((_, cross_entropy, seconds)) = ahead.pop_front() else { break };
-                    (cross_entropy, seconds)
-                }
-            };
-            let evaluation = run.report(cross_entropy, seconds)?.clone();
+            if ahead.front().is_none_or(|(next, ..)| *next != step) {
+                let steps: Vec<Step> = match ready(&self.base)?.backend.batch_limit() {
+                    1 => vec![step],
+                    limit => run.upcoming().into_iter().take(limit).collect(),
+                };
+                let Points { set, ids, points } = self.points(merge, &steps)?;
+                let base = ready_mut(&mut self.base)?;
+                let chosen = steps.first().map_or(&[][..], |step| &step.examples);
+                let batch = batches.entry(chosen.to_vec()).or_insert_with(|| {
+                    let examples = chosen.iter().map(|&example| &tokenized[example as usize]);
+                    base.backend.batch(examples.cloned().collect())
+                });
+                let evaluated = base.backend.losses(batch, &set, &points, self.clock).await;
+                let evaluated = evaluated.map_err(|error| {
+                    let ids = ids.iter().map(String::as_str);
+                    SessionError::backend(OPERATION, ids, error)
+                })?;
+                base.report_gpu(observer);
+                let losses = evaluated.losses.iter();
+                let losses = losses.map(|losses| losses.iter().map(ExampleScore::from).collect());
+                let seconds = evaluated.seconds;
+                ahead = steps.into_iter().zip(losses).map(|(s, l)| (s, l, seconds)).collect();
+            }
+            let Some((_, losses, seconds)) = ahead.pop_front() else { break };
+            let evaluation = run.report(&losses, seconds)?.clone();
             // The next point is chosen here: the modules are, once each was evaluated alone.
             run.next();
             if !reported_selection && let Some(selected) = run.selected() {
@@ -140,44 +111,84 @@ impl<B: Backend> Session<B> {
             }
             observer.on_event(SessionEvent::Evaluation { evaluation });
         }
-        Ok(run.result())
+        let mut result = run.result();
+        if let Some(assessment) = &mut result.assessment {
+            assessment.calibrated = ready(&self.base)?.sha256 == CALIBRATED_BASE;
+            if result.complete {
+                let modules = result.modules.clone();
+                let composition = Composition { modules, merge };
+                assessment.answers =
+                    self.example_answers(OPERATION, examples, Some(&composition), observer).await?;
+            }
+        }
+        Ok(result)
     }
 
-    /// The first of the steps as points over one set of modules, as many as the backend takes at once;
-    /// the other steps are dropped.
-    fn points<'c>(
-        &self,
-        candidates: &'c ModuleSet,
-        ids: &'c [String],
-        steps: &mut Vec<Step>,
-    ) -> Result<Points<'c>, SessionError> {
-        steps.truncate(ready(&self.base)?.backend.batch_limit());
-        let searched = steps.first().filter(|step| step.phase == Phase::Search);
-        let searched = searched.filter(|step| !step.weights.is_empty());
-        let Some(first) = searched else {
-            // Modules alone, or the base alone before the modules are chosen.
-            let point = |step: &Step| {
-                let mut point = vec![0.0; ids.len()];
-                for module in &step.weights {
-                    if let Some(index) = ids.iter().position(|id| *id == module.id) {
-                        point[index] = module.weight;
-                    }
-                }
-                point
-            };
-            let points = steps.iter().map(point).collect();
-            return Ok(Points { set: Cow::Borrowed(candidates), ids: Cow::Borrowed(ids), points });
+    /// Whether a composition, or the base alone, works for examples.
+    ///
+    /// # Errors
+    /// As [`Session::score`].
+    pub async fn assess<O: Observer>(
+        &mut self,
+        examples: &[Example],
+        composition: Option<&Composition>,
+        observer: &mut O,
+    ) -> Result<Assessment, SessionError> {
+        const OPERATION: Operation = Operation::Assess;
+        let score = self.score_examples(OPERATION, examples, composition).await?;
+        let answers = self.example_answers(OPERATION, examples, composition, observer).await?;
+        let assessment = Assessment::new(&score.examples, &ready(&self.base)?.sha256);
+        Ok(Assessment { answers, ..assessment })
+    }
+
+    /// The answers to the examples; fewer if the observer stopped it.
+    async fn example_answers<O: Observer>(
+        &mut self,
+        operation: Operation,
+        examples: &[Example],
+        composition: Option<&Composition>,
+        observer: &mut O,
+    ) -> Result<Vec<ExampleAnswer>, SessionError> {
+        let base = ready(&self.base)?;
+        let outputs = base.tokenize(operation, examples)?;
+        let longest = outputs.iter().map(|example| example.labels.len()).max().unwrap_or(0);
+        let limit = (2 * longest + SPARE_TOKENS).min(MAX_TOKENS);
+        let inputs: Vec<String> = examples.iter().map(|example| example.input.clone()).collect();
+        let answers = self.answers(&inputs, composition, limit, observer).await?;
+        let tokenizer = &ready(&self.base)?.tokenizer;
+        let answer = |(answer, example): (Answer, &Example)| ExampleAnswer {
+            correct: tokenizer.is_match(example, &answer.text),
+            answer: answer.text,
         };
-        let ids: Vec<String> = first.weights.iter().map(|module| module.id.clone()).collect();
-        let set = self.modules_of(OPERATION, ids.iter().map(String::as_str), candidates.merge)?;
-        let points = steps.iter().map(|step| step.weights.iter().map(|m| m.weight).collect());
-        Ok(Points { set: Cow::Owned(set), ids: Cow::Owned(ids), points: points.collect() })
+        Ok(answers.into_iter().zip(examples).map(answer).collect())
+    }
+
+    /// The steps as points over the modules that any of them has.
+    fn points(&self, merge: Merge, steps: &[Step]) -> Result<Points, SessionError> {
+        let mut ids: Vec<String> = Vec::new();
+        for step in steps {
+            for module in &step.weights {
+                if !ids.contains(&module.id) {
+                    ids.push(module.id.clone());
+                }
+            }
+        }
+        let set = self.modules_of(OPERATION, ids.iter().map(String::as_str), merge)?;
+        let point = |step: &Step| {
+            let weight = |id: &String| {
+                let module = step.weights.iter().find(|module| module.id == *id);
+                module.map_or(ModuleWeight::default(), |module| module.weight)
+            };
+            ids.iter().map(weight).collect()
+        };
+        let points = steps.iter().map(point).collect();
+        Ok(Points { set, ids, points })
     }
 }
 
 /// Points over a set of modules, and the modules' ids.
-struct Points<'c> {
-    set: Cow<'c, ModuleSet>,
-    ids: Cow<'c, [String]>,
-    points: Vec<Vec<f32>>,
+struct Points {
+    set: ModuleSet,
+    ids: Vec<String>,
+    points: Vec<Vec<ModuleWeight>>,
 }

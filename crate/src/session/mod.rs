@@ -19,9 +19,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::formats::{Example, Tokenizer, sha256_hex};
 use crate::learn::Evaluation;
-use crate::lora::{AdapterNotes, AdapterSet, Composition, Merge, PeftAdapter};
+use crate::lora::{
+    AdapterNotes, AdapterSet, Composition, Merge, ModuleWeight, PeftAdapter, PeftFiles, export,
+};
 use crate::model::{Model, Precision, TokenizedExample, Verified, verify};
 
+pub use crate::learn::ExampleScore;
 pub use backend::{
     Backend, BackendError, Clock, CpuBackend, Evaluated, GpuMemory, GpuStatus, ModuleSet,
 };
@@ -30,10 +33,10 @@ pub use backend::{Device, FailoverBackend, GpuBackend};
 pub use base::{BaseBytes, BaseInfo, BaseLabel, BaseLoad, packed_key};
 pub use decoding::{Answer, Generated, TestAnswer, TestResult};
 pub use error::{Operation, SessionError, TextPart};
-pub use learning::{CachedLosses, SingleLoss, UnwritableOutput, unwritable_outputs};
+pub use learning::{UnwritableOutput, unwritable_outputs};
 pub use report::{Detail, ErrorCode, ErrorReport};
 use retrieval::Embeddings;
-pub use scoring::{ExampleScore, ModuleLoss, Score};
+pub use scoring::{ModuleLoss, Score};
 
 /// The backend of a build: the GPU where it has one.
 #[cfg(feature = "gpu")]
@@ -137,6 +140,8 @@ pub struct ModuleInfo {
 
 struct Base<B> {
     id: String,
+    /// SHA-256 of its weights.
+    sha256: String,
     tokenizer: Tokenizer,
     model: Arc<dyn Model>,
     backend: B,
@@ -187,8 +192,9 @@ impl<B: Backend + From<Arc<dyn Model>>> Session<B> {
         self.modules.clear();
         self.embeddings.clear();
         self.base = None;
-        let id = info.id.clone();
-        self.base = Some(Base { id, tokenizer, backend: B::from(Arc::clone(&model)), model });
+        let (id, sha256) = (info.id.clone(), info.sha256.clone());
+        let backend = B::from(Arc::clone(&model));
+        self.base = Some(Base { id, sha256, tokenizer, backend, model });
         Ok(info)
     }
 }
@@ -265,6 +271,24 @@ impl<B: Backend> Session<B> {
         Ok(verify(&**model, tokenizer, id))
     }
 
+    /// Writes a composition of loaded modules as one PEFT adapter of a base of this name.
+    ///
+    /// # Errors
+    /// [`SessionError::UnknownModule`], and [`SessionError::Composition`] for modules that cannot be
+    /// composed or that change nothing.
+    pub fn export(
+        &self,
+        composition: &Composition,
+        base_model: &str,
+    ) -> Result<PeftFiles, SessionError> {
+        const OPERATION: Operation = Operation::Export;
+        let base = ready(&self.base)?;
+        let Composed { ids, set, weights } = self.compose(OPERATION, Some(composition))?;
+        let adapters: Vec<&PeftAdapter> = set.adapters.iter().map(|adapter| &**adapter).collect();
+        let files = export(base.model.config(), &adapters, &weights, set.merge, base_model);
+        files.map_err(|error| SessionError::backend(OPERATION, ids, error.into()))
+    }
+
     /// The loaded modules of these ids.
     fn modules_of<'m>(
         &self,
@@ -288,7 +312,7 @@ impl<B: Backend> Session<B> {
         let Some(Composition { modules, merge }) = composition else {
             return Ok(Composed::default());
         };
-        let used: Vec<_> = modules.iter().filter(|module| module.weight != 0.0).collect();
+        let used: Vec<_> = modules.iter().filter(|module| !module.weight.is_zero()).collect();
         let ids: Vec<&str> = used.iter().map(|module| &*module.id).collect();
         let set = self.modules_of(operation, ids.iter().copied(), *merge)?;
         Ok(Composed { ids, set, weights: used.iter().map(|module| module.weight).collect() })
@@ -300,7 +324,7 @@ impl<B: Backend> Session<B> {
 struct Composed<'c> {
     ids: Vec<&'c str>,
     set: ModuleSet,
-    weights: Vec<f32>,
+    weights: Vec<ModuleWeight>,
 }
 
 impl<B: Backend> Base<B> {

@@ -153,6 +153,8 @@ impl SessionError {
         match operation {
             Operation::Verify => "The model could not be verified.",
             Operation::Score => "The examples could not be scored.",
+            Operation::Assess => "The composition could not be assessed.",
+            Operation::Export => "The composition was not exported.",
             Operation::LeaveOneOut => "The modules could not be compared.",
             Operation::Learn => "Learning did not start.",
             Operation::Retrieve => "No modules were suggested.",

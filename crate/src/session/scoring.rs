@@ -6,7 +6,7 @@ use super::{
     Backend, Composed, Observer, Operation, Session, SessionError, SessionEvent, ready, ready_mut,
 };
 use crate::formats::Example;
-use crate::learn::Objective;
+use crate::learn::{ExampleScore, Objective};
 use crate::lora::{Composition, WeightedModule};
 use crate::model::{ExampleLoss, TokenizedExample};
 
@@ -23,16 +23,6 @@ pub struct ModuleLoss {
     pub loss: f64,
 }
 
-/// The loss of one example.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-pub struct ExampleScore {
-    /// Mean cross-entropy of the output's tokens, in nats.
-    pub loss: f32,
-    /// Tokens of the output, the end marker included.
-    pub tokens: u32,
-}
-
 /// The loss of examples.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
@@ -46,11 +36,9 @@ pub struct Score {
 impl Score {
     fn new(losses: &[ExampleLoss]) -> Self {
         let pairs = losses.iter().map(|example| (example.loss, example.tokens));
-        let score =
-            |loss: &ExampleLoss| ExampleScore { loss: loss.loss, tokens: loss.tokens as u32 };
         Self {
             loss: Objective::Paper.cross_entropy(pairs),
-            examples: losses.iter().map(score).collect(),
+            examples: losses.iter().map(ExampleScore::from).collect(),
         }
     }
 }
@@ -65,10 +53,18 @@ impl<B: Backend> Session<B> {
         examples: &[Example],
         composition: Option<&Composition>,
     ) -> Result<Score, SessionError> {
-        const OPERATION: Operation = Operation::Score;
-        let mut batches = self.batches(OPERATION, examples)?;
-        let composed = self.compose(OPERATION, composition)?;
-        self.score_batches(OPERATION, &mut batches, &composed).await
+        self.score_examples(Operation::Score, examples, composition).await
+    }
+
+    pub(super) async fn score_examples(
+        &mut self,
+        operation: Operation,
+        examples: &[Example],
+        composition: Option<&Composition>,
+    ) -> Result<Score, SessionError> {
+        let mut batches = self.batches(operation, examples)?;
+        let composed = self.compose(operation, composition)?;
+        self.score_batches(operation, &mut batches, &composed).await
     }
 
     /// The loss of the composition without each of its modules, in their order.

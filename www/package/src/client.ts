@@ -4,6 +4,7 @@
 import type { LoraLoomError } from "./errors.js";
 import { type CallOptions, createWorker, Link } from "./link.js";
 import type {
+  AssessInput,
   GenerateCall,
   GenerateInput,
   InspectOptions,
@@ -21,6 +22,7 @@ import type {
 } from "./options.js";
 import type {
   Answer,
+  Assessment,
   BaseInfo,
   Composition,
   Device,
@@ -33,6 +35,7 @@ import type {
   ModuleInfo,
   ModuleLoss,
   ModuleQuery,
+  PeftFiles,
   Precision,
   Recipe,
   Registry,
@@ -355,7 +358,7 @@ export class LoraLoom {
         }
       }
       return this.#call(
-        { kind: "learn", examples, modules, options },
+        { kind: "learn", examples, modules, options, history: input.resume?.history ?? [] },
         input,
         (event) => {
           if (event.kind === "selected") input.onSelected?.(event.modules);
@@ -365,6 +368,38 @@ export class LoraLoom {
         },
         stop,
       );
+    });
+  }
+
+  /**
+   * Whether a composition works for examples: the verdict, the expected share of right outputs, and
+   * the outputs for the examples.
+   *
+   * @example
+   * ```ts
+   * const { verdict, expected } = await loom.assess({ examples, composition: learned });
+   * console.log(verdict, `${Math.round(100 * expected.mean)} %`);
+   * ```
+   */
+  assess(input: AssessInput): Promise<Assessment> {
+    const { examples } = input;
+    const composition = toComposition(input.composition);
+    return this.#call({ kind: "assess", examples, composition }, input);
+  }
+
+  /**
+   * A composition as one PEFT adapter, which PEFT loads onto the base.
+   *
+   * @example
+   * ```ts
+   * const { config, weights } = await loom.exportAdapter(learned);
+   * console.log(config.length, weights.length);
+   * ```
+   */
+  exportAdapter(composition: Composition): Promise<PeftFiles> {
+    return this.#call({
+      kind: "exportAdapter",
+      composition: toComposition(composition) as Composition,
     });
   }
 
@@ -640,6 +675,7 @@ function nothingLearned({ merge, optimizer }: LearnOptions): LearnResult {
     loss,
     ...counts,
     complete: false,
+    assessment: null,
     history: [],
   };
 }

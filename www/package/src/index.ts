@@ -12,3 +12,4 @@ export type * from "./options.js";
 export type * from "./protocol.js";
 export type { RunningCall } from "./running-call.js";
 export { DEFAULT_HUB, describeSource, filesSource, parseSource } from "./sources.js";
+export { groupWeights, meanWeight } from "./weights.js";

@@ -96,6 +96,8 @@ export interface LearnInput extends CallOptions {
   modules?: string[];
   /** Options that differ from {@link LoraLoom.defaults}. */
   options?: Partial<LearnOptions>;
+  /** Result of an earlier run that was stopped, with the same examples, modules and options. */
+  resume?: Pick<LearnResult, "history">;
   /** Called after every evaluation of the loss. */
   onEvaluation?: (evaluation: Evaluation) => void;
   /** Called with the selected modules and the loss of each alone. */
@@ -143,6 +145,9 @@ export interface ScoreInput extends CallOptions {
   /** Modules and their weights. Default: none, the base model alone. */
   composition?: Composition | null;
 }
+
+/** Input of {@link LoraLoom.assess}. */
+export type AssessInput = ScoreInput;
 
 /** Input of {@link LoraLoom.leaveOneOut}. */
 export interface LeaveOneOutInput extends CallOptions {

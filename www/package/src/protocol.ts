@@ -3,9 +3,11 @@
 // `Requests`. The engine's own types are generated from Rust.
 
 import type {
+  Assessment,
   BaseInfo,
   Composition,
   ErrorReport,
+  Evaluation,
   Example,
   ExamplesFormat,
   FoundModules,
@@ -16,6 +18,7 @@ import type {
   ModuleInfo,
   ModuleLoss,
   ModuleQuery,
+  PeftFiles,
   Precision,
   Recipe,
   RecipeDraft,
@@ -181,10 +184,22 @@ export interface Requests {
   storage: { request: object; answer: Storage; event: never };
   deleteStored: { request: { keys: string[] }; answer: Storage; event: never };
   learn: {
-    request: { examples: Example[]; modules: string[]; options: LearnOptions };
+    request: {
+      examples: Example[];
+      modules: string[];
+      options: LearnOptions;
+      /** Evaluations of a run that was stopped. */
+      history: Evaluation[];
+    };
     answer: LearnResult;
     event: EngineEvent<"selected" | "evaluation" | "gpu">;
   };
+  assess: {
+    request: { examples: Example[]; composition: Composition | null };
+    answer: Assessment;
+    event: EngineEvent<"gpu">;
+  };
+  exportAdapter: { request: { composition: Composition }; answer: PeftFiles; event: never };
   leaveOneOut: {
     request: { examples: Example[]; composition: Composition };
     answer: ModuleLoss[];

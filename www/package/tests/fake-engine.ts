@@ -2,6 +2,7 @@
 
 import { createHash } from "node:crypto";
 import type {
+  Assessment,
   Candidate,
   Composition,
   Evaluation,
@@ -94,6 +95,7 @@ export const registry: Registry = {
 
 export const options: LearnOptions = {
   budget: 40,
+  seconds: 0,
   optimizer: "cobyla",
   selection: "all",
   modules: 20,
@@ -218,12 +220,20 @@ export class FakeSession extends Freed implements Session {
     const known = { model: id, source: "a test", input: "in", expected: "-1.0000" };
     return { ...known, found: "-2.0000", agrees: false };
   }
-  learn(_examples: unknown, _modules: unknown, options: LearnOptions, hooks: Hooks) {
+  learn(
+    _examples: unknown,
+    _modules: unknown,
+    options: LearnOptions,
+    _history: unknown,
+    hooks: Hooks,
+  ) {
     return this.borrow(async (): Promise<LearnResult> => {
       let best: Evaluation | null = null;
       const complete = await this.each(hooks, FakeSession.steps, (number) => {
         const weights = [{ id: "one", weight: number / 10 }];
-        best = { number, phase: "search", loss: 1 / number, best: 1 / number, weights, seconds: 0 };
+        const loss = 1 / number;
+        const whole = { phase: "search" as const, complete: true, examples: [], losses: [] };
+        best = { ...whole, number, loss, best: loss, weights, seconds: 0 };
         hooks.onEvent({ kind: "evaluation", evaluation: best });
         this.evaluated(number, hooks);
       });
@@ -231,7 +241,7 @@ export class FakeSession extends Freed implements Session {
       const { merge, optimizer } = options;
       const found = { modules: weights, merge, optimizer, lossStart: 1, loss };
       const counts = { evaluations: number, selectEvaluations: 0, seconds: 0 };
-      return { ...found, ...counts, complete, history: [] };
+      return { ...found, ...counts, complete, assessment: null, history: [] };
     });
   }
   protected evaluated(_number: number, _hooks: Hooks) {}
@@ -275,6 +285,22 @@ export class FakeSession extends Freed implements Session {
   score(_examples: unknown, composition: Composition | null) {
     const loss = composition?.modules.length ?? 0;
     return this.borrow(async () => ({ loss, examples: [] }));
+  }
+  assess() {
+    return this.borrow(
+      async (): Promise<Assessment> => ({
+        verdict: "works",
+        probability: 0.9,
+        expected: { mean: 0.9, low: 0.8, high: 1 },
+        calibrated: true,
+        probabilities: [0.9],
+        answers: [{ answer: "out", correct: true }],
+        contradicting: [],
+      }),
+    );
+  }
+  exportAdapter() {
+    return { config: bytesOf("{}"), weights: bytesOf("weights") };
   }
   leaveOneOut(_examples: unknown, { modules }: Composition, hooks: Hooks) {
     return this.borrow(async () => {

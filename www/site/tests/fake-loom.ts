@@ -115,6 +115,7 @@ export class FakeLoom implements Client {
   readonly settings = SETTINGS;
   readonly defaults: Client["defaults"] = {
     budget: 6,
+    seconds: 0,
     optimizer: "cobyla",
     selection: "all",
     modules: 20,
@@ -218,7 +219,8 @@ export class FakeLoom implements Client {
         const loss = number === 2 ? 0.5 : 1;
         const weights = modules.map(({ id }) => ({ id, weight: number / 10 }));
         const best = number < 2 ? 1 : 0.5;
-        input.onEvaluation?.({ number, phase: "search", loss, best, weights, seconds: 0 });
+        const whole = { phase: "search" as const, complete: true, examples: [], losses: [] };
+        input.onEvaluation?.({ ...whole, number, loss, best, weights, seconds: 0 });
       }
       this.#busy = false;
       return {
@@ -231,6 +233,7 @@ export class FakeLoom implements Client {
         selectEvaluations: 0,
         seconds: 0,
         complete: number === budget,
+        assessment: null,
         history: [],
       };
     });
@@ -241,6 +244,8 @@ export class FakeLoom implements Client {
     signal?.throwIfAborted();
     return composition.modules.map(({ id }) => ({ id, loss: 3 }));
   };
+  assess: Client["assess"] = () => Promise.reject(new Error("not used"));
+  exportAdapter: Client["exportAdapter"] = () => Promise.reject(new Error("not used"));
   score: Client["score"] = async () => ({ loss: 1, examples: [] });
 
   /** Generates three tokens: the name of the side, the input, and a full stop. */

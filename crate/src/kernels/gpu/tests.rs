@@ -511,13 +511,16 @@ fn a_decoding_step_records_its_tokens_and_increments_the_position() {
 fn merged_matrices_are_weighted_sums_and_factors_use_their_module() {
     for gpu in devices().iter().take(1) {
         let (members, modules, values) = (11, 3, 150);
-        let coefficients = noise(members * modules, 1);
+        // Of four coefficients of a module, the third is for these values.
+        let (first, step) = (2, 4);
+        let coefficients = noise(members * modules * step, 1);
         let sources = noise(modules * values, 2);
         let expected: Vec<f32> = (0..members * values)
             .map(|i| {
                 (0..modules)
                     .map(|j| {
-                        coefficients[i / values * modules + j] * sources[j * values + i % values]
+                        coefficients[(i / values * modules + j) * step + first]
+                            * sources[j * values + i % values]
                     })
                     .sum()
             })
@@ -527,26 +530,27 @@ fn merged_matrices_are_weighted_sums_and_factors_use_their_module() {
         let merged = gpu.zeros("merged", members * values).unwrap();
         let mut recorder = Recorder::new(gpu);
         let sizes = [members, modules, values];
-        recorder.merge(sizes, &coefficient_buffer, &source_buffer, &merged);
+        recorder.merge(sizes, (&coefficient_buffer, first, step), &source_buffer, &merged);
         let found = floats(&run(gpu, recorder, &merged, members * values));
         assert_bits(&found, &expected, "merged");
 
+        let row = modules * step;
         let ranks: Vec<RankFactor> = (0..130u32)
             .map(|i| RankFactor {
-                adapter: if i % 4 == 3 { RankFactor::ALL_MODULES } else { i % 4 },
+                coefficient: if i % 4 == 3 { RankFactor::ALL_MODULES } else { i % 12 },
                 scaling: i as f32,
             })
             .collect();
         let rank_buffer = gpu.upload("ranks", &ranks).unwrap();
         let factors = gpu.zeros("factors", members * 130).unwrap();
         let mut recorder = Recorder::new(gpu);
-        recorder.factors([members, modules, 130], &coefficient_buffer, &rank_buffer, &factors);
+        recorder.factors([members, row, 130], &coefficient_buffer, &rank_buffer, &factors);
         let found = floats(&run(gpu, recorder, &factors, members * 130));
         for (index, found) in found.into_iter().enumerate() {
             let rank = ranks[index % 130];
-            let coefficient = match rank.adapter {
+            let coefficient = match rank.coefficient {
                 RankFactor::ALL_MODULES => 1.0,
-                adapter => coefficients[index / 130 * modules + adapter as usize],
+                index_in_row => coefficients[index / 130 * row + index_in_row as usize],
             };
             assert_eq!(found, rank.scaling * coefficient);
         }

@@ -94,7 +94,7 @@ pub(super) async fn check(cpu: &dyn Model, gpu: &dyn GpuModel) -> Result<u64, Mo
         let expected = cpu.losses(&batch, Some(branches), &control)?;
         let evaluation = gpu.prepare(&batch, Some(&modules), 1)?;
         bytes = bytes.max(evaluation.bytes());
-        let found = evaluation.losses(&[&COEFFICIENTS], &control).await?;
+        let found = evaluation.losses(&[&COEFFICIENTS.map(|one| [one; 4])], &control).await?;
         for (expected, found) in expected.iter().zip(&found[0]) {
             // In this form a NaN disagrees.
             let agrees = (found.loss - expected.loss).abs() <= TOLERANCE * expected.loss.abs();

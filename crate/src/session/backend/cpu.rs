@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Backend, BackendError, Clock, Evaluated, ModuleSet};
-use crate::lora::{AdapterSet, PeftAdapter};
+use crate::lora::{AdapterSet, ModuleWeight, PeftAdapter};
 use crate::model::{
     Control, Decoder, Encoded, ExampleLoss, LoraBranches, Model, PreparedBatch, TokenizedExample,
 };
@@ -31,8 +31,8 @@ pub struct CpuDecoder {
     greedy: Option<Box<dyn Decoder>>,
 }
 
-fn is_base_alone(weights: &[f32]) -> bool {
-    weights.iter().all(|&weight| weight == 0.0)
+fn is_base_alone(weights: &[ModuleWeight]) -> bool {
+    weights.iter().all(|weight| weight.is_zero())
 }
 
 impl CpuBackend {
@@ -49,7 +49,7 @@ impl CpuBackend {
         &self,
         batch: &mut CpuBatch,
         modules: &ModuleSet,
-        weights: &[f32],
+        weights: &[ModuleWeight],
     ) -> Result<Vec<ExampleLoss>, BackendError> {
         let CpuBatch { examples, prepared, composed } = batch;
         let branches = if is_base_alone(weights) {
@@ -89,7 +89,7 @@ impl Backend for CpuBackend {
         &mut self,
         batch: &mut CpuBatch,
         modules: &ModuleSet,
-        points: &[Vec<f32>],
+        points: &[Vec<ModuleWeight>],
         clock: Clock,
     ) -> Result<Evaluated, BackendError> {
         let started = clock();
@@ -106,7 +106,7 @@ impl Backend for CpuBackend {
     async fn decoder(
         &mut self,
         modules: ModuleSet,
-        weights: Vec<f32>,
+        weights: Vec<ModuleWeight>,
         max_new_tokens: usize,
     ) -> Result<CpuDecoder, BackendError> {
         let branches = if is_base_alone(&weights) {

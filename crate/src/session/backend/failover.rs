@@ -9,6 +9,7 @@ use super::{
     ModuleSet,
 };
 use crate::kernels::gpu::GpuError;
+use crate::lora::ModuleWeight;
 use crate::model::{Encoded, Model, ModelError, TokenizedExample};
 use crate::session::report::sentence;
 
@@ -56,7 +57,7 @@ pub struct FailoverBatch<D: Device> {
 /// A decoding on the device or the CPU, with what starts it again.
 pub struct FailoverDecoder<D: Device> {
     modules: ModuleSet,
-    weights: Vec<f32>,
+    weights: Vec<ModuleWeight>,
     max_new_tokens: usize,
     inputs: Vec<Vec<u32>>,
     running: Option<Running<D>>,
@@ -130,7 +131,7 @@ impl<D: Device> FailoverBackend<D> {
         &mut self,
         batch: &mut FailoverBatch<D>,
         modules: &ModuleSet,
-        points: &[Vec<f32>],
+        points: &[Vec<ModuleWeight>],
         clock: Clock,
     ) -> Result<Evaluated, BackendError> {
         let FailoverBatch { examples, on_device, on_cpu } = batch;
@@ -205,7 +206,7 @@ impl<D: Device> Backend for FailoverBackend<D> {
         &mut self,
         batch: &mut FailoverBatch<D>,
         modules: &ModuleSet,
-        points: &[Vec<f32>],
+        points: &[Vec<ModuleWeight>],
         clock: Clock,
     ) -> Result<Evaluated, BackendError> {
         loop {
@@ -226,7 +227,7 @@ impl<D: Device> Backend for FailoverBackend<D> {
     async fn decoder(
         &mut self,
         modules: ModuleSet,
-        weights: Vec<f32>,
+        weights: Vec<ModuleWeight>,
         max_new_tokens: usize,
     ) -> Result<FailoverDecoder<D>, BackendError> {
         let (inputs, running, replay) = (Vec::new(), None, None);

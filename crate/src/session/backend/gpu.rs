@@ -5,41 +5,64 @@ use std::sync::Arc;
 use super::check;
 use super::{Backend, BackendError, Clock, CpuBackend, Device, Evaluated, GpuMemory, ModuleSet};
 use crate::kernels::gpu::Gpu;
-use crate::lora::{AdapterSet, check_weights};
+use crate::lora::{AdapterSet, ModuleWeight, Used, check_weights};
 use crate::model::{
-    Control, Encoded, GpuDecoder, GpuEvaluation, GpuModel, GpuModules, ModelError, TokenizedExample,
+    Control, Encoded, GpuDecoder, GpuEvaluation, GpuModel, GpuModules, GroupCoefficients,
+    LayerGroup, ModelError, TokenizedExample,
 };
 
 /// Points of one submission: more would keep a slow GPU from drawing the screen for seconds.
 const BATCH_LIMIT: usize = 8;
 
+/// The modules that have to be on the device, and the groups of layers in which they have a weight:
+/// the CPU leaves the others out of stacked matrices, which are quantised together.
+#[derive(Clone, PartialEq)]
+struct Needed {
+    set: ModuleSet,
+    used: Vec<Used>,
+}
+
+impl Needed {
+    fn new(set: &ModuleSet, weights: &[ModuleWeight]) -> Self {
+        if set.merge.is_summed() || weights.iter().all(|weight| weight.is_zero()) {
+            let used = vec![[true; LayerGroup::COUNT]; set.adapters.len()];
+            return Self { set: set.clone(), used };
+        }
+        let used = set.adapters.iter().zip(weights).filter(|(_, weight)| !weight.is_zero());
+        let (adapters, used) =
+            used.map(|(adapter, weight)| (Arc::clone(adapter), weight.used())).unzip();
+        Self { set: ModuleSet { adapters, ..*set }, used }
+    }
+}
+
 /// Modules on the device.
 struct Loaded {
     /// Number of this upload: evaluations are recorded for one.
     upload: u64,
-    set: ModuleSet,
+    needed: Needed,
     modules: GpuModules,
 }
 
 impl Loaded {
-    /// Whether these modules have the bits that they have alone: sums can leave out other modules,
-    /// stacked matrices cannot (see [`AdapterSet::upload`]).
-    fn serves(&self, set: &ModuleSet) -> bool {
-        let mut loaded = self.set.adapters.iter();
-        let in_order =
-            set.adapters.iter().all(|adapter| loaded.any(|other| Arc::ptr_eq(other, adapter)));
-        self.set.merge == set.merge
-            && in_order
-            && (set.merge.is_summed() || set.adapters.len() == self.set.adapters.len())
+    /// Whether these modules have the bits that the needed ones have alone: sums can leave out other
+    /// modules, stacked matrices cannot.
+    fn serves(&self, needed: &Needed) -> bool {
+        if !needed.set.merge.is_summed() {
+            return self.needed == *needed;
+        }
+        let mut loaded = self.needed.set.adapters.iter();
+        self.needed.set.merge == needed.set.merge
+            && (needed.set.adapters.iter())
+                .all(|adapter| loaded.any(|other| Arc::ptr_eq(other, adapter)))
     }
 
-    /// One coefficient for each module on the device, 0 for those that are not in the set.
-    fn coefficients(&self, set: &ModuleSet, weights: &[f32]) -> Vec<f32> {
+    /// The coefficients of each module on the device, 0 for those that are not in the set.
+    fn coefficients(&self, set: &ModuleSet, weights: &[ModuleWeight]) -> Vec<GroupCoefficients> {
         let weight = |loaded: &Arc<_>| {
             let index = set.adapters.iter().position(|adapter| Arc::ptr_eq(adapter, loaded));
-            index.map_or(0.0, |index| weights[index])
+            index.map_or([0.0; LayerGroup::COUNT], |index| weights[index].groups())
         };
-        self.set.adapters.iter().map(weight).collect()
+        self.needed.set.adapters.iter().map(weight).collect()
     }
 }
 
@@ -71,19 +94,9 @@ struct Recorded {
 /// A composition, and the inputs that are being decoded with it.
 pub struct GpuDecoding {
     modules: ModuleSet,
-    weights: Vec<f32>,
+    weights: Vec<ModuleWeight>,
     max_new_tokens: usize,
     decoder: Option<GpuDecoder>,
-}
-
-/// The modules that have to be on the device for a point: the CPU leaves modules of weight 0 out of
-/// stacked matrices, which are quantized together.
-fn needed(set: &ModuleSet, weights: &[f32]) -> ModuleSet {
-    if set.merge.is_summed() || weights.iter().all(|&weight| weight == 0.0) {
-        return set.clone();
-    }
-    let used = set.adapters.iter().zip(weights).filter(|&(_, &weight)| weight != 0.0);
-    ModuleSet { adapters: used.map(|(adapter, _)| Arc::clone(adapter)).collect(), ..*set }
 }
 
 impl GpuBackend {
@@ -92,21 +105,22 @@ impl GpuBackend {
         &self.gpu
     }
 
-    fn serves(&self, set: &ModuleSet) -> bool {
-        self.loaded.as_ref().is_some_and(|loaded| loaded.serves(set))
+    fn serves(&self, needed: &Needed) -> bool {
+        self.loaded.as_ref().is_some_and(|loaded| loaded.serves(needed))
     }
 
     /// Makes sure that the modules are on the device; none of the base alone.
-    fn load(&mut self, set: &ModuleSet) -> Result<Option<&Loaded>, BackendError> {
+    fn load(&mut self, needed: &Needed) -> Result<Option<&Loaded>, BackendError> {
+        let Needed { set, used } = needed;
         if set.adapters.is_empty() {
             return Ok(None);
         }
-        if !self.serves(set) {
+        if !self.serves(needed) {
             let checked = AdapterSet::new(self.cpu.model().config(), &set.adapters, set.merge)?;
             self.loaded = None;
-            let modules = checked.upload(&*self.model).map_err(ModelError::Gpu)?;
+            let modules = checked.upload_used(&*self.model, used).map_err(ModelError::Gpu)?;
             self.uploads += 1;
-            self.loaded = Some(Loaded { upload: self.uploads, set: set.clone(), modules });
+            self.loaded = Some(Loaded { upload: self.uploads, needed: needed.clone(), modules });
         }
         Ok(self.loaded.as_ref())
     }
@@ -169,20 +183,21 @@ impl Backend for GpuBackend {
         &mut self,
         batch: &mut GpuBatch,
         modules: &ModuleSet,
-        points: &[Vec<f32>],
+        points: &[Vec<ModuleWeight>],
         clock: Clock,
     ) -> Result<Evaluated, BackendError> {
         points.iter().try_for_each(|weights| check_weights(weights))?;
         let [first, ..] = points else {
             return Ok(Evaluated { losses: Vec::new(), seconds: 0.0 });
         };
-        let set = needed(modules, first);
-        let together = points.iter().take_while(|weights| needed(modules, weights) == set).count();
+        let needed = Needed::new(modules, first);
+        let same = |weights: &&Vec<ModuleWeight>| Needed::new(modules, weights) == needed;
+        let together = points.iter().take_while(same).count();
         let points = &points[..together];
-        if !set.adapters.is_empty() && !self.serves(&set) {
+        if !needed.set.adapters.is_empty() && !self.serves(&needed) {
             batch.recorded = None;
         }
-        let loaded = self.load(&set)?.map(|loaded| loaded.upload);
+        let loaded = self.load(&needed)?.map(|loaded| loaded.upload);
         let loaded_modules = self.loaded.as_ref().filter(|_| loaded.is_some());
         let recorded = match batch.recorded.take() {
             Some(recorded) if (recorded.upload, recorded.points) == (loaded, together) => recorded,
@@ -195,12 +210,12 @@ impl Backend for GpuBackend {
         };
         let recorded = batch.recorded.insert(recorded);
         let started = clock();
-        let coefficients = |weights: &Vec<f32>| match loaded_modules {
+        let coefficients = |weights: &Vec<ModuleWeight>| match loaded_modules {
             Some(loaded) => loaded.coefficients(modules, weights),
             None => Vec::new(),
         };
-        let vectors: Vec<Vec<f32>> = points.iter().map(coefficients).collect();
-        let vectors: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
+        let vectors: Vec<Vec<_>> = points.iter().map(coefficients).collect();
+        let vectors: Vec<&[_]> = vectors.iter().map(Vec::as_slice).collect();
         let losses = recorded.evaluation.losses(&vectors, &Control::none()).await?;
         Ok(Evaluated { losses, seconds: (clock() - started) / together as f64 })
     }
@@ -213,7 +228,7 @@ impl Backend for GpuBackend {
     async fn decoder(
         &mut self,
         modules: ModuleSet,
-        weights: Vec<f32>,
+        weights: Vec<ModuleWeight>,
         max_new_tokens: usize,
     ) -> Result<GpuDecoding, BackendError> {
         check_weights(&weights)?;
@@ -228,7 +243,7 @@ impl Backend for GpuBackend {
         let inputs: Vec<&[u32]> = inputs.iter().map(Vec::as_slice).collect();
         let GpuDecoding { modules, weights, max_new_tokens, decoder } = decoding;
         *decoder = None;
-        self.load(&needed(modules, weights))?;
+        self.load(&Needed::new(modules, weights))?;
         let loaded = self.loaded.as_ref().filter(|_| !modules.adapters.is_empty());
         let coefficients = loaded.map(|loaded| loaded.coefficients(modules, weights));
         let composition =

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::lora::{LoraError, Merge, PeftAdapter};
+use crate::lora::{LoraError, Merge, ModuleWeight, PeftAdapter};
 use crate::model::{Encoded, ExampleLoss, ModelError, TokenizedExample};
 
 pub use cpu::CpuBackend;
@@ -97,7 +97,7 @@ pub trait Backend {
         &mut self,
         batch: &mut Self::Batch,
         modules: &ModuleSet,
-        points: &[Vec<f32>],
+        points: &[Vec<ModuleWeight>],
         clock: Clock,
     ) -> Result<Evaluated, BackendError>;
 
@@ -114,7 +114,7 @@ pub trait Backend {
     async fn decoder(
         &mut self,
         modules: ModuleSet,
-        weights: Vec<f32>,
+        weights: Vec<ModuleWeight>,
         max_new_tokens: usize,
     ) -> Result<Self::Decoder, BackendError>;
 

@@ -1,9 +1,9 @@
 // The exports of the wasm builds. Written by pkg-scripts/generate-types after a build.
 import type {
-    BaseInfo, Candidate, ChosenWeights, Composition, Example, ExamplesFormat, FoundModules, Generated,
-    GpuStatus, LearnOptions, LearnResult, LoadedHashes, ModuleInfo, ModuleLoss, ModuleQuery, Precision,
-    Recipe, RecipeDraft, Registry, RegistryBase, RegistryFile, RegistryModule, Score, SessionEvent,
-    Setting, Suggestion, TestResult, Verified,
+    Assessment, BaseInfo, Candidate, ChosenWeights, Composition, Evaluation, Example, ExamplesFormat,
+    FoundModules, Generated, GpuStatus, LearnOptions, LearnResult, LoadedHashes, ModuleInfo, ModuleLoss,
+    ModuleQuery, PeftFiles, Precision, Recipe, RecipeDraft, Registry, RegistryBase, RegistryFile,
+    RegistryModule, Score, SessionEvent, Setting, Suggestion, TestResult, Verified,
 } from "./types.js";
 export interface Hooks {
     onEvent(event: SessionEvent): void;
@@ -35,10 +35,12 @@ export class Session {
     [Symbol.dispose](): void;
     addEmbeddings(bytes: Uint8Array): void;
     addModule(id: string, config: Uint8Array, weights: Uint8Array): ModuleInfo;
+    assess(examples: Example[], composition: Composition | null, hooks: Hooks): Promise<Assessment>;
     embeddings(): Uint8Array;
+    exportAdapter(composition: Composition, baseModel: string): PeftFiles;
     finishBase(load: BaseLoad, sha256: string): BaseInfo;
     generate(input: string, composition: Composition | null, maxNewTokens: number, hooks: Hooks): Promise<Generated>;
-    learn(examples: Example[], modules: string[], options: LearnOptions, hooks: Hooks): Promise<LearnResult>;
+    learn(examples: Example[], modules: string[], options: LearnOptions, history: Evaluation[], hooks: Hooks): Promise<LearnResult>;
     leaveOneOut(examples: Example[], composition: Composition, hooks: Hooks): Promise<ModuleLoss[]>;
     constructor();
     openGpu(): Promise<GpuStatus | null>;

@@ -20,6 +20,48 @@ missingLayers: Array<string>,
 unusedLayers: Array<string>, };
 
 /**
+ * Whether a composition works, and why.
+ */
+export type Assessment = { 
+/**
+ * In one word.
+ */
+verdict: Verdict, 
+/**
+ * Mean over the examples of the probability of the whole right output.
+ */
+probability: number, 
+/**
+ * That mean where each example's probability is of the weights that the other examples would
+ * have chosen among those that were tried; none where no weights were tried.
+ */
+leftOut?: number, 
+/**
+ * The share of new inputs that are answered exactly.
+ */
+expected: Expected, 
+/**
+ * Whether `expected` was measured on this base; otherwise it is that of another one.
+ */
+calibrated: boolean, 
+/**
+ * The probability of the whole right output of each example.
+ */
+probabilities: Array<number>, 
+/**
+ * The answers to the examples, empty if learning was stopped.
+ */
+answers: Array<ExampleAnswer>, 
+/**
+ * Set where a mix was not needed and was left out.
+ */
+enough?: Enough, 
+/**
+ * Indices of the examples that contradict the others.
+ */
+contradicting: Array<number>, };
+
+/**
  * Files of a base model.
  */
 export type BaseFiles = { 
@@ -135,6 +177,11 @@ modules: Array<WeightedModule>,
 merge: Merge, };
 
 /**
+ * What does as well as any mix.
+ */
+export type Enough = "base" | "module";
+
+/**
  * What kind of failure it is.
  */
 export type ErrorCode = "network" | "not-found" | "integrity" | "quota" | "unsupported" | "out-of-memory" | "invalid-input" | "not-loaded" | "busy" | "aborted" | "gpu" | "internal";
@@ -177,17 +224,30 @@ number: number,
  */
 phase: Phase, 
 /**
- * The objective: cross-entropy and penalty; infinite if the cross-entropy was not finite.
+ * The objective over all examples of these weights that were evaluated so far; infinite if it is
+ * not a finite number.
  */
 loss: number, 
 /**
- * The lowest objective so far, this evaluation included.
+ * Whether `loss` covers every example.
+ */
+complete: boolean, 
+/**
+ * The lowest objective over every example so far, this evaluation included.
  */
 best: number, 
 /**
  * The modules with their coefficients, as in [`Step`].
  */
 weights: Array<WeightedModule>, 
+/**
+ * Indices of the examples that this evaluation computed.
+ */
+examples: Array<number>, 
+/**
+ * Their losses.
+ */
+losses: Array<ExampleScore>, 
 /**
  * Time this evaluation took, as the caller measured it.
  */
@@ -207,6 +267,19 @@ input: string,
 output: string, };
 
 /**
+ * The answer to one of the few examples.
+ */
+export type ExampleAnswer = { 
+/**
+ * The answer.
+ */
+answer: string, 
+/**
+ * Whether it is the example's output.
+ */
+correct: boolean, };
+
+/**
  * The loss of one example.
  */
 export type ExampleScore = { 
@@ -223,6 +296,23 @@ tokens: number, };
  * The format of a text with examples.
  */
 export type ExamplesFormat = "auto" | "jsonl" | "csv" | "tsv";
+
+/**
+ * The share of new inputs that are answered exactly, 0 to 1.
+ */
+export type Expected = { 
+/**
+ * The expected share.
+ */
+mean: number, 
+/**
+ * In one of ten cases it is lower.
+ */
+low: number, 
+/**
+ * In one of ten cases it is higher.
+ */
+high: number, };
 
 /**
  * The result of a [`ModuleQuery`].
@@ -311,13 +401,39 @@ memory: GpuMemory,
 reason: string, };
 
 /**
+ * A module's coefficient for each group of layers.
+ */
+export type GroupWeights = { 
+/**
+ * All layers of the encoder.
+ */
+encoder: number, 
+/**
+ * The decoder's attention over the output.
+ */
+decoderSelfAttention: number, 
+/**
+ * The decoder's attention over the encoder.
+ */
+decoderCrossAttention: number, 
+/**
+ * The decoder's feed-forward layers.
+ */
+decoderFeedForward: number, };
+
+/**
  * The settings of a learning run.
  */
 export type LearnOptions = { 
 /**
- * Evaluations of the search, the one at 0 included.
+ * Evaluations of all examples, those of modules alone and of the base included. An evaluation of
+ * some of the examples counts as that fraction.
  */
 budget: number, 
+/**
+ * Seconds of evaluations after which the search ends; 0 for no limit.
+ */
+seconds: number, 
 /**
  * Which search finds the coefficients.
  */
@@ -356,7 +472,7 @@ regularization: number, };
  */
 export type LearnResult = { 
 /**
- * The modules of the best point with their coefficients, those at 0 included.
+ * The modules of the best point with their coefficients.
  */
 modules: Array<WeightedModule>, 
 /**
@@ -376,11 +492,11 @@ lossStart: number,
  */
 loss: number, 
 /**
- * Evaluations in all.
+ * Evaluations in all, those of some of the examples counted as that fraction.
  */
 evaluations: number, 
 /**
- * Evaluations of modules alone among them.
+ * Those of [`Phase::Select`] among them.
  */
 selectEvaluations: number, 
 /**
@@ -391,6 +507,10 @@ seconds: number,
  * Whether the run went to its end; false if it was cancelled.
  */
 complete: boolean, 
+/**
+ * Whether the composition works; none before the first evaluation.
+ */
+assessment: Assessment | null, 
 /**
  * Every evaluation.
  */
@@ -514,6 +634,11 @@ exact_match: number,
 base_exact_match: number, };
 
 /**
+ * A module's coefficient: one for all layers, or one for each group of layers.
+ */
+export type ModuleWeight = number | GroupWeights;
+
+/**
  * How the losses of the examples become one number; the penalty on the coefficients,
  * [`LearnOptions::regularization`] · mean|w|, is added to either.
  */
@@ -522,12 +647,25 @@ export type Objective = "paper" | "reference";
 /**
  * Which search finds the coefficients.
  */
-export type Optimizer = "cobyla" | "cma-es" | "greedy" | "ridge-trust-region";
+export type Optimizer = "forward" | "cobyla" | "cma-es" | "greedy" | "ridge-trust-region";
+
+/**
+ * The two files of a PEFT folder.
+ */
+export type PeftFiles = { 
+/**
+ * `adapter_config.json`.
+ */
+config: Uint8Array<ArrayBuffer>, 
+/**
+ * `adapter_model.safetensors`.
+ */
+weights: Uint8Array<ArrayBuffer>, };
 
 /**
  * What an evaluation belongs to.
  */
-export type Phase = "select" | "search";
+export type Phase = "select" | "search" | "groups";
 
 /**
  * What the base model's products are computed in.
@@ -645,7 +783,7 @@ hash: string,
 /**
  * Its coefficient.
  */
-weight: number, };
+weight: ModuleWeight, };
 
 /**
  * Everything that a static host offers.
@@ -859,7 +997,7 @@ examples: Array<ExampleScore>, };
 /**
  * How the modules that are searched over are chosen from the candidates.
  */
-export type Selection = "all" | "random" | "single-loss" | "by-hand";
+export type Selection = "all" | "random" | "automatic" | "by-hand";
 
 /**
  * Progress of a session's long methods.
@@ -1081,6 +1219,11 @@ example: number,
 parts: Array<string>, };
 
 /**
+ * Whether a composition works.
+ */
+export type Verdict = "works" | "partly" | "unlikely";
+
+/**
  * The result of checking one [`ReferenceOutput`].
  */
 export type Verified = { 
@@ -1120,4 +1263,4 @@ id: string,
 /**
  * Its coefficient.
  */
-weight: number, };
+weight: ModuleWeight, };

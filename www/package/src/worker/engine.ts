@@ -9,7 +9,7 @@ import { NO_WEBGPU } from "./gpu.js";
 export type { BaseLoad, ModuleSearch, Session, Sha256 } from "../generated/engine.js";
 
 /** The callbacks of a long call. */
-export type Hooks = Parameters<engine.Session["learn"]>[3];
+export type Hooks = Parameters<engine.Session["learn"]>[4];
 
 /** The exports of a wasm build. */
 export type EngineModule = Omit<typeof engine, "initSync" | "start"> & {

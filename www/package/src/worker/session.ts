@@ -12,6 +12,7 @@ import type {
   Inspected,
   LearnResult,
   ModuleInfo,
+  PeftFiles,
   RequestKind,
   Requests,
   SessionEvent,
@@ -239,10 +240,24 @@ export class WorkerSession implements Handlers {
     return this.storage();
   }
 
-  learn({ examples, modules, options }: Input<"learn">, task: Task<"learn">): Promise<LearnResult> {
+  learn(
+    { examples, modules, options, history }: Input<"learn">,
+    task: Task<"learn">,
+  ): Promise<LearnResult> {
     return this.#run("learn", task, (session, _base, hooks) =>
-      session.learn(examples, modules, options, hooks),
+      session.learn(examples, modules, options, history, hooks),
     );
+  }
+
+  assess({ examples, composition }: Input<"assess">, task: Task<"assess">) {
+    return this.#run("assess", task, (session, _base, hooks) =>
+      session.assess(examples, composition, hooks),
+    );
+  }
+
+  exportAdapter({ composition }: Input<"exportAdapter">): Promise<PeftFiles> {
+    const { session, base } = this.#ready();
+    return this.#serialize(() => session.exportAdapter(composition, base.id));
   }
 
   leaveOneOut({ examples, composition }: Input<"leaveOneOut">, task: Task<"leaveOneOut">) {

@@ -3,7 +3,7 @@
 // Plain SVG needs no chart library and takes the page's colours, text and dark mode.
 
 import { useSignal } from "@preact/signals";
-import type { Evaluation } from "loraloom";
+import { type Evaluation, meanWeight } from "loraloom";
 import { useEffect, useRef } from "preact/hooks";
 import { loss as lossText } from "../format.js";
 
@@ -40,7 +40,7 @@ export function LossChart({
   planned,
 }: {
   evaluations: Evaluation[];
-  planned: { select: number; search: number };
+  planned: number;
 }) {
   const box = useRef<HTMLDivElement>(null);
   const width = useSignal(480);
@@ -52,10 +52,9 @@ export function LossChart({
     return () => observer.disconnect();
   }, []);
 
-  const measured = evaluations.filter(({ phase }) => phase === "select").length;
-  const searching = evaluations.some(({ phase }) => phase === "search");
-  const selects = searching ? measured : Math.max(measured, evaluations.length && planned.select);
-  const start = evaluations.find(({ weights }) => weights.every(({ weight }) => weight === 0));
+  const start = evaluations.find(({ weights }) =>
+    weights.every(({ weight }) => meanWeight(weight) === 0),
+  );
   const first = Math.max(evaluations[0]?.loss ?? 1, MIN_LOSS);
   // Extreme weights give extreme losses: those above the scale are drawn at its top edge.
   const highest = Math.max(...evaluations.map(({ loss }) => Math.min(loss, 2 * first)), first);
@@ -66,8 +65,16 @@ export function LossChart({
   const lines = axis.filter(
     (tick) => axis.length <= MAX_TICKS || Number.isInteger(Math.log10(tick)),
   );
-  const room = Math.max(planned.select + planned.search, evaluations.length, MIN_ROOM);
-  const x = (number: number) => LEFT + ((number - 0.5) / room) * (width.value - LEFT - RIGHT);
+  // The first evaluation is of every example; later ones may be of some, and count as that fraction.
+  const examples = evaluations[0]?.examples.length || 1;
+  let sum = 0;
+  const counts = evaluations.map((one) => {
+    sum += (one.examples.length || examples) / examples;
+    return sum;
+  });
+  const room = Math.max(planned, Math.ceil(sum), MIN_ROOM);
+  const x = (index: number) =>
+    LEFT + (((counts[index] ?? 0) - 0.5) / room) * (width.value - LEFT - RIGHT);
   const y = (loss: number) => {
     const share = Math.log(Math.min(Math.max(loss, bottom), top) / bottom) / Math.log(top / bottom);
     return TOP + (1 - share) * (HEIGHT - TOP - BOTTOM);
@@ -75,13 +82,13 @@ export function LossChart({
 
   const bestLine = evaluations
     .map(
-      ({ number, best }, index) =>
-        `${index ? "H" : "M"}${x(number)}${index ? `V${y(best)}` : ` ${y(best)}`}`,
+      ({ best }, index) =>
+        `${index ? "H" : "M"}${x(index)}${index ? `V${y(best)}` : ` ${y(best)}`}`,
     )
     .join("");
   const last = evaluations.at(-1);
   const summary = last
-    ? `Loss over ${evaluations.length} evaluations, from ${lossText(first)} to a best of ${lossText(last.best)}.`
+    ? `Loss over ${Math.round(sum)} evaluations, from ${lossText(first)} to a best of ${lossText(last.best)}.`
     : "No evaluations yet.";
   return (
     <div class="chart" ref={box}>
@@ -94,21 +101,9 @@ export function LossChart({
             </text>
           </g>
         ))}
-        <text class="axis-name" x={LEFT} y={HEIGHT - 6}>
-          {selects ? "each module alone" : ""}
-        </text>
         <text class="axis-name" x={width.value - RIGHT} y={HEIGHT - 6} text-anchor="end">
-          {selects ? "mixes, evaluation" : "evaluation"} {evaluations.length || ""}
+          evaluation {Math.round(sum) || ""}
         </text>
-        {selects > 0 && (
-          <line
-            class="divider"
-            x1={x(selects + 0.5)}
-            x2={x(selects + 0.5)}
-            y1={TOP}
-            y2={HEIGHT - BOTTOM + 6}
-          />
-        )}
         {start && (
           <g class="base-line">
             <line x1={LEFT} x2={width.value - RIGHT} y1={y(start.loss)} y2={y(start.loss)} />
@@ -117,13 +112,13 @@ export function LossChart({
             </text>
           </g>
         )}
-        {evaluations.map(({ number, loss, phase }) => (
+        {evaluations.map(({ number, loss, phase, complete }, index) => (
           <circle
             key={number}
             class={`${phase} ${loss > top ? "beyond" : ""}`}
-            cx={x(number)}
+            cx={x(index)}
             cy={y(loss)}
-            r={3}
+            r={complete ? 3 : 1.5}
           >
             <title>
               {number}: {lossText(loss)}

@@ -1,13 +1,13 @@
 // The weights as signed bars, the largest first. Rows move to their place while learning.
 
-import type { ModuleLoss, WeightedModule } from "loraloom";
+import { type ModuleLoss, meanWeight, type WeightedModule } from "loraloom";
 import { change, weight as weightText } from "../format.js";
 
 /** Rows of the chart; the table has all modules. */
 const ROWS = 10;
 const ROW_HEIGHT = 26;
 /** The weight that fills half of the chart: the search's default bound. */
-const FULL_WEIGHT = 1.5;
+const FULL_WEIGHT = 2.5;
 
 /** The bars, with how much the loss rises without each module of `without`. */
 export function WeightBars({
@@ -21,7 +21,8 @@ export function WeightBars({
   without: ModuleLoss[];
   reference: number | null;
 }) {
-  const sorted = [...weights]
+  const sorted = weights
+    .map(({ id, weight }) => ({ id, weight: meanWeight(weight) }))
     .sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight) || a.id.localeCompare(b.id))
     .slice(0, ROWS);
   const place = new Map(sorted.map(({ id }, index) => [id, index]));

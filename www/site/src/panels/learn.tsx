@@ -2,6 +2,7 @@
 
 import "./learn.css";
 import { computed } from "@preact/signals";
+import { meanWeight } from "loraloom";
 import { LossChart } from "../charts/loss-chart.js";
 import { WeightBars } from "../charts/weight-bars.js";
 import { Panel } from "../components/panel.js";
@@ -15,6 +16,7 @@ import { composition, restored } from "../state/composition.js";
 import {
   bestWeights,
   cancelLeaveOneOut,
+  evaluated,
   evaluations,
   learn,
   learnError,
@@ -45,7 +47,7 @@ const spoken = computed(() => {
   }
   const result = learned.value;
   if (!result) return "";
-  return `${result.complete ? "Learned" : "Stopped"}: loss ${loss(result.loss)} after ${count(result.evaluations, "evaluation")}.`;
+  return `${result.complete ? "Learned" : "Stopped"}: loss ${loss(result.loss)} after ${count(Math.round(result.evaluations), "evaluation")}.`;
 });
 
 /** The run with its charts and settings. */
@@ -103,7 +105,6 @@ export function LearnPanel() {
 }
 
 function statusText() {
-  const last = evaluations.value.at(-1);
   const result = learned.value;
   const download = progress.value;
   if (suggestProgress.value) {
@@ -114,12 +115,11 @@ function statusText() {
     return `Loading: ${bytes(download.overallLoaded)} of ${bytes(download.overallTotal)}`;
   }
   if (learning.value) {
-    const { select, search } = planned.value;
-    return `Trying mixes: ${last?.number ?? 0} of ${select + search}`;
+    return `Trying mixes: ${evaluated.value} of ${planned.value}`;
   }
   if (result) {
     const end = result.complete ? "Learned in" : "Stopped after";
-    return `${end} ${seconds(result.seconds)}. Loss ${loss(result.lossStart)} → ${loss(result.loss)}, ${count(result.evaluations, "evaluation")}.`;
+    return `${end} ${seconds(result.seconds)}. Loss ${loss(result.lossStart)} → ${loss(result.loss)}, ${count(Math.round(result.evaluations), "evaluation")}.`;
   }
   if (restored.value) return "Opened from a shared link.";
   return (registryBase.value?.parameters ?? 0) > LARGE_MODEL
@@ -169,7 +169,8 @@ function Numbers() {
     <details>
       <summary>Show as tables</summary>
       <ScrollTable label="Weights" columns={["Module", "Weight", "Loss without it"]}>
-        {[...weights]
+        {weights
+          .map(({ id, weight: value }) => ({ id, weight: meanWeight(value) }))
           .sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight))
           .map(({ id, weight: value }) => (
             <tr key={id}>

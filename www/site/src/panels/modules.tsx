@@ -90,11 +90,11 @@ function selectionText() {
   }
   const limit = Math.min(all.modules, total);
   switch (all.selection) {
-    case "single-loss":
+    case "automatic":
       return (
         <>
           Learning measures the <Term of="loss">loss</Term> of each of the {total}{" "}
-          <Term of="LoRA module">modules</Term>, then mixes the best {limit}.
+          <Term of="LoRA module">modules</Term>, then mixes those that lower it most.
         </>
       );
     case "random":

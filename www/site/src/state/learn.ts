@@ -17,8 +17,14 @@ export const learning = signal(false);
 export const evaluations = signal<Evaluation[]>([]);
 /** The modules that this run selected, with the loss of each alone. */
 export const selected = signal<ModuleLoss[]>([]);
-/** The most evaluations that the run makes: of each module alone, and of mixes. */
-export const planned = signal({ select: 0, search: 0 });
+/** The most evaluations that the run makes. */
+export const planned = signal(0);
+/** Evaluations so far, those of some of the examples counted as that fraction. */
+export const evaluated = computed(() => {
+  const examples = filledExamples()?.length ?? 1;
+  const computed = evaluations.value.reduce((sum, one) => sum + one.examples.length, 0);
+  return Math.round(computed / examples);
+});
 /** The result of the last run. */
 export const learned = signal<LearnResult | null>(null);
 /** The error of learning or of leaving modules out. */
@@ -33,7 +39,7 @@ export const leaveOneOutProgress = signal<{ done: number; total: number } | null
 /** The weights of the best mix so far. */
 export const bestWeights = computed(() => {
   if (learned.value) return learned.value.modules;
-  const search = evaluations.value.filter(({ phase }) => phase === "search");
+  const search = evaluations.value.filter(({ complete }) => complete);
   const best = search.reduce<Evaluation | null>(
     (found, one) => (found && found.loss <= one.loss ? found : one),
     null,
@@ -88,8 +94,7 @@ export async function learn(): Promise<boolean> {
   if (!loaded || !loom.value || !options.value) return false;
 
   clearRun();
-  const { selection, budget } = options.value;
-  planned.value = { select: selection === "single-loss" ? ids.length : 0, search: budget };
+  planned.value = options.value.budget;
   learning.value = true;
   const throttle = new BatchThrottle<Evaluation>((more) => {
     evaluations.value = [...evaluations.value, ...more];

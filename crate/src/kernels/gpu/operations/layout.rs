@@ -71,7 +71,7 @@ parameters! {
     }
     FactorsParams of Factors {
         members: u32,
-        modules: u32,
+        row: u32,
         ranks: u32,
     }
     FloatParams of ProductF32 VectorF32 {
@@ -119,6 +119,8 @@ parameters! {
         members: u32,
         modules: u32,
         values: u32,
+        first: u32,
+        step: u32,
         zero: u32,
     }
     QuantizeParams of Quantize {
@@ -229,7 +231,7 @@ mod tests {
                 "Row",
                 layout!(WeightRow { source: u32, width: u32, word: u32, scale: u32 }),
             ),
-            (Kernel::Factors, "Rank", layout!(RankFactor { adapter: u32, scaling: f32 })),
+            (Kernel::Factors, "Rank", layout!(RankFactor { coefficient: u32, scaling: f32 })),
         ] {
             let module = module(kernel, false);
             let found = module.types.iter().find(|(_, found)| found.name.as_deref() == Some(name));

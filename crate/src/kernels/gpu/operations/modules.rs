@@ -25,27 +25,28 @@ pub struct WeightRow {
     pub scale: u32,
 }
 
-/// The factor of one rank of a LoRA branch: a module's coefficient times a scaling.
+/// The factor of one rank of a LoRA branch: a coefficient of a module times a scaling.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 pub struct RankFactor {
-    /// Index of the module, or [`RankFactor::ALL_MODULES`].
-    pub adapter: u32,
+    /// Index of the coefficient, or [`RankFactor::ALL_MODULES`].
+    pub coefficient: u32,
     /// The scaling.
     pub scaling: f32,
 }
 
 impl RankFactor {
-    /// In place of a module index: the factor is the scaling alone.
+    /// In place of an index: the factor is the scaling alone.
     pub const ALL_MODULES: u32 = u32::MAX;
 }
 
 impl Recorder<'_> {
-    /// `merged[m, i] = Σ_j coefficients[m, j] · sources[j, i]` for `[members, modules, values]`.
+    /// `merged[m, i] = Σ_j coefficients[m, j, first] · sources[j, i]` for `[members, modules, values]`
+    /// and coefficients `[members, modules, step]`.
     pub fn merge(
         &mut self,
         [members, modules, values]: [usize; 3],
-        coefficients: &Buffer,
+        (coefficients, first, step): (&Buffer, usize, usize),
         sources: &Buffer,
         merged: &Buffer,
     ) {
@@ -53,6 +54,8 @@ impl Recorder<'_> {
             members: word(members),
             modules: word(modules),
             values: word(values),
+            first: word(first),
+            step: word(step),
             zero: 0,
         };
         let [x, y] = spread(values.div_ceil(128));
@@ -61,16 +64,16 @@ impl Recorder<'_> {
         self.dispatch(Kernel::Merge, constants, &params, &buffers, [x, y, 1]);
     }
 
-    /// Writes the factor of each [`RankFactor`] in `sources` for each member, `[members, ranks]`.
+    /// Writes the factor of each [`RankFactor`] in `sources` for each member, `[members, ranks]`, with
+    /// coefficients `[members, row]`.
     pub fn factors(
         &mut self,
-        [members, modules, ranks]: [usize; 3],
+        [members, row, ranks]: [usize; 3],
         coefficients: &Buffer,
         sources: &Buffer,
         factors: &Buffer,
     ) {
-        let params =
-            FactorsParams { members: word(members), modules: word(modules), ranks: word(ranks) };
+        let params = FactorsParams { members: word(members), row: word(row), ranks: word(ranks) };
         let [x, y] = spread((members * ranks).div_ceil(128));
         self.dispatch(
             Kernel::Factors,

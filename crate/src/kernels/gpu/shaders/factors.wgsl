@@ -1,21 +1,21 @@
-// The factor of each rank of each LoRA branch for each member of a population: its scaling, times the
-// coefficient of its module if it has one.
+// The factor of each rank of each LoRA branch for each member of a population: its scaling, times its
+// coefficient if it has one.
 
 const ALL_MODULES: u32 = 0xffffffffu;
 
 struct Params {
     members: u32,
-    modules: u32,
+    row: u32,
     ranks: u32,
 }
 
 struct Rank {
-    adapter: u32,
+    coefficient: u32,
     scaling: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-// `[members, modules]`
+// `[members, row]`
 @group(0) @binding(1) var<storage, read> coefficients: array<f32>;
 @group(0) @binding(2) var<storage, read> ranks: array<Rank>;
 // `[members, ranks]`
@@ -33,8 +33,8 @@ fn main(
     }
     let rank = ranks[index % params.ranks];
     var factor = rank.scaling;
-    if rank.adapter != ALL_MODULES {
-        factor *= coefficients[index / params.ranks * params.modules + rank.adapter];
+    if rank.coefficient != ALL_MODULES {
+        factor *= coefficients[index / params.ranks * params.row + rank.coefficient];
     }
     factors[index] = factor;
 }

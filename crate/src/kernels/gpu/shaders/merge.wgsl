@@ -7,11 +7,15 @@ struct Params {
     members: u32,
     modules: u32,
     values: u32,
+    // Index of a module's coefficient for these values among all of the module.
+    first: u32,
+    // Coefficients of a module.
+    step: u32,
     zero: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-// `[members, modules]`
+// `[members, modules, step]`
 @group(0) @binding(1) var<storage, read> coefficients: array<f32>;
 // `[modules, values]`
 @group(0) @binding(2) var<storage, read> sources: array<f32>;
@@ -31,12 +35,12 @@ fn main(
     for (var first = 0u; first < params.members; first += MEMBERS) {
         #repeat i MEMBERS
         var sum_$i = 0.0;
-        let row_$i = min(first + $iu, params.members - 1u) * params.modules;
+        let row_$i = min(first + $iu, params.members - 1u) * params.modules * params.step + params.first;
         #end
         for (var adapter = 0u; adapter < params.modules; adapter++) {
             let source = sources[adapter * params.values + value];
             #repeat i MEMBERS
-            sum_$i = rounded(sum_$i + rounded(coefficients[row_$i + adapter] * source));
+            sum_$i = rounded(sum_$i + rounded(coefficients[row_$i + adapter * params.step] * source));
             #end
         }
         #repeat i MEMBERS

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{GpuModules, T5GpuModel};
 use crate::kernels::gpu::{Buffer, Gpu, GpuError, Program};
 use crate::model::t5::T5Config;
-use crate::model::{Control, MAX_TOKENS, ModelConfig, ModelError, Stack};
+use crate::model::{Control, GroupCoefficients, MAX_TOKENS, ModelConfig, ModelError, Stack};
 
 /// Tokens decoded before they are read back: reading costs about as much as decoding a few.
 const TOKENS_PER_SUBMISSION: usize = 4;
@@ -64,7 +64,7 @@ impl T5GpuModel {
     pub(super) fn start_decoding(
         &self,
         inputs: &[&[u32]],
-        modules: Option<(&GpuModules, &[f32])>,
+        modules: Option<(&GpuModules, &[GroupCoefficients])>,
         max_new_tokens: usize,
     ) -> Result<GpuDecoder, ModelError> {
         if max_new_tokens > MAX_TOKENS {
@@ -83,7 +83,7 @@ impl T5GpuModel {
         let work = Workspace::new(self, modules.map(|(modules, _)| modules), shape)?;
         if let (Some((modules, coefficients)), Some(merged)) = (modules, &work.merged) {
             assert_eq!(coefficients.len(), modules.count());
-            self.gpu.write(&merged.coefficients, coefficients);
+            self.gpu.write(&merged.coefficients, coefficients.as_flattened());
         }
         let modules = modules.map(|(modules, _)| modules);
         let history = self.gpu.zeros("the answers", capacity * rows)?;

@@ -12,7 +12,8 @@ use crate::kernels::gpu::TimeSplit;
 use crate::kernels::gpu::{Gpu, GpuError, Program};
 use crate::model::t5::{T5Config, T5Model};
 use crate::model::{
-    Control, ExampleLoss, Model, ModelConfig, ModelError, Precision, Stack, TokenizedExample,
+    Control, ExampleLoss, GroupCoefficients, Model, ModelConfig, ModelError, Precision, Stack,
+    TokenizedExample,
 };
 
 /// A prepared batch: its dispatches are recorded and its buffers allocated.
@@ -177,17 +178,17 @@ impl T5GpuModel {
 }
 
 impl GpuEvaluation {
-    /// Each example's loss for each vector of coefficients, one coefficient per module; a batch
+    /// Each example's loss for each vector of coefficients, one per module and group of layers; a batch
     /// without modules takes empty vectors. More vectors than fit one submission take several.
     ///
     /// # Errors
     /// [`ModelError::Gpu`] and, between submissions, [`ModelError::Cancelled`].
     ///
     /// # Panics
-    /// If a vector has not one coefficient per module.
+    /// If the length of a vector is not the number of modules.
     pub async fn losses(
         &self,
-        coefficients: &[&[f32]],
+        coefficients: &[&[GroupCoefficients]],
         control: &Control,
     ) -> Result<Vec<Vec<ExampleLoss>>, ModelError> {
         let Self { gpu, program, work, modules, lengths, .. } = self;
@@ -201,7 +202,7 @@ impl GpuEvaluation {
                 continue;
             }
             if let Some(merged) = &work.merged {
-                gpu.write(&merged.coefficients, &chunk.concat());
+                gpu.write(&merged.coefficients, chunk.concat().as_flattened());
             }
             let words = chunk.len() * decoder_rows * 4;
             let record = |encoder: &mut _| program.record(encoder);

@@ -13,7 +13,7 @@ use crate::kernels::gpu::{
 };
 use crate::model::t5::position::PositionBias;
 use crate::model::t5::{FeedForward, T5Config};
-use crate::model::{Precision, Stack};
+use crate::model::{LayerGroup, Precision, Stack};
 
 /// Tasks of attention on the device.
 #[derive(Debug)]
@@ -174,6 +174,7 @@ impl<'a> Layers<'a> {
         if modules.summed {
             for (segment, into) in modules.segments.iter().zip(&merged.segments) {
                 let sizes = [members, modules.count, segment.values];
+                let coefficients = (coefficients, segment.group as usize, LayerGroup::COUNT);
                 self.recorder.merge(sizes, coefficients, &segment.sources, into);
             }
             for (index, segment) in modules.segments.iter().enumerate() {
@@ -189,7 +190,7 @@ impl<'a> Layers<'a> {
                 );
             }
         }
-        let sizes = [members, modules.count, modules.factors];
+        let sizes = [members, modules.coefficients(), modules.factors];
         self.recorder.factors(sizes, coefficients, &modules.rank_factors, &merged.factors);
     }
 

@@ -9,11 +9,13 @@ use super::plan::MemoryPlan;
 use super::weights::Group;
 use crate::kernels::gpu::{Buffer, Gpu, GpuError, RankFactor, WeightRow, packed_words};
 use crate::kernels::quantize::{BLOCK, quantize_weights};
-use crate::model::{GpuModel, LinearId, Precision};
+use crate::model::{GpuModel, LayerGroup, LinearId, Precision};
 
 /// The matrices of LoRA modules at one linear layer.
 #[derive(Debug, Clone)]
 pub struct ModuleLayer<'a> {
+    /// The group that the layer belongs to.
+    pub group: LayerGroup,
     /// Width of the layer's input.
     pub d_in: usize,
     /// A `[rank, d_in]` and B `[d_out, rank]`: one copy for each module, to be summed by its
@@ -70,9 +72,11 @@ pub(super) struct Packed {
     pub(super) scales: Buffer,
 }
 
-/// Matrices in one binding.
+/// Matrices in one binding, of layers of one group.
 #[derive(Debug)]
 pub(super) struct Segment {
+    /// The group, whose coefficients the sums use.
+    pub(super) group: LayerGroup,
     /// In f32, `[modules, values]` if summed, else `[values]`.
     pub(super) sources: Buffer,
     pub(super) values: usize,
@@ -106,6 +110,7 @@ const SCALINGS: &str = "the modules' scalings";
 
 /// A segment under construction: copies of the same layout.
 struct Filling {
+    group: LayerGroup,
     copies: Vec<Vec<f32>>,
     table: Vec<WeightRow>,
     words: usize,
@@ -152,7 +157,7 @@ impl Filling {
     }
 
     fn upload(self, gpu: &Gpu, precision: Precision, summed: bool) -> Result<Segment, GpuError> {
-        let (values, rows) = (self.values(), self.table.len());
+        let (values, rows, group) = (self.values(), self.table.len(), self.group);
         let (words, scales) = (self.words, self.scales);
         let (mut table, mut packed) = (None, None);
         let sources = match (precision, summed) {
@@ -168,7 +173,7 @@ impl Filling {
             }
             (Precision::F32, _) => gpu.upload(MODULES, &self.copies.concat())?,
         };
-        Ok(Segment { sources, values, table, packed, rows, words, scales })
+        Ok(Segment { group, sources, values, table, packed, rows, words, scales })
     }
 
     fn quantized(&self) -> (Vec<i8>, Vec<f32>) {
@@ -205,12 +210,17 @@ impl GpuModules {
             let Some(plan) = GroupPlan::new(group, layer) else { continue };
             let values = plan.values();
             gpu.check_size(&format!("the modules' part of {}", group.ids[0]), values as u64 * 4)?;
-            let fits = |filling: &Filling| (filling.values() + values) * copies <= limit;
-            if !filled.last().is_some_and(fits) {
+            // Sums take the coefficients of one group of layers.
+            let fits = |filling: &Filling| {
+                (filling.values() + values) * copies <= limit
+                    && (!summed || filling.group == plan.group)
+            };
+            let segment = filled.iter().rposition(fits).unwrap_or_else(|| {
                 let copies = vec![Vec::new(); copies];
-                filled.push(Filling { copies, table: Vec::new(), words: 0, scales: 0 });
-            }
-            let segment = filled.len() - 1;
+                let group = plan.group;
+                filled.push(Filling { group, copies, table: Vec::new(), words: 0, scales: 0 });
+                filled.len() - 1
+            });
             let filling = &mut filled[segment];
             groups.insert(group.ids[0], plan.locate(segment, filling, rank_factors.len()));
             for (copy, into) in filling.copies.iter_mut().enumerate() {
@@ -237,9 +247,14 @@ impl GpuModules {
         })
     }
 
-    /// Number of modules, and so of coefficients.
+    /// Number of modules.
     pub fn count(&self) -> usize {
         self.count
+    }
+
+    /// Number of coefficients: one for each module and group of layers.
+    pub(super) fn coefficients(&self) -> usize {
+        self.count * LayerGroup::COUNT
     }
 
     /// Bytes on the device.
@@ -261,6 +276,7 @@ impl GpuModules {
 
 /// The modules' matrices of one group of layers, in the order of their layout.
 struct GroupPlan<'a> {
+    group: LayerGroup,
     d_in: usize,
     /// First column, outputs and matrices of each layer that modules change.
     layers: Vec<(usize, usize, ModuleLayer<'a>)>,
@@ -274,8 +290,8 @@ impl<'a> GroupPlan<'a> {
         let layers: Vec<_> = (group.ids.iter().enumerate())
             .filter_map(|(index, &id)| Some((index * each, each, layer(id)?)))
             .collect();
-        let d_in = layers.first()?.2.d_in;
-        Some(Self { d_in, layers, int14: group.int14() })
+        let &ModuleLayer { group: layer_group, d_in, .. } = &layers.first()?.2;
+        Some(Self { group: layer_group, d_in, layers, int14: group.int14() })
     }
 
     fn ranks(&self) -> usize {

@@ -62,7 +62,7 @@ fn a_plan_is_what_is_made() {
                 assert_eq!(evaluation.bytes(), made(), "{name} {precision:?} {merge:?}");
                 let batch = batch();
                 let inputs: Vec<&[u32]> = batch.iter().map(|example| &*example.input).collect();
-                let composed = modules.map(|modules| (modules, &[0.5, 0.5][..]));
+                let composed = modules.map(|modules| (modules, &[[0.5; 4], [0.5; 4]][..]));
                 let decoder = model.greedy(&inputs, composed, 7).unwrap();
                 assert_eq!(decoder.bytes(), made(), "{name} {precision:?} {merge:?}");
             }

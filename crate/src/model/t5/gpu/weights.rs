@@ -9,7 +9,9 @@ use crate::model::linear::{Context, Linear};
 use crate::model::t5::blocks::{Attention, Block};
 use crate::model::t5::model::{StackWeights, Weights};
 use crate::model::t5::{T5Config, T5Model};
-use crate::model::{GpuModel, LinearId, Model, ModelError, Precision, Stack, TokenizedExample};
+use crate::model::{
+    GpuModel, GroupCoefficients, LinearId, Model, ModelError, Precision, Stack, TokenizedExample,
+};
 
 const NORM: &str = "a norm";
 
@@ -28,7 +30,7 @@ impl Group {
         self.matrix.d_out() / self.ids.len() * self.int14_layers
     }
 
-    fn new(gpu: &Gpu, context: Context<'_>, layers: &LayerGroup<'_>) -> Result<Self, GpuError> {
+    fn new(gpu: &Gpu, context: Context<'_>, layers: &LinearGroup<'_>) -> Result<Self, GpuError> {
         let linears: Vec<&Linear> = layers.iter().map(|(_, linear)| *linear).collect();
         Ok(Self {
             int14_layers: layers.iter().take_while(|(id, _)| context.uses_int14(*id)).count(),
@@ -39,19 +41,19 @@ impl Group {
 }
 
 /// Layers that share their input.
-type LayerGroup<'a> = Vec<(LinearId, &'a Linear)>;
+type LinearGroup<'a> = Vec<(LinearId, &'a Linear)>;
 
 /// A block's layers, those that share their input together.
-struct LayerGroups<'a> {
-    qkv: LayerGroup<'a>,
-    o: LayerGroup<'a>,
+struct LinearGroups<'a> {
+    qkv: LinearGroup<'a>,
+    o: LinearGroup<'a>,
     /// q, kv and o of the attention over the encoder.
-    cross: Option<[LayerGroup<'a>; 3]>,
-    wi: LayerGroup<'a>,
-    wo: LayerGroup<'a>,
+    cross: Option<[LinearGroup<'a>; 3]>,
+    wi: LinearGroup<'a>,
+    wo: LinearGroup<'a>,
 }
 
-impl<'a> LayerGroups<'a> {
+impl<'a> LinearGroups<'a> {
     fn new(stack: Stack, block: usize, weights: &'a Block) -> Self {
         use crate::model::LinearKind::{Wi, Wi0, Wi1, Wo};
         let id = |kind| LinearId { stack, block, kind };
@@ -72,7 +74,7 @@ impl<'a> LayerGroups<'a> {
         }
     }
 
-    fn iter(&self) -> impl Iterator<Item = &LayerGroup<'a>> {
+    fn iter(&self) -> impl Iterator<Item = &LinearGroup<'a>> {
         [&self.qkv, &self.o, &self.wi, &self.wo].into_iter().chain(self.cross.iter().flatten())
     }
 }
@@ -226,7 +228,7 @@ impl GpuModel for T5GpuModel {
     fn greedy(
         &self,
         inputs: &[&[u32]],
-        modules: Option<(&GpuModules, &[f32])>,
+        modules: Option<(&GpuModules, &[GroupCoefficients])>,
         max_new_tokens: usize,
     ) -> Result<GpuDecoder, ModelError> {
         self.start_decoding(inputs, modules, max_new_tokens)
@@ -250,7 +252,7 @@ fn plan_weights(gpu: &Gpu, model: &T5Model) -> MemoryPlan {
     plan_matrix(&mut plan, gpu, "lm_head", lm_head, precision);
     for (stack, weights) in [(Stack::Encoder, encoder), (Stack::Decoder, decoder)] {
         for (index, block) in weights.blocks.iter().enumerate() {
-            for group in LayerGroups::new(stack, index, block).iter() {
+            for group in LinearGroups::new(stack, index, block).iter() {
                 let rows = group.iter().map(|(_, linear)| linear.d_out()).sum();
                 let shape = [rows, group[0].1.d_in()];
                 plan_matrix(&mut plan, gpu, &group[0].0.to_string(), shape, precision);
@@ -285,9 +287,9 @@ fn load_block(
     block: usize,
     weights: &Block,
 ) -> Result<BlockWeights, GpuError> {
-    let group = |layers: &LayerGroup<'_>| Group::new(gpu, context, layers);
+    let group = |layers: &LinearGroup<'_>| Group::new(gpu, context, layers);
     let norm = |values: &[f32]| gpu.upload(NORM, values);
-    let groups = LayerGroups::new(stack, block, weights);
+    let groups = LinearGroups::new(stack, block, weights);
     let cross = weights.cross.as_ref().zip(groups.cross.as_ref()).map(|(weights, [q, kv, o])| {
         Ok::<_, GpuError>(CrossWeights {
             norm: norm(&weights.norm)?,

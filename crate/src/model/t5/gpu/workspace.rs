@@ -72,7 +72,7 @@ impl Sizes {
             logit_rows,
             logits: logit_rows * config.vocab_size,
             logit_states: decoder_rows * 4,
-            coefficients: shape.members * modules.map_or(0, GpuModules::count),
+            coefficients: shape.members * modules.map_or(0, GpuModules::coefficients),
             factors: shape.members * modules.map_or(0, |modules| modules.factors),
         }
     }
