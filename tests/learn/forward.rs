@@ -82,7 +82,7 @@ fn the_modules_of_a_task_are_found_within_the_budget() {
             assert_eq!(result.evaluations, computed as f64 / EXAMPLES as f64);
             assert!((result.seconds - 0.25 * result.history.len() as f64).abs() < 1e-9);
             let groups = result.history.iter().filter(|one| one.phase == Phase::Groups).count();
-            assert_eq!(groups > 0, budget == 105);
+            assert_eq!(groups > 0, budget > 40);
             let lowest = result.history.iter().filter(|one| one.complete).map(|one| one.loss);
             assert_eq!(result.loss, lowest.fold(f64::INFINITY, f64::min));
             assert_eq!(result.assessment.unwrap().verdict, Verdict::Works);

@@ -27,10 +27,10 @@ const APART: f64 = 0.16;
 const WORTHWHILE: f64 = 0.25;
 /// Most modules; the data of a few examples does not support more.
 const MOST_MODULES: usize = 4;
-/// Evaluations below which candidates are looked at more briefly and none is swapped.
-const SMALL_BUDGET: usize = 50;
-/// Evaluations from which what is left goes into groups of layers.
-const LARGE_BUDGET: usize = 65;
+/// Evaluations above which what is left goes into groups of layers.
+const SMALL_BUDGET: usize = 40;
+/// Evaluations from which more candidates are looked at, and modules are swapped.
+const LARGE_BUDGET: usize = 90;
 
 /// How many candidates a race evaluates on how many examples: all of them on the first number, as many
 /// as given on the next, and so on; then the last ones on every example.
@@ -61,14 +61,14 @@ impl Plan {
             }
             stages
         };
+        // All that is left.
+        let groups = if budget > SMALL_BUDGET { budget } else { 0 };
         let swap_race = vec![(1, 4)];
-        if budget < SMALL_BUDGET {
+        if budget < LARGE_BUDGET {
             let races = [race(8, 3), race(8, 3), race(4, 2)];
-            return Self { races, swaps: 0, swap_race, early: 0, refine: 8, groups: 0 };
+            return Self { races, swaps: 0, swap_race, early: 0, refine: 8, groups };
         }
         let races = [race(16, 6), race(16, 5), race(8, 3)];
-        // All that is left.
-        let groups = if budget > LARGE_BUDGET { budget } else { 0 };
         Self { races, swaps: 12, swap_race, early: 6, refine: 12, groups }
     }
 }
