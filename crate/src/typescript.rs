@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use ts_rs::{Config, TS, TypeVisitor};
 
-use crate::formats::{ChosenWeights, Example, ExamplesFormat};
+use crate::formats::{ChosenWeights, Example, ExamplesFormat, Placeholder};
 use crate::learn::{Assessment, LearnOptions, LearnResult, Setting};
 use crate::lora::{Composition, PeftFiles};
 use crate::model::{Precision, Verified};
 use crate::recipe::{LoadedHashes, Recipe, RecipeDraft};
-use crate::registry::{Candidate, FoundModules, ModuleQuery, Registry, RegistryFile, Suggestion};
+use crate::registry::{
+    Candidate, FoundModules, ModuleQuery, Registry, RegistryFile, RemoteFolder, Suggestion,
+};
 use crate::session::{
     BaseInfo, ErrorReport, Generated, GpuStatus, ModuleInfo, ModuleLoss, Score, SessionEvent,
     TestResult,
@@ -61,11 +63,13 @@ pub fn declarations() -> String {
     all.visit::<ModuleLoss>();
     all.visit::<ModuleQuery>();
     all.visit::<PeftFiles>();
+    all.visit::<Placeholder>();
     all.visit::<Precision>();
     all.visit::<Recipe>();
     all.visit::<RecipeDraft>();
     all.visit::<Registry>();
     all.visit::<RegistryFile>();
+    all.visit::<RemoteFolder>();
     all.visit::<Score>();
     all.visit::<SessionEvent>();
     all.visit::<Setting>();

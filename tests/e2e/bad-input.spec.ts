@@ -29,6 +29,18 @@ const expectTypedKept = (page: Page) =>
 
 const withFault = (kind: string) => `./?registry=./faults/${kind}/library/registry.json`;
 
+test("addresses of a library and of a hub that are none", async ({ page }) => {
+  for (const [query, what, why] of [
+    ["registry=https://", "library cannot be opened", "starts with https://"],
+    ["hub=nowhere", "hub cannot be used", "nowhere"],
+  ] as const) {
+    await page.goto(`./?${query}`);
+    await expectProblem(page, ".hero", what, why);
+  }
+  // Without an address, the default.
+  await openSite(page, "./?hub=");
+});
+
 test("a module file that is missing (404)", async ({ page }) => {
   await openSite(page, withFault("missing-module"));
   await typeSomething(page);

@@ -1,6 +1,7 @@
 // Models and adapters from a hub, a folder of a static host, and this computer: the losses are Hugging
 // Face's from each, after dropped connections, and offline.
 
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -9,7 +10,7 @@ import { type Hub, startHub } from "./hub.js";
 import { expect, openPackage, openSite, test } from "./support.js";
 
 // A folder has no file list: the page tries the names that it may have.
-test.use({ expectErrors: /404|ERR_/ });
+test.use({ expectErrors: /40[14]|ERR_/ });
 
 const MODEL = "deep-untied";
 const REPO = `golden/${MODEL}`;
@@ -94,6 +95,49 @@ test("a hub's model and adapters give Hugging Face's losses, cut 20 times, then 
   expect(offline).toMatchObject({ fetchedBytes: 0, cachedBytes: first.base.bytes });
   expect(first.storage.kind).toBe("file-system");
   expect(first.storage.files.every(({ complete }) => complete)).toBe(true);
+});
+
+test("an adapter is that of the folder and revision that its address names", async ({ page }) => {
+  const adapter = (name: string, file: string) =>
+    readFileSync(join(golden(), "adapters", name, file));
+  const files = {
+    "adapter_config.json": adapter("first", "adapter_config.json"),
+    "adapter_model.safetensors": adapter("first", "adapter_model.safetensors"),
+    "checkpoint-500/adapter_config.json": adapter("second", "adapter_config.json"),
+    "checkpoint-500/adapter_model.bin": adapter("second", "adapter_model.bin"),
+  };
+  const hub = await startHub({ [REPO]: golden(), "golden/folders": files });
+  await openPackage(page);
+  const found = await page.evaluate(
+    async ([hub, repo]) => {
+      const loom = await window.loraloom.LoraLoom.inspect({
+        registryUrl: "/golden/",
+        hub: `${hub}/`,
+      });
+      await loom.load({ source: `${repo}@main`, precision: "f32" });
+      const hashes = [];
+      for (const address of [
+        "golden/folders",
+        "golden/folders/checkpoint-500",
+        `${hub}/golden/folders/tree/main/checkpoint-500`,
+        `${hub}/golden/folders/blob/main/checkpoint-500/adapter_model.bin`,
+      ]) {
+        hashes.push((await loom.addModule(address, address)).sha256);
+      }
+      const refused = await loom.addModule("none", "no address").catch((error) => error.what);
+      const missing = await loom.load({ source: "golden/none" }).catch((error) => error.why);
+      loom.dispose();
+      return { hashes, refused, missing };
+    },
+    [hub.url, REPO] as const,
+  );
+  await hub.close();
+  const hash = (bytes: Buffer) => createHash("sha256").update(bytes).digest("hex");
+  const root = hash(files["adapter_model.safetensors"]);
+  const inside = hash(files["checkpoint-500/adapter_model.bin"]);
+  expect(found.hashes).toEqual([root, inside, inside, inside]);
+  expect(found.refused).toBe("“no address” names no model or adapter.");
+  expect(found.missing).toContain("does not exist, or is private (401)");
 });
 
 test("packed weights are kept, load without the file and the hub, and are never used damaged", async ({

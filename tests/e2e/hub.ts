@@ -1,6 +1,6 @@
 // A local hub for tests, with the addresses, redirects and headers of Hugging Face, and faults on demand.
 //
-//   GET /api/models/OWNER/NAME/tree/REVISION          the file list, large files with their SHA-256
+//   GET /api/models/OWNER/NAME/tree/REVISION/FOLDER    the files of a folder, large ones with their SHA-256
 //   GET /OWNER/NAME/resolve/REVISION/FILE              small files; a redirect to the CDN for large ones
 //
 // The CDN is another origin (another port), serves ranges, and identifies versions by ETag.
@@ -22,13 +22,13 @@ export type Contents = Uint8Array | string;
 /** A file with its size and hash. */
 class ServedFile {
   readonly #contents: Contents;
-  #description: { size: number; sha256: string } | null = null;
+  #description: { size: number; sha256: string; oid: string } | null = null;
 
   constructor(contents: Contents) {
     this.#contents = contents;
   }
 
-  async describe(): Promise<{ size: number; sha256: string }> {
+  async describe(): Promise<{ size: number; sha256: string; oid: string }> {
     if (this.#description) return this.#description;
     const hash = createHash("sha256");
     let size = 0;
@@ -36,7 +36,10 @@ class ServedFile {
       hash.update(chunk);
       size += chunk.length;
     }
-    this.#description = { size, sha256: hash.digest("hex") };
+    const sha256 = hash.digest("hex");
+    // As Git's, it changes with the contents.
+    const oid = createHash("sha1").update(sha256).digest("hex");
+    this.#description = { size, sha256, oid };
     return this.#description;
   }
 
@@ -59,6 +62,8 @@ export interface Faults {
   retryAfter: number;
   /** Whether range requests get the whole file. */
   ignoresRanges: boolean;
+  /** Whether a file that is not there is answered with a page, as hosts of one-page sites do. */
+  pages: boolean;
 }
 
 /** A running hub. */
@@ -86,7 +91,14 @@ export async function startHub(
     );
   }
   const requests: string[] = [];
-  const faults: Faults = { cuts: [], stalls: [], tooMany: 0, retryAfter: 0, ignoresRanges: false };
+  const faults: Faults = {
+    cuts: [],
+    stalls: [],
+    tooMany: 0,
+    retryAfter: 0,
+    ignoresRanges: false,
+    pages: false,
+  };
   let cdnUrl = "";
 
   const cors = {
@@ -202,13 +214,19 @@ export async function startHub(
       reject(response, 429, "too many requests", { "Retry-After": String(faults.retryAfter) });
       return;
     }
-    const [, listed] = path.match(/^\/api\/models\/([^/]+\/[^/]+)\/tree\/[^/]+$/) ?? [];
+    const [, listed, folder = ""] =
+      path.match(/^\/api\/models\/([^/]+\/[^/]+)\/tree\/main(?:\/(.+))?$/) ?? [];
     const repository = files.get(listed ?? "");
+    if (listed && !repository) {
+      reject(response, 401, "Invalid username or password.");
+      return;
+    }
     if (repository) {
       const listing = [];
       for (const [name, served] of repository) {
-        const { size, sha256 } = await served.describe();
-        const entry = { type: "file", oid: randomUUID(), size, path: name };
+        if (name.split("/").slice(0, -1).join("/") !== folder) continue;
+        const { size, sha256, oid } = await served.describe();
+        const entry = { type: "file", oid, size, path: name };
         listing.push(size > LARGE ? { ...entry, lfs: { oid: sha256, size } } : entry);
       }
       response.writeHead(200, { ...cors, "Content-Type": "application/json" });
@@ -217,6 +235,11 @@ export async function startHub(
     }
     const [, repo, name] = path.match(/^\/([^/]+\/[^/]+)\/resolve\/[^/]+\/(.+)$/) ?? [];
     const served = files.get(repo ?? "")?.get(name ?? "");
+    if (!served && repo && faults.pages) {
+      response.writeHead(200, { ...cors, "Content-Type": "text/html; charset=utf-8" });
+      response.end("<!doctype html><title>Home</title>");
+      return;
+    }
     if (!served) {
       reject(response, 404, "Entry not found");
       return;

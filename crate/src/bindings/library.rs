@@ -1,11 +1,11 @@
-//! Bindings of what a page shares and fetches: recipes, and the weights of a folder.
+//! Bindings of what a page shares and fetches: recipes, addresses, and the files of a folder.
 
 use wasm_bindgen::prelude::*;
 
 use super::{from_js, thrown, to_js};
 use crate::formats;
 use crate::recipe::{LoadedHashes, Recipe, RecipeDraft, RecipeError, RecipeLibrary};
-use crate::registry::{RegistryBase, RegistryModule};
+use crate::registry::{self, AddressError, RegistryBase, RegistryModule, RemoteFolder};
 use crate::session::{Detail, ErrorCode, ErrorReport};
 
 /// Builds the recipe of a composition of a registry's base and modules.
@@ -93,4 +93,48 @@ pub fn usual_weights() -> Vec<String> {
 #[wasm_bindgen(js_name = weightsIdentity)]
 pub fn weights_identity(sha256s: Vec<String>) -> String {
     formats::weights_identity(&sha256s)
+}
+
+/// The placeholder that a file is, by its first bytes; `null` for a file.
+#[wasm_bindgen(js_name = detectPlaceholder, unchecked_return_type = "Placeholder | null")]
+pub fn detect_placeholder(start: &[u8]) -> Result<JsValue, JsValue> {
+    to_js(&formats::Placeholder::detect(start))
+}
+
+/// The folder that an id or an address names, on the hub of that address.
+#[wasm_bindgen(js_name = resolveAddress, unchecked_return_type = "RemoteFolder")]
+pub fn resolve_address(text: &str, hub: &str) -> Result<JsValue, JsValue> {
+    to_js(&RemoteFolder::parse(text, hub).map_err(|error| address_error(&error))?)
+}
+
+/// The address of a hub in its one form; the default hub's for an empty text.
+#[wasm_bindgen(js_name = hubAddress)]
+pub fn hub_address(text: &str) -> Result<String, JsValue> {
+    registry::hub_address(text).map_err(|error| address_error(&error))
+}
+
+/// The address of a registry's file, by that address or that of its folder.
+#[wasm_bindgen(js_name = registryAddress)]
+pub fn registry_address(text: &str) -> Result<String, JsValue> {
+    registry::registry_address(text).map_err(|error| address_error(&error))
+}
+
+/// The address of a file whose path is relative to that of a registry.
+#[wasm_bindgen(js_name = fileBeside)]
+pub fn file_beside(registry: &str, path: &str) -> String {
+    registry::file_beside(registry, path)
+}
+
+fn address_error(error: &AddressError) -> JsValue {
+    let (what, next) = match error {
+        AddressError::Hub { .. } => ("The hub cannot be used.".into(), "Check the hub's address."),
+        AddressError::Registry { .. } => {
+            ("The module library cannot be opened.".into(), "Check the address of the library.")
+        }
+        AddressError::Source { found } => (
+            format!("“{found}” names no model or adapter."),
+            "Copy the id from the hub's page, or the address of the folder that holds the files.",
+        ),
+    };
+    thrown(&ErrorReport::new(ErrorCode::InvalidInput, &what, &error.to_string(), next))
 }

@@ -15,11 +15,12 @@ use serde_wasm_bindgen::Serializer;
 use sha2::Digest;
 use wasm_bindgen::prelude::*;
 
-use crate::formats::{ExamplesFormat, parse_examples};
+use crate::formats::{AddedTokenFiles, ExamplesFormat, parse_examples};
 use crate::learn::{self, LearnOptions};
+use crate::model::parse_config;
 use crate::recipe;
 use crate::registry::{ModuleQuery, Registry, RegistryError};
-use crate::session::{BaseLabel, ErrorCode, ErrorReport};
+use crate::session::{BaseLabel, ErrorCode, ErrorReport, SessionError};
 
 pub use self::session::{Hooks, Session};
 #[cfg(feature = "threads")]
@@ -29,8 +30,9 @@ pub use wasm_bindgen_rayon::init_thread_pool;
 const TYPES: &str = r#"import type {
   Assessment, BaseInfo, Candidate, ChosenWeights, Composition, Evaluation, Example, ExamplesFormat,
   FoundModules, Generated, GpuStatus, LearnOptions, LearnResult, LoadedHashes, ModuleInfo, ModuleLoss,
-  ModuleQuery, PeftFiles, Precision, Recipe, RecipeDraft, Registry, RegistryBase, RegistryFile,
-  RegistryModule, Score, SessionEvent, Setting, Suggestion, TestResult, Verified,
+  ModuleQuery, PeftFiles, Placeholder, Precision, Recipe, RecipeDraft, Registry, RegistryBase,
+  RegistryFile, RegistryModule, RemoteFolder, Score, SessionEvent, Setting, Suggestion, TestResult,
+  Verified,
 } from "./types.js";
 
 /** Callbacks of a long method. */
@@ -105,19 +107,28 @@ pub struct BaseLoad(crate::session::BaseLoad);
 
 #[wasm_bindgen]
 impl BaseLoad {
-    /// Reads `config.json`, and `tokenizer.json` or `spiece.model`.
+    /// Reads `config.json`, and `tokenizer.json` or `spiece.model` with the files beside it that add
+    /// tokens: `added_tokens.json` and `tokenizer_config.json`, each empty where there is none.
     #[wasm_bindgen(constructor)]
+    #[allow(clippy::too_many_arguments, reason = "a constructor for JavaScript takes no struct")]
     pub fn new(
         id: String,
         title: String,
         license: String,
         config: &[u8],
         tokenizer: &[u8],
+        added_tokens: &[u8],
+        tokenizer_config: &[u8],
         #[wasm_bindgen(unchecked_param_type = "Precision")] precision: JsValue,
     ) -> Result<BaseLoad, JsValue> {
         let precision = from_js(precision)?;
         let label = BaseLabel { id, title, license };
-        let load = crate::session::BaseLoad::new(label, config, tokenizer, precision);
+        let file = |bytes| Some(bytes).filter(|bytes: &&[u8]| !bytes.is_empty());
+        let beside = AddedTokenFiles {
+            added_tokens: file(added_tokens),
+            tokenizer_config: file(tokenizer_config),
+        };
+        let load = crate::session::BaseLoad::new(label, config, tokenizer, beside, precision);
         load.map(BaseLoad).map_err(|error| thrown(&error.report()))
     }
 
@@ -154,6 +165,13 @@ impl BaseLoad {
     pub fn end_packed(&mut self) -> Result<String, JsValue> {
         self.0.end_packed().map_err(|error| thrown(&error.report()))
     }
+}
+
+/// Checks a model's `config.json`.
+#[wasm_bindgen(js_name = checkConfig)]
+pub fn check_config(title: String, config: &[u8]) -> Result<(), JsValue> {
+    let refused = |source| thrown(&SessionError::Base { title, source }.report());
+    parse_config(config).map(drop).map_err(refused)
 }
 
 /// The key of a packed copy of files of weights in a store.

@@ -1,9 +1,11 @@
-//! The weights of a model's folder: which file to read where there are several, and one hash for all
-//! of them.
+//! The files of a model's folder: which weights to read where there are several, one hash for all of
+//! them, and what may be in place of a file.
+
+use std::fmt;
 
 use serde::Serialize;
 
-use super::sha256_hex;
+use super::{sha256_hex, without_mark};
 
 /// The weights of a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -58,9 +60,67 @@ pub fn weights_identity<S: AsRef<str>>(sha256s: &[S]) -> String {
     }
 }
 
+/// What a server or a clone has in place of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "kebab-case")]
+pub enum Placeholder {
+    /// A page of HTML, with which static hosts and sign-in pages answer for any address.
+    WebPage,
+    /// The pointer of Git LFS, in clones that were made without it.
+    LfsPointer,
+}
+
+impl fmt::Display for Placeholder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WebPage => "a web page",
+            Self::LfsPointer => "a Git LFS pointer",
+        })
+    }
+}
+
+impl Placeholder {
+    /// Bytes at the start of a file that [`Placeholder::detect`] needs.
+    pub const BYTES: usize = 256;
+
+    /// The placeholder that a file is, by its first bytes.
+    pub fn detect(start: &[u8]) -> Option<Self> {
+        if start.starts_with(b"version https://git-lfs.github.com/spec/") {
+            return Some(Self::LfsPointer);
+        }
+        let text = without_mark(start).trim_ascii_start();
+        let starts_with = |tag: &str| {
+            text.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag.as_bytes()))
+        };
+        let page = ["<!doctype html", "<html", "<head"].into_iter().any(starts_with);
+        page.then_some(Self::WebPage)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn web_pages_and_lfs_pointers_are_detected_by_their_first_bytes() {
+        let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+        assert_eq!(Placeholder::detect(pointer), Some(Placeholder::LfsPointer));
+        for page in [
+            &b"<!DOCTYPE html><html lang=en>"[..],
+            b"<!doctype HTML>",
+            b"\xef\xbb\xbf \r\n<html>",
+            b"<HTML>\n<head>",
+            b"<head><title>Sign in</title>",
+        ] {
+            assert_eq!(Placeholder::detect(page), Some(Placeholder::WebPage), "{page:?}");
+        }
+        for file in
+            [&b"{\"a\": 1}"[..], b"GGUF", b"PK\x03\x04", b"<pad>\n", b"<s>", b"", b"version 1"]
+        {
+            assert_eq!(Placeholder::detect(file), None, "{file:?}");
+        }
+    }
 
     #[test]
     fn safetensors_come_first_then_shards_then_the_most_exact_gguf_then_pytorch() {

@@ -2,6 +2,7 @@
 //! byte fetched against its hash. The JSON Schema beside this crate's manifest
 //! (`registry.schema.json`) describes the same file for other tools.
 
+mod address;
 mod pages;
 mod search;
 mod suggest;
@@ -15,6 +16,10 @@ use crate::formats::{Example, excerpt, hex, sha256_hex};
 
 use crate::model::LinearKind;
 
+pub use address::{
+    AddressError, DEFAULT_HUB, HostFolder, HubFolder, RemoteFolder, file_beside, hub_address,
+    registry_address,
+};
 pub use pages::{
     IndexFiles, MANY_MODULES, PAGE_MODULES, RankCount, RegistryIndex, TagCount, TermShard,
     into_pages,

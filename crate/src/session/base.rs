@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::SessionError;
-use crate::formats::{Tokenizer, WeightsStream, sha256_hex};
+use crate::formats::{AddedTokenFiles, Tokenizer, WeightsStream, sha256_hex};
 use crate::model::{
     Model, ModelBuilder, ModelConfig, ModelError, PACKED_LAYOUT, PackedCopy, PackedReader,
     PackedSource, Precision, Stack, parse_config,
@@ -86,7 +86,7 @@ pub fn packed_key(sources: &[String], precision: Precision) -> String {
 }
 
 impl BaseLoad {
-    /// Reads the two small files.
+    /// Reads the small files; `beside` are those beside the tokenizer's own.
     ///
     /// # Errors
     /// [`SessionError::Base`] for a file that cannot be used, or two that contradict each other.
@@ -94,11 +94,13 @@ impl BaseLoad {
         label: BaseLabel,
         config: &[u8],
         tokenizer: &[u8],
+        beside: AddedTokenFiles<'_>,
         precision: Precision,
     ) -> Result<Self, SessionError> {
         let refused = |error| refused(&label, error);
         let config = parse_config(config).map_err(refused)?;
-        let tokenizer = Tokenizer::parse(tokenizer).map_err(|error| refused(error.into()))?;
+        let tokenizer = Tokenizer::parse_with(tokenizer, beside);
+        let tokenizer = tokenizer.map_err(|error| refused(error.into()))?;
         Self::from_parts(label, config, tokenizer, precision)
     }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::formats::{Example, Tokenizer, sha256_hex};
+use crate::formats::{AddedTokenFiles, Example, Tokenizer, sha256_hex};
 use crate::learn::Evaluation;
 use crate::lora::{
     AdapterNotes, AdapterSet, Composition, Merge, ModuleWeight, PeftAdapter, PeftFiles, export,
@@ -172,7 +172,8 @@ impl<B: Backend + From<Arc<dyn Model>>> Session<B> {
         files: BaseBytes<'_>,
         precision: Precision,
     ) -> Result<BaseInfo, SessionError> {
-        let mut load = BaseLoad::new(label, files.config, files.tokenizer, precision)?;
+        let beside = AddedTokenFiles::default();
+        let mut load = BaseLoad::new(label, files.config, files.tokenizer, beside, precision)?;
         load.push(files.weights)?;
         load.end_file()?;
         self.finish_base(load, sha256_hex(files.weights))

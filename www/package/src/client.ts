@@ -51,7 +51,7 @@ import type {
   WorkerRequest,
 } from "./protocol.js";
 import { RunningCall } from "./running-call.js";
-import { DEFAULT_HUB, parseSource } from "./sources.js";
+import { addressSource } from "./sources.js";
 
 const DEFAULT_STALL_SECONDS = 15;
 const DEFAULT_MAX_NEW_TOKENS = 64;
@@ -180,7 +180,7 @@ export class LoraLoom {
     const source = this.#asSource(options.source, options.baseId);
     const opened = { source, precision: options.precision ?? "int8" };
     // Downloads of minutes are worth storing; browsers prompt the user at most once.
-    if (source.kind === "hub" || source.kind === "folder") await keepStorage();
+    if (source.kind !== "registry" && source.kind !== "files") await keepStorage();
     this.#base = await this.#call({ kind: "open", ...opened }, options);
     this.#opened = opened;
     this.#loaded.clear();
@@ -280,7 +280,8 @@ export class LoraLoom {
 
   /**
    * Adds a module from outside the library: a hub's id, the address of a PEFT folder, or files of this
-   * computer (see {@link filesSource}), a ZIP archive included. Such a module cannot be shared in a link.
+   * computer (see {@link filesSource}), a ZIP archive included; of several modules, {@link addModules}
+   * adds all. Such a module cannot be shared in a link.
    *
    * @example
    * ```ts
@@ -304,6 +305,40 @@ export class LoraLoom {
     const info = await this.#call({ kind: "addModule", id, source: from }, options);
     this.#local.set(id, from);
     return info;
+  }
+
+  /**
+   * Adds all modules among files of this computer: several PEFT folders, or a ZIP archive of them. Each
+   * has the path of its folder as its id; `id` is that of a single one.
+   *
+   * @example
+   * ```ts
+   * const contents = new Blob(["…"]);
+   * const files = ["one", "two"].flatMap((folder) => [
+   *   { path: `${folder}/adapter_config.json`, contents },
+   *   { path: `${folder}/adapter_model.safetensors`, contents },
+   * ]);
+   * const infos = await loom.addModules("mine", filesSource(files));
+   * console.log(infos.map(({ id }) => id)); // one, two
+   * ```
+   */
+  async addModules(
+    id: string,
+    source: Source | string,
+    options: CallOptions = {},
+  ): Promise<ModuleInfo[]> {
+    const from = this.#asSource(source);
+    const folders =
+      from.kind === "files"
+        ? await this.#call({ kind: "adapterFolders", source: from }, options)
+        : [];
+    if (from.kind !== "files" || folders.length < 2)
+      return [await this.addModule(id, from, options)];
+    const infos: ModuleInfo[] = [];
+    for (const folder of folders) {
+      infos.push(await this.addModule(folder || id, { ...from, folder }, options));
+    }
+    return infos;
   }
 
   /**
@@ -361,6 +396,7 @@ export class LoraLoom {
         { kind: "learn", examples, modules, options, history: input.resume?.history ?? [] },
         input,
         (event) => {
+          if (event.kind === "unwritable") input.onUnwritable?.(event.outputs);
           if (event.kind === "selected") input.onSelected?.(event.modules);
           if (event.kind !== "evaluation") return;
           input.onEvaluation?.(event.evaluation);
@@ -557,7 +593,7 @@ export class LoraLoom {
   }
 
   /**
-   * The recipe in a link's fragment. Nothing is loaded.
+   * The recipe in a link, or in its fragment. Nothing is loaded.
    *
    * @example
    * ```ts
@@ -566,7 +602,8 @@ export class LoraLoom {
    * ```
    */
   decode(fragment: string): Promise<Recipe> {
-    return this.#call({ kind: "decode", fragment: fragment.replace(/^#/, "") });
+    // Without a #, a program that escapes it may have changed the link: the engine finds it.
+    return this.#call({ kind: "decode", fragment: fragment.slice(fragment.indexOf("#") + 1) });
   }
 
   /**
@@ -611,7 +648,7 @@ export class LoraLoom {
 
   #asSource(source: Source | string | undefined, id: string | null = null): Source {
     if (source === undefined) return { kind: "registry", id };
-    return typeof source === "string" ? parseSource(source, hubOf(this.#options)) : source;
+    return typeof source === "string" ? addressSource(source) : source;
   }
 
   async #call<K extends RequestKind>(
@@ -645,17 +682,18 @@ export class LoraLoom {
   }
 }
 
-function hubOf({ hub }: InspectOptions): string {
-  return (hub ?? DEFAULT_HUB).replace(/\/+$/, "");
-}
-
 /** Requests that the browser does not evict stored files; workers cannot. */
 async function keepStorage(): Promise<void> {
   await globalThis.navigator?.storage?.persist?.().catch(() => false);
 }
 
 function absolute(url: string | URL): string {
-  return new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href;
+  try {
+    return new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href;
+  } catch {
+    // The engine refuses it, with a message.
+    return String(url);
+  }
 }
 
 /** The composition in a value that may have more fields: a `LearnResult` is a composition too. */
@@ -687,7 +725,7 @@ function inspectRequest(options: InspectOptions): WorkerRequest<"inspect"> {
     device: options.device ?? "wasm",
     threads: options.threads ?? null,
     wasmUrl: options.wasmUrl ? absolute(options.wasmUrl) : null,
-    hub: hubOf(options),
+    hub: options.hub ?? "",
     stallSeconds: options.stallSeconds ?? DEFAULT_STALL_SECONDS,
   };
 }

@@ -1,7 +1,7 @@
 // Errors: a code for programs, a text in three parts for people, and the data that the text is made
 // from. Every text of an error that TypeScript throws is in `ERRORS`; those of the engine come from Rust.
 
-import type { ErrorCode, ErrorReport } from "./generated/types.js";
+import type { ErrorCode, ErrorReport, Placeholder } from "./generated/types.js";
 
 /**
  * A failure of a call.
@@ -204,12 +204,12 @@ const ERRORS = {
       `The library has no task "${id}".`,
       "Choose a task of the library.",
     ),
-  "source-invalid": ({ source }: { source: string }) =>
+  "repository-not-found": ({ repo, hub, status }: { repo: string; hub: string; status: number }) =>
     text(
-      "invalid-input",
-      `"${source}" names no model or adapter.`,
-      "Expected an id such as google/flan-t5-small, or an address that starts with https://.",
-      "Copy the id from the hub's page, or the address of the folder that holds the files.",
+      "not-found",
+      `${repo} was not found.`,
+      `At ${hub} it does not exist, or is private (${status}).`,
+      "Check the id; a private model's files can be downloaded and dropped on the page.",
     ),
   "listing-invalid": ({ repo, url }: { repo: string; url: string }) =>
     text(
@@ -235,6 +235,35 @@ const ERRORS = {
       `${folder} was not found, or lacks a file.`,
       `Expected ${expected}, found no such file.`,
       "Check that it is a T5 or Flan-T5 model, or a PEFT adapter of one, and that all its files are there.",
+    ),
+  placeholder: ({
+    file,
+    place,
+    placeholder,
+  }: {
+    file: string;
+    place: string;
+    placeholder: Placeholder;
+  }) =>
+    placeholder === "lfs-pointer"
+      ? text(
+          "integrity",
+          `${file} is a Git LFS pointer, not the file.`,
+          `${place} was cloned without Git LFS, which holds the contents elsewhere.`,
+          "Fetch the contents with git lfs pull, or download the file itself.",
+        )
+      : text(
+          "integrity",
+          `${file} is a web page, not the file.`,
+          `${place} answered with HTML, as some hosts do for files that they do not have.`,
+          "Check the address; on a hub, a file's own address has /resolve/ in it.",
+        ),
+  "several-adapters": ({ folders }: { folders: string }) =>
+    text(
+      "invalid-input",
+      "There are several modules.",
+      `Expected one PEFT folder, found ${folders}.`,
+      "Choose one of them, or add all with addModules().",
     ),
   "zip-invalid": ({ path, reason }: { path: string; reason: string }) =>
     text(

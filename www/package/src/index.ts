@@ -11,5 +11,11 @@ export type { CallOptions, WorkerLike } from "./link.js";
 export type * from "./options.js";
 export type * from "./protocol.js";
 export type { RunningCall } from "./running-call.js";
-export { DEFAULT_HUB, describeSource, filesSource, parseSource } from "./sources.js";
+export {
+  addressSource,
+  DEFAULT_HUB,
+  describeSource,
+  droppedFiles,
+  filesSource,
+} from "./sources.js";
 export { groupWeights, meanWeight } from "./weights.js";

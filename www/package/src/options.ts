@@ -17,13 +17,14 @@ import type {
   Recipe,
   Source,
   TestResult,
+  UnwritableOutput,
 } from "./protocol.js";
 import type { RunningCall } from "./running-call.js";
-import type { DEFAULT_HUB, filesSource, parseSource } from "./sources.js";
+import type { addressSource, DEFAULT_HUB, filesSource } from "./sources.js";
 
 /** Where the library is, and how to run the engine. */
 export interface InspectOptions extends CallOptions {
-  /** Address of `registry.json`, relative to the page. */
+  /** Address of `registry.json` or of its folder, relative to the page. */
   registryUrl: string | URL;
   /**
    * `wasm` (default) runs on the CPU. `webgpu` runs on the GPU after checking it against the CPU on the
@@ -53,7 +54,7 @@ export interface LoadOptions extends CallOptions {
   baseId?: string;
   /**
    * Place of a base outside the registry: a hub's id such as `google/flan-t5-small`, the address of a
-   * folder, or the result of {@link parseSource} or {@link filesSource}.
+   * folder, or the result of {@link addressSource} or {@link filesSource}.
    */
   source?: Source | string;
   /** `int8` (default) keeps the weights in 8 bits; `f32` is exact and four times as large. */
@@ -102,6 +103,8 @@ export interface LearnInput extends CallOptions {
   onEvaluation?: (evaluation: Evaluation) => void;
   /** Called with the selected modules and the loss of each alone. */
   onSelected?: (modules: ModuleLoss[]) => void;
+  /** Called before the first evaluation with the outputs that the model cannot write, if there are any. */
+  onUnwritable?: (outputs: UnwritableOutput[]) => void;
 }
 
 /** Input of {@link LoraLoom.suggest}. */

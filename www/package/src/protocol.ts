@@ -24,6 +24,7 @@ import type {
   RecipeDraft,
   Registry,
   RegistryModule,
+  RemoteFolder,
   Score,
   SessionEvent,
   Setting,
@@ -38,12 +39,15 @@ export type * from "./generated/types.js";
 export type Source =
   /** An entry of the registry; the first base where `id` is null. */
   | { kind: "registry"; id: string | null }
-  /** A repository of a hub; `host` has no `/` at its end, `file` is the file of weights if one is named. */
-  | { kind: "hub"; host: string; repo: string; revision: string; file: string | null }
-  /** A folder of a static host; `url` ends with `/`, `file` is the file of weights if one is named. */
-  | { kind: "folder"; url: string; file: string | null }
-  /** Files of this computer. */
-  | { kind: "files"; files: LocalFile[] };
+  /** What a person typed: an id of the hub, or the address of one of its pages or of a folder. */
+  | { kind: "address"; text: string }
+  /** A folder of a hub's repository, or of a static host. */
+  | RemoteFolder
+  /** Files of this computer; `folder` is the path of the one that is meant, where there are several. */
+  | { kind: "files"; files: LocalFile[]; folder?: string };
+
+/** Files of this computer. */
+export type FilesSource = Extract<Source, { kind: "files" }>;
 
 /** A file of this computer. */
 export interface LocalFile {
@@ -181,6 +185,8 @@ export interface Requests {
   };
   loadModules: { request: { ids: string[] }; answer: ModuleInfo[]; event: never };
   addModule: { request: { id: string; source: Source }; answer: ModuleInfo; event: never };
+  /** The paths of the PEFT folders among files of this computer. */
+  adapterFolders: { request: { source: FilesSource }; answer: string[]; event: never };
   storage: { request: object; answer: Storage; event: never };
   deleteStored: { request: { keys: string[] }; answer: Storage; event: never };
   learn: {
@@ -192,7 +198,7 @@ export interface Requests {
       history: Evaluation[];
     };
     answer: LearnResult;
-    event: EngineEvent<"selected" | "evaluation" | "gpu">;
+    event: EngineEvent<"unwritable" | "selected" | "evaluation" | "gpu">;
   };
   assess: {
     request: { examples: Example[]; composition: Composition | null };

@@ -1,69 +1,29 @@
-// Parsing and describing the place of a model or an adapter, and the default address of a hub.
+// Making and describing the source of a model or an adapter, and the default address of a hub.
 
-import { loraLoomError } from "./errors.js";
-import type { Source } from "./protocol.js";
+import type { LocalFile, Source } from "./protocol.js";
 
 /** The hub that an id without a host belongs to. */
 export const DEFAULT_HUB = "https://huggingface.co";
-/** The revision where none is given. */
-const DEFAULT_REVISION = "main";
-/** File names of weights. */
-const WEIGHTS = /\.(safetensors|gguf|bin)$/;
-
-const PART = "[A-Za-z0-9][A-Za-z0-9._-]*";
-const REPO = new RegExp(`^(${PART}/${PART})(?:@([A-Za-z0-9._/-]+?))?(?:/([A-Za-z0-9._/-]+))?$`);
 
 /**
  * The source that a person typed:
  *
- * - `google/flan-t5-small`, `google/flan-t5-small@REVISION`, `owner/name/model-q8_0.gguf`: a
- *   repository of the hub;
- * - `https://HUB/owner/name` or `https://HUB/owner/name/tree/REVISION`, copied from the hub's page;
- * - any other `https://…/`: a folder with the files; `https://…/model.gguf`: that file and its folder.
+ * - `google/flan-t5-small`, `OWNER/NAME/FOLDER`, `OWNER/NAME/model-q8_0.gguf`, each with `@REVISION`: a
+ *   repository of the hub, or a folder in it;
+ * - the address of a page of the hub, of a repository, a revision, a folder or a file;
+ * - any other `https://…`: a folder with the files, or one of them.
  *
- * @param hub the hub's address, where it is not {@link DEFAULT_HUB}
- * @throws {@link LoraLoomError} with code `invalid-input` for anything else
+ * The engine resolves it: `load` and `addModule` reject anything else with
+ * code `invalid-input`.
  *
  * @example
  * ```ts
- * const source = parseSource("google/flan-t5-small@main");
- * console.log(describeSource(source)); // google/flan-t5-small
+ * const source = addressSource("google/flan-t5-small@main");
+ * console.log(describeSource(source)); // google/flan-t5-small@main
  * ```
  */
-export function parseSource(text: string, hub: string = DEFAULT_HUB): Source {
-  const trimmed = text.trim();
-  const host = hub.replace(/\/+$/, "");
-  const invalid = () => loraLoomError("source-invalid", { source: trimmed.slice(0, 80) });
-  if (/^https?:\/\//i.test(trimmed)) {
-    try {
-      return parseAddress(new URL(trimmed), host);
-    } catch {
-      throw invalid();
-    }
-  }
-  const match = trimmed.match(REPO);
-  if (!match?.[1]) throw invalid();
-  const [, repo, revision = DEFAULT_REVISION, file = null] = match;
-  return { kind: "hub", host, repo, revision, file };
-}
-
-function parseAddress(url: URL, hub: string): Source {
-  url.hash = "";
-  const onHub = url.href.startsWith(`${hub}/`);
-  if (onHub) {
-    const path = url.href.slice(hub.length + 1).replace(/[?#].*$/, "");
-    const match = path.match(
-      /^([^/]+\/[^/]+?)(?:\/(?:tree|blob|resolve)\/([^/]+)(?:\/(.+?))?)?\/?$/,
-    );
-    if (match?.[1]) {
-      const [, repo, revision = DEFAULT_REVISION, file = null] = match;
-      return { kind: "hub", host: hub, repo, revision, file: file?.match(WEIGHTS) ? file : null };
-    }
-  }
-  const name = url.pathname.split("/").at(-1) ?? "";
-  if (WEIGHTS.test(name)) return { kind: "folder", url: new URL(".", url).href, file: name };
-  if (!url.pathname.endsWith("/")) url.pathname += "/";
-  return { kind: "folder", url: url.href, file: null };
+export function addressSource(text: string): Source {
+  return { kind: "address", text: text.trim() };
 }
 
 /**
@@ -88,13 +48,51 @@ export function filesSource(files: Iterable<File | { path: string; contents: Blo
   };
 }
 
+/**
+ * The files of a drop: those dropped, and all that dropped folders contain.
+ *
+ * @example
+ * ```ts
+ * const onDrop = async ({ dataTransfer }: DragEvent) => {
+ *   if (!dataTransfer) return;
+ *   await loom.addModules("dropped", filesSource(await droppedFiles(dataTransfer)));
+ * };
+ * ```
+ */
+export async function droppedFiles(transfer: DataTransfer): Promise<LocalFile[]> {
+  // The items are gone after the first await.
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry());
+  const inside = await Promise.all(entries.map((entry) => (entry ? filesIn(entry) : [])));
+  return inside.flat();
+}
+
+async function filesIn(entry: FileSystemEntry): Promise<LocalFile[]> {
+  if (entry.isFile) {
+    const file = entry as FileSystemFileEntry;
+    const contents = await new Promise<File>((resolve, reject) => file.file(resolve, reject));
+    return [{ path: entry.fullPath.replace(/^\//, ""), contents }];
+  }
+  const reader = (entry as FileSystemDirectoryEntry).createReader();
+  const files: LocalFile[] = [];
+  for (;;) {
+    // Each call returns some of them, and none after the last.
+    const entries = await new Promise<FileSystemEntry[]>((resolve, reject) =>
+      reader.readEntries(resolve, reject),
+    );
+    if (entries.length === 0) return files;
+    for (const inner of entries) files.push(...(await filesIn(inner)));
+  }
+}
+
 /** A source in a few words, for people. */
 export function describeSource(source: Source): string {
   switch (source.kind) {
     case "registry":
       return source.id ?? "the library's first model";
+    case "address":
+      return source.text;
     case "hub":
-      return source.file ? `${source.repo}/${source.file}` : source.repo;
+      return [source.repo, source.folder, source.file].filter(Boolean).join("/");
     case "folder":
       return source.url + (source.file ?? "");
     case "files":

@@ -16,7 +16,7 @@ const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.u
 const CONTEXT = `
 import type { Example, LearnResult, LoraLoom } from "loraloom";
 declare global {
-  const { DEFAULT_HUB, LoraLoom, LoraLoomError, describeSource, filesSource, parseSource }:
+  const { DEFAULT_HUB, LoraLoom, LoraLoomError, addressSource, describeSource, droppedFiles, filesSource }:
     typeof import("loraloom");
   const loom: LoraLoom;
   const examples: Example[];

@@ -54,6 +54,7 @@ async function context(overrides: Partial<DownloadContext> = {}): Promise<Downlo
     signal: new AbortController().signal,
     stallSeconds: 2,
     newHasher: () => new fakeModule.Sha256(),
+    detectPlaceholder: fakeModule.detectPlaceholder,
     onEvent: (event) => events.push(event),
     store: await openStore({ getDirectory: folder.getDirectory }),
     ...overrides,

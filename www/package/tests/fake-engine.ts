@@ -6,6 +6,7 @@ import type {
   Candidate,
   Composition,
   Evaluation,
+  Example,
   GpuStatus,
   LearnOptions,
   LearnResult,
@@ -13,6 +14,7 @@ import type {
   ModuleQuery,
   Recipe,
   Registry,
+  RemoteFolder,
 } from "../src/protocol.js";
 import type {
   BaseLoad,
@@ -113,7 +115,9 @@ abstract class Freed {
 }
 
 /** A load that counts the bytes pushed. */
-class FakeLoad extends Freed implements BaseLoad {
+export class FakeLoad extends Freed implements BaseLoad {
+  /** The files of added tokens of the last load. */
+  static tokenFiles: string[] = [];
   readonly #label: { id: string; title: string; license: string };
   readonly #precision: "f32" | "int8";
   #bytes = 0;
@@ -125,9 +129,14 @@ class FakeLoad extends Freed implements BaseLoad {
     license: string,
     _config: Uint8Array,
     _tokenizer: Uint8Array,
+    addedTokens: Uint8Array,
+    tokenizerConfig: Uint8Array,
     precision: "f32" | "int8",
   ) {
     super();
+    FakeLoad.tokenFiles = [addedTokens, tokenizerConfig].map((bytes) =>
+      new TextDecoder().decode(bytes),
+    );
     this.#label = { id, title, license };
     this.#precision = precision;
   }
@@ -211,8 +220,11 @@ export class FakeSession extends Freed implements Session {
   async openGpu(): Promise<GpuStatus | null> {
     return null;
   }
-  addModule(id: string, _config: Uint8Array, weights: Uint8Array) {
+  addModule(id: string, config: Uint8Array, weights: Uint8Array) {
     if (this.#borrowed) throw new Error("called while another call was awaited");
+    if (new TextDecoder().decode(config) === "broken") {
+      throw failure("invalid-input", "The module was not read.", "Its config is broken.");
+    }
     return { id, rank: 8, targets: ["q", "v"], bytes: 100, sha256: sha256(weights) };
   }
   async verify(id: string) {
@@ -221,13 +233,17 @@ export class FakeSession extends Freed implements Session {
     return { ...known, found: "-2.0000", agrees: false };
   }
   learn(
-    _examples: unknown,
+    examples: unknown,
     _modules: unknown,
     options: LearnOptions,
     _history: unknown,
     hooks: Hooks,
   ) {
     return this.borrow(async (): Promise<LearnResult> => {
+      const outputs = (examples as Example[]).flatMap(({ output }, example) =>
+        output === "犬" ? [{ example, parts: [output] }] : [],
+      );
+      if (outputs.length) hooks.onEvent({ kind: "unwritable", outputs });
       let best: Evaluation | null = null;
       const complete = await this.each(hooks, FakeSession.steps, (number) => {
         const weights = [{ id: "one", weight: number / 10 }];
@@ -381,6 +397,22 @@ class FakeSha256 extends Freed implements Sha256 {
 const foreign = (why: string) =>
   failure("not-found", "This link does not fit the library that is open here.", why);
 
+/** An id or an address: the engine's rules are tested in Rust. */
+function resolveAddress(text: string, host: string): RemoteFolder {
+  if (text.startsWith("https://")) return { kind: "folder", url: `${text}/`, file: null };
+  const [, owner, name, folder] = text.match(/^([\w.-]+)\/([\w.-]+)(?:\/([^@]+))?(?:@|$)/) ?? [];
+  if (!owner) throw failure("invalid-input", "This names no model or adapter.", text);
+  const revision = text.split("@")[1] ?? "main";
+  const source = { kind: "hub" as const, host, repo: `${owner}/${name}`, revision, file: null };
+  return folder ? { ...source, folder } : source;
+}
+
+function detectPlaceholder(start: Uint8Array) {
+  const text = new TextDecoder().decode(start.subarray(0, 40));
+  if (text.startsWith("version https://git-lfs")) return "lfs-pointer";
+  return text.startsWith("<!doctype html") ? "web-page" : null;
+}
+
 /** The exports of a wasm build, with the session above. */
 export const fakeModule: EngineModule = {
   default: async () => ({ memory: new WebAssembly.Memory({ initial: 1 }) }) as never,
@@ -388,6 +420,16 @@ export const fakeModule: EngineModule = {
   BaseLoad: FakeLoad,
   ModuleSearch: FakeModuleSearch,
   Sha256: FakeSha256,
+  resolveAddress,
+  detectPlaceholder,
+  checkConfig: (_title, config) => {
+    if (new TextDecoder().decode(config).includes("byt5")) {
+      throw failure("invalid-input", "The base was not loaded.", "ByT5 reads bytes.");
+    }
+  },
+  hubAddress: (text) => text || "https://huggingface.co",
+  registryAddress: (text) => text,
+  fileBeside: (registry, path) => new URL(path, registry).href,
   memoryBytes: () => 100,
   packedKey: (sources, precision) => `packed-1-${sha256(bytesOf([precision, ...sources].join()))}`,
   usualWeights: () => ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"],

@@ -28,6 +28,7 @@ async function context(overrides: Partial<DownloadContext> = {}): Promise<Downlo
     signal: new AbortController().signal,
     stallSeconds: 2,
     newHasher: () => new fakeModule.Sha256(),
+    detectPlaceholder: fakeModule.detectPlaceholder,
     onEvent: (event) => events.push(event),
     store: await openStore({ getDirectory: folder.getDirectory }),
     ...overrides,
@@ -47,6 +48,8 @@ function pieces(known = true): BasePieces {
     license,
     config: wanted(files.config),
     tokenizer: wanted(files.tokenizer),
+    addedTokens: null,
+    tokenizerConfig: null,
     weights: [wanted(files.weights)],
   };
 }

@@ -1,13 +1,16 @@
-// Parsing of sources, and the files that they resolve to.
+// The files that sources resolve to. How addresses are read is tested beside the engine's resolver.
 
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Hub, startHub } from "../../../tests/e2e/hub.js";
-import { DEFAULT_HUB, filesSource, parseSource } from "../src/sources.js";
-import type { DownloadContext } from "../src/worker/download.js";
+import type { FilesSource, LocalFile } from "../src/protocol.js";
+import { addressSource, describeSource, droppedFiles, filesSource } from "../src/sources.js";
+import type { DownloadContext, RemoteFile } from "../src/worker/download.js";
+import { fetchFiles } from "../src/worker/fetch.js";
 import {
   adapterFolder,
+  adapterFolders,
   baseFolder as baseFolderBy,
   type FolderSource,
   type Piece,
@@ -15,56 +18,6 @@ import {
 import { openStore } from "../src/worker/store.js";
 import { fakeModule, sha256 } from "./fake-engine.js";
 import { MemoryFolder } from "./file-system.js";
-
-const hubSource = (repo: string, revision = "main", file: string | null = null) => ({
-  kind: "hub" as const,
-  host: DEFAULT_HUB,
-  repo,
-  revision,
-  file,
-});
-
-describe("parseSource", () => {
-  test.each([
-    ["google/flan-t5-small", hubSource("google/flan-t5-small")],
-    [" lorahub/flan_t5_large-ag_news_subset ", hubSource("lorahub/flan_t5_large-ag_news_subset")],
-    ["owner/name@v1.0", hubSource("owner/name", "v1.0")],
-    ["owner/name/model-q8_0.gguf", hubSource("owner/name", "main", "model-q8_0.gguf")],
-    [`${DEFAULT_HUB}/google/flan-t5-base`, hubSource("google/flan-t5-base")],
-    [`${DEFAULT_HUB}/google/flan-t5-base/tree/abc123`, hubSource("google/flan-t5-base", "abc123")],
-    [
-      `${DEFAULT_HUB}/owner/name/blob/main/small.gguf`,
-      hubSource("owner/name", "main", "small.gguf"),
-    ],
-    [
-      "https://host.test/models/t5",
-      { kind: "folder", url: "https://host.test/models/t5/", file: null },
-    ],
-    [
-      "https://host.test/models/t5.gguf",
-      { kind: "folder", url: "https://host.test/models/", file: "t5.gguf" },
-    ],
-  ])("reads %s", (text, expected) => {
-    expect(parseSource(text)).toEqual(expected);
-  });
-
-  test("takes another hub's address", () => {
-    expect(parseSource("owner/name", "https://hub.test/")).toMatchObject({
-      host: "https://hub.test",
-    });
-    expect(parseSource("https://hub.test/owner/name", "https://hub.test")).toMatchObject({
-      kind: "hub",
-      repo: "owner/name",
-    });
-  });
-
-  test.each(["", "flan", "two words/here", "../../etc", "javascript:alert(1)", "https://"])(
-    "refuses %j",
-    (text) => {
-      expect(() => parseSource(text)).toThrow(/names no model/);
-    },
-  );
-});
 
 const text = (value: string) => new TextEncoder().encode(value);
 const WEIGHTS = text("w".repeat(2000));
@@ -79,6 +32,16 @@ const SHARDS = {
   "model-00001-of-00002.safetensors": WEIGHTS,
   "model-00002-of-00002.safetensors": WEIGHTS,
 };
+
+const POINTER = text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 2000\n");
+
+test("a source is described in the words of its address", () => {
+  expect(describeSource(addressSource(" o/n@v1 "))).toBe("o/n@v1");
+  const hub = { kind: "hub", host: "https://hub.test", repo: "o/n", revision: "main" } as const;
+  expect(describeSource({ ...hub, folder: "checkpoint-500", file: "adapter_model.bin" })).toBe(
+    "o/n/checkpoint-500/adapter_model.bin",
+  );
+});
 
 describe("the files of a source", () => {
   let hub: Hub;
@@ -101,12 +64,30 @@ describe("the files of a source", () => {
         "model-Q8_0.gguf": WEIGHTS,
       },
       "owner/adapter": { "adapter_config.json": text("{}"), "adapter_model.bin": WEIGHTS },
+      "owner/folders": {
+        "adapter_config.json": text("root"),
+        "adapter_model.bin": WEIGHTS,
+        "checkpoint-500/adapter_config.json": text("500"),
+        "checkpoint-500/adapter_model.safetensors": WEIGHTS,
+      },
+      "owner/pointers": {
+        "config.json": text("{}"),
+        "tokenizer.json": POINTER,
+        "spiece.model": text("s".repeat(1500)),
+        "model.safetensors": POINTER,
+        "pytorch_model.bin": WEIGHTS,
+        "adapter_config.json": text("{}"),
+        "adapter_model.safetensors": POINTER,
+        "added_tokens.json": text("added"),
+        "tokenizer_config.json": text("config"),
+      },
       "owner/nothing": { "README.md": text("# Nothing") },
     });
     context = {
       signal: new AbortController().signal,
       stallSeconds: 5,
       newHasher: () => new fakeModule.Sha256(),
+      detectPlaceholder: fakeModule.detectPlaceholder,
       onEvent: () => undefined,
       store: await openStore({ getDirectory: new MemoryFolder().getDirectory }),
     };
@@ -182,6 +163,127 @@ describe("the files of a source", () => {
     });
   });
 
+  test("a model of another kind is refused as one, before its tokenizer is missed", async () => {
+    const files = (config: string): FilesSource => ({
+      kind: "files",
+      files: [{ path: "config.json", contents: new Blob([config]) }],
+    });
+    await expect(baseFolder(files("byt5"))).rejects.toMatchObject({ why: "ByT5 reads bytes." });
+    await expect(baseFolder(files("t5"))).rejects.toMatchObject({
+      why: "Expected tokenizer.json or spiece.model, found config.json.",
+    });
+  });
+
+  test("an adapter in a folder of a repository is that one", async () => {
+    const root = await adapterFolder(onHub("owner/folders"), context);
+    const folder = { ...onHub("owner/folders"), folder: "checkpoint-500" };
+    const inside = await adapterFolder(folder, context);
+    expect(names([root.weights, inside.weights])).toEqual([
+      "adapter_model.bin",
+      "adapter_model.safetensors",
+    ]);
+    const [config] = await fetchFiles([inside.config as RemoteFile], context);
+    expect(new TextDecoder().decode(config)).toBe("500");
+  });
+
+  test("a repository that the hub does not give is missing or private", async () => {
+    await expect(baseFolder(onHub("owner/none"))).rejects.toMatchObject({
+      code: "not-found",
+      what: "owner/none was not found.",
+      why: expect.stringContaining("does not exist, or is private (401)"),
+    });
+  });
+
+  test("the query of an address follows the names of its files", async () => {
+    const source = { ...inFolder("owner/whole"), query: "?token=1" };
+    const { config, weights } = await baseFolder(source);
+    expect([config, ...weights].map((piece) => (piece as RemoteFile).url)).toEqual([
+      `${source.url}config.json?token=1`,
+      `${source.url}model.safetensors?token=1`,
+    ]);
+  });
+
+  test.each([["hub"], ["folder"]])("pointers of Git LFS are passed over in a %s", async (kind) => {
+    const source = kind === "hub" ? onHub("owner/pointers") : inFolder("owner/pointers");
+    const { weights, addedTokens, tokenizerConfig } = await baseFolder(source);
+    expect(names(weights)).toEqual(["pytorch_model.bin"]);
+    expect(names([addedTokens as Piece, tokenizerConfig as Piece])).toEqual([
+      "added_tokens.json",
+      "tokenizer_config.json",
+    ]);
+    await expect(adapterFolder(source, context)).rejects.toMatchObject({
+      what: "adapter_model.safetensors is a Git LFS pointer, not the file.",
+    });
+  });
+
+  test("pages in place of missing files are passed over, or named", async () => {
+    hub.faults.pages = true;
+    const { tokenizer, weights } = await baseFolder(inFolder("owner/shards"));
+    expect(names([tokenizer, ...weights]).slice(0, 2)).toEqual([
+      "spiece.model",
+      "model-00001-of-00002.safetensors",
+    ]);
+    await expect(baseFolder(inFolder("owner/nothing"))).rejects.toMatchObject({
+      what: "config.json is a web page, not the file.",
+    });
+  });
+
+  test.each([["hub"], ["folder"]])(
+    "a file of unknown hash follows the version of a %s, and stays without it",
+    async (kind) => {
+      const source = kind === "hub" ? onHub("owner/adapter") : inFolder("owner/adapter");
+      const config = async () => {
+        const pieces = await adapterFolder(source, context);
+        const files = [pieces.config, pieces.weights] as RemoteFile[];
+        const [bytes] = await fetchFiles(files, context);
+        return new TextDecoder().decode(bytes);
+      };
+      for (const contents of ['{"r": 16, "lora_alpha": 16}', '{"r": 8}', "{}"]) {
+        hub.replace("owner/adapter", "adapter_config.json", text(contents));
+        expect(await config()).toBe(contents);
+      }
+      const configs = (await context.store.list()).filter(({ url }) => url.includes("config"));
+      expect(configs).toHaveLength(1);
+      await hub.close();
+      expect(await config()).toBe("{}");
+    },
+  );
+
+  const local = (...paths: string[]): FilesSource => ({
+    kind: "files",
+    files: paths.map((path) => ({ path, contents: new Blob([path]) })),
+  });
+  const read = (piece: Piece) => (piece as Blob).text();
+
+  test("of several adapters among files of this computer, each can be chosen", async () => {
+    const source = local(
+      "drop/one/adapter_config.json",
+      "drop/one/adapter_model.bin",
+      "drop/two/adapter_config.json",
+      "drop/two/adapter_model.safetensors",
+      "drop/two/checkpoint-5/adapter_config.json",
+    );
+    expect(await adapterFolders(source)).toEqual(["drop/one", "drop/two"]);
+    await expect(adapterFolder(source, context)).rejects.toMatchObject({
+      why: "Expected one PEFT folder, found drop/one/, drop/two/.",
+    });
+    const { weights } = await adapterFolder({ ...source, folder: "drop/two" }, context);
+    expect(await read(weights)).toBe("drop/two/adapter_model.safetensors");
+  });
+
+  test("paths of Windows' archives and names of second downloads are read", async () => {
+    const source = local(
+      "mine\\adapter_config (1).json",
+      "mine\\adapter_model (2).safetensors",
+      "mine\\README.md",
+    );
+    const { config, weights } = await adapterFolder(source, context);
+    expect(await read(config)).toContain("config (1)");
+    expect(await read(weights)).toContain("model (2)");
+    const both = local("adapter_config (1).json", "adapter_config.json", "adapter_model.bin");
+    expect(await read((await adapterFolder(both, context)).config)).toBe("adapter_config.json");
+  });
+
   test("of files of this computer, the folder of the topmost configuration counts", async () => {
     const blob = new Blob(["x"]);
     const source = filesSource([
@@ -190,9 +292,34 @@ describe("the files of a source", () => {
       { path: "t5/tokenizer.json", contents: blob },
       { path: "t5/model.safetensors", contents: blob },
     ]);
-    if (source.kind === "registry") throw new Error("files were given");
+    if (source.kind !== "files") throw new Error("files were given");
     const { title, weights } = await baseFolder(source);
     expect(title).toBe("t5");
     expect(names(weights)).toEqual(["blob"]);
   });
+});
+
+test("all files of dropped folders are read, however many and deep", async () => {
+  const file = (fullPath: string) => ({
+    isFile: true,
+    fullPath,
+    file: (resolve: (file: Blob) => void) => resolve(new Blob([fullPath])),
+  });
+  const folder = (entries: object[]) => ({
+    isFile: false,
+    createReader: () => {
+      const left = [...entries];
+      return { readEntries: (resolve: (some: object[]) => void) => resolve(left.splice(0, 100)) };
+    },
+  });
+  const many = Array.from({ length: 250 }, (_, index) => file(`/one/${index}`));
+  const entries = [
+    folder([...many, folder([file("/one/deep/a")])]),
+    folder([file("/two/b")]),
+    null,
+  ];
+  const items = entries.map((entry) => ({ webkitGetAsEntry: () => entry }));
+  const files: LocalFile[] = await droppedFiles({ items } as unknown as DataTransfer);
+  expect(files).toHaveLength(252);
+  expect(files.slice(-2).map(({ path }) => path)).toEqual(["one/deep/a", "two/b"]);
 });

@@ -187,10 +187,16 @@ export class FakeLoom implements Client {
     signal?.throwIfAborted();
     return ids.map((id) => this.#info(id));
   };
-  addModule: Client["addModule"] = async (id) => {
+  addModule: Client["addModule"] = async (id, source) => {
+    if (typeof source === "object" && source.kind === "address" && source.text.includes(" ")) {
+      const { LoraLoomError } = await import("loraloom");
+      const what = `“${source.text}” names no model or adapter.`;
+      throw new LoraLoomError({ code: "invalid-input", what, why: "", next: "", details: {} });
+    }
     this.calls.push(`addModule ${id}`);
     return this.#info(id);
   };
+  addModules: Client["addModules"] = async (id, source) => [await this.addModule(id, source)];
   #info = (id: string): ModuleInfo => ({
     id,
     rank: 8,

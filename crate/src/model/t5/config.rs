@@ -57,11 +57,22 @@ pub struct T5Config {
     pub eos_token_id: u32,
 }
 
+/// Relatives of T5 by their `model_type`, with what is not supported of them.
+const RELATIVES: [(&str, &str); 5] = [
+    ("mt5", "mT5 has another vocabulary, of 250,000 pieces and without sentinels"),
+    ("umt5", "UMT5 has a relative attention bias in every block"),
+    ("longt5", "LongT5 has local or transient-global attention"),
+    ("switch_transformers", "Switch Transformers have several experts in a block"),
+    ("pix2struct", "Pix2Struct reads images"),
+];
+
 /// The fields read, with the defaults of Hugging Face's `T5Config`.
 #[derive(Deserialize)]
 struct RawConfig {
     #[serde(default)]
     model_type: Option<String>,
+    #[serde(default)]
+    tokenizer_class: Option<String>,
     #[serde(default = "default_vocab_size")]
     vocab_size: usize,
     #[serde(default = "default_d_model")]
@@ -150,10 +161,19 @@ impl T5Config {
             found: error.to_string(),
         })?;
         if let Some(kind) = raw.model_type.filter(|kind| kind != "t5") {
+            let reason = RELATIVES.iter().find(|(name, _)| *name == kind);
+            let reason = reason.map_or(String::new(), |(_, reason)| format!(": {reason}"));
             return Err(ModelError::Config {
                 field: "model_type".into(),
                 expected: "\"t5\"".into(),
-                found: format!("{kind:?}"),
+                found: format!("{kind:?}{reason}"),
+            });
+        }
+        if let Some(class) = raw.tokenizer_class.filter(|class| class.starts_with("ByT5")) {
+            return Err(ModelError::Config {
+                field: "tokenizer_class".into(),
+                expected: "a tokenizer of pieces, such as \"T5Tokenizer\"".into(),
+                found: format!("{class:?}: ByT5 reads bytes"),
             });
         }
         let eos_token_id = match raw.eos_token_id {
@@ -362,6 +382,9 @@ mod tests {
             (r#"{"decoder_start_token_id": 32128}"#, "decoder_start_token_id"),
             (r#"{"feed_forward_proj": "gated-silu"}"#, "gated-silu"),
             (r#"{"model_type": "bart"}"#, "model_type"),
+            (r#"{"model_type": "mt5"}"#, "mT5 has another vocabulary"),
+            (r#"{"model_type": "umt5"}"#, "UMT5 has a relative attention bias in every block"),
+            (r#"{"model_type": "t5", "tokenizer_class": "ByT5Tokenizer"}"#, "ByT5 reads bytes"),
             ("[1]", "config.json"),
         ] {
             assert!(error(json).contains(field), "{json}: {}", error(json));

@@ -102,16 +102,26 @@ class Loading {
 
   /** Reads the small files and starts a load. */
   async #start(weights: { bytes: number | null }[]): Promise<[BaseLoad, Progress]> {
-    const { config, tokenizer, id, title, license } = this.#pieces;
-    const small = [config, tokenizer];
-    const progress = new Progress([...small.map(sizeOf), ...weights], this.#context);
-    const [configBytes, tokenizerBytes] = await readPieces(small, this.#context, progress);
+    const { config, tokenizer, addedTokens, tokenizerConfig, id, title, license } = this.#pieces;
+    const none = new Blob();
+    const small = [config, tokenizer, addedTokens ?? none, tokenizerConfig ?? none];
+    const present = small.filter((piece) => piece !== none);
+    const progress = new Progress([...present.map(sizeOf), ...weights], this.#context);
+    const files = await readPieces(small, this.#context, progress);
+    const [configBytes, tokenizerBytes, addedBytes, tokenizerConfigBytes] = files as [
+      Uint8Array,
+      Uint8Array,
+      Uint8Array,
+      Uint8Array,
+    ];
     const load = new this.#module.BaseLoad(
       id,
       title,
       license,
-      configBytes as Uint8Array,
-      tokenizerBytes as Uint8Array,
+      configBytes,
+      tokenizerBytes,
+      addedBytes,
+      tokenizerConfigBytes,
       this.#precision,
     );
     return [load, progress];

@@ -2,7 +2,7 @@
 // stored. A file counts as complete only after its hash was checked; what fails the check is deleted.
 
 import { loraLoomError, shortName } from "../errors.js";
-import type { ProgressEvent, StageEvent } from "../protocol.js";
+import type { Placeholder, ProgressEvent, StageEvent } from "../protocol.js";
 import type { Sha256 } from "./engine.js";
 import { ChangedOnServer, type HttpContext, type Served } from "./http.js";
 import { SafeWriter } from "./safe-writer.js";
@@ -19,6 +19,8 @@ export interface DownloadContext {
   /** Seconds without a byte after which a server counts as stalled. */
   stallSeconds: number;
   newHasher(): Sha256;
+  /** What is in place of a file, by its first bytes. */
+  detectPlaceholder(start: Uint8Array): Placeholder | null;
   onEvent(event: ProgressEvent | StageEvent): void;
   store: Store;
 }
@@ -30,6 +32,8 @@ export interface RemoteFile {
   bytes: number | null;
   /** Its SHA-256; null if unknown: then that of the first download is stored. */
   sha256: string | null;
+  /** What the server calls its contents, where their SHA-256 is unknown: another is another file. */
+  version?: string | null;
 }
 
 /** The receiver of a file's bytes, in order. */
@@ -56,9 +60,21 @@ export function hexOf(bytes: Uint8Array, context: DownloadContext): string {
   return hasher.hex();
 }
 
+/** Prefix of the keys of files of unknown hash. */
+const BY_ADDRESS = "url-";
+
 /** The key under which a file is stored. */
-export function storeKey(file: RemoteFile, context: DownloadContext): string {
-  return file.sha256 ?? `url-${hexOf(new TextEncoder().encode(file.url), context)}`;
+export function storeKey({ url, sha256, version }: RemoteFile, context: DownloadContext): string {
+  if (sha256 !== null) return sha256;
+  const name = version ? `${url}\n${version}` : url;
+  return BY_ADDRESS + hexOf(new TextEncoder().encode(name), context);
+}
+
+/** Deletes the stored copies of files that a reader refused, unless their hash was known. */
+export async function forget(files: RemoteFile[], context: DownloadContext): Promise<void> {
+  for (const file of files) {
+    if (file.sha256 === null) await context.store.remove(storeKey(file, context));
+  }
 }
 
 /** The HTTP context of a download. */
@@ -141,6 +157,13 @@ class Download {
 
   #take(chunk: Uint8Array, cached: boolean): void {
     const { bytes, url } = this.#file;
+    const placeholder = this.#loaded === 0 ? this.#context.detectPlaceholder(chunk) : null;
+    if (placeholder) {
+      // A copy that an earlier version stored.
+      if (cached) throw new DamagedCopy(url);
+      this.#refused = true;
+      throw loraLoomError("placeholder", { file: shortName(url), place: url, placeholder });
+    }
     this.#loaded += chunk.length;
     if (bytes !== null && this.#loaded > bytes) throw wrongSize(url, bytes, this.#loaded);
     this.#hasher.update(chunk);
@@ -227,7 +250,18 @@ class Download {
       throw wrong;
     }
     await writer.complete(this.#record(found));
+    await this.#removeOtherVersions();
     return { sha256: found, bytes: this.#loaded };
+  }
+
+  /** Deletes what was stored of the same address before the server had these contents. */
+  async #removeOtherVersions(): Promise<void> {
+    if (!this.#file.version) return;
+    const { store } = this.#context;
+    for (const { key, url } of await store.list()) {
+      const other = url === this.#file.url && key !== this.#key && key.startsWith(BY_ADDRESS);
+      if (other) await store.remove(key);
+    }
   }
 
   /** Whether a failure makes the bytes so far useless. */
@@ -245,6 +279,7 @@ class Download {
       etag: this.#served.etag,
       sha256,
       known: this.#file.sha256 !== null,
+      version: this.#file.version ?? null,
     };
   }
 }

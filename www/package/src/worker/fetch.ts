@@ -99,25 +99,37 @@ export class Progress {
   }
 }
 
+/** A file that is never stored, and its address after redirects. */
+export interface Fetched {
+  bytes: Uint8Array;
+  url: string;
+}
+
 /** Fetches a registry: the one file that is fetched each time and never stored. */
-export async function fetchRegistry(url: string, context: DownloadContext): Promise<Uint8Array> {
-  return fetchUncached(url, MAX_REGISTRY_BYTES, context);
+export async function fetchRegistry(url: string, context: DownloadContext): Promise<Fetched> {
+  const fetched = await fetchUncached(url, MAX_REGISTRY_BYTES, context);
+  const placeholder = context.detectPlaceholder(fetched.bytes.subarray(0, 256));
+  if (placeholder) {
+    throw loraLoomError("placeholder", { file: shortName(url), place: url, placeholder });
+  }
+  return fetched;
 }
 
 /**
- * Fetches a list of files. It is fetched each time; the last one is stored for when the server does not
- * answer.
+ * Fetches a list of files. It is fetched each time; the last one that `isValid` accepted is stored for
+ * when the server does not answer.
  */
 export async function fetchListing(
   url: string,
   limit: number,
+  isValid: (bytes: Uint8Array) => boolean,
   context: DownloadContext,
 ): Promise<Uint8Array> {
   const wanted = { url, bytes: null, sha256: null };
   const key = storeKey(wanted, context);
   let bytes: Uint8Array;
   try {
-    bytes = await fetchUncached(url, limit, context);
+    ({ bytes } = await fetchUncached(url, limit, context));
   } catch (error) {
     context.signal.throwIfAborted();
     const stored = await context.store.find(key);
@@ -127,6 +139,7 @@ export async function fetchListing(
     await downloadFile(wanted, context, buffer, () => undefined);
     return buffer.bytes();
   }
+  if (!isValid(bytes)) return bytes;
   const keeper = SafeWriter.ofFile(key, shortName(url), context);
   await keeper.open(0);
   await keeper.write(bytes);
@@ -145,16 +158,19 @@ async function fetchUncached(
   url: string,
   limit: number,
   context: DownloadContext,
-): Promise<Uint8Array> {
+): Promise<Fetched> {
   const buffer = new Buffered(url, limit);
   let loaded = 0;
+  let finalUrl = url;
   await transfer(
     {
       url,
       from: 0,
       served: { total: null, etag: null },
       knownContents: false,
-      onServed: () => undefined,
+      onServed: (served) => {
+        finalUrl = served.url ?? url;
+      },
       onChunk: (chunk) => {
         loaded += chunk.length;
         if (loaded > limit) throw loraLoomError("too-large", { url, limit });
@@ -163,7 +179,7 @@ async function fetchUncached(
     },
     httpContext(context),
   );
-  return buffer.bytes();
+  return { bytes: buffer.bytes(), url: finalUrl };
 }
 
 /** The bytes of files, in their order; a few are fetched at a time. */

@@ -1,12 +1,12 @@
 // The files of a base model or of a PEFT folder in a hub's repository, a folder of a static host, or
 // among files of this computer: which ones are needed, and where their bytes come from.
 
-import { type LoraLoomError, loraLoomError, reasonOf } from "../errors.js";
-import type { LocalFile, Source } from "../protocol.js";
+import { LoraLoomError, loraLoomError, reasonOf } from "../errors.js";
+import type { FilesSource, LocalFile, Placeholder, RemoteFolder } from "../protocol.js";
 import { type DownloadContext, httpContext, type RemoteFile, storeKey } from "./download.js";
 import type { EngineModule } from "./engine.js";
 import { fetchFiles, fetchListing, httpStatus, type Progress } from "./fetch.js";
-import { fetchOnce } from "./http.js";
+import { fetchOnce, strongEtag } from "./http.js";
 import { unzip } from "./unzip.js";
 
 /** A file to fetch, or a file of this computer. */
@@ -18,8 +18,7 @@ export async function readPieces(
   context: DownloadContext,
   progress?: Progress,
 ): Promise<Uint8Array[]> {
-  const wanted = pieces.filter((piece): piece is RemoteFile => !(piece instanceof Blob));
-  const fetched = await fetchFiles(wanted, context, progress);
+  const fetched = await fetchFiles(remoteFiles(pieces), context, progress);
   return Promise.all(
     pieces.map(async (piece) =>
       piece instanceof Blob
@@ -36,6 +35,9 @@ export interface BasePieces {
   license: string;
   config: Piece;
   tokenizer: Piece;
+  /** Files beside the tokenizer that may add tokens to it. */
+  addedTokens: Piece | null;
+  tokenizerConfig: Piece | null;
   /** The file of weights, or all shards. */
   weights: Piece[];
 }
@@ -46,8 +48,17 @@ export interface AdapterPieces<P = Piece> {
   weights: P;
 }
 
+/** Those of some pieces that are fetched. */
+export function remoteFiles(pieces: (Piece | null)[]): RemoteFile[] {
+  return pieces.filter((piece): piece is RemoteFile => piece !== null && !(piece instanceof Blob));
+}
+
 /** Limit of the length of a repository's list of files. */
 const MAX_LISTING_BYTES = 4 * 2 ** 20;
+/** A file of weights is longer than this: a shorter one may be a placeholder. */
+const MAX_PLACEHOLDER_BYTES = 1024;
+/** Bytes at the start of a file that tell a placeholder. */
+const START_BYTES = 256;
 /** The license of a base outside a registry: `config.json` does not name it. */
 const UNKNOWN_LICENSE = "see the model's page";
 const TOKENIZERS = ["tokenizer.json", "spiece.model"];
@@ -60,8 +71,8 @@ interface Folder {
   readonly name: string;
   /** The names of all files, or null where the host lists none. */
   readonly names: string[] | null;
-  /** The file of that name, or null if there is none. */
-  get(name: string): Promise<Piece | null>;
+  /** The file of that name, or what is in its place; null if there is none. */
+  get(name: string): Promise<Piece | Placeholder | null>;
 }
 
 /** A file in a hub's response to `/api/models/<repo>/tree/<revision>`. */
@@ -69,6 +80,8 @@ interface ListedFile {
   type: string;
   path: string;
   size: number;
+  /** Git's hash of the file, or of the pointer of a large one. */
+  oid?: string;
   /** Large files only: their SHA-256. */
   lfs?: { oid?: string };
 }
@@ -84,29 +97,48 @@ function isListing(value: unknown): value is ListedFile[] {
 
 const encodePath = (path: string) => path.split("/").map(encodeURIComponent).join("/");
 
+/** The list in a response; null for anything else. */
+function parseListing(bytes: Uint8Array): ListedFile[] | null {
+  try {
+    const listed: unknown = JSON.parse(new TextDecoder().decode(bytes));
+    return isListing(listed) ? listed : null;
+  } catch {
+    return null;
+  }
+}
+
 async function openHub(
-  { host, repo, revision }: Extract<Source, { kind: "hub" }>,
+  { host, repo, revision, folder }: Extract<RemoteFolder, { kind: "hub" }>,
   context: DownloadContext,
 ): Promise<Folder> {
-  const root = `${host}/${encodePath(repo)}/resolve/${encodeURIComponent(revision)}/`;
-  const listing = `${host}/api/models/${encodePath(repo)}/tree/${encodeURIComponent(revision)}`;
-  const bytes = await fetchListing(listing, MAX_LISTING_BYTES, context).catch((error) => {
+  const prefix = folder ? `${folder}/` : "";
+  const place = `${encodePath(repo)}/resolve/${encodeURIComponent(revision)}/${encodePath(prefix)}`;
+  const root = `${host}/${place}`;
+  const below = folder ? `/${encodePath(folder)}` : "";
+  const listing = `${host}/api/models/${encodePath(repo)}/tree/${encodeURIComponent(revision)}${below}`;
+  const name = `${repo}${below} (${revision})`;
+  const isValid = (bytes: Uint8Array) => parseListing(bytes) !== null;
+  const bytes = await fetchListing(listing, MAX_LISTING_BYTES, isValid, context).catch((error) => {
     context.signal.throwIfAborted();
+    const status = httpStatus(error) ?? 0;
+    // The hub does not tell a private repository from none.
+    if (status === 401 || status === 403) {
+      throw loraLoomError("repository-not-found", { repo, hub: host, status }, error);
+    }
     // A host may have a hub's addresses without a list of files.
-    if ([404, 405, 501].includes(httpStatus(error) ?? 0)) return null;
+    if ([404, 405, 501].includes(status)) return null;
     throw error;
   });
-  if (!bytes) return openHost(root, repo, context);
-  let listed: unknown;
-  try {
-    listed = JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
-    listed = null;
-  }
-  if (!isListing(listed)) throw loraLoomError("listing-invalid", { repo, url: listing });
-  const files = new Map(listed.filter(({ type }) => type === "file").map((one) => [one.path, one]));
+  if (!bytes) return openHost(root, "", folder ? `${repo}/${folder}` : repo, context);
+  const listed = parseListing(bytes);
+  if (!listed) throw loraLoomError("listing-invalid", { repo, url: listing });
+  const files = new Map(
+    listed
+      .filter(({ type, path }) => type === "file" && path.startsWith(prefix))
+      .map((one) => [one.path.slice(prefix.length), one]),
+  );
   return {
-    name: `${repo} (${revision})`,
+    name,
     names: [...files.keys()],
     get: async (name) => {
       const file = files.get(name);
@@ -116,61 +148,123 @@ async function openHub(
         url: root + encodePath(name),
         bytes: Number.isSafeInteger(file.size) ? file.size : null,
         sha256: oid && /^[0-9a-f]{64}$/.test(oid) ? oid : null,
+        version: file.oid ?? null,
       };
     },
   };
 }
 
 /** A folder of a host without a list of files: each file is requested by its name. */
-function openHost(url: string, name: string, context: DownloadContext): Folder {
+function openHost(url: string, query: string, name: string, context: DownloadContext): Folder {
   return {
     name,
     names: null,
     get: async (file) => {
-      const address = url + encodePath(file);
+      const address = url + encodePath(file) + query;
       const unknown = { url: address, bytes: null, sha256: null };
-      const stored = await context.store.find(storeKey(unknown, context));
-      if (stored?.sha256) return { ...unknown, bytes: stored.bytes };
+      const stored = (await context.store.list()).filter((one) => one.url.startsWith(url));
       let response: Response;
       try {
         response = await fetchOnce(address, { method: "HEAD" }, httpContext(context));
       } catch (error) {
         context.signal.throwIfAborted();
         // Without a connection, the folder has the files that were stored.
-        if ((await context.store.list()).some((one) => one.url.startsWith(url))) return null;
+        const copy = stored.find((one) => one.url === address && one.sha256 !== null);
+        if (copy) return { ...unknown, bytes: copy.bytes, version: copy.version ?? null };
+        if (stored.length > 0) return null;
         const data = { folder: name, url: address, reason: reasonOf(error) };
         throw loraLoomError("host-unreachable", data, error);
       }
       // Some hosts do not support HEAD.
       if (response.status === 405 || response.status === 501) return unknown;
       if (!response.ok) return null;
+      // Hosts of one-page sites answer so for files that they do not have.
+      if (response.headers.get("Content-Type")?.startsWith("text/html")) return "web-page";
       const length = response.headers.get("Content-Length");
       const plain = length !== null && !response.headers.has("Content-Encoding");
-      return { url: address, bytes: plain ? Number(length) : null, sha256: null };
+      const bytes = plain ? Number(length) : null;
+      return { ...unknown, bytes, version: strongEtag(response) };
     },
   };
 }
 
-/** Files of this computer, unpacked if they are in a ZIP archive. */
-async function openFiles(files: LocalFile[]): Promise<Folder> {
-  const archive = files.length === 1 && files[0]?.path.toLowerCase().endsWith(".zip");
+/** A path as PEFT writes it: of an archive made on Windows, and of a second download of a file. */
+const plainPath = (path: string) => path.replaceAll("\\", "/").replace(/ \(\d+\)(\.[a-z]+)$/, "$1");
+
+/** Files of this computer, unpacked if they are in a ZIP archive, with plain paths. */
+async function localFiles({ files }: FilesSource): Promise<LocalFile[]> {
+  const [first] = files;
+  const archive = files.length === 1 && first?.path.toLowerCase().endsWith(".zip") ? first : null;
   const wanted = new Set([ADAPTER_CONFIG, ...ADAPTER_WEIGHTS]);
-  const all = archive ? await unzip(files[0] as LocalFile, wanted) : files;
-  // The folder is the one whose configuration is topmost.
-  const depth = ({ path }: LocalFile) => path.split("/").length;
-  const configs = all.filter(({ path }) => /(^|\/)(adapter_)?config\.json$/.test(path));
-  const top = configs.sort((a, b) => depth(a) - depth(b))[0];
-  const prefix = top?.path.slice(0, top.path.lastIndexOf("/") + 1) ?? "";
+  const isWanted = (path: string) => wanted.has(plainPath(path).split("/").at(-1) ?? "");
+  const all = archive ? await unzip(archive, isWanted) : files;
+  const exact = new Set(all.map(({ path }) => path));
+  return all.map(({ path, contents }) => {
+    const plain = plainPath(path);
+    // Beside the first download, the second one keeps its name.
+    return { path: exact.has(plain) ? path : plain, contents };
+  });
+}
+
+/** The folders with a file of that name, the topmost only; each ends with `/`, or is empty. */
+function foldersOf(files: LocalFile[], name: RegExp): string[] {
+  const configs = files.map(({ path }) => path).filter((path) => name.test(path));
+  const depth = (path: string) => path.split("/").length;
+  const top = Math.min(...configs.map(depth));
+  const topmost = configs.filter((path) => depth(path) === top);
+  return topmost.map((path) => path.slice(0, path.lastIndexOf("/") + 1)).sort();
+}
+
+/** The paths of the topmost PEFT folders among files of this computer. */
+export async function adapterFolders(source: FilesSource): Promise<string[]> {
+  const folders = foldersOf(await localFiles(source), /(^|\/)adapter_config\.json$/);
+  return folders.map((folder) => folder.replace(/\/$/, ""));
+}
+
+/** The folder among files of this computer that holds a configuration. */
+async function openFiles(source: FilesSource, config: RegExp): Promise<Folder> {
+  const all = await localFiles(source);
+  const folders = foldersOf(all, config);
+  if (folders.length > 1 && source.folder === undefined) {
+    throw loraLoomError("several-adapters", { folders: folders.join(", ") });
+  }
+  const prefix = source.folder ? `${source.folder}/` : (folders[0] ?? "");
   const inside = new Map(
     all
       .filter(({ path }) => path.startsWith(prefix))
       .map(({ path, contents }) => [path.slice(prefix.length), contents]),
   );
+  const archive = source.files.length === 1 && source.files[0]?.path;
   return {
-    name: archive ? (files[0]?.path ?? "") : prefix.replace(/\/$/, "") || "Your folder",
+    name: prefix.replace(/\/$/, "") || (archive ? archive : "Your folder"),
     names: [...inside.keys()],
     get: async (name) => inside.get(name) ?? null,
   };
+}
+
+/** What is in place of a short file. */
+async function placeholderOf(piece: Piece, context: DownloadContext): Promise<Placeholder | null> {
+  if (piece instanceof Blob) {
+    const start = await piece.slice(0, START_BYTES).arrayBuffer();
+    return context.detectPlaceholder(new Uint8Array(start));
+  }
+  const { url, bytes, sha256 } = piece;
+  const short = bytes === null || bytes <= MAX_PLACEHOLDER_BYTES;
+  if (sha256 !== null || !short || url.includes(".json")) return null;
+  const stored = await context.store.find(storeKey(piece, context));
+  if (stored?.sha256) return null;
+  try {
+    const headers = { Range: `bytes=0-${START_BYTES - 1}` };
+    const response = await fetchOnce(url, { headers, cache: "no-store" }, httpContext(context));
+    const reader = response.body?.getReader();
+    const start = response.ok ? await reader?.read() : null;
+    reader?.cancel().catch(() => undefined);
+    return start?.value ? context.detectPlaceholder(start.value) : null;
+  } catch {
+    // The download reports what is wrong.
+    context.signal.throwIfAborted();
+    return null;
+  }
 }
 
 function missing({ name, names }: Folder, expected: string): LoraLoomError {
@@ -179,74 +273,127 @@ function missing({ name, names }: Folder, expected: string): LoraLoomError {
   return loraLoomError("file-not-in-folder", { folder: name, expected, found });
 }
 
-async function firstOf(folder: Folder, names: string[], expected: string): Promise<Piece> {
+/** The first file of these names that is there and is no placeholder; null where there is none. */
+async function findFirst(
+  folder: Folder,
+  names: string[],
+  context: DownloadContext,
+): Promise<Piece | null> {
+  let refused: LoraLoomError | null = null;
   for (const name of names) {
     if (folder.names && !folder.names.includes(name)) continue;
-    const piece = await folder.get(name);
-    if (piece) return piece;
+    const found = await folder.get(name);
+    if (found === null) continue;
+    const placeholder = typeof found === "string" ? found : await placeholderOf(found, context);
+    if (!placeholder) return found as Piece;
+    refused ??= loraLoomError("placeholder", { file: name, place: folder.name, placeholder });
   }
-  throw missing(folder, expected);
+  if (refused) throw refused;
+  return null;
+}
+
+async function firstOf(
+  folder: Folder,
+  names: string[],
+  expected: string,
+  context: DownloadContext,
+): Promise<Piece> {
+  const piece = await findFirst(folder, names, context);
+  if (!piece) throw missing(folder, expected);
+  return piece;
+}
+
+/** A file that a folder may have; placeholders count as none. */
+async function optional(
+  folder: Folder,
+  name: string,
+  context: DownloadContext,
+): Promise<Piece | null> {
+  if (folder.names && !folder.names.includes(name)) return null;
+  const found = await folder.get(name);
+  if (found === null || typeof found === "string") return null;
+  return (await placeholderOf(found, context)) ? null : found;
 }
 
 /** The file of weights, or all shards: the named file, or the one that the engine prefers. */
 async function baseWeights(
   folder: Folder,
   named: string | null,
-  rules: WeightsRules,
+  rules: FolderRules,
   context: DownloadContext,
 ): Promise<Piece[]> {
-  if (named) return [await firstOf(folder, [named], named)];
-  let { names } = folder;
-  if (!names) {
-    names = [];
-    for (const name of rules.usualWeights()) {
-      if (!(await folder.get(name))) continue;
-      names = [name];
-      break;
-    }
-  }
+  if (named) return [await firstOf(folder, [named], named, context)];
   const expected = "model.safetensors, its index, or a .gguf file";
-  const chosen = rules.chooseWeights(names);
-  if (!chosen) throw missing(folder, expected);
-  const piece = await firstOf(folder, [chosen.name], expected);
-  if (chosen.kind === "file") return [piece];
-  const [index] = await readPieces([piece], context);
-  const shards = rules.shardNames(index as Uint8Array);
-  return Promise.all(shards.map((name) => firstOf(folder, [name], name)));
+  let names = folder.names ?? rules.usualWeights();
+  let refused: unknown = null;
+  for (;;) {
+    const chosen = rules.chooseWeights(names);
+    if (!chosen) throw refused ?? missing(folder, expected);
+    names = names.filter((name) => name !== chosen.name);
+    let piece: Piece | null = null;
+    try {
+      piece = await findFirst(folder, [chosen.name], context);
+    } catch (error) {
+      if (!(error instanceof LoraLoomError && error.details.placeholder)) throw error;
+      refused ??= error;
+    }
+    if (!piece) continue;
+    if (chosen.kind === "file") return [piece];
+    const [index] = await readPieces([piece], context);
+    const shards = rules.shardNames(index as Uint8Array);
+    return Promise.all(shards.map((name) => firstOf(folder, [name], name, context)));
+  }
 }
 
-/** A source that is not an entry of a registry. */
-export type FolderSource = Exclude<Source, { kind: "registry" }>;
+/** A source that is not an entry of a registry, with its address resolved. */
+export type FolderSource = RemoteFolder | FilesSource;
 
-/** The rules by which the engine chooses among files of weights. */
-export type WeightsRules = Pick<EngineModule, "chooseWeights" | "shardNames" | "usualWeights">;
+/** The rules by which the engine checks a configuration and chooses among files of weights. */
+export type FolderRules = Pick<
+  EngineModule,
+  "checkConfig" | "chooseWeights" | "shardNames" | "usualWeights"
+>;
 
-async function openFolder(source: FolderSource, context: DownloadContext): Promise<Folder> {
+async function openFolder(
+  source: FolderSource,
+  config: RegExp,
+  context: DownloadContext,
+): Promise<Folder> {
   switch (source.kind) {
     case "hub":
       return openHub(source, context);
     case "folder":
-      return openHost(source.url, source.url, context);
+      return openHost(source.url, source.query ?? "", source.url, context);
     case "files":
-      return openFiles(source.files);
+      return openFiles(source, config);
   }
 }
 
 /** The files of a base model that is in no registry. */
 export async function baseFolder(
   source: FolderSource,
-  rules: WeightsRules,
+  rules: FolderRules,
   context: DownloadContext,
 ): Promise<BasePieces> {
-  const folder = await openFolder(source, context);
+  const folder = await openFolder(source, /(^|\/)config\.json$/, context);
   const named = source.kind === "files" ? null : source.file;
   const title = source.kind === "hub" ? source.repo : folder.name;
+  const config = await firstOf(folder, ["config.json"], "config.json", context);
+  const tokenizer = await findFirst(folder, TOKENIZERS, context);
+  if (!tokenizer) {
+    // A model of another kind has another tokenizer: that is said first.
+    const [bytes] = await readPieces([config], context);
+    rules.checkConfig(title, bytes as Uint8Array);
+    throw missing(folder, "tokenizer.json or spiece.model");
+  }
   return {
     id: title,
     title,
     license: UNKNOWN_LICENSE,
-    config: await firstOf(folder, ["config.json"], "config.json"),
-    tokenizer: await firstOf(folder, TOKENIZERS, "tokenizer.json or spiece.model"),
+    config,
+    tokenizer,
+    addedTokens: await optional(folder, "added_tokens.json", context),
+    tokenizerConfig: await optional(folder, "tokenizer_config.json", context),
     weights: await baseWeights(folder, named, rules, context),
   };
 }
@@ -256,14 +403,11 @@ export async function adapterFolder(
   source: FolderSource,
   context: DownloadContext,
 ): Promise<AdapterPieces> {
-  const folder = await openFolder(source, context);
+  const folder = await openFolder(source, /(^|\/)adapter_config\.json$/, context);
   const named = source.kind === "files" ? null : source.file;
+  const expected = named ?? "adapter_model.safetensors or adapter_model.bin";
   return {
-    config: await firstOf(folder, [ADAPTER_CONFIG], ADAPTER_CONFIG),
-    weights: await firstOf(
-      folder,
-      named ? [named] : ADAPTER_WEIGHTS,
-      named ?? "adapter_model.safetensors or adapter_model.bin",
-    ),
+    config: await firstOf(folder, [ADAPTER_CONFIG], ADAPTER_CONFIG, context),
+    weights: await firstOf(folder, named ? [named] : ADAPTER_WEIGHTS, expected, context),
   };
 }

@@ -27,6 +27,8 @@ export interface Served {
   total: number | null;
   /** The strong `ETag`; null for none. */
   etag: string | null;
+  /** The address after redirects, once there is a response. */
+  url?: string;
 }
 
 /** Thrown where the server has another version than the one whose bytes are here. */

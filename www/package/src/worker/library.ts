@@ -9,12 +9,19 @@ import type {
   Registry,
   RegistryFile,
   RegistryModule,
+  RemoteFolder,
   Source,
 } from "../protocol.js";
 import type { DownloadContext, RemoteFile } from "./download.js";
 import type { EngineModule, ModuleSearch } from "./engine.js";
 import { fetchFiles, fetchRegistry } from "./fetch.js";
-import { type AdapterPieces, adapterFolder, type BasePieces, baseFolder } from "./folder.js";
+import {
+  type AdapterPieces,
+  adapterFolder,
+  type BasePieces,
+  baseFolder,
+  type FolderSource,
+} from "./folder.js";
 
 /** Candidates whose descriptions are encoded, where the registry lists all modules. */
 const MAX_CANDIDATES = 256;
@@ -23,9 +30,9 @@ const MAX_PAGED_CANDIDATES = 64;
 
 /** The address of a library. */
 export interface LibraryLocation {
-  /** Address of `registry.json`. */
+  /** Address of `registry.json` or its folder. */
   registryUrl: string;
-  /** Address of the hub that its `hub:` paths belong to. */
+  /** Address of the hub that ids and its `hub:` paths belong to; empty for the default. */
   hub: string;
 }
 
@@ -49,8 +56,17 @@ export class Library {
     module: EngineModule,
     context: DownloadContext,
   ): Promise<Library> {
-    const bytes = await fetchRegistry(location.registryUrl, context);
-    return new Library(module.parseRegistry(bytes), module, location);
+    const hub = module.hubAddress(location.hub);
+    const address = module.registryAddress(location.registryUrl);
+    const { bytes, url } = await fetchRegistry(address, context);
+    // A redirect moves the registry's files too.
+    return new Library(module.parseRegistry(bytes), module, { registryUrl: url, hub });
+  }
+
+  /** The source with its address resolved. */
+  resolve(source: Exclude<Source, { kind: "registry" }>): FolderSource {
+    if (source.kind !== "address") return source;
+    return this.#module.resolveAddress(source.text, this.#location.hub);
   }
 
   /** Address of `registry.json`. */
@@ -113,6 +129,8 @@ export class Library {
       ...label,
       config: this.#besideRegistry(files.config),
       tokenizer: this.#besideRegistry(files.tokenizer),
+      addedTokens: null,
+      tokenizerConfig: null,
       weights: [this.#besideRegistry(files.weights)],
     };
   }
@@ -124,8 +142,7 @@ export class Library {
   ): Promise<AdapterPieces<RemoteFile>> {
     const hub = this.#onHub(files.weights);
     // A hub's files are never those of this computer.
-    if (hub)
-      return adapterFolder({ ...hub, file: null }, context) as Promise<AdapterPieces<RemoteFile>>;
+    if (hub) return adapterFolder(hub, context) as Promise<AdapterPieces<RemoteFile>>;
     return {
       config: this.#besideRegistry(files.config),
       weights: this.#besideRegistry(files.weights),
@@ -159,15 +176,13 @@ export class Library {
 
   /** A file with an address relative to the registry. */
   #besideRegistry = ({ path, bytes, sha256 }: RegistryFile): RemoteFile => ({
-    url: new URL(path, this.#location.registryUrl).href,
+    url: this.#module.fileBeside(this.#location.registryUrl, path),
     bytes,
     sha256,
   });
 
-  /** The repository that a file is in; null for a file beside the registry. */
-  #onHub({ path }: RegistryFile): Extract<Source, { kind: "hub" }> | null {
-    const [, repo, revision, file] = path.match(/^hub:([^@]+)@([^/]+)\/(.+)$/) ?? [];
-    const { hub: host } = this.#location;
-    return repo && revision && file ? { kind: "hub", host, repo, revision, file } : null;
+  /** The folder of a hub that a file is in; null for a file beside the registry. */
+  #onHub({ path }: RegistryFile): RemoteFolder | null {
+    return path.startsWith("hub:") ? this.#module.resolveAddress(path, this.#location.hub) : null;
   }
 }

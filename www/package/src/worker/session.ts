@@ -1,7 +1,7 @@
 // The worker's handlers, one for each kind of request: a module library, the engine's session with a
 // base and modules, and the stored files.
 
-import { type LongCall, loraLoomError } from "../errors.js";
+import { isErrorReport, type LongCall, LoraLoomError, loraLoomError } from "../errors.js";
 import type {
   Answer,
   BaseInfo,
@@ -22,7 +22,7 @@ import type {
 } from "../protocol.js";
 import { loadBase } from "./base.js";
 import type { Capabilities } from "./capabilities.js";
-import type { DownloadContext, RemoteFile } from "./download.js";
+import { type DownloadContext, forget, type RemoteFile } from "./download.js";
 import { EmbeddingStore } from "./embeddings.js";
 import {
   chooseBuild,
@@ -32,7 +32,7 @@ import {
   type Session,
 } from "./engine.js";
 import { fetchFiles } from "./fetch.js";
-import { adapterFolder, baseFolder, readPieces } from "./folder.js";
+import { adapterFolder, adapterFolders, baseFolder, readPieces, remoteFiles } from "./folder.js";
 import { Library } from "./library.js";
 import { openStore, type Store, toStoredFile } from "./store.js";
 import { nextTurn, serializeCalls } from "./turn.js";
@@ -127,8 +127,12 @@ export class WorkerSession implements Handlers {
     const pieces =
       source.kind === "registry"
         ? await library.basePieces(source.id, context)
-        : await baseFolder(source, module, context);
-    const { load, sha256 } = await loadBase(pieces, precision, module, context);
+        : await baseFolder(library.resolve(source), module, context);
+    const { config, tokenizer, addedTokens, tokenizerConfig, weights } = pieces;
+    const all = [config, tokenizer, addedTokens, tokenizerConfig, ...weights];
+    const { load, sha256 } = await keepIfRead(remoteFiles(all), context, () =>
+      loadBase(pieces, precision, module, context),
+    );
     task.onEvent({ kind: "stage", text: "Putting the model together" });
     return this.#serialize(async () => {
       await nextTurn();
@@ -136,7 +140,9 @@ export class WorkerSession implements Handlers {
         load.free();
         task.signal.throwIfAborted();
       }
-      const info = session.finishBase(load, sha256);
+      const info = await keepIfRead(remoteFiles(all), context, () =>
+        session.finishBase(load, sha256),
+      );
       const { id } = pieces;
       const url = new URL(`descriptions read by ${id.replaceAll("/", " ")}`, library.url).href;
       const key = `embeddings-${precision}-${info.sha256}`;
@@ -195,9 +201,11 @@ export class WorkerSession implements Handlers {
     const files = await fetchFiles(wanted, context);
     for (const [index, { id }] of modules.entries()) {
       const [config, weights] = files.slice(2 * index) as [Uint8Array, Uint8Array];
-      await this.#serialize(() => {
-        this.#modules.set(id, session.addModule(id, config, weights));
-      });
+      await this.#serialize(() =>
+        keepIfRead(wanted.slice(2 * index, 2 * index + 2), context, () =>
+          this.#modules.set(id, session.addModule(id, config, weights)),
+        ),
+      );
       await nextTurn();
       task.signal.throwIfAborted();
     }
@@ -206,18 +214,25 @@ export class WorkerSession implements Handlers {
 
   async addModule({ id, source }: Input<"addModule">, task: Task<"addModule">) {
     const { session } = this.#ready();
+    const { library } = this.#started();
     if (source.kind === "registry") {
       const [info] = await this.loadModules({ ids: [source.id ?? id] }, task);
       return info as ModuleInfo;
     }
     const context = await this.#download(task);
-    const pieces = await adapterFolder(source, context);
-    const files = await readPieces([pieces.config, pieces.weights], context);
-    const [config, weights] = files as [Uint8Array, Uint8Array];
-    const info = await this.#serialize(() => session.addModule(id, config, weights));
+    const pieces = await adapterFolder(library.resolve(source), context);
+    const both = [pieces.config, pieces.weights];
+    const [config, weights] = (await readPieces(both, context)) as [Uint8Array, Uint8Array];
+    const info = await this.#serialize(() =>
+      keepIfRead(remoteFiles(both), context, () => session.addModule(id, config, weights)),
+    );
     this.#modules.set(id, info);
     this.#local.add(id);
     return info;
+  }
+
+  adapterFolders({ source }: Input<"adapterFolders">): Promise<string[]> {
+    return adapterFolders(source);
   }
 
   async storage(): Promise<Storage> {
@@ -390,7 +405,24 @@ export class WorkerSession implements Handlers {
     { signal, onEvent }: Task<never>,
   ): Promise<DownloadContext> {
     const newHasher = () => new module.Sha256();
-    return { signal, stallSeconds, newHasher, onEvent, store: await this.#openStore() };
+    const detectPlaceholder = (start: Uint8Array) => module.detectPlaceholder(start);
+    const store = await this.#openStore();
+    return { signal, stallSeconds, newHasher, detectPlaceholder, onEvent, store };
+  }
+}
+
+/** The result of reading files; the stored copies of files that the engine refuses are deleted. */
+async function keepIfRead<T>(
+  files: RemoteFile[],
+  context: DownloadContext,
+  read: () => T | Promise<T>,
+): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    // The engine throws plain reports.
+    if (isErrorReport(error) && !(error instanceof LoraLoomError)) await forget(files, context);
+    throw error;
   }
 }
 

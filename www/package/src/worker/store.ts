@@ -28,6 +28,8 @@ export interface FileRecord {
   sha256: string | null;
   /** Whether the hash was known beforehand. */
   known: boolean;
+  /** What the server called the contents, where their hash was not known. */
+  version?: string | null;
 }
 
 /** A stored file, whole or in part. */

@@ -137,6 +137,7 @@ class RangeRequest {
     // for a check.
     this.served.total = total ?? lengthHint(response);
     this.served.etag = etag ?? this.served.etag;
+    this.served.url = response.url || this.#url;
     if (total !== null && this.#end !== null) this.#end = Math.min(this.#end, total);
     return this.position - start;
   }

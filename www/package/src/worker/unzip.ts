@@ -8,15 +8,14 @@ import type { LocalFile } from "../protocol.js";
 /** Limit of the length of an unpacked file. */
 const MAX_UNPACKED_BYTES = 2 ** 30;
 
-/** The files of an archive that have one of these names, in whatever folder of it. */
+/** The files of an archive whose paths are wanted. */
 export async function unzip(
   { path, contents }: LocalFile,
-  wanted: ReadonlySet<string>,
+  isWanted: (path: string) => boolean,
 ): Promise<LocalFile[]> {
   try {
     const files = unzipSync(new Uint8Array(await contents.arrayBuffer()), {
-      filter: ({ name, originalSize }) =>
-        wanted.has(name.split("/").at(-1) ?? "") && originalSize <= MAX_UNPACKED_BYTES,
+      filter: ({ name, originalSize }) => isWanted(name) && originalSize <= MAX_UNPACKED_BYTES,
     });
     return Object.entries(files).map(([name, unpacked]) => ({
       path: name,

@@ -1,11 +1,11 @@
 // The modules that learning may use: those of the library, and those added by hand.
 
 import { computed, signal } from "@preact/signals";
-import { filesSource, type ModuleInfo, parseSource, type Source } from "loraloom";
-import { type ErrorText, toErrorText } from "./errors.js";
+import { addressSource, filesSource, type ModuleInfo, type Source } from "loraloom";
+import type { ErrorText } from "./errors.js";
 import { entryOf, modulesToLoad } from "./library.js";
 import { readSaved, saveOnChange } from "./saved.js";
-import { base, downloadOptions, ensureBase, hubUrl, loom, withLoading } from "./session.js";
+import { base, downloadOptions, ensureBase, loom, withLoading } from "./session.js";
 import { options } from "./settings.js";
 
 /** Ids of the modules selected by hand. */
@@ -45,12 +45,7 @@ export function addLocalModule(files: File[]): Promise<void> {
 
 /** Adds an adapter by its hub id or its address. */
 export async function addRemoteModule(text: string): Promise<void> {
-  try {
-    const source = parseSource(text, hubUrl);
-    await addModule(source.kind === "hub" ? source.repo : text.trim(), source);
-  } catch (error) {
-    moduleError.value = toErrorText(error);
-  }
+  await addModule(text.trim(), addressSource(text));
 }
 
 async function addModule(name: string, source: Source): Promise<void> {

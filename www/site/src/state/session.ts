@@ -2,6 +2,7 @@
 
 import { computed, type Signal, signal } from "@preact/signals";
 import {
+  addressSource,
   type BaseInfo,
   DEFAULT_HUB,
   type DeviceKind,
@@ -9,7 +10,6 @@ import {
   LoraLoom,
   type Precision,
   type Progress,
-  parseSource,
   type Source,
   type Verified,
 } from "loraloom";
@@ -173,12 +173,7 @@ export async function ensureBase(): Promise<boolean> {
 
 /** Loads a base model from outside the library: its hub id or address, or files. */
 export async function loadBaseFrom(from: string | Source): Promise<void> {
-  try {
-    chosenBase.value = typeof from === "string" ? parseSource(from, hubUrl) : from;
-  } catch (error) {
-    startError.value = toErrorText(error);
-    return;
-  }
+  chosenBase.value = typeof from === "string" ? addressSource(from) : from;
   base.value = null;
   if (!(await ensureBase())) chosenBase.value = null;
 }

@@ -32,7 +32,9 @@ export async function startPage(): Promise<void> {
 
 /** Restores the composition that the address holds, without learning. */
 export async function restoreFromAddress(): Promise<void> {
-  const fragment = location.hash.replace(/^#/, "");
+  // Some programs escape the # of a link, which then is a part of the path or query.
+  const escaped = location.href.includes("%23") ? location.href : "";
+  const fragment = location.hash.replace(/^#/, "") || escaped;
   linkError.value = null;
   const engine = loom.value;
   if (!fragment || !engine) return;
