@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{error, examples_file, folder, path, text};
+use crate::{error, examples_file, folder, json, path, text};
 
 const MODEL: &str = "tests/golden/models/narrow-tied";
 
@@ -89,6 +89,13 @@ fn a_folder_that_is_no_model_says_what_is_missing_or_broken() {
     let config = config.replace("\"eos_token_id\": 1", "\"eos_token_id\": 5");
     std::fs::write(model.join("config.json"), config).unwrap();
     message("eos_token_id should be 1, with which its tokenizer ends texts, found 5");
+    // A model of another kind is named before its other files are missed.
+    fresh();
+    let config = std::fs::read_to_string(model.join("config.json")).unwrap();
+    let config = config.replacen('{', "{\"tokenizer_class\": \"ByT5Tokenizer\",", 1);
+    std::fs::write(model.join("config.json"), config).unwrap();
+    std::fs::remove_file(model.join("tokenizer.json")).unwrap();
+    message("ByT5 reads bytes");
     // Tokens are added by the files beside the tokenizer too.
     for (file, tokens) in [
         ("added_tokens.json", r#"{"<sep>": 253}"#),
@@ -121,7 +128,10 @@ fn modules_that_do_not_fit_are_named() {
         (with(&[&first, &mixed], "lorahub"), "use the delta merge"),
         (with(&[&format!("{first}=much")], "delta"), "not a number"),
         (with(&[&format!("{first}=NaN")], "delta"), "not a finite number"),
-        (with(&["nowhere"], "delta"), "adapter_config.json"),
+        (with(&["nowhere"], "delta"), "nowhere: no such folder is here"),
+        (with(&["./nowhere"], "delta"), "nowhere cannot be read"),
+        (with(&["https://host.test/adapter"], "delta"), "download the folder first"),
+        (with(&[&text(&root)], "delta"), "adapter_config.json"),
     ] {
         assert!(message.contains(part), "{part}: {message}");
     }
@@ -187,4 +197,99 @@ fn a_recipe_needs_a_registry() {
     assert!(message.contains("--registry"), "{message}");
     let message = error(&["compose", "--model", &model, "--examples", "x.jsonl"]);
     assert!(message.contains("--adapters"), "{message}");
+}
+
+#[test]
+fn placeholders_are_named_and_passed_over() {
+    let root = folder("placeholders");
+    let examples = examples_file(&root, [("a", "b")]);
+    let (model, adapter) = (root.join("model"), root.join("adapter"));
+    copy_folder(&path(MODEL), &model);
+    copy_folder(&path(&format!("{MODEL}/adapters/first")), &adapter);
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1234\n";
+    let page = "<!DOCTYPE html>\n<html><title>Not found</title>";
+    let adapters = ["--adapter", &text(&adapter)];
+    let loss = || {
+        let mut arguments = vec!["score", "--examples", &examples, "--model"];
+        let model = text(&model);
+        arguments.push(&model);
+        arguments.extend(adapters);
+        json(&arguments)["loss"].as_f64().unwrap()
+    };
+    let expected = loss();
+    // Another file of the same use is read.
+    for (folder, name, other) in [
+        (&model, "pytorch_model.bin", "model.safetensors"),
+        (&adapter, "adapter_model.bin", "adapter_model.safetensors"),
+    ] {
+        if folder.join(other).exists() {
+            std::fs::rename(folder.join(other), folder.join(name)).unwrap();
+        }
+        for contents in [pointer, page] {
+            std::fs::write(folder.join(other), contents).unwrap();
+            assert_eq!(loss(), expected, "{name}");
+        }
+        std::fs::rename(folder.join(name), folder.join(other)).unwrap();
+    }
+    // Where there is no other, the file is named.
+    for (folder, name) in [
+        (&model, "config.json"),
+        (&model, "tokenizer.json"),
+        (&model, "model.safetensors"),
+        (&adapter, "adapter_config.json"),
+        (&adapter, "adapter_model.safetensors"),
+    ] {
+        let bytes = std::fs::read(folder.join(name)).unwrap();
+        for (contents, part) in [(pointer, "is a Git LFS pointer"), (page, "is a web page")] {
+            std::fs::write(folder.join(name), contents).unwrap();
+            let message = score(&text(&model), &examples, &adapters);
+            assert!(message.contains(&format!("{name} {part}")), "{message}");
+            let out = text(&root.join("library"));
+            let build = ["registry", "build", &text(&model), &text(&adapter), "--out", &out];
+            let message = error(&build);
+            assert!(message.contains(&format!("{name} {part}")), "{message}");
+        }
+        std::fs::write(folder.join(name), bytes).unwrap();
+    }
+}
+
+#[test]
+fn faults_of_a_configuration_name_its_file() {
+    let root = folder("bad-configuration");
+    let examples = examples_file(&root, [("a", "b")]);
+    let adapter = root.join("adapter");
+    copy_folder(&path(&format!("{MODEL}/adapters/first")), &adapter);
+    let message = || {
+        let model = text(&path(MODEL));
+        score(&model, &examples, &["--adapter", &text(&adapter)])
+    };
+    let config = std::fs::read_to_string(adapter.join("adapter_config.json")).unwrap();
+    std::fs::write(adapter.join("adapter_config.json"), config.replace("\"r\": ", "\"r\": -"))
+        .unwrap();
+    assert!(message().contains("adapter_config.json: "), "{}", message());
+    std::fs::write(adapter.join("adapter_config.json"), config).unwrap();
+    std::fs::write(adapter.join("adapter_model.safetensors"), "nothing").unwrap();
+    assert!(message().contains("adapter_model.safetensors: "), "{}", message());
+}
+
+#[test]
+fn errors_are_json_with_json_and_options_say_their_limits() {
+    let parsed = |arguments: &[&str]| -> serde_json::Value {
+        let mut arguments = arguments.to_vec();
+        arguments.push("--json");
+        serde_json::from_str(&error(&arguments)).unwrap()
+    };
+    let missing = parsed(&["score", "--model", "./nowhere", "--examples", "./nothing.jsonl"]);
+    assert_eq!(missing["error"]["code"], "not-found");
+    assert!(missing["error"]["message"].as_str().unwrap().contains("nothing.jsonl"));
+    let model = text(&path(MODEL));
+    for (option, part) in [("--unknown", "--unknown"), ("--adapter=a=NaN", "not a finite number")] {
+        let wrong = parsed(&["score", "--model", &model, "--examples", "x", option]);
+        assert_eq!(wrong["error"]["code"], "invalid-input");
+        assert!(wrong["error"]["message"].as_str().unwrap().contains(part), "{wrong}");
+    }
+    let adapters = text(&path(&format!("{MODEL}/adapters")));
+    let compose = ["compose", "--model", &model, "--adapters", &adapters, "--examples", "x"];
+    let message = error(&[&compose[..], &["--seed", "-1"]].concat());
+    assert!(message.contains("should be a whole number from 0"), "{message}");
 }

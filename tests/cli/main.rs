@@ -4,6 +4,10 @@ mod answers;
 mod bad_input;
 mod compose;
 mod evaluate;
+#[cfg(unix)]
+mod hub;
+#[cfg(unix)]
+mod stand_in;
 mod tools;
 
 use std::path::{Path, PathBuf};
@@ -47,8 +51,18 @@ fn text(path: &Path) -> String {
 }
 
 fn loraloom<A: AsRef<str>>(arguments: &[A]) -> Output {
+    // No test leaves this machine, or reads the user's cache.
+    loraloom_in(arguments, &[("HF_HUB_OFFLINE", "1"), ("HF_HOME", env!("CARGO_TARGET_TMPDIR"))])
+}
+
+/// Runs the program with these variables of the environment.
+fn loraloom_in<A: AsRef<str>>(arguments: &[A], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loraloom"));
     command.args(arguments.iter().map(AsRef::as_ref));
+    for name in ["HF_TOKEN", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_ENDPOINT"] {
+        command.env_remove(name);
+    }
+    command.envs(variables.iter().copied());
     command.output().unwrap()
 }
 

@@ -291,3 +291,55 @@ fn a_model_of_which_nothing_is_known_cannot_be_verified() {
     let message = error(&["verify", "--model", &model, "--id", "google/flan-t5-small"]);
     assert!(message.contains("not those of a known model"), "{message}");
 }
+
+#[test]
+fn modules_in_folders_of_folders_are_found_under_their_paths() {
+    let root = folder("nested");
+    let loras = root.join("loras");
+    let adapters = path("tests/golden/models/narrow-tied/adapters");
+    for (name, to) in [("first", "a"), ("second", "b/checkpoint-500"), ("third", "b/checkpoint-9")]
+    {
+        std::fs::create_dir_all(loras.join(to)).unwrap();
+        for entry in adapters.join(name).read_dir().unwrap() {
+            let entry = entry.unwrap().path();
+            std::fs::copy(&entry, loras.join(to).join(entry.file_name().unwrap())).unwrap();
+        }
+    }
+    std::fs::create_dir_all(loras.join("empty")).unwrap();
+    let model = text(&path("tests/golden/models/narrow-tied"));
+    let (loras, out) = (text(&loras), text(&root.join("library")));
+    json(&["registry", "build", &model, &loras, "--out", &out]);
+    let registry = std::fs::read(root.join("library/registry.json")).unwrap();
+    let registry: Value = serde_json::from_slice(&registry).unwrap();
+    let ids: Vec<&str> =
+        registry["modules"].as_array().unwrap().iter().filter_map(|m| m["id"].as_str()).collect();
+    assert_eq!(ids, ["a", "b/checkpoint-500", "b/checkpoint-9"]);
+    json(&["registry", "check", &out]);
+}
+
+#[test]
+fn what_is_left_out_or_cannot_be_written_is_noted() {
+    let root = folder("notes");
+    let (first, model) = (root.join("first"), text(&path("tests/golden/models/narrow-tied")));
+    std::fs::create_dir_all(&first).unwrap();
+    let adapter = path("tests/golden/models/narrow-tied/adapters/first");
+    for name in ["adapter_config.json", "adapter_model.safetensors"] {
+        std::fs::copy(adapter.join(name), first.join(name)).unwrap();
+    }
+    let config = std::fs::read_to_string(first.join("adapter_config.json")).unwrap();
+    let mut config: Value = serde_json::from_str(&config).unwrap();
+    let mut targets = config["target_modules"].as_array().unwrap().clone();
+    let dropped = targets.pop().unwrap();
+    config["target_modules"] = targets.into();
+    std::fs::write(first.join("adapter_config.json"), config.to_string()).unwrap();
+    let examples = examples_file(&root, [("a", "green 犬"), ("b", "b")]);
+    let adapters = text(&first);
+    let options = ["--adapters", &adapters, "--budget", "2", "--selection", "all", "--json"];
+    let mut arguments = vec!["compose", "--model", &model, "--examples", &examples];
+    arguments.extend(options);
+    let output = crate::loraloom(&arguments);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("note: first has matrices of"), "{dropped}: {said}");
+    assert!(said.contains("note: the model cannot write 犬 in the output of example 1"), "{said}");
+}

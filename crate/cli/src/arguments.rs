@@ -1,5 +1,6 @@
 //! Options that several commands share.
 
+use std::io::{Read, stdin};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -13,9 +14,10 @@ use crate::settings::{MergeOnly, SettingArguments, choice};
 /// The base model.
 #[derive(Args)]
 pub struct ModelArguments {
-    /// Folder of the base model as Hugging Face lays it out: config.json, tokenizer.json or
-    /// spiece.model, and model.safetensors (or its shards), pytorch_model.bin or a GGUF file.
-    #[arg(long, value_name = "DIR")]
+    /// The base model: its id on the hub, such as google/flan-t5-small, or its folder as Hugging Face
+    /// lays it out: config.json, tokenizer.json or spiece.model, and model.safetensors (or its shards),
+    /// pytorch_model.bin or a GGUF file.
+    #[arg(long, value_name = "ID|DIR")]
     pub model: PathBuf,
     #[command(flatten)]
     pub precision: PrecisionArgument,
@@ -33,8 +35,9 @@ pub struct PrecisionArgument {
 /// Modules with given weights.
 #[derive(Args)]
 pub struct AdapterArguments {
-    /// PEFT folder of a module, with its weight (default 1); repeat it for more modules.
-    #[arg(long = "adapter", value_name = "DIR[=WEIGHT]", value_parser = parse_adapter)]
+    /// PEFT folder of a module, or its id on the hub, with its weight (default 1); repeat it for more
+    /// modules.
+    #[arg(long = "adapter", value_name = "DIR|ID[=WEIGHT]", value_parser = parse_adapter)]
     pub adapters: Vec<(PathBuf, f32)>,
     #[command(flatten)]
     pub settings: SettingArguments<MergeOnly>,
@@ -55,7 +58,15 @@ fn parse_adapter(text: &str) -> Result<(PathBuf, f32), String> {
     }
 }
 
-/// Reads a file of examples: JSON lines, or a table with commas or tabs.
+/// Reads a file of examples, or stdin for `-`: JSON, JSON lines, or a table.
 pub fn read_examples(path: &Path) -> Result<Vec<Example>, CliError> {
-    parse_examples_file(&read(path)?, ExamplesFormat::Auto).map_err(CliError::in_file(path))
+    let bytes = if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        let read = stdin().lock().read_to_end(&mut bytes);
+        read.map_err(|source| CliError::Read { path: "stdin".into(), source })?;
+        bytes
+    } else {
+        read(path)?
+    };
+    parse_examples_file(&bytes, ExamplesFormat::Auto).map_err(CliError::in_file(path))
 }

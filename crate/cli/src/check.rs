@@ -1,6 +1,7 @@
 //! `loraloom registry check`: a registry against its schema and every file that it names.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -9,13 +10,14 @@ use loraloom::lora::PeftAdapter;
 use loraloom::lora::{AdapterSet, Merge};
 use loraloom::model::{ModelConfig, parse_config};
 use loraloom::registry::{
-    BaseFiles, Registry, RegistryBase, RegistryError, RegistryFile, RegistryModule, RegistryTask,
-    Verifier,
+    BaseFiles, Registry, RegistryBase, RegistryFile, RegistryModule, RegistryTask, hub_address,
 };
 use serde::Serialize;
 
 use crate::error::CliError;
-use crate::location::{DEFAULT_HUB, Location};
+use crate::hub;
+use crate::library::check_contents;
+use crate::location::Location;
 use crate::output::Output;
 
 /// Check a registry and every file that it names.
@@ -27,10 +29,10 @@ use crate::output::Output;
 pub struct Check {
     /// registry.json or its folder, on this computer or at an http(s) address.
     #[arg(value_name = "DIR|URL")]
-    registry: String,
-    /// Address of the hub of `hub:` paths.
-    #[arg(long, value_name = "URL", default_value = DEFAULT_HUB)]
-    hub: String,
+    registry: PathBuf,
+    /// Address of the hub of `hub:` paths (default: HF_ENDPOINT, or https://huggingface.co).
+    #[arg(long, value_name = "URL")]
+    hub: Option<String>,
 }
 
 #[derive(Default, Serialize)]
@@ -54,11 +56,12 @@ struct Run<'a> {
 
 impl Check {
     pub fn run(self, output: &Output) -> Result<(), CliError> {
-        let location = Location::of_registry(&self.registry);
-        let registry = Registry::parse(&location.read()?).map_err(location.in_file())?;
+        let hub = self.hub.map_or_else(hub::endpoint, |hub| Ok(hub_address(&hub)?))?;
+        let (bytes, location) = Location::of_registry(&self.registry)?.read_registry()?;
+        let registry = Registry::parse(&bytes).map_err(location.in_file())?;
         let registry = registry.listed(|file| {
-            let bytes = location.of_file(file, &self.hub).read()?;
-            compare(file, &bytes)?;
+            let bytes = location.of_file(file, &hub).read()?;
+            check_contents(file, &bytes)?;
             Ok::<_, CliError>(bytes)
         })?;
         let checked = Checked {
@@ -67,7 +70,7 @@ impl Check {
             tasks: registry.tasks.len(),
             ..Checked::default()
         };
-        let mut run = Run { location, hub: &self.hub, checked, problems: Vec::new() };
+        let mut run = Run { location, hub: &hub, checked, problems: Vec::new() };
         for base in &registry.bases {
             output.progress(format!("base {}", base.id));
             let config = run.base(base);
@@ -115,7 +118,7 @@ impl Run<'_> {
             return None;
         }
         let bytes = self.note(location.read())?;
-        self.note(compare(file, &bytes).map_err(CliError::from))?;
+        self.note(check_contents(file, &bytes).map_err(CliError::from))?;
         self.checked.bytes += bytes.len() as u64;
         Some((location, bytes))
     }
@@ -157,13 +160,6 @@ impl Run<'_> {
         let test = parse_examples(&String::from_utf8_lossy(&bytes), ExamplesFormat::Jsonl);
         self.note(test.map(drop).map_err(location.in_file()));
     }
-}
-
-/// Compares a file's contents with its length and hash.
-fn compare(file: &RegistryFile, bytes: &[u8]) -> Result<(), RegistryError> {
-    let mut verifier = Verifier::new(file);
-    verifier.update(bytes)?;
-    verifier.finish()
 }
 
 /// Checks that a module fits its base and has the rank and targets of its entry.

@@ -14,7 +14,7 @@ use crate::arguments::{ModelArguments, read_examples};
 use crate::error::{CliError, write};
 use crate::library::{self, Library};
 use crate::model::ModelFiles;
-use crate::output::Output;
+use crate::output::{Output, note_unwritable};
 use crate::settings::{All, SettingArguments};
 
 /// Learn one weight for each module from a few examples, without gradients.
@@ -23,11 +23,12 @@ use crate::settings::{All, SettingArguments};
 pub struct Compose {
     #[command(flatten)]
     model: ModelArguments,
-    /// registry.json of the modules; their files are read beside it and checked against their hashes.
-    #[arg(long, value_name = "FILE")]
+    /// Registry of the modules: registry.json, its folder or its address; files are checked against
+    /// their hashes.
+    #[arg(long, value_name = "FILE|URL")]
     registry: Option<PathBuf>,
-    /// PEFT folders of the modules, or folders that hold such folders.
-    #[arg(long, value_name = "DIR", num_args = 1..)]
+    /// PEFT folders of the modules, or folders that hold such folders, or their hub ids.
+    #[arg(long, value_name = "DIR|ID", num_args = 1..)]
     adapters: Vec<PathBuf>,
     /// The base in the registry that the model is, where its files do not identify it.
     #[arg(long, value_name = "ID")]
@@ -88,10 +89,12 @@ impl Compose {
             }
             None => (None, library::add_folders(&mut session, &self.adapters)?),
         };
-        let mut observer = |event| {
-            if let SessionEvent::Evaluation { evaluation } = event {
+        let mut observer = |event| match event {
+            SessionEvent::Evaluation { evaluation } => {
                 output.progress(progress_line(&evaluation));
             }
+            SessionEvent::Unwritable { outputs } => note_unwritable(&outputs),
+            _ => {}
         };
         let result = block_on(session.learn(&examples, &modules, options, &[], &mut observer))?;
 

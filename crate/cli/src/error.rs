@@ -3,12 +3,12 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use loraloom::formats::FormatError;
+use loraloom::formats::{FormatError, Placeholder};
 use loraloom::lora::LoraError;
 use loraloom::model::{ModelError, Verified};
 use loraloom::recipe::RecipeError;
-use loraloom::registry::RegistryError;
-use loraloom::session::SessionError;
+use loraloom::registry::{AddressError, RegistryError};
+use loraloom::session::{ErrorCode, SessionError};
 
 use crate::verify;
 
@@ -21,6 +21,32 @@ pub enum CliError {
     /// A server did not respond with a file.
     #[error("{url} cannot be read: expected the file, found status {status}")]
     Status { url: String, status: u16 },
+    /// A text is neither a folder of this computer nor an address.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The folder of a static host, which has no list of files.
+    #[error(
+        "{url}: models and modules are read from folders of this computer and from repositories of a \
+         hub; download the folder first"
+    )]
+    HostFolder { url: String },
+    /// A hub has no such repository or folder.
+    #[error(
+        "{name}: no such folder is here, and at {hub} the repository does not exist, or is private"
+    )]
+    NotOnHub { name: String, hub: String },
+    /// A request to a hub failed.
+    #[error("{url} cannot be read: {reason}")]
+    Hub { url: String, reason: String },
+    /// Only the cache of a hub's files is read, and it lacks one.
+    #[error("{name}: no such folder is here, and {} does not have it; {why}", cache.display())]
+    NotCached { name: String, cache: PathBuf, why: &'static str },
+    /// A fetched file is not the one that the hub names.
+    #[error("{url} is damaged: expected {expected}, found {found}; none of it was used or kept")]
+    Damaged { url: String, expected: String, found: String },
+    /// There is something else in place of a file.
+    #[error("{} is {found}, not the file; {}", path.display(), remedy(*found))]
+    Placeholder { path: PathBuf, found: Placeholder },
     /// A file could not be written.
     #[error("{} cannot be written: {source}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
@@ -28,15 +54,14 @@ pub enum CliError {
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: Box<dyn Error + Send + Sync> },
     /// A model's folder lacks a file.
-    #[error("{}: the folder should hold {expected}, found {}", path.display(), list(found))]
-    MissingFile { path: PathBuf, expected: &'static str, found: Vec<String> },
+    #[error("{folder}: the folder should hold {expected}, found {}", list(found))]
+    MissingFile { folder: String, expected: &'static str, found: Vec<String> },
     /// A folder is not that of a PEFT module.
     #[error(
-        "{}: a module's folder should hold adapter_config.json and adapter_model.safetensors or \
-         adapter_model.bin, as PEFT writes them",
-        path.display()
+        "{folder}: a module's folder should hold adapter_config.json and adapter_model.safetensors or \
+         adapter_model.bin, as PEFT writes them"
     )]
-    NoModule { path: PathBuf },
+    NoModule { folder: String },
     /// A base of a registry cannot be in several files of weights.
     #[error(
         "{}: the weights should be one file; make one with loraloom quantize", path.display()
@@ -128,6 +153,28 @@ impl From<SessionError> for CliError {
 }
 
 impl CliError {
+    /// What kind of failure it is.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Read { .. }
+            | Self::MissingFile { .. }
+            | Self::NoModule { .. }
+            | Self::NoBase { .. }
+            | Self::NoModules
+            | Self::NotOnHub { .. }
+            | Self::NotCached { .. } => ErrorCode::NotFound,
+            Self::Status { .. } | Self::Hub { .. } => ErrorCode::Network,
+            Self::Damaged { .. }
+            | Self::Placeholder { .. }
+            | Self::NotVerified { .. }
+            | Self::Registry(RegistryError::Length { .. } | RegistryError::Hash { .. }) => {
+                ErrorCode::Integrity
+            }
+            Self::Session(error) => error.code(),
+            _ => ErrorCode::InvalidInput,
+        }
+    }
+
     /// Adds the file to a reader's error.
     pub fn in_file<E: Error + Send + Sync + 'static>(
         path: &Path,
@@ -139,6 +186,14 @@ impl CliError {
     /// Adds the ids of the modules, in the order of the indices in the error.
     pub fn modules(source: LoraError, ids: &[&str]) -> Self {
         Self::Modules { source, ids: ids.iter().map(|&id| id.into()).collect() }
+    }
+}
+
+/// What to do about a placeholder.
+fn remedy(found: Placeholder) -> &'static str {
+    match found {
+        Placeholder::WebPage => "download the file itself, whose address on a hub has /resolve/",
+        Placeholder::LfsPointer => "fetch the files of the clone with git lfs pull",
     }
 }
 
@@ -158,7 +213,15 @@ fn with_id(error: &LoraError, ids: &[String]) -> String {
 
 /// Reads a whole file.
 pub fn read(path: &Path) -> Result<Vec<u8>, CliError> {
-    std::fs::read(path).map_err(|source| CliError::Read { path: path.into(), source })
+    let bytes =
+        std::fs::read(path).map_err(|source| CliError::Read { path: path.into(), source })?;
+    match Placeholder::detect(&bytes) {
+        // No file of any format starts as a pointer does.
+        Some(found @ Placeholder::LfsPointer) => {
+            Err(CliError::Placeholder { path: path.into(), found })
+        }
+        _ => Ok(bytes),
+    }
 }
 
 /// Writes a whole file.

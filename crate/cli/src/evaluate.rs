@@ -142,7 +142,7 @@ impl Evaluate {
         }
         let files = match &self.model {
             Some(folder) => ModelFiles::find(folder)?,
-            None => library.model_files(base),
+            None => library.model_files(base)?,
         };
         let (mut session, _) = files.open(self.precision.precision, output)?;
         output.progress("Reading the modules");

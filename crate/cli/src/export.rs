@@ -22,11 +22,11 @@ pub struct Export {
     /// A recipe: the file that compose writes, or a link.
     #[arg(long, value_name = "FILE|LINK")]
     recipe: Option<String>,
-    /// registry.json of the recipe's base and modules.
-    #[arg(long, value_name = "FILE")]
+    /// Registry of the recipe's base and modules: registry.json, its folder, or its address.
+    #[arg(long, value_name = "FILE|URL")]
     registry: Option<PathBuf>,
-    /// Folder of the base model, for modules given by their folders.
-    #[arg(long, value_name = "DIR")]
+    /// Folder or hub id of the base model, for modules given by their folders.
+    #[arg(long, value_name = "DIR|ID")]
     model: Option<PathBuf>,
     #[command(flatten)]
     adapters: AdapterArguments,
@@ -97,7 +97,7 @@ impl Export {
         let entries = recipe.modules.iter().filter_map(|m| library.registry.module(&m.id));
         let adapters = entries.map(|entry| library.read_module(entry)?.parse());
         Ok(Parts {
-            config: library.model_files(base).read_config()?,
+            config: library.model_files(base)?.read_config()?,
             base_model: base.id.clone(),
             ids: recipe.modules.iter().map(|module| module.id.clone()).collect(),
             adapters: adapters.collect::<Result<_, _>>()?,
@@ -131,8 +131,7 @@ impl Export {
 fn read_recipe(text: &str) -> Result<Recipe, CliError> {
     let path = PathBuf::from(text);
     if !path.exists() {
-        let fragment = text.rsplit_once('#').map_or(text, |(_, fragment)| fragment);
-        return Ok(decode(fragment)?);
+        return Ok(decode(text)?);
     }
     let recipe: Recipe = serde_json::from_slice(&read(&path)?).map_err(CliError::in_file(&path))?;
     recipe.validate().map_err(CliError::in_file(&path))?;

@@ -2,17 +2,25 @@
 
 use std::path::{Path, PathBuf};
 
-use loraloom::formats::{Example, ExamplesFormat, parse_examples};
-use loraloom::lora::{Composition, PeftAdapter, WeightedModule};
+use loraloom::formats::{Example, ExamplesFormat, FormatError, parse_examples};
+use loraloom::lora::{AdapterNotes, Composition, PeftAdapter, WeightedModule};
 use loraloom::recipe::{LoadedHashes, RecipeLibrary};
 use loraloom::registry::{
-    Registry, RegistryBase, RegistryFile, RegistryModule, RegistryTask, Verifier,
+    BaseFiles, ModuleFiles, Registry, RegistryBase, RegistryError, RegistryFile, RegistryModule,
+    RegistryTask, RemoteFolder, Verifier,
 };
 use loraloom::session::{Session, SessionError};
 
 use crate::arguments::AdapterArguments;
-use crate::error::{CliError, read};
+use crate::error::CliError;
+use crate::folder::Folder;
+use crate::hub::{self, HubFiles};
+use crate::location::Location;
 use crate::model::ModelFiles;
+use crate::output::note;
+
+/// The configuration of a module.
+const CONFIG: &str = "adapter_config.json";
 
 /// The contents of a module's two files.
 pub struct Module {
@@ -20,100 +28,126 @@ pub struct Module {
     pub id: String,
     config: Vec<u8>,
     weights: Vec<u8>,
-    /// Path of the weights.
-    path: PathBuf,
+    files: PeftFiles,
 }
 
 impl Module {
     /// Parses the files.
     pub fn parse(self) -> Result<PeftAdapter, CliError> {
-        PeftAdapter::parse(&self.config, self.weights).map_err(CliError::in_file(&self.path))
+        let files = self.files;
+        PeftAdapter::parse(&self.config, self.weights).map_err(|error| files.refused(error))
     }
 
-    /// Adds the module to a session and returns its id.
+    /// Adds the module to a session and returns its id. What does not fit is noted.
     pub fn add_to(self, session: &mut Session) -> Result<String, CliError> {
-        let Self { id, config, weights, path } = self;
+        let Self { id, config, weights, files } = self;
         match session.add_module(&id, &config, weights) {
-            Ok(_) => Ok(id),
-            Err(SessionError::Module { source, .. }) => Err(CliError::in_file(&path)(source)),
+            Ok(info) => {
+                info.notes.iter().for_each(|notes| note(format!("{id} {}", in_words(notes))));
+                Ok(id)
+            }
+            Err(SessionError::Module { source, .. }) => Err(files.refused(source)),
             Err(error) => Err(error.into()),
         }
     }
 }
 
-/// The two files of a PEFT folder.
-pub struct PeftFolder {
-    pub config: PathBuf,
-    pub weights: PathBuf,
+/// The notes on a module in words.
+fn in_words(notes: &AdapterNotes) -> String {
+    let AdapterNotes { other_base, missing_layers, unused_layers } = notes;
+    let layers = |layers: &[String]| match layers {
+        [first, second, _, ..] => {
+            format!("{} layers, such as {first} and {second}", layers.len())
+        }
+        _ => layers.join(" and "),
+    };
+    let mut parts = Vec::new();
+    parts.extend(other_base.iter().map(|base| format!("was trained on {base}")));
+    if !missing_layers.is_empty() {
+        let missing = layers(missing_layers);
+        parts.push(format!("has no matrices of {missing}, which its configuration targets"));
+    }
+    if !unused_layers.is_empty() {
+        let unused = layers(unused_layers);
+        parts.push(format!("has matrices of {unused}, which its configuration does not target"));
+    }
+    parts.join("; ")
 }
 
-impl PeftFolder {
-    pub fn find(folder: &Path) -> Result<Self, CliError> {
-        let weights = ["adapter_model.safetensors", "adapter_model.bin"];
-        let weights = weights.iter().map(|name| folder.join(name)).find(|path| path.exists());
-        let config = folder.join("adapter_config.json");
-        match weights {
-            Some(weights) if config.exists() => Ok(Self { config, weights }),
-            _ => Err(CliError::NoModule { path: folder.into() }),
+/// The two files of a PEFT folder.
+pub struct PeftFiles {
+    pub config: Location,
+    pub weights: Location,
+}
+
+impl PeftFiles {
+    /// Finds a module's files in a folder.
+    pub fn find(folder: &Folder) -> Result<Self, CliError> {
+        let weights = match folder.named_weights() {
+            Some(name) => folder.first(&[name])?,
+            None => folder.first(&["adapter_model.safetensors", "adapter_model.bin"])?,
+        };
+        match (folder.first(&[CONFIG])?, weights) {
+            (Some(config), Some(weights)) => {
+                Ok(Self { config: Location::Path(config), weights: Location::Path(weights) })
+            }
+            _ => Err(CliError::NoModule { folder: folder.to_string() }),
         }
     }
 
     /// Reads the two files as the module of that id.
     pub fn read(self, id: String) -> Result<Module, CliError> {
-        let (config, weights) = (read(&self.config)?, read(&self.weights)?);
-        Ok(Module { id, config, weights, path: self.weights })
+        let (config, weights) = (self.config.read()?, self.weights.read()?);
+        Ok(Module { id, config, weights, files: self })
+    }
+
+    /// Adds to a reader's error the file that it is about.
+    pub fn refused(&self, error: FormatError) -> CliError {
+        let in_config = matches!(&error, FormatError::Invalid { format: CONFIG, .. });
+        let file = if in_config { &self.config } else { &self.weights };
+        file.in_file()(error)
     }
 }
 
-/// The PEFT folders that a folder is or holds.
-pub fn peft_folders(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
-    let is_module = |path: &PathBuf| path.join("adapter_config.json").exists();
-    if is_module(&folder.into()) {
-        return Ok(vec![folder.into()]);
-    }
-    let entries = folder.read_dir();
-    let mut found: Vec<PathBuf> = entries
-        .map_err(|source| CliError::Read { path: folder.into(), source })?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(is_module)
-        .collect();
-    found.sort();
+/// The PEFT folders that a folder is or holds, each with an id: the folder's name, or its path from the
+/// given one.
+pub fn peft_folders(folder: &Path) -> Result<Vec<(String, Folder)>, CliError> {
+    let folder = Folder::open(folder)?;
+    let (name, missing) = (folder.name(), CliError::NoModule { folder: folder.to_string() });
+    let found = folder.holding(CONFIG)?;
     if found.is_empty() {
-        // Fails with the names of the files that a module's folder should hold.
-        PeftFolder::find(folder)?;
+        return Err(missing);
     }
-    Ok(found)
-}
-
-/// The last part of a folder's path.
-pub fn folder_name(folder: &Path) -> String {
-    let whole = folder.canonicalize().unwrap_or_else(|_| folder.into());
-    whole.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into()
+    let id = |path: String| if path.is_empty() { name.clone() } else { path };
+    Ok(found.into_iter().map(|(path, folder)| (id(path), folder)).collect())
 }
 
 /// Adds modules from their folders, or from folders that hold such folders, to a session.
 pub fn add_folders(session: &mut Session, folders: &[PathBuf]) -> Result<Vec<String>, CliError> {
     let mut ids = Vec::new();
     for folder in folders {
-        for folder in peft_folders(folder)? {
-            let module = PeftFolder::find(&folder)?.read(folder_name(&folder))?;
-            ids.push(module.add_to(session)?);
+        for (id, folder) in peft_folders(folder)? {
+            ids.push(PeftFiles::find(&folder)?.read(id)?.add_to(session)?);
         }
     }
     Ok(ids)
 }
 
-/// A registry with the folder of its files.
+/// A registry with the location of its files.
 pub struct Library {
     pub registry: Registry,
+    /// As it was given.
     path: PathBuf,
+    location: Location,
+    hub: String,
 }
 
 impl Library {
-    /// Reads `registry.json`.
+    /// Reads a registry, by its file, its folder, or the address of either.
     pub fn open(path: &Path) -> Result<Self, CliError> {
-        let registry = Registry::parse(&read(path)?).map_err(CliError::in_file(path))?;
-        let library = Self { registry, path: path.into() };
+        let (bytes, location) = Location::of_registry(path)?.read_registry()?;
+        let registry = Registry::parse(&bytes).map_err(location.in_file())?;
+        let library = Self { registry, path: path.into(), location, hub: hub::endpoint()? };
         let registry = library.registry.clone().listed(|file| library.read(file))?;
         Ok(Self { registry, ..library })
     }
@@ -132,7 +166,7 @@ impl Library {
         })
     }
 
-    /// The path of `registry.json`.
+    /// The registry as it was given.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -144,19 +178,26 @@ impl Library {
     }
 
     /// The files of a base.
-    pub fn model_files(&self, base: &RegistryBase) -> ModelFiles {
-        ModelFiles {
-            config: self.path_of(&base.files.config),
-            tokenizer: self.path_of(&base.files.tokenizer),
-            weights: vec![self.path_of(&base.files.weights)],
+    pub fn model_files(&self, base: &RegistryBase) -> Result<ModelFiles, CliError> {
+        let BaseFiles { config, tokenizer, weights } = &base.files;
+        if let Some(folder) = self.hub_folder(weights)? {
+            return Ok(ModelFiles { id: base.id.clone(), ..ModelFiles::of_folder(folder)? });
         }
+        Ok(ModelFiles {
+            id: base.id.clone(),
+            config: self.location_of(config),
+            tokenizer: self.location_of(tokenizer),
+            added_tokens: None,
+            tokenizer_config: None,
+            weights: vec![self.location_of(weights)],
+        })
     }
 
     /// Reads a task's test set.
     pub fn read_test(&self, task: &RegistryTask) -> Result<Vec<Example>, CliError> {
         let bytes = self.read(&task.test)?;
         parse_examples(&String::from_utf8_lossy(&bytes), ExamplesFormat::Jsonl)
-            .map_err(CliError::in_file(&self.path_of(&task.test)))
+            .map_err(self.location_of(&task.test).in_file())
     }
 
     /// Adds the modules of a base to a session.
@@ -165,31 +206,57 @@ impl Library {
         entries.map(|entry| self.read_module(entry)?.add_to(session)).collect()
     }
 
-    /// The path of a file of the registry.
-    pub fn path_of(&self, file: &RegistryFile) -> PathBuf {
-        self.path.with_file_name(&file.path)
+    /// The location of a file of the registry.
+    fn location_of(&self, file: &RegistryFile) -> Location {
+        self.location.of_file(file, &self.hub)
+    }
+
+    /// The folder of a hub that a file is in; `None` for a file beside the registry.
+    fn hub_folder(&self, file: &RegistryFile) -> Result<Option<Folder>, CliError> {
+        if file.on_hub().is_none() {
+            return Ok(None);
+        }
+        Ok(match RemoteFolder::parse(&file.path, &self.hub)? {
+            RemoteFolder::Hub(source) => Some(Folder::Hub(Box::new(HubFiles::open(source)?))),
+            RemoteFolder::Folder(_) => None,
+        })
     }
 
     /// Reads a file and checks it against its length and hash.
     pub fn read(&self, file: &RegistryFile) -> Result<Vec<u8>, CliError> {
-        let bytes = read(&self.path_of(file))?;
-        let mut verifier = Verifier::new(file);
-        verifier.update(&bytes)?;
-        verifier.finish()?;
+        let bytes = self.location_of(file).read()?;
+        check_contents(file, &bytes)?;
         Ok(bytes)
     }
 
     /// Reads a module's files.
     pub fn read_module(&self, entry: &RegistryModule) -> Result<Module, CliError> {
-        let (config, weights) = (self.read(&entry.files.config)?, self.read(&entry.files.weights)?);
-        let path = self.path_of(&entry.files.weights);
-        Ok(Module { id: entry.id.clone(), config, weights, path })
+        let ModuleFiles { config, weights } = &entry.files;
+        if let Some(folder) = self.hub_folder(weights)? {
+            let module = PeftFiles::find(&folder)?.read(entry.id.clone())?;
+            check_contents(weights, &module.weights)?;
+            return Ok(module);
+        }
+        let files =
+            PeftFiles { config: self.location_of(config), weights: self.location_of(weights) };
+        let (config, weights) = (self.read(config)?, self.read(weights)?);
+        Ok(Module { id: entry.id.clone(), config, weights, files })
     }
+}
+
+/// Compares a file's contents with the length and hash that a registry gives, if it does.
+pub fn check_contents(file: &RegistryFile, bytes: &[u8]) -> Result<(), RegistryError> {
+    if file.sha256.is_empty() {
+        return Ok(());
+    }
+    let mut verifier = Verifier::new(file);
+    verifier.update(bytes)?;
+    verifier.finish()
 }
 
 /// Reads the module of an `--adapter` option, whose id is the folder as given.
 pub fn read_adapter(folder: &Path) -> Result<Module, CliError> {
-    PeftFolder::find(folder)?.read(folder.display().to_string())
+    PeftFiles::find(&Folder::open(folder)?)?.read(folder.display().to_string())
 }
 
 /// Adds the modules of the `--adapter` options to a session and returns their composition, if there

@@ -5,12 +5,12 @@ use std::io::Error;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use loraloom::registry::RegistryFile;
+use loraloom::formats::Placeholder;
+use loraloom::registry::{RegistryFile, file_beside, registry_address};
+use ureq::ResponseExt;
 
 use crate::error::{CliError, read};
 
-/// The default hub of `hub:` paths.
-pub const DEFAULT_HUB: &str = "https://huggingface.co";
 /// The longest response read: longer than any file of a model that this program can hold.
 const MAX_BYTES: u64 = 16 << 30;
 /// Limit of the time to connect, and of the time to the first byte of a response.
@@ -36,42 +36,57 @@ impl Display for Location {
 
 impl Location {
     /// The location of a registry given by its file, its folder, or the address of either.
-    pub fn of_registry(text: &str) -> Self {
-        let file = "registry.json";
-        if text.starts_with("http://") || text.starts_with("https://") {
-            return Self::Url(match text {
-                _ if text.ends_with(".json") => text.into(),
-                _ => format!("{}/{file}", text.trim_end_matches('/')),
-            });
+    pub fn of_registry(path: &Path) -> Result<Self, CliError> {
+        let text = path.to_string_lossy();
+        if text.contains("://") {
+            return Ok(Self::Url(registry_address(&text)?));
         }
-        let path = PathBuf::from(text);
-        Self::Path(if path.is_dir() { path.join(file) } else { path })
+        Ok(Self::Path(if path.is_dir() { path.join("registry.json") } else { path.into() }))
     }
 
     /// The location of a file of the registry at this location: beside it, or on a hub.
     pub fn of_file(&self, file: &RegistryFile, hub: &str) -> Self {
         if let Some((repo, revision, name)) = file.on_hub() {
-            let hub = hub.trim_end_matches('/');
             return Self::Url(format!("{hub}/{repo}/resolve/{revision}/{name}"));
         }
         match self {
             Self::Path(path) => Self::Path(path.with_file_name(&file.path)),
-            Self::Url(url) => {
-                let folder = url.rfind('/').map_or("", |end| &url[..=end]);
-                Self::Url(format!("{folder}{}", file.path))
-            }
+            Self::Url(url) => Self::Url(file_beside(url, &file.path)),
         }
+    }
+
+    /// The path or the path of the address.
+    fn path(&self) -> &Path {
+        match self {
+            Self::Path(path) => path,
+            Self::Url(url) => Path::new(url.split('?').next().unwrap_or_default()),
+        }
+    }
+
+    /// The last part.
+    pub fn file_name(&self) -> String {
+        self.path().file_name().unwrap_or_default().to_string_lossy().into()
+    }
+
+    /// Whether the name ends with a point and this.
+    pub fn has_extension(&self, extension: &str) -> bool {
+        self.path().extension().is_some_and(|found| found == extension)
     }
 
     /// Reads the whole file.
     pub fn read(&self) -> Result<Vec<u8>, CliError> {
         match self {
             Self::Path(path) => read(path),
-            Self::Url(url) => {
-                let mut body = request(url, false)?.into_body();
-                let body = body.with_config().limit(MAX_BYTES).read_to_vec();
-                body.map_err(|error| failed(url, error.into_io()))
-            }
+            Self::Url(url) => Ok(fetch(url)?.0),
+        }
+    }
+
+    /// Reads a registry; returns its contents with the location that its files are relative to.
+    pub fn read_registry(&self) -> Result<(Vec<u8>, Self), CliError> {
+        match self {
+            Self::Path(path) => Ok((read(path)?, self.clone())),
+            // A redirect moves the files too.
+            Self::Url(url) => fetch(url).map(|(bytes, url)| (bytes, Self::Url(url))),
         }
     }
 
@@ -89,6 +104,19 @@ impl Location {
         E: std::error::Error + Send + Sync + 'static,
     {
         CliError::in_file(Path::new(&self.to_string()))
+    }
+}
+
+/// A file's contents and its address after redirects.
+fn fetch(url: &str) -> Result<(Vec<u8>, String), CliError> {
+    let response = request(url, false)?;
+    let url = response.get_uri().to_string();
+    let mut body = response.into_body();
+    let bytes = body.with_config().limit(MAX_BYTES).read_to_vec();
+    let bytes = bytes.map_err(|error| failed(&url, error.into_io()))?;
+    match Placeholder::detect(&bytes) {
+        Some(found) => Err(CliError::Placeholder { path: url.into(), found }),
+        None => Ok((bytes, url)),
     }
 }
 

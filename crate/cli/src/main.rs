@@ -6,9 +6,11 @@
 //! | `error` | why a command failed |
 //! | `output` | results as JSON or text, and progress |
 //! | `arguments`, `settings` | options that several commands share |
+//! | `folder` | a folder on this computer, or in a repository of a hub |
+//! | `hub` | a hub's files, in the cache that transformers uses |
 //! | `model` | a model's files, and a session on them |
 //! | `library` | modules read from PEFT folders or from a registry |
-//! | `location` | a file by its path or its address |
+//! | `location` | a registry's file by its path or its address |
 //! | `model_card` | the README.md of a model or module |
 //! | the others | one command each |
 
@@ -18,7 +20,9 @@ mod compose;
 mod error;
 mod evaluate;
 mod export;
+mod folder;
 mod generate;
+mod hub;
 mod library;
 mod location;
 mod model;
@@ -32,9 +36,10 @@ mod verify;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use loraloom::kernels::parallel::{spawn, start_threads};
+use loraloom::session::ErrorCode;
 
 use error::CliError;
 use output::Output;
@@ -43,7 +48,7 @@ use output::Output;
 #[derive(Parser)]
 #[command(name = "loraloom", version)]
 struct Cli {
-    /// Print the result as one JSON object.
+    /// Print the result, or the error, as one JSON object.
     #[arg(long, global = true)]
     json: bool,
     /// Number of threads (default: the number of cores).
@@ -67,11 +72,22 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    // A negative number is the value of an option, whose limits its error gives.
+    let command = Cli::command().mut_subcommands(|command| command.allow_negative_numbers(true));
+    let parsed = command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() && std::env::args().any(|option| option == "--json") => {
+            output::error(true, ErrorCode::InvalidInput, error.render().to_string().trim());
+            return ExitCode::from(2);
+        }
+        Err(error) => error.exit(),
+    };
+    let json = cli.json;
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            output::error(json, error.code(), &error.to_string());
             ExitCode::FAILURE
         }
     }

@@ -1,6 +1,6 @@
 //! A model's files, and a session on them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
@@ -12,50 +12,63 @@ use loraloom::model::{ModelConfig, Precision, parse_config};
 use loraloom::session::{BaseInfo, BaseLabel, BaseLoad, Session};
 
 use crate::error::{CliError, read};
+use crate::folder::Folder;
+use crate::location::Location;
 use crate::output::Output;
 
 /// Where the files of a model are.
 pub struct ModelFiles {
-    pub config: PathBuf,
-    pub tokenizer: PathBuf,
+    /// Id on the hub; empty for a folder of this computer.
+    pub id: String,
+    pub config: Location,
+    pub tokenizer: Location,
+    /// Files beside the tokenizer that may add tokens to it.
+    pub added_tokens: Option<Location>,
+    pub tokenizer_config: Option<Location>,
     /// One file, or all shards in order.
-    pub weights: Vec<PathBuf>,
+    pub weights: Vec<Location>,
 }
 
 impl ModelFiles {
-    /// Finds a model's files in a Hugging Face folder.
+    /// Finds a model's files in the folder of that path, or of that id on the hub.
     pub fn find(folder: &Path) -> Result<Self, CliError> {
-        let entries = folder.read_dir();
-        let mut names: Vec<String> = entries
-            .map_err(|source| CliError::Read { path: folder.into(), source })?
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .collect();
-        names.sort();
-        let path = |name: &str| folder.join(name);
-        let has = |name: &str| names.iter().any(|found| found == name);
+        Self::of_folder(Folder::open(folder)?)
+    }
+
+    /// Finds a model's files in a folder.
+    pub fn of_folder(folder: Folder) -> Result<Self, CliError> {
+        let names = folder.names()?;
         let missing = |expected| CliError::MissingFile {
-            path: folder.into(),
+            folder: folder.to_string(),
             expected,
             found: names.clone(),
         };
-        if !has("config.json") {
-            return Err(missing("config.json"));
-        }
-        let tokenizer = ["tokenizer.json", "spiece.model"].into_iter().find(|name| has(name));
-        let tokenizer = tokenizer.ok_or_else(|| missing("tokenizer.json or spiece.model"))?;
-        let weights = match choose_weights(&names) {
-            Some(ChosenWeights::File(name)) => vec![path(&name)],
-            Some(ChosenWeights::Index(name)) => {
-                let shards = shard_names(&read(&path(&name))?);
-                let shards = shards.map_err(CliError::in_file(&path(&name)))?;
-                shards.iter().map(|name| path(name)).collect()
-            }
-            None => {
-                let expected = "model.safetensors, its index, a GGUF file or pytorch_model.bin";
-                return Err(missing(expected));
-            }
+        let first = |names: &[&str], expected| {
+            folder.first(names)?.map(Location::Path).ok_or_else(|| missing(expected))
         };
-        Ok(Self { config: path("config.json"), tokenizer: path(tokenizer), weights })
+        let beside = |name| Ok::<_, CliError>(folder.first(&[name])?.map(Location::Path));
+        let config = first(&["config.json"], "config.json")?;
+        let tokenizer =
+            first(&["tokenizer.json", "spiece.model"], "tokenizer.json or spiece.model");
+        if tokenizer.is_err() {
+            // A model of another kind has another tokenizer.
+            parse_config(&config.read()?).map_err(config.in_file())?;
+        }
+        let tokenizer = tokenizer?;
+        let weights = match folder.named_weights() {
+            Some(name) => vec![first(&[name], "the weights that its address names")?],
+            None => weights(&folder, &names)?.ok_or_else(|| {
+                missing("model.safetensors, its index, a GGUF file or pytorch_model.bin")
+            })?,
+        };
+        Ok(Self {
+            id: folder.id(),
+            config,
+            tokenizer,
+            added_tokens: beside("added_tokens.json")?,
+            tokenizer_config: beside("tokenizer_config.json")?,
+            weights,
+        })
     }
 
     /// Loads the model into a session.
@@ -65,14 +78,15 @@ impl ModelFiles {
         output: &Output,
     ) -> Result<(Session, BaseInfo), CliError> {
         let (config, tokenizer) = (self.read_config()?, self.read_tokenizer()?);
-        let mut load = BaseLoad::from_parts(BaseLabel::default(), config, tokenizer, precision)?;
+        let label = BaseLabel { id: self.id.clone(), ..BaseLabel::default() };
+        let mut load = BaseLoad::from_parts(label, config, tokenizer, precision)?;
         let mut hashes = Vec::new();
-        for path in &self.weights {
-            output.progress(format!("Reading {}", path.display()));
-            let bytes = read(path)?;
+        for location in &self.weights {
+            output.progress(format!("Reading {location}"));
+            let bytes = location.read()?;
             hashes.push(sha256_hex(&bytes));
-            load.push(&bytes).map_err(CliError::in_file(path))?;
-            load.end_file().map_err(CliError::in_file(path))?;
+            load.push(&bytes).map_err(location.in_file())?;
+            load.end_file().map_err(location.in_file())?;
         }
         let mut session = Session::new(seconds);
         let info = session.finish_base(load, weights_identity(&hashes))?;
@@ -82,8 +96,8 @@ impl ModelFiles {
     /// Reads the weights.
     pub fn read_weights(&self) -> Result<Box<dyn TensorSource>, CliError> {
         let mut shards = Vec::new();
-        for path in &self.weights {
-            shards.push(parse_weights(read(path)?).map_err(CliError::in_file(path))?);
+        for location in &self.weights {
+            shards.push(parse_weights(location.read()?).map_err(location.in_file())?);
         }
         Ok(match shards.len() {
             1 => shards.remove(0),
@@ -92,29 +106,51 @@ impl ModelFiles {
     }
 
     pub fn read_config(&self) -> Result<Arc<dyn ModelConfig>, CliError> {
-        parse_config(&read(&self.config)?).map_err(CliError::in_file(&self.config))
+        parse_config(&self.config.read()?).map_err(self.config.in_file())
     }
 
     /// Reads the tokenizer's own file.
     pub fn read_tokenizer_alone(&self) -> Result<Tokenizer, CliError> {
-        Tokenizer::parse(&read(&self.tokenizer)?).map_err(CliError::in_file(&self.tokenizer))
+        Tokenizer::parse(&self.tokenizer.read()?).map_err(self.tokenizer.in_file())
     }
 
     /// Reads the tokenizer, with the tokens that the files beside it add.
     pub fn read_tokenizer(&self) -> Result<Tokenizer, CliError> {
-        let beside = |name: &str| {
-            let path = self.tokenizer.with_file_name(name);
-            path.exists().then(|| read(&path)).transpose()
-        };
-        let added_tokens = beside("added_tokens.json")?;
-        let tokenizer_config = beside("tokenizer_config.json")?;
+        let read = |file: &Option<Location>| file.as_ref().map(Location::read).transpose();
+        let added_tokens = read(&self.added_tokens)?;
+        let tokenizer_config = read(&self.tokenizer_config)?;
         let files = AddedTokenFiles {
             added_tokens: added_tokens.as_deref(),
             tokenizer_config: tokenizer_config.as_deref(),
         };
-        Tokenizer::parse_with(&read(&self.tokenizer)?, files)
-            .map_err(CliError::in_file(&self.tokenizer))
+        Tokenizer::parse_with(&self.tokenizer.read()?, files).map_err(self.tokenizer.in_file())
     }
+}
+
+/// The weights to read of a folder with files of these names; `None` where it has none. Placeholders
+/// are passed over.
+fn weights(folder: &Folder, names: &[String]) -> Result<Option<Vec<Location>>, CliError> {
+    let mut left = names.to_vec();
+    let mut refused = None;
+    while let Some(chosen) = choose_weights(&left) {
+        let (ChosenWeights::File(name) | ChosenWeights::Index(name)) = &chosen;
+        left.retain(|other| other != name);
+        let path = match folder.first(&[name]) {
+            Ok(path) => path.unwrap_or_default(),
+            Err(error @ CliError::Placeholder { .. }) => {
+                refused.get_or_insert(error);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        if let ChosenWeights::File(_) = chosen {
+            return Ok(Some(vec![Location::Path(path)]));
+        }
+        let shards = shard_names(&read(&path)?).map_err(CliError::in_file(&path))?;
+        let shard = |name: &String| Ok(Location::Path(folder.file(name)?));
+        return shards.iter().map(shard).collect::<Result<_, _>>().map(Some);
+    }
+    refused.map_or(Ok(None), Err)
 }
 
 /// Seconds since the first call.

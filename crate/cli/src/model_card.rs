@@ -1,9 +1,10 @@
 //! Model cards: the README.md of a model or module, with its front matter in YAML.
 
-use std::path::Path;
-
 use loraloom::formats::Example;
 use serde_json::Value;
+
+use crate::error::{CliError, read};
+use crate::folder::Folder;
 
 /// The title of a card that PEFT wrote and nobody filled in.
 const UNFILLED: &str = "Model Card for Model ID";
@@ -20,9 +21,10 @@ pub struct ModelCard {
 
 impl ModelCard {
     /// Reads the model card of a folder; without one, every part is empty.
-    pub fn read(folder: &Path) -> Self {
-        let text = std::fs::read(folder.join("README.md")).unwrap_or_default();
-        Self::parse(&String::from_utf8_lossy(&text))
+    pub fn read(folder: &Folder) -> Result<Self, CliError> {
+        let path = folder.first(&["README.md"])?;
+        let text = path.map(|path| read(&path)).transpose()?.unwrap_or_default();
+        Ok(Self::parse(&String::from_utf8_lossy(&text)))
     }
 
     /// Reads a model card. Front matter that is not valid YAML is ignored.

@@ -1,8 +1,9 @@
-//! Results as JSON or text on stdout, and progress on stderr.
+//! Results as JSON or text on stdout; errors, notes and progress on stderr.
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write, stderr, stdout};
 
+use loraloom::session::{ErrorCode, UnwritableOutput};
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -11,6 +12,28 @@ use crate::error::CliError;
 pub struct Output {
     json: bool,
     progress: bool,
+}
+
+/// Prints an error on stderr, as JSON or as text.
+pub fn error(json: bool, code: ErrorCode, message: &str) {
+    if json {
+        eprintln!("{}", serde_json::json!({ "error": { "code": code, "message": message } }));
+    } else {
+        eprintln!("error: {message}");
+    }
+}
+
+/// Prints a note on stderr: what a result leaves out, or does not mean.
+pub fn note(text: impl Display) {
+    eprintln!("note: {text}");
+}
+
+/// Notes the outputs of examples that the model cannot write.
+pub fn note_unwritable(outputs: &[UnwritableOutput]) {
+    for UnwritableOutput { example, parts } in outputs {
+        let (number, parts) = (example + 1, parts.join(" "));
+        note(format!("the model cannot write {parts} in the output of example {number}"));
+    }
 }
 
 impl Output {

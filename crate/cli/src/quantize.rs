@@ -9,7 +9,7 @@ use loraloom::model::{ModelConfig, Precision};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::error::{CliError, read, write};
+use crate::error::{CliError, write};
 use crate::model::ModelFiles;
 use crate::output::Output;
 
@@ -27,8 +27,8 @@ mod token_type {
 /// Write a model as GGUF with its matrices in Q8_0.
 #[derive(Args)]
 pub struct Quantize {
-    /// Folder of the model as Hugging Face lays it out.
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the model as Hugging Face lays it out, or its hub id.
+    #[arg(long, value_name = "DIR|ID")]
     model: PathBuf,
     /// File to write.
     #[arg(long, value_name = "FILE.gguf")]
@@ -56,10 +56,9 @@ struct Quantized {
 impl Quantize {
     pub fn run(self, output: &Output) -> Result<(), CliError> {
         let files = ModelFiles::find(&self.model)?;
-        let config =
-            T5Config::parse(&read(&files.config)?).map_err(CliError::in_file(&files.config))?;
+        let config = T5Config::parse(&files.config.read()?).map_err(files.config.in_file())?;
         config.check_tokenizer(&files.read_tokenizer()?)?;
-        if files.tokenizer.extension().is_none_or(|end| end != "json") {
+        if !files.tokenizer.has_extension("json") {
             return Err(CliError::NoTokenizerJson { path: self.model.clone() });
         }
         output.progress("Reading the weights");
@@ -68,8 +67,8 @@ impl Quantize {
         T5Model::load(config.clone(), &*source, Precision::F32)?;
 
         let mut writer = GgufWriter::default();
-        let tokenizer: Value = serde_json::from_slice(&read(&files.tokenizer)?)
-            .map_err(CliError::in_file(&files.tokenizer))?;
+        let tokenizer: Value =
+            serde_json::from_slice(&files.tokenizer.read()?).map_err(files.tokenizer.in_file())?;
         set_metadata(&mut writer, &config);
         set_tokenizer(&mut writer, &config, &tokenizer);
         let mut names: Vec<String> =

@@ -1,6 +1,6 @@
 //! `loraloom registry`: makes a static registry from folders, or checks one.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use loraloom::formats::{NamedTensor, TensorSource, parse_weights, write_safetensors};
@@ -15,7 +15,9 @@ use serde::Serialize;
 
 use crate::check::Check;
 use crate::error::{CliError, create_folder, read, write};
-use crate::library::{PeftFolder, folder_name, peft_folders};
+use crate::folder::Folder;
+use crate::library::{PeftFiles, peft_folders};
+use crate::location::Location;
 use crate::model::ModelFiles;
 use crate::model_card::ModelCard;
 use crate::output::Output;
@@ -38,13 +40,13 @@ impl RegistryCommand {
 
 /// Make a registry from PEFT folders and the folder of their base model.
 ///
-/// A module's id is its folder's name. Title, task, example, license and tags are read from its
+/// A module's id is its folder's name, or its path from the folder that is given. Title, task, example, license and tags are read from its
 /// README.md: the first heading, `- Task:`, ``- Example: `input` → `output` ``, `- License:`, and
 /// `license` and `tags` of the front matter.
 #[derive(Args)]
 pub struct Build {
-    /// The base model's folder and PEFT folders, or folders that hold PEFT folders.
-    #[arg(required = true, value_name = "DIR")]
+    /// The base model's folder and PEFT folders, or folders that hold PEFT folders; or their hub ids.
+    #[arg(required = true, value_name = "DIR|ID")]
     folders: Vec<PathBuf>,
     /// Folder to write registry.json and the files into.
     #[arg(long, value_name = "DIR")]
@@ -73,11 +75,19 @@ struct Built {
 
 impl Build {
     pub fn run(self, output: &Output) -> Result<(), CliError> {
-        let is_model = |folder: &&PathBuf| folder.join("config.json").exists();
-        let (models, others): (Vec<&PathBuf>, Vec<&PathBuf>) =
-            self.folders.iter().partition(is_model);
-        let [model] = models[..] else {
-            return Err(CliError::BaseFolders { found: models.len() });
+        let (mut models, mut others) = (Vec::new(), Vec::new());
+        for path in &self.folders {
+            let folder = Folder::open(path)?;
+            let is_model = folder.names()?.iter().any(|name| name == "config.json");
+            if is_model {
+                models.push(folder);
+            } else {
+                others.push(path);
+            }
+        }
+        let count = models.len();
+        let (1, Some(model)) = (count, models.pop()) else {
+            return Err(CliError::BaseFolders { found: count });
         };
         let base = self.base(model, output)?;
         let config = parse_config(&read(&self.out.join(&base.files.config.path))?)?;
@@ -90,8 +100,8 @@ impl Build {
             tasks: Vec::new(),
         };
         for folder in others {
-            for folder in peft_folders(folder)? {
-                let module = self.module(&folder, &*config, &registry.bases[0].id)?;
+            for (id, folder) in peft_folders(folder)? {
+                let module = self.module(id, &folder, &*config, &registry.bases[0].id)?;
                 output.progress(format!("{}: rank {}", module.id, module.rank));
                 registry.modules.push(module);
             }
@@ -126,24 +136,22 @@ impl Build {
     }
 
     /// Copies the base's files.
-    fn base(&self, folder: &Path, output: &Output) -> Result<RegistryBase, CliError> {
-        let files = ModelFiles::find(folder)?;
+    fn base(&self, folder: Folder, output: &Output) -> Result<RegistryBase, CliError> {
+        let (name, title) = (folder.name(), folder.to_string());
+        let card = ModelCard::read(&folder)?;
+        let files = ModelFiles::of_folder(folder)?;
         let config = files.read_config()?;
         let tokenizer = files.read_tokenizer()?;
         config.check_tokenizer(&tokenizer)?;
         if tokenizer.vocabulary_size() > files.read_tokenizer_alone()?.vocabulary_size() {
-            return Err(CliError::TokensBeside { path: files.tokenizer });
+            return Err(CliError::TokensBeside { path: files.tokenizer.to_string().into() });
         }
         let [weights] = &files.weights[..] else {
-            return Err(CliError::ShardedBase { path: folder.into() });
+            return Err(CliError::ShardedBase { path: title.into() });
         };
-        output.progress(format!("Copying {}", weights.display()));
-        let copy = |from: &Path| {
-            let name = from.file_name().unwrap_or_default().to_string_lossy();
-            self.put(&format!("base/{name}"), &read(from)?)
-        };
-        let card = ModelCard::read(folder);
-        let id = self.base_id.clone().unwrap_or_else(|| folder_name(folder));
+        output.progress(format!("Copying {weights}"));
+        let copy = |from: &Location| self.put(&format!("base/{}", from.file_name()), &from.read()?);
+        let id = self.base_id.clone().unwrap_or(name);
         Ok(RegistryBase {
             title: card.title.unwrap_or_else(|| id.clone()),
             description: card.task.unwrap_or_default(),
@@ -161,22 +169,22 @@ impl Build {
     /// Writes a module's files; weights of any format become safetensors.
     fn module(
         &self,
-        folder: &Path,
+        id: String,
+        folder: &Folder,
         base: &dyn ModelConfig,
         base_id: &str,
     ) -> Result<RegistryModule, CliError> {
-        let files = PeftFolder::find(folder)?;
-        let (config, bytes) = (read(&files.config)?, read(&files.weights)?);
-        let source = parse_weights(bytes.clone()).map_err(CliError::in_file(&files.weights))?;
-        let is_safetensors = files.weights.extension().is_some_and(|end| end == "safetensors");
+        let files = PeftFiles::find(folder)?;
+        let (config, bytes) = (files.config.read()?, files.weights.read()?);
+        let source = parse_weights(bytes.clone()).map_err(files.weights.in_file())?;
+        let is_safetensors = files.weights.has_extension("safetensors");
         let bytes =
             if is_safetensors && !self.f16 { bytes } else { converted(&*source, self.f16)? };
-        let adapter = PeftAdapter::parse(&config, bytes.clone())
-            .map_err(CliError::in_file(&files.weights))?;
-        let id = folder_name(folder);
+        let adapter =
+            PeftAdapter::parse(&config, bytes.clone()).map_err(|error| files.refused(error))?;
         AdapterSet::new(base, &[&adapter], Merge::Delta)
             .map_err(|error| CliError::modules(error, &[&id]))?;
-        let card = ModelCard::read(folder);
+        let card = ModelCard::read(folder)?;
         let path = |name: &str| format!("modules/{id}/{name}");
         Ok(RegistryModule {
             title: card.title.unwrap_or_else(|| id.clone()),

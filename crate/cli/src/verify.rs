@@ -14,8 +14,8 @@ use crate::output::Output;
 /// Check a published model against its reference outputs.
 #[derive(Args)]
 pub struct Verify {
-    /// Folder of the model: google/flan-t5-small, google/t5-v1_1-small or google-t5/t5-small.
-    #[arg(long, value_name = "DIR")]
+    /// The model, google/flan-t5-small, google/t5-v1_1-small or google-t5/t5-small: its folder or hub id.
+    #[arg(long, value_name = "DIR|ID")]
     model: PathBuf,
     /// The model's id on the hub (default: every known model of the same sizes).
     #[arg(long, value_name = "ID")]
