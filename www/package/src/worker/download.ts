@@ -60,14 +60,25 @@ export function hexOf(bytes: Uint8Array, context: DownloadContext): string {
   return hasher.hex();
 }
 
-/** Prefix of the keys of files of unknown hash. */
-const BY_ADDRESS = "url-";
+/** The key under which a file is stored: another version of the same address takes its place. */
+export function storeKey({ url, sha256 }: RemoteFile, context: DownloadContext): string {
+  return sha256 ?? `url-${hexOf(new TextEncoder().encode(url), context)}`;
+}
 
-/** The key under which a file is stored. */
-export function storeKey({ url, sha256, version }: RemoteFile, context: DownloadContext): string {
-  if (sha256 !== null) return sha256;
-  const name = version ? `${url}\n${version}` : url;
-  return BY_ADDRESS + hexOf(new TextEncoder().encode(name), context);
+/** A name of a file's contents, as far as they are known. */
+export function contentsName(file: RemoteFile, context: DownloadContext): string {
+  const key = storeKey(file, context);
+  return file.sha256 === null && file.version ? `${key} ${file.version}` : key;
+}
+
+/** The stored file, whole or in part; null where there is none, or only that of another version. */
+export async function findStored(
+  file: RemoteFile,
+  context: DownloadContext,
+): Promise<StoredEntry | null> {
+  const stored = await context.store.find(storeKey(file, context));
+  const other = file.sha256 === null && file.version && stored?.version !== file.version;
+  return other ? null : stored;
 }
 
 /** Deletes the stored copies of files that a reader refused, unless their hash was known. */
@@ -131,7 +142,7 @@ class Download {
     const { store, signal, onEvent } = this.#context;
     let usable = true;
     for (let start = 1; ; start++) {
-      const stored = usable ? await store.find(this.#key) : null;
+      const stored = usable ? await findStored(this.#file, this.#context) : null;
       try {
         return stored?.sha256 ? await this.#fromStore(stored) : await this.#fromServer(stored);
       } catch (error) {
@@ -250,18 +261,7 @@ class Download {
       throw wrong;
     }
     await writer.complete(this.#record(found));
-    await this.#removeOtherVersions();
     return { sha256: found, bytes: this.#loaded };
-  }
-
-  /** Deletes what was stored of the same address before the server had these contents. */
-  async #removeOtherVersions(): Promise<void> {
-    if (!this.#file.version) return;
-    const { store } = this.#context;
-    for (const { key, url } of await store.list()) {
-      const other = url === this.#file.url && key !== this.#key && key.startsWith(BY_ADDRESS);
-      if (other) await store.remove(key);
-    }
   }
 
   /** Whether a failure makes the bytes so far useless. */

@@ -3,7 +3,7 @@
 
 import { LoraLoomError, loraLoomError, reasonOf } from "../errors.js";
 import type { FilesSource, LocalFile, Placeholder, RemoteFolder } from "../protocol.js";
-import { type DownloadContext, httpContext, type RemoteFile, storeKey } from "./download.js";
+import { type DownloadContext, findStored, httpContext, type RemoteFile } from "./download.js";
 import type { EngineModule } from "./engine.js";
 import { fetchFiles, fetchListing, httpStatus, type Progress } from "./fetch.js";
 import { fetchOnce, strongEtag } from "./http.js";
@@ -162,16 +162,15 @@ function openHost(url: string, query: string, name: string, context: DownloadCon
     get: async (file) => {
       const address = url + encodePath(file) + query;
       const unknown = { url: address, bytes: null, sha256: null };
-      const stored = (await context.store.list()).filter((one) => one.url.startsWith(url));
       let response: Response;
       try {
         response = await fetchOnce(address, { method: "HEAD" }, httpContext(context));
       } catch (error) {
         context.signal.throwIfAborted();
         // Without a connection, the folder has the files that were stored.
-        const copy = stored.find((one) => one.url === address && one.sha256 !== null);
-        if (copy) return { ...unknown, bytes: copy.bytes, version: copy.version ?? null };
-        if (stored.length > 0) return null;
+        const copy = await findStored(unknown, context);
+        if (copy?.sha256) return { ...unknown, bytes: copy.bytes, version: copy.version ?? null };
+        if ((await context.store.list()).some((one) => one.url.startsWith(url))) return null;
         const data = { folder: name, url: address, reason: reasonOf(error) };
         throw loraLoomError("host-unreachable", data, error);
       }
@@ -183,7 +182,9 @@ function openHost(url: string, query: string, name: string, context: DownloadCon
       const length = response.headers.get("Content-Length");
       const plain = length !== null && !response.headers.has("Content-Encoding");
       const bytes = plain ? Number(length) : null;
-      return { ...unknown, bytes, version: strongEtag(response) };
+      // Other sites read an ETag only where the server allows it.
+      const version = strongEtag(response) ?? response.headers.get("Last-Modified");
+      return { ...unknown, bytes, version };
     },
   };
 }
@@ -251,8 +252,7 @@ async function placeholderOf(piece: Piece, context: DownloadContext): Promise<Pl
   const { url, bytes, sha256 } = piece;
   const short = bytes === null || bytes <= MAX_PLACEHOLDER_BYTES;
   if (sha256 !== null || !short || url.includes(".json")) return null;
-  const stored = await context.store.find(storeKey(piece, context));
-  if (stored?.sha256) return null;
+  if ((await findStored(piece, context))?.sha256) return null;
   try {
     const headers = { Range: `bytes=0-${START_BYTES - 1}` };
     const response = await fetchOnce(url, { headers, cache: "no-store" }, httpContext(context));

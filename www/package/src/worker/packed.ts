@@ -2,7 +2,7 @@
 // files the next time. A copy that is damaged, or made from other files or in another layout, is deleted.
 
 import type { Precision } from "../protocol.js";
-import { type DownloadContext, type RemoteFile, storeKey } from "./download.js";
+import { contentsName, type DownloadContext, findStored, type RemoteFile } from "./download.js";
 import type { BaseLoad, EngineModule } from "./engine.js";
 import type { Piece } from "./folder.js";
 import { SafeWriter } from "./safe-writer.js";
@@ -45,8 +45,8 @@ export class PackedCopy {
   ): PackedCopy | null {
     const files = weights.filter((piece): piece is RemoteFile => !(piece instanceof Blob));
     if (precision !== "int8" || files.length < weights.length) return null;
-    const keys = files.map((file) => storeKey(file, context));
-    return new PackedCopy(module.packedKey(keys, precision), files, module, context);
+    const names = files.map((file) => contentsName(file, context));
+    return new PackedCopy(module.packedKey(names, precision), files, module, context);
   }
 
   /** Its length; null if there is no whole copy. */
@@ -80,7 +80,7 @@ export class PackedCopy {
   async #checked(load: BaseLoad, onProgress: (loaded: number) => void): Promise<string | null> {
     const { store, signal, newHasher } = this.#context;
     const hashOf = async (file: RemoteFile) =>
-      file.sha256 ?? (await store.find(storeKey(file, this.#context)))?.sha256 ?? "";
+      file.sha256 ?? (await findStored(file, this.#context))?.sha256 ?? "";
     const stored = await store.find(this.#key);
     const hasher = newHasher();
     const reader = (await store.read(this.#key)).getReader();
@@ -107,8 +107,9 @@ export class PackedCopy {
   /** Stores the weights of a whole load, whose identity is `sha256`. */
   async save(load: BaseLoad, sha256: string): Promise<void> {
     const { store, signal, newHasher } = this.#context;
-    await deleteOtherLayouts(this.#key, store);
-    const record = { key: this.#key, url: this.#files[0]?.url ?? "", etag: null, known: true };
+    const url = this.#files[0]?.url ?? "";
+    await deleteOthers(this.#key, url, store);
+    const record = { key: this.#key, url, etag: null, known: true };
     const words = { name: "the packed weights", nextTime: "they will be packed again" };
     const keeper = new SafeWriter(this.#key, words, this.#context);
     await keeper.open(0);
@@ -131,10 +132,11 @@ export class PackedCopy {
   }
 }
 
-/** Deletes copies that only another version of the engine can read. */
-async function deleteOtherLayouts(key: string, store: Store): Promise<void> {
+/** Deletes copies that only another version of the engine can read, and those of other versions of the file. */
+async function deleteOthers(key: string, url: string, store: Store): Promise<void> {
   const layout = key.slice(0, key.lastIndexOf("-") + 1);
   for (const stored of await store.list()) {
-    if (isPackedKey(stored.key) && !stored.key.startsWith(layout)) await store.remove(stored.key);
+    const other = stored.key !== key && (stored.url === url || !stored.key.startsWith(layout));
+    if (isPackedKey(stored.key) && other) await store.remove(stored.key);
   }
 }
