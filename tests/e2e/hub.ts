@@ -215,7 +215,7 @@ export async function startHub(
       return;
     }
     const [, listed, folder = ""] =
-      path.match(/^\/api\/models\/([^/]+\/[^/]+)\/tree\/main(?:\/(.+))?$/) ?? [];
+      path.match(/^\/api\/models\/([^/]+\/[^/]+)\/tree\/[^/]+(?:\/(.+))?$/) ?? [];
     const repository = files.get(listed ?? "");
     if (listed && !repository) {
       reject(response, 401, "Invalid username or password.");
