@@ -6,8 +6,8 @@ use loraloom::formats::{Example, ExamplesFormat, FormatError, parse_examples};
 use loraloom::lora::{AdapterNotes, Composition, PeftAdapter, WeightedModule};
 use loraloom::recipe::{LoadedHashes, RecipeLibrary};
 use loraloom::registry::{
-    BaseFiles, ModuleFiles, Registry, RegistryBase, RegistryError, RegistryFile, RegistryModule,
-    RegistryTask, RemoteFolder, Verifier,
+    BaseFiles, HubFolder, ModuleFiles, Registry, RegistryBase, RegistryError, RegistryFile,
+    RegistryModule, RegistryTask, RemoteFolder, Verifier,
 };
 use loraloom::session::{Session, SessionError};
 
@@ -180,7 +180,8 @@ impl Library {
     /// The files of a base.
     pub fn model_files(&self, base: &RegistryBase) -> Result<ModelFiles, CliError> {
         let BaseFiles { config, tokenizer, weights } = &base.files;
-        if let Some(folder) = self.hub_folder(weights)? {
+        if let Some(source) = self.hub_folder(weights)? {
+            let folder = Folder::Hub(Box::new(HubFiles::open(source)?));
             return Ok(ModelFiles { id: base.id.clone(), ..ModelFiles::of_folder(folder)? });
         }
         Ok(ModelFiles {
@@ -212,12 +213,12 @@ impl Library {
     }
 
     /// The folder of a hub that a file is in; `None` for a file beside the registry.
-    fn hub_folder(&self, file: &RegistryFile) -> Result<Option<Folder>, CliError> {
+    fn hub_folder(&self, file: &RegistryFile) -> Result<Option<HubFolder>, CliError> {
         if file.on_hub().is_none() {
             return Ok(None);
         }
         Ok(match RemoteFolder::parse(&file.path, &self.hub)? {
-            RemoteFolder::Hub(source) => Some(Folder::Hub(Box::new(HubFiles::open(source)?))),
+            RemoteFolder::Hub(source) => Some(source),
             RemoteFolder::Folder(_) => None,
         })
     }
@@ -232,7 +233,10 @@ impl Library {
     /// Reads a module's files.
     pub fn read_module(&self, entry: &RegistryModule) -> Result<Module, CliError> {
         let ModuleFiles { config, weights } = &entry.files;
-        if let Some(folder) = self.hub_folder(weights)? {
+        if let Some(source) = self.hub_folder(weights)? {
+            // The repository may have another format of the weights by now.
+            let folder = HubFiles::open(HubFolder { file: None, ..source })?;
+            let folder = Folder::Hub(Box::new(folder));
             let module = PeftFiles::find(&folder)?.read(entry.id.clone())?;
             check_contents(weights, &module.weights)?;
             return Ok(module);

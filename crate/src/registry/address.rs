@@ -360,7 +360,7 @@ impl Url {
         }
         let query = if query == "?" { "" } else { query };
         Some(Self {
-            origin: format!("{scheme}://{}", host.to_lowercase()),
+            origin: format!("{scheme}://{}", host.to_ascii_lowercase()),
             path: encoded(path, true),
             query: encoded(query, true),
         })

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::super::{FormatError, excerpt, without_mark};
 use super::{AddedTokenFiles, FileAddedToken, MAX_ADDED_TOKENS, MAX_FILE_BYTES};
@@ -97,75 +97,77 @@ impl AddedTokens {
 
 /// The added tokens of the files beside a tokenizer's own. As in transformers, those of
 /// `tokenizer_config.json` replace those of `added_tokens.json`, which are not special.
+///
+/// Read as values: types of their own would add 15 kB to the WebAssembly module.
 pub(super) fn read_files(files: AddedTokenFiles<'_>) -> Result<Vec<FileAddedToken>, FormatError> {
-    /// A token of `added_tokens_decoder`, whose key is its id.
-    #[derive(Deserialize)]
-    struct Token {
-        content: String,
-        #[serde(default)]
-        single_word: bool,
-        #[serde(default)]
-        lstrip: bool,
-        #[serde(default)]
-        rstrip: bool,
-        #[serde(default)]
-        normalized: bool,
-        #[serde(default)]
-        special: bool,
-    }
-    #[derive(Deserialize)]
-    struct Config {
-        added_tokens_decoder: Option<BTreeMap<u32, Token>>,
-    }
+    let mut tokens = Vec::new();
     if let Some(bytes) = files.tokenizer_config {
-        let config: Config = read_json("tokenizer_config.json", bytes)?;
-        if let Some(tokens) = config.added_tokens_decoder {
-            check_number("tokenizer_config.json", tokens.len())?;
-            let token = |(id, token): (u32, Token)| FileAddedToken {
-                id,
-                content: token.content,
-                single_word: token.single_word,
-                lstrip: token.lstrip,
-                rstrip: token.rstrip,
-                normalized: token.normalized,
-                special: token.special,
-            };
-            return Ok(tokens.into_iter().map(token).collect());
+        const FILE: &str = "tokenizer_config.json";
+        let config = read_json(FILE, bytes)?;
+        let decoder = &config["added_tokens_decoder"];
+        if !decoder.is_null() {
+            for (id, token) in object(FILE, decoder)? {
+                let is = |field: &str| token[field].as_bool().unwrap_or_default();
+                let content = token["content"].as_str();
+                tokens.push(FileAddedToken {
+                    id: id.parse().map_err(|_| not_tokens(FILE, id))?,
+                    content: content.ok_or_else(|| not_tokens(FILE, id))?.to_owned(),
+                    single_word: is("single_word"),
+                    lstrip: is("lstrip"),
+                    rstrip: is("rstrip"),
+                    normalized: is("normalized"),
+                    special: is("special"),
+                });
+            }
+            // Keys are in the order of their digits.
+            tokens.sort_unstable_by_key(|token| token.id);
+            return Ok(tokens);
         }
     }
-    let Some(bytes) = files.added_tokens else { return Ok(Vec::new()) };
-    let tokens: BTreeMap<String, u32> = read_json("added_tokens.json", bytes)?;
-    check_number("added_tokens.json", tokens.len())?;
-    let token = |(content, id)| FileAddedToken {
-        id,
-        content,
-        single_word: false,
-        lstrip: false,
-        rstrip: false,
-        normalized: true,
-        special: false,
-    };
-    Ok(tokens.into_iter().map(token).collect())
+    let Some(bytes) = files.added_tokens else { return Ok(tokens) };
+    const FILE: &str = "added_tokens.json";
+    for (content, id) in object(FILE, &read_json(FILE, bytes)?)? {
+        let id = id.as_u64().and_then(|id| u32::try_from(id).ok());
+        tokens.push(FileAddedToken {
+            id: id.ok_or_else(|| not_tokens(FILE, content))?,
+            content: content.clone(),
+            single_word: false,
+            lstrip: false,
+            rstrip: false,
+            normalized: true,
+            special: false,
+        });
+    }
+    Ok(tokens)
 }
 
-fn read_json<'b, T: Deserialize<'b>>(
-    format: &'static str,
-    bytes: &'b [u8],
-) -> Result<T, FormatError> {
-    let invalid = |what: &str, expected: String, found: String| FormatError::Invalid {
-        format,
-        what: what.into(),
-        expected,
-        found,
-    };
+fn read_json(format: &'static str, bytes: &[u8]) -> Result<Value, FormatError> {
     if bytes.len() > MAX_FILE_BYTES {
-        let found = format!("{} bytes", bytes.len());
-        return Err(invalid("its length", format!("at most {MAX_FILE_BYTES} bytes"), found));
+        let (expected, found) =
+            (format!("at most {MAX_FILE_BYTES} bytes"), format!("{} bytes", bytes.len()));
+        return Err(FormatError::Invalid { format, what: "its length".into(), expected, found });
     }
-    serde_json::from_slice(without_mark(bytes)).map_err(|error| {
-        let expected = "a tokenizer's tokens and ids in JSON";
-        invalid("its text", expected.into(), excerpt(&error.to_string()))
-    })
+    let value = serde_json::from_slice(without_mark(bytes));
+    value.map_err(|error| not_tokens(format, &error.to_string()))
+}
+
+/// The entries of an object, of which there are not too many.
+fn object<'v>(
+    format: &'static str,
+    value: &'v Value,
+) -> Result<&'v Map<String, Value>, FormatError> {
+    let entries = value.as_object().ok_or_else(|| not_tokens(format, &value.to_string()))?;
+    check_number(format, entries.len())?;
+    Ok(entries)
+}
+
+fn not_tokens(format: &'static str, found: &str) -> FormatError {
+    FormatError::Invalid {
+        format,
+        what: "its text".into(),
+        expected: "a tokenizer's tokens and ids in JSON".into(),
+        found: excerpt(found),
+    }
 }
 
 fn check_number(format: &'static str, found: usize) -> Result<(), FormatError> {

@@ -2,8 +2,9 @@
 import type {
     Assessment, BaseInfo, Candidate, ChosenWeights, Composition, Evaluation, Example, ExamplesFormat,
     FoundModules, Generated, GpuStatus, LearnOptions, LearnResult, LoadedHashes, ModuleInfo, ModuleLoss,
-    ModuleQuery, PeftFiles, Precision, Recipe, RecipeDraft, Registry, RegistryBase, RegistryFile,
-    RegistryModule, Score, SessionEvent, Setting, Suggestion, TestResult, Verified,
+    ModuleQuery, PeftFiles, Placeholder, Precision, Recipe, RecipeDraft, Registry, RegistryBase,
+    RegistryFile, RegistryModule, RemoteFolder, Score, SessionEvent, Setting, Suggestion, TestResult,
+    Verified,
 } from "./types.js";
 export interface Hooks {
     onEvent(event: SessionEvent): void;
@@ -15,7 +16,7 @@ export class BaseLoad {
     [Symbol.dispose](): void;
     endFile(): void;
     endPacked(): string;
-    constructor(id: string, title: string, license: string, config: Uint8Array, tokenizer: Uint8Array, precision: Precision);
+    constructor(id: string, title: string, license: string, config: Uint8Array, tokenizer: Uint8Array, added_tokens: Uint8Array, tokenizer_config: Uint8Array, precision: Precision);
     packedPiece(sha256: string, offset: number, limit: number): Uint8Array;
     pushPacked(bytes: Uint8Array): void;
     push(bytes: Uint8Array): void;
@@ -56,11 +57,16 @@ export class Sha256 {
     constructor();
     update(bytes: Uint8Array): void;
 }
+export function checkConfig(title: string, config: Uint8Array): void;
 export function checkRecipe(recipe: Recipe, bases: RegistryBase[], modules: RegistryModule[], loaded: LoadedHashes): void;
 export function chooseWeights(names: string[]): ChosenWeights | null;
 export function decodeRecipe(fragment: string): Recipe;
 export function defaultLearnOptions(): LearnOptions;
+export function detectPlaceholder(start: Uint8Array): Placeholder | null;
 export function encodeRecipe(recipe: Recipe): string;
+export function fileBeside(registry: string, path: string): string;
+export function hubAddress(text: string): string;
+export function initSync(module: { module: SyncInitInput } | SyncInitInput): InitOutput;
 export function learnSettings(): Setting[];
 export function makeRecipe(draft: RecipeDraft, bases: RegistryBase[], modules: RegistryModule[], loaded: LoadedHashes): Recipe;
 export function memoryBytes(): number;
@@ -68,6 +74,8 @@ export function packedKey(sources: string[], precision: Precision): string;
 export function parseExamples(text: string, format: ExamplesFormat): Example[];
 export function parseRegistry(bytes: Uint8Array): Registry;
 export function publishedLearnOptions(): LearnOptions;
+export function registryAddress(text: string): string;
+export function resolveAddress(text: string, hub: string): RemoteFolder;
 export function shardNames(index: Uint8Array): string[];
 export function start(): void;
 export function usualWeights(): string[];
@@ -77,5 +85,4 @@ export interface InitOutput {
     readonly memory: WebAssembly.Memory;
 }
 export type SyncInitInput = BufferSource | WebAssembly.Module;
-export function initSync(module: { module: SyncInitInput } | SyncInitInput): InitOutput;
 export default function __wbg_init (module_or_path?: { module_or_path: InitInput | Promise<InitInput> } | InitInput | Promise<InitInput>): Promise<InitOutput>;

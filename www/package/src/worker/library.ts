@@ -142,7 +142,9 @@ export class Library {
   ): Promise<AdapterPieces<RemoteFile>> {
     const hub = this.#onHub(files.weights);
     // A hub's files are never those of this computer.
-    if (hub) return adapterFolder(hub, context) as Promise<AdapterPieces<RemoteFile>>;
+    // The repository may have another format of the weights by now.
+    if (hub)
+      return adapterFolder({ ...hub, file: null }, context) as Promise<AdapterPieces<RemoteFile>>;
     return {
       config: this.#besideRegistry(files.config),
       weights: this.#besideRegistry(files.weights),
