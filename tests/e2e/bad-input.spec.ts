@@ -1,7 +1,17 @@
 // Bad input of every kind: the error has three parts, the page keeps working, nothing typed is lost.
 
 import type { Page } from "@playwright/test";
-import { expect, learn, learnButton, openSite, setBudget, setting, test } from "./support.js";
+import {
+  editExamples,
+  expect,
+  learn,
+  learnButton,
+  openSite,
+  setBudget,
+  setting,
+  stopButton,
+  test,
+} from "./support.js";
 
 // The browser logs a missing file too.
 test.use({ expectErrors: /404|Failed to load resource/ });
@@ -21,6 +31,7 @@ async function expectProblem(
 
 /** Types into the table; {@link expectTypedKept} then finds it. */
 async function typeSomething(page: Page) {
+  await editExamples(page);
   await page.getByLabel("Output 2", { exact: true }).fill("typed by hand");
 }
 
@@ -95,7 +106,7 @@ test("a server that stalls", async ({ page }) => {
 test("a stalled download can be stopped at once", async ({ page }) => {
   await openSite(page, withFault("stalled-base"));
   await learnButton(page).click();
-  await page.locator(".hero").getByRole("button", { name: "Stop" }).click();
+  await stopButton(page).click();
   await expect(learnButton(page)).toBeEnabled();
   await expect(page.locator(".problem")).toHaveCount(0);
 });
@@ -133,6 +144,7 @@ test("malformed examples name the line, and the table stays", async ({ page }) =
 
 test("an example without an output is named by its row", async ({ page }) => {
   await openSite(page);
+  await editExamples(page);
   await page.getByLabel("Output 3", { exact: true }).fill("");
   await learnButton(page).click();
   await expectProblem(page, "#task", "incomplete", "Row 3 has no output");
@@ -153,8 +165,8 @@ test("an input longer than the limit", async ({ page }) => {
   await openSite(page);
   await setBudget(page, 3);
   await page.getByTestId("input").fill("one two three ".repeat(20_000));
-  await page.locator("#answers").getByRole("button", { name: "Answer", exact: true }).click();
-  await expectProblem(page, "#answers", /./, /\d/);
+  await page.locator("#result").getByRole("button", { name: "Answer", exact: true }).click();
+  await expectProblem(page, "#result", /./, /\d/);
 });
 
 test("an adapter of another base names the shapes", async ({ page }) => {
@@ -168,6 +180,7 @@ test("an adapter of another base names the shapes", async ({ page }) => {
     bias: "none",
     fan_in_fan_out: false,
   };
+  await page.getByTestId("add-module").locator("summary").click();
   await page.getByTestId("local-files").setInputFiles([
     {
       name: "adapter_config.json",
@@ -181,6 +194,7 @@ test("an adapter of another base names the shapes", async ({ page }) => {
 
 test("a folder that is no PEFT folder", async ({ page }) => {
   await openSite(page);
+  await page.getByTestId("add-module").locator("summary").click();
   await page
     .getByTestId("local-files")
     .setInputFiles([{ name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("x") }]);

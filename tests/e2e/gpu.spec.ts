@@ -10,6 +10,7 @@ import {
   copyLink,
   expect,
   learn,
+  openDetails,
   openPackage,
   openSite,
   setBudget,
@@ -226,6 +227,7 @@ test("the workflow on the GPU: learning, answers, a test set, and a link opened 
   await setting(page, "modules").fill("3");
   await setting(page, "modules").blur();
   await learn(page);
+  await openDetails(page);
   const gpu = page.getByTestId("gpu");
   await expect(gpu).toContainText("gives the same results as the CPU");
   const size = String.raw`[\d.]+ [kM]B`;
@@ -235,7 +237,7 @@ test("the workflow on the GPU: learning, answers, a test set, and a link opened 
         `${size} modules, ${size} buffers`,
     ),
   );
-  await page.getByRole("button", { name: "Another from the test set" }).click();
+  await page.getByRole("button", { name: "Another input" }).click();
   await expect(page.getByTestId("input")).not.toBeEmpty();
   const input = await page.getByTestId("input").inputValue();
   const first = await answers(page, input);
@@ -252,6 +254,7 @@ test("the workflow on the GPU: learning, answers, a test set, and a link opened 
     const other = await fresh.newPage();
     await other.goto(link);
     await expect(other.getByTestId("learn-status")).toContainText("Opened from a shared link");
+    await openDetails(other);
     await expect(other.getByTestId("gpu")).toHaveCount(0);
     expect(await answers(other, input)).toEqual(first);
     await other.getByRole("button", { name: /^Run the test/ }).click();

@@ -7,7 +7,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { zipSync } from "../../www/node_modules/fflate/esm/index.mjs";
 import { type Hub, startHub } from "./hub.js";
-import { expect, openPackage, openSite, test } from "./support.js";
+import { expect, openDetails, openPackage, openSite, test } from "./support.js";
 
 // A folder has no file list: the page tries the names that it may have.
 test.use({ expectErrors: /40[14]|ERR_/ });
@@ -217,6 +217,7 @@ test("packed weights are kept, load without the file and the hub, and are never 
 test("the page loads a folder's model, shows what it keeps, and deletes it", async ({ page }) => {
   const hub = await goldenHub();
   await openSite(page);
+  await openDetails(page);
   await page.getByText("Use another model").click();
   const choice = page.getByTestId("base-choice");
   await choice.getByRole("textbox").fill(`${hub.url}/${REPO}/resolve/main`);
@@ -230,6 +231,7 @@ test("the page loads a folder's model, shows what it keeps, and deletes it", asy
   );
   await expect(storage.getByRole("listitem").filter({ hasText: "packed" })).toHaveCount(1);
   await storage.getByRole("button", { name: "Delete all" }).click();
+  await storage.getByRole("button", { name: /^Delete \d+ files?$/ }).click();
   await expect(storage).toContainText("0 files");
   await expect(storage.getByRole("listitem")).toHaveCount(0);
   await hub.close();
@@ -239,6 +241,7 @@ test("the page reads a model's files and an adapter's ZIP archive from this comp
   page,
 }) => {
   await openSite(page);
+  await openDetails(page);
   await page.getByText("Use another model").click();
   const files = ["config.json", "tokenizer.json", "model.safetensors"];
   await page.getByTestId("base-files").setInputFiles(files.map((name) => join(golden(), name)));
@@ -249,6 +252,7 @@ test("the page reads a model's files and an adapter's ZIP archive from this comp
     "mine/adapter_config.json": adapter("adapter_config.json"),
     "mine/adapter_model.bin": adapter("adapter_model.bin"),
   });
+  await page.getByTestId("add-module").locator("summary").click();
   await page.getByTestId("local-files").setInputFiles({
     name: "mine.zip",
     mimeType: "application/zip",
@@ -262,6 +266,7 @@ test("the page names the file that a folder lacks, and keeps the library's model
 }) => {
   const hub = await startHub({ "owner/empty": { "config.json": Buffer.from("{}") } });
   await openSite(page);
+  await openDetails(page);
   await page.getByText("Use another model").click();
   const choice = page.getByTestId("base-choice");
   await choice.getByRole("textbox").fill(`${hub.url}/owner/empty/resolve/main`);
@@ -280,6 +285,7 @@ test("the page warns of a model that fails the check against published outputs",
   const known = "google/flan-t5-small";
   const hub = await startHub({ [known]: golden() });
   await openSite(page, `./?hub=${encodeURIComponent(hub.url)}`);
+  await openDetails(page);
   await page.getByText("Use another model").click();
   const choice = page.getByTestId("base-choice");
   await choice.getByRole("textbox").fill(known);

@@ -2,8 +2,19 @@
 // while learning.
 
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import type { Page } from "@playwright/test";
-import { expect, learn, openSite, test } from "./support.js";
+import {
+  editExamples,
+  expect,
+  learn,
+  learnButton,
+  openSite,
+  setBudget,
+  settled,
+  stopButton,
+  test,
+} from "./support.js";
 
 /** The violations that axe reports. */
 async function violations(page: Page) {
@@ -38,8 +49,53 @@ for (const [name, viewport, colorScheme] of [
   });
 }
 
+test("accessible in every state: typing, an error, learning, moved, compared, of another task", async ({
+  page,
+}) => {
+  await page.emulateMedia({ reducedMotion: "reduce" });
+  await openSite(page);
+  await editExamples(page);
+  await page.getByLabel("Output 2", { exact: true }).fill("");
+  await learnButton(page).click();
+  await expect(page.locator("#task .problem")).toBeVisible();
+  expect(await violations(page)).toEqual([]);
+  await page.locator("#task").getByRole("button", { name: "Undo", exact: true }).click();
+
+  await setBudget(page, 10_000);
+  await learnButton(page).click();
+  await expect(page.getByTestId("learn-status")).toContainText(/^Trying mixes: \d{2,} of/);
+  expect(await violations(page)).toEqual([]);
+  await stopButton(page).click();
+  await settled(page);
+  await page.locator("#mix").getByRole("button", { name: "Keep as A" }).click();
+  await page.getByRole("slider").first().focus();
+  await page.keyboard.press("Home");
+  await page.keyboard.press("Enter");
+  expect(await violations(page)).toEqual([]);
+  await page.keyboard.press("Escape");
+  await settled(page);
+  await page.locator("#tasks").getByRole("button").nth(4).click();
+  await expect(page.getByTestId("verdict")).toContainText("learned for another task");
+  expect(await violations(page)).toEqual([]);
+});
+
+test("the page's script is at most 45 kB, gzip", async ({ page }) => {
+  const scripts = new Map<string, number>();
+  page.on("response", async (response) => {
+    const url = response.url();
+    // The engine's worker is no script of the page's thread.
+    if (!/assets\/.*\.js$/.test(url) || /worker-|loraloom-/.test(url)) return;
+    scripts.set(url, gzipSync(await response.body(), { level: 9 }).length);
+  });
+  await openSite(page);
+  await learn(page);
+  const total = [...scripts.values()].reduce((sum, size) => sum + size, 0);
+  expect(total).toBeGreaterThan(20_000);
+  expect(total).toBeLessThanOrEqual(45_000);
+});
+
 test("nothing is wider than a small phone", async ({ page }) => {
-  await page.setViewportSize({ width: 360, height: 740 });
+  await page.setViewportSize({ width: 320, height: 740 });
   await openSite(page);
   expect(await overflow(page)).toBeLessThanOrEqual(0);
   await page.locator("details").evaluateAll((all) => {
@@ -52,9 +108,9 @@ test("nothing is wider than a small phone", async ({ page }) => {
 test("a large library without tasks has no task list, and is no wider than a small phone", async ({
   page,
 }) => {
-  await page.setViewportSize({ width: 360, height: 740 });
+  await page.setViewportSize({ width: 320, height: 740 });
   await page.goto("./?registry=./lorahub/registry.json");
-  await expect(page.locator(".hero").getByText("Downloads the model first")).toBeVisible();
+  await expect(page.getByTestId("learn-status")).toContainText("Downloads the model first");
   await expect(page.getByRole("combobox", { name: "Task", exact: true })).toHaveCount(0);
   await page.getByText("The library: 196 modules").click();
   await expect(page.getByText("196 modules found")).toBeVisible();
@@ -67,15 +123,14 @@ test("learning moves nothing around on the page", async ({ page }) => {
   await openSite(page);
   const places = () =>
     page
-      .locator("h2")
+      .locator(".bench h2, .bench [data-testid=input], .sides")
       .evaluateAll((all) =>
         all.map((one) => Math.round(one.getBoundingClientRect().top + scrollY)),
       );
   const before = await places();
   await learn(page);
-  await page.locator(".sides").waitFor();
   const after = await places();
-  // The line on the selected modules may wrap differently; nothing else moves.
+  // The verdict has one line more than what stood in its place; nothing else moves.
   for (const [index, top] of after.entries()) {
     expect(Math.abs(top - (before[index] as number))).toBeLessThanOrEqual(24);
   }
@@ -90,7 +145,7 @@ test("the main thread stays free while learning", async ({ page }) => {
     // Event loop turns while learning: a page that computes has about one per evaluation.
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = () => {
-      const buttons = [...document.querySelectorAll("#learn button")];
+      const buttons = [...document.querySelectorAll("#task button")];
       if (buttons.some(({ textContent }) => textContent === "Stop")) turns.learning++;
       port2.postMessage(null);
     };
@@ -103,15 +158,49 @@ test("the main thread stays free while learning", async ({ page }) => {
   expect(turns).toBeGreaterThan(10 * (await page.locator(".chart circle").count()));
 });
 
+test("the result is on the first screen, beside the base's, without scrolling", async ({
+  page,
+}) => {
+  for (const viewport of [
+    { width: 1280, height: 720 },
+    { width: 390, height: 844 },
+  ]) {
+    await page.setViewportSize(viewport);
+    await openSite(page);
+    await learn(page);
+    expect(await page.evaluate(() => scrollY)).toBe(0);
+    for (const side of ["base", "composed"]) {
+      const box = await page.getByTestId(`answer-${side}`).boundingBox();
+      expect((box?.y ?? 0) + (box?.height ?? 0)).toBeLessThanOrEqual(viewport.height);
+    }
+    await expect(page.locator(".side.base .mark")).toHaveText("✗");
+    await expect(page.locator(".side.composed .mark")).toHaveText("✓");
+  }
+});
+
 test("the workflow is usable by keyboard alone", async ({ page }) => {
   await openSite(page);
   await page.keyboard.press("Tab");
-  await expect(page.getByRole("button", { name: "Learn a task now" })).toBeFocused();
+  await expect(page.getByRole("link", { name: "Skip to the input" })).toBeFocused();
+  for (let stops = 0; !(await learnButton(page).evaluate(isFocused)); stops++) {
+    expect(stops).toBeLessThan(10);
+    await page.keyboard.press("Tab");
+  }
   await page.keyboard.press("Enter");
   await expect(page.getByTestId("learn-status")).toContainText("Learned in");
-  const term = page.locator("#learn .term").first();
+  // The focus stays on the button while it stops and learns.
+  await expect(learnButton(page)).toBeFocused();
+  for (let stops = 0; !(await page.getByTestId("input").evaluate(isFocused)); stops++) {
+    expect(stops).toBeLessThan(15);
+    await page.keyboard.press("Tab");
+  }
+  await page.keyboard.press("Enter");
+  await settled(page);
+  const term = page.locator("#result .term").first();
   await term.focus();
   await expect(page.locator(".tip:visible")).toHaveCount(1);
   await page.keyboard.press("Escape");
   await expect(page.locator(".tip:visible")).toHaveCount(0);
 });
+
+const isFocused = (element: Element) => element === document.activeElement;

@@ -46,29 +46,47 @@ export async function openPackage(page: Page): Promise<void> {
 /** Opens the site and waits for the engine and the registry. */
 export async function openSite(page: Page, path = "./"): Promise<void> {
   await page.goto(path);
-  await expect(page.getByTestId("device")).toContainText("thread");
-  await expect(page.getByTestId("fetch-facts")).toContainText("MB");
+  await expect(learnButton(page)).toBeEnabled();
 }
 
+/** The page's one button, by what it does now. */
 export const learnButton = (page: Page) =>
-  page.locator("#learn").getByRole("button", { name: "Learn", exact: true });
+  page.locator("#task").getByRole("button", { name: /^Learn (this task|again)$/ });
 export const stopButton = (page: Page) =>
-  page.locator("#learn").getByRole("button", { name: "Stop", exact: true });
+  page.locator("#task").getByRole("button", { name: "Stop", exact: true });
+
+/** Opens the line of facts: the download, the device, other models, the storage. */
+export async function openDetails(page: Page): Promise<void> {
+  await page.locator(".facts > summary").click();
+  await expect(page.getByTestId("device")).toContainText("thread");
+}
+
+/** Makes the examples' table one to type in. */
+export async function editExamples(page: Page): Promise<void> {
+  const edit = page.locator("#task").getByRole("button", { name: "Edit", exact: true });
+  if (await edit.count()) await edit.click();
+}
 
 /** Replaces the examples by lines of an input, a tab and an output. */
 export async function pasteExamples(page: Page, lines: string[]): Promise<void> {
-  await page
-    .getByRole("combobox", { name: "Task", exact: true })
-    .selectOption({ label: "My own examples" });
+  await page.getByRole("button", { name: "Use my own" }).click();
   await page.locator("summary", { hasText: "Paste CSV" }).click();
   await page.getByTestId("paste").fill(lines.join("\n"));
   await page.getByRole("button", { name: "Use these examples" }).click();
 }
 
-/** Presses Learn and waits for the end of the run. */
+/** Presses the button and waits for the end of the run, and for what follows it. */
 export async function learn(page: Page): Promise<void> {
   await learnButton(page).click();
   await expect(page.getByTestId("learn-status")).toContainText("Learned in");
+  await expect(learnButton(page)).toBeVisible();
+  await settled(page);
+}
+
+/** Waits until answers and ticks are those of the mix that is shown. */
+export async function settled(page: Page): Promise<void> {
+  await expect(page.locator(".sides")).toHaveAttribute("aria-busy", "false");
+  await expect(page.getByTestId("verdict")).not.toContainText("Checking");
 }
 
 /** The field of a learning setting. */
@@ -76,7 +94,7 @@ export const setting = (page: Page, name: string) => page.locator(`#setting-${na
 
 /** Opens the options and sets the budget. */
 export async function setBudget(page: Page, budget: number): Promise<void> {
-  await page.locator("#learn summary", { hasText: "Options" }).click();
+  await page.getByTestId("options").locator("summary").click();
   const field = setting(page, "budget");
   await field.fill(String(budget));
   await field.blur();
@@ -88,7 +106,7 @@ export async function answers(
   input: string,
 ): Promise<{ base: string; composed: string }> {
   await page.getByTestId("input").fill(input);
-  await page.locator("#answers").getByRole("button", { name: "Answer", exact: true }).click();
+  await page.locator("#result").getByRole("button", { name: "Answer", exact: true }).click();
   // An answer may take less than a frame, so the test cannot wait for the busy state itself.
   await expect(page.getByRole("group", { name: `Answers to ${input}` })).toHaveAttribute(
     "aria-busy",
@@ -103,13 +121,12 @@ export async function answers(
 /** Copies the link through the clipboard. */
 export async function copyLink(page: Page, context: BrowserContext): Promise<string> {
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
-  await page.getByRole("button", { name: "Copy the link" }).click();
+  await page.getByRole("button", { name: "Copy link" }).click();
   await expect(page.locator("#share").getByRole("status")).toContainText("Copied");
   return page.evaluate(() => navigator.clipboard.readText());
 }
 
 /** The texts of the table of examples, inputs and outputs. */
-export async function tableInputs(page: Page): Promise<string[]> {
-  const cells = page.locator("#task tbody textarea");
-  return cells.evaluateAll((all) => all.map((cell) => (cell as HTMLTextAreaElement).value));
+export function tableTexts(page: Page): Promise<string[]> {
+  return page.locator("#task .read tbody td:not(:last-child)").allTextContents();
 }

@@ -1,17 +1,22 @@
 // The workflow from examples to a link in a fresh profile, and runs that are stopped.
 
+import { readFile } from "node:fs/promises";
+import type { Page } from "@playwright/test";
 import {
   answers,
   copyLink,
+  editExamples,
   expect,
   learn,
   learnButton,
+  openDetails,
   openSite,
   pasteExamples,
   setBudget,
   setting,
+  settled,
   stopButton,
-  tableInputs,
+  tableTexts,
   test,
   watchErrors,
 } from "./support.js";
@@ -21,6 +26,7 @@ const PLACEHOLDER = /Learn first|Type an input/;
 
 test("shows which build runs and why", async ({ page }, { project }) => {
   await openSite(page);
+  await openDetails(page);
   const device = page.getByTestId("device");
   if (project.name === "isolated") {
     await expect(device).toContainText("relaxed SIMD (build “threads”): the page is isolated");
@@ -32,18 +38,20 @@ test("shows which build runs and why", async ({ page }, { project }) => {
 
 test("shows why a selected GPU is not used, and learns on the CPU", async ({ page }) => {
   await openSite(page, "./?device=webgpu");
+  await openDetails(page);
   const gpu = page.getByTestId("gpu");
   await expect(gpu).toContainText("No usable GPU; using the CPU.");
   await expect(gpu).toContainText("found no GPU that pages may use");
   await learn(page);
   await page.reload();
   // The choice is saved for the tab until it is changed.
+  await openDetails(page);
   await expect(gpu).toContainText("No usable GPU");
   await page.locator("summary", { hasText: "Change" }).first().click();
   await page.getByRole("combobox", { name: "Runs on" }).selectOption("wasm");
   await expect(gpu).toHaveCount(0);
   await page.reload();
-  await expect(page.getByTestId("device")).toContainText("thread");
+  await openDetails(page);
   await expect(gpu).toHaveCount(0);
 });
 
@@ -52,19 +60,17 @@ test("the demo shows its download in bytes, learns, and answers a new input", as
     const shown = new Set<string>();
     Object.assign(window, { shown });
     new MutationObserver(() => {
-      shown.add(document.querySelector(".loading p")?.textContent ?? "");
+      shown.add(document.querySelector("[data-testid=learn-status]")?.textContent ?? "");
     }).observe(document, { subtree: true, childList: true, characterData: true });
   });
   await openSite(page);
-  await page.getByRole("button", { name: "Learn a task now" }).click();
-  await expect(page.getByTestId("learn-status")).toContainText("Learned in");
+  await learn(page);
   await expect(page.getByTestId("answer-composed")).not.toContainText(PLACEHOLDER);
-  await expect(page.locator(".sides")).toHaveAttribute("aria-busy", "false");
 
   const shown = await page.evaluate(() => [...(window as unknown as { shown: Set<string> }).shown]);
   expect(shown.filter((text) => /[kM]B of \d/.test(text)).length).toBeGreaterThan(3);
   expect(await page.locator(".chart circle").count()).toBeGreaterThan(40);
-  expect(await page.locator(".weights li").count()).toBeGreaterThan(3);
+  expect(await page.getByTestId("weights").locator("li").count()).toBeGreaterThan(1);
 });
 
 test("the workflow: an unseen task, learning, answers, its test set, and a link for others", async ({
@@ -75,15 +81,16 @@ test("the workflow: an unseen task, learning, answers, its test set, and a link 
   await openSite(page);
   const tasks = page.getByRole("combobox", { name: "Task", exact: true });
   await tasks.selectOption({ index: 1 });
-  expect(await tableInputs(page)).toHaveLength(10);
+  expect(await tableTexts(page)).toHaveLength(10);
 
   await learn(page);
   await expect(page.getByTestId("chosen")).toContainText("selected");
   const table = page.getByRole("region", { name: "Evaluations" });
-  await page.locator("summary", { hasText: "Show as tables" }).click();
-  expect(await table.locator("tbody tr").count()).toBe(await page.locator(".chart circle").count());
+  const dots = await page.locator(".chart.small circle").count();
+  await page.getByTestId("numbers").locator("summary").click();
+  expect(await table.locator("tbody tr").count()).toBe(dots);
 
-  await page.getByRole("button", { name: "Another from the test set" }).click();
+  await page.getByRole("button", { name: "Another input" }).click();
   await expect(page.getByTestId("input")).not.toBeEmpty();
   const input = await page.getByTestId("input").inputValue();
   const first = await answers(page, input);
@@ -99,8 +106,7 @@ test("the workflow: an unseen task, learning, answers, its test set, and a link 
 
   const link = await copyLink(page, context);
   expect(link.length).toBeLessThan(2000);
-  const example = (await tableInputs(page))[0] as string;
-  expect(decodeURIComponent(link)).not.toContain(example);
+  const examples = await tableTexts(page);
 
   const fresh = await browser.newContext({ baseURL: project.use.baseURL ?? "" });
   try {
@@ -109,6 +115,10 @@ test("the workflow: an unseen task, learning, answers, its test set, and a link 
     watchErrors(other, errors);
     await other.goto(link);
     await expect(other.getByTestId("learn-status")).toContainText("Opened from a shared link");
+    // The library's task comes with its examples, and so with its ticks.
+    expect(await tableTexts(other)).toEqual(examples);
+    await settled(other);
+    await expect(other.getByTestId("verdict")).toContainText("examples come out right");
     expect(await answers(other, input)).toEqual(first);
     expect(await other.locator(".chart circle").count()).toBe(0);
     expect(errors).toEqual([]);
@@ -134,13 +144,18 @@ test("learning twice with one seed gives the same link", async ({ page, context 
   expect(await copyLink(page, context)).toBe(first);
 });
 
-test("examples go into the link only when included", async ({ page, context, browser }) => {
+test("one's own examples go into the link only when included", async ({
+  page,
+  context,
+  browser,
+}) => {
   await openSite(page);
   await setBudget(page, 3);
-  const edited = page.getByLabel("Output 1", { exact: true });
-  await edited.fill("quelque chose");
+  await editExamples(page);
+  await page.getByLabel("Output 1", { exact: true }).fill("quelque chose");
   await learn(page);
   const without = await copyLink(page, context);
+  await page.locator("#share summary").click();
   await page.getByLabel(/Include my \d+ examples/).check();
   await expect(page.getByLabel("Link", { exact: true })).not.toHaveValue(without);
   const link = await copyLink(page, context);
@@ -149,7 +164,7 @@ test("examples go into the link only when included", async ({ page, context, bro
   try {
     const other = await fresh.newPage();
     await other.goto(link);
-    await expect(other.getByLabel("Output 1", { exact: true })).toHaveValue("quelque chose");
+    await expect(other.getByTestId("examples")).toContainText("quelque chose");
     await expect(other.getByTestId("learn-status")).toContainText("Opened from a shared link");
   } finally {
     await fresh.close();
@@ -170,33 +185,17 @@ test("a stopped run ends at once and keeps the best point", async ({ page }) => 
   await setBudget(page, 2000);
   await learnButton(page).click();
   await expect(page.getByTestId("learn-status")).toContainText(/^Trying mixes: ([5-9]|[1-9]\d) of/);
-  const dots = page.locator(".chart circle");
+  const dots = page.locator(".chart.small circle");
   // Counted and stopped in one turn, so that no evaluation comes between.
   const before = await stopButton(page).evaluate((button: HTMLButtonElement) => {
     button.click();
-    return document.querySelectorAll(".chart circle").length;
+    return document.querySelectorAll(".chart.small circle").length;
   });
   await expect(page.getByTestId("learn-status")).toContainText("Stopped after");
   // The evaluation in progress, and one whose message was already posted.
   expect(await dots.count()).toBeLessThanOrEqual(before + 2);
-  await expect(page.getByRole("button", { name: "Copy the link" })).toBeEnabled();
+  await expect(page.getByRole("button", { name: "Copy link" })).toBeEnabled();
   expect((await answers(page, "input : one , two")).composed).not.toMatch(PLACEHOLDER);
-});
-
-test("a second run is rejected while one is in progress, and the first continues", async ({
-  page,
-}) => {
-  await openSite(page);
-  await setBudget(page, 2000);
-  await learnButton(page).click();
-  await expect(page.getByTestId("learn-status")).toContainText("Trying mixes");
-  await page.getByRole("button", { name: "Learn a task now" }).click();
-  const alert = page.locator("#learn").getByRole("alert");
-  await expect(alert).toContainText("Learning did not start.");
-  await expect(alert).toContainText("still running");
-  await expect(stopButton(page)).toBeVisible();
-  await stopButton(page).click();
-  await expect(page.getByTestId("learn-status")).toContainText("Stopped after");
 });
 
 test("pasted examples are learned from and survive a reload", async ({ page }) => {
@@ -210,14 +209,100 @@ test("pasted examples are learned from and survive a reload", async ({ page }) =
   await expect(page.getByLabel("Output 5", { exact: true })).toHaveValue("poisson");
   await learn(page);
   await page.reload();
-  await expect(page.getByLabel("Output 5", { exact: true })).toHaveValue("poisson");
-  await expect(page.getByTestId("device")).toContainText("thread");
+  await expect(page.getByTestId("examples")).toContainText("poisson");
+  // The mix too, with the examples that it was learned from.
+  await expect(page.getByTestId("learn-status")).toContainText("Learned in");
+  await expect(page.getByTestId("verdict")).toContainText("examples come out right");
 });
 
 test("the error without each module is shown beside its weight", async ({ page }) => {
   await openSite(page);
   await learn(page);
+  await page.getByTestId("numbers").locator("summary").click();
   await page.getByRole("button", { name: "Which modules matter?" }).click();
-  await expect(page.locator("#learn")).toContainText("Error added if removed");
-  await expect(page.locator(".weights .rise").first()).toHaveText(/^[+−]\d/);
+  await expect(page.getByTestId("weights").locator("li").first()).toContainText(
+    /[+−]\d.* error without it/,
+  );
 });
+
+test("a mix is taken away as its recipe, as code, and in a frame of another page", async ({
+  page,
+}) => {
+  await openSite(page);
+  await setBudget(page, 40);
+  await learn(page);
+  const composed = await page.getByTestId("answer-composed").textContent();
+  const input = await page.getByTestId("input").inputValue();
+  const take = page.getByTestId("take");
+  await take.locator("summary").click();
+  const [file] = await Promise.all([
+    page.waitForEvent("download"),
+    take.getByRole("button", { name: "Save recipe.json" }).click(),
+  ]);
+  const recipe = JSON.parse(await readFile(await file.path(), "utf8"));
+  expect(recipe.modules.length).toBe(await rowsOfMix(page));
+  expect(recipe.examples).toHaveLength(5);
+
+  const code = take.locator("pre");
+  await take.getByRole("button", { name: "JavaScript" }).click();
+  await expect(code).toContainText("await loom.restore(");
+  await take.getByRole("button", { name: "Embed" }).click();
+  const frame = (await code.textContent()) ?? "";
+  await page.goto("./embed.html");
+  await page.setContent(`<!doctype html>${frame}`);
+  const embedded = page.frameLocator("iframe");
+  await embedded.getByLabel("Input").fill(input);
+  await embedded.getByRole("button", { name: "Load and answer" }).click();
+  await expect(embedded.getByText(composed ?? "", { exact: true })).toBeVisible();
+});
+
+test("learned mixes are kept, opened again, deleted, and moved as a file", async ({ page }) => {
+  await openSite(page);
+  await setBudget(page, 45);
+  await learn(page);
+  const title = (await page.locator("#result h2 small").textContent()) ?? "";
+  const verdict = (await page.getByTestId("verdict").textContent()) ?? "";
+  const address = page.url();
+  await page.locator("#tasks").getByRole("button").nth(1).click();
+  await learn(page);
+  await expect(page.locator("#result h2 small")).not.toHaveText(title);
+
+  const kept = page.getByTestId("runs");
+  await kept.locator("summary").click();
+  await expect(kept.getByRole("listitem")).toHaveCount(2);
+  await kept.getByRole("button", { name: title, exact: true }).click();
+  await expect(page.locator("#result h2 small")).toHaveText(title);
+  await expect(page).toHaveURL(address);
+  // The table has the task of the other mix.
+  await expect(page.getByTestId("verdict")).toContainText("learned for another task");
+  await page.getByTestId("verdict").getByRole("button").click();
+  await settled(page);
+  await expect(page.getByTestId("verdict")).toHaveText(verdict);
+  await expect(page.getByTestId("learn-status")).toContainText("Learned in");
+
+  const [file] = await Promise.all([
+    page.waitForEvent("download"),
+    kept.getByRole("button", { name: "Save as a file" }).click(),
+  ]);
+  const saved = await readFile(await file.path());
+  for (const left of [1, 0]) {
+    await kept
+      .getByRole("button", { name: /^Delete / })
+      .first()
+      .click();
+    await expect(kept.getByRole("listitem")).toHaveCount(left);
+  }
+  const buffer = (text: string) => ({ name: "a.json", mimeType: "", buffer: Buffer.from(text) });
+  const input = kept.locator("input[type=file]");
+  await input.setInputFiles(buffer('[{"fragment": "<b>", "time": 1}, 7]'));
+  await expect(kept).toContainText("No mixes found in that file.");
+  await input.setInputFiles(buffer(saved.toString()));
+  await expect(kept.getByRole("listitem")).toHaveCount(2);
+});
+
+/** The modules of the mix, those behind the button included. */
+async function rowsOfMix(page: Page): Promise<number> {
+  const more = page.locator("#mix").getByRole("button", { name: /more modules?$/ });
+  if (await more.count()) await more.click();
+  return page.locator("#mix").getByRole("slider").count();
+}

@@ -11,7 +11,18 @@ export default defineConfig({
     emptyOutDir: true,
     target: "es2022",
     assetsInlineLimit: 0,
-    rolldownOptions: { input: ["index.html", "embed.html"] },
+    rolldownOptions: {
+      input: ["index.html", "embed.html"],
+      // One chunk for what every panel uses, as small ones compress worse, and one for both pages.
+      output: {
+        codeSplitting: {
+          groups: [
+            { name: "client", test: /package\/dist\/(?!element)/, priority: 1 },
+            { name: "page", test: /preact|site\/src\/(?!panels|embed|main)/ },
+          ],
+        },
+      },
+    },
   },
   worker: { format: "es" },
   server: {

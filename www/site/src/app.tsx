@@ -1,34 +1,38 @@
-// The page: the first screen, and under it the panels of the workflow in three columns.
+// The page: the head, the three steps, the tasks, and the library.
 
-import { AnswersPanel } from "./panels/answers.js";
+import { Gallery } from "./panels/gallery.js";
 import { Hero } from "./panels/hero.js";
-import { LearnPanel } from "./panels/learn.js";
+import { MixPanel } from "./panels/mix.js";
 import { ModulesPanel } from "./panels/modules.js";
-import { SharePanel } from "./panels/share.js";
+import { ResultPanel } from "./panels/result.js";
 import { TaskPanel } from "./panels/task.js";
+import { text } from "./text.js";
 
 /** The whole page. */
 export function App() {
+  const { footer } = text;
   return (
     <>
       <Hero />
-      <main class="workflow">
-        <div class="column">
+      <main>
+        <div class="bench">
           <TaskPanel />
-          <ModulesPanel />
+          <MixPanel />
+          <ResultPanel />
         </div>
-        <div class="column">
-          <LearnPanel />
-        </div>
-        <div class="column">
-          <AnswersPanel />
-          <SharePanel />
-        </div>
+        <Gallery />
+        <ModulesPanel />
       </main>
       <footer>
         <p>
-          The method is <a href="https://arxiv.org/abs/2307.13269">LoraHub (Huang et al., 2023)</a>:
-          one weight per module, found without gradients. Nothing you type leaves this tab.
+          {footer.method}
+          <a href="https://arxiv.org/abs/2307.13269">{footer.methodName}</a>
+          {footer.methodEnd}
+        </p>
+        <p>
+          {footer.fonts}
+          <a href="./fonts/Inter-OFL.txt">Inter</a>,{" "}
+          <a href="./fonts/SourceSerif4-OFL.txt">Source Serif 4</a>.
         </p>
       </footer>
     </>

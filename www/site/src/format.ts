@@ -16,12 +16,13 @@ export const loss = (value: number) => value.toFixed(3);
 /** A weight with its sign, which a screen reader reads too. */
 export const weight = (value: number) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
 
-/** A change of the loss, with its sign and as many digits as fit beside a bar. */
-export const change = (value: number) =>
+/** A change of the loss, with its sign and as many digits as fit beside a thread. */
+export const signed = (value: number) =>
   `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(Math.abs(value) < 10 ? 2 : 1)}`;
 
-/** Seconds: one digit after the point below ten, none above. */
-export const seconds = (value: number) => `${value.toFixed(value < 10 ? 1 : 0)} s`;
+/** Seconds: one digit after the point below ten, none above; milliseconds below a tenth. */
+export const seconds = (value: number) =>
+  value < 0.1 ? `${Math.round(value * 1000)} ms` : `${value.toFixed(value < 10 ? 1 : 0)} s`;
 
 /** A share in percent, without digits that a hundred items cannot carry. */
 export const percent = (value: number) => `${value.toFixed(value % 1 === 0 ? 0 : 1)} %`;

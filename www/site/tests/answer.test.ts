@@ -1,47 +1,68 @@
 // Answers and tests: both sides in order, stopping, and results that belong to their composition.
 
 import { afterEach, expect, test, vi } from "vitest";
-import { openPage, when } from "./page.js";
+import { openPage, showComposition, when } from "./page.js";
 
 afterEach(() => vi.unstubAllGlobals());
 
-const composition = { modules: [{ id: "one", weight: 1 }], merge: "delta" as const };
+const composition = { modules: [{ id: "two", weight: 1 }], merge: "delta" as const };
 
 test("an input is answered by the base, and by the composition where there is one", async () => {
   const page = await openPage();
-  const { answer } = page;
-  answer.input.value = "red";
+  const { answer, bench } = page;
+  answer.setInput("red");
   await answer.answer();
-  expect(answer.answers.value).toEqual({ base: { text: "base red.", done: true }, composed: null });
-  page.composition.composition.value = composition;
-  await answer.answer();
-  expect(answer.answers.value).toEqual({
+  expect(bench.answers.value).toMatchObject({
     base: { text: "base red.", done: true },
-    composed: { text: "composed red.", done: true },
+    composed: null,
+  });
+  showComposition(page, composition);
+  await answer.answer();
+  expect(bench.answers.value).toMatchObject({
+    base: { text: "base red.", done: true },
+    composed: { text: "composed two 1 red.", done: true },
+    current: true,
   });
 });
 
 test("an answer is shown token by token", async () => {
-  const { answer } = await openPage();
+  const { answer, bench } = await openPage();
   const seen: string[] = [];
-  answer.answers.subscribe(({ base }) => {
-    if (base) seen.push(base.text);
+  bench.answers.subscribe((shown) => {
+    if (shown?.base) seen.push(shown.base.text);
   });
-  answer.input.value = "red";
+  answer.setInput("red");
   await answer.answer();
   expect(seen).toEqual(["", "base", "base red", "base red.", "base red."]);
 });
 
-test("a stopped answer keeps its text and skips the other side", async () => {
+test("the base answers an input once, as it never changes", async () => {
   const page = await openPage();
   const { answer, client } = page;
-  page.composition.composition.value = composition;
-  answer.input.value = "red";
+  showComposition(page, composition);
+  answer.setInput("red");
+  await answer.answer();
+  await answer.answer();
+  expect(client.calls.filter((call) => call.startsWith("generate"))).toEqual([
+    "generate base",
+    "generate composed",
+    "generate composed",
+  ]);
+});
+
+test("a stopped answer keeps its text and skips the other side", async () => {
+  const page = await openPage();
+  const { answer, bench, client } = page;
+  showComposition(page, composition);
+  answer.setInput("red");
   const run = answer.answer();
-  await when(() => answer.answers.value.base?.text === "base");
+  await when(() => bench.answers.value?.base?.text === "base");
   answer.stopAnswering();
   await run;
-  expect(answer.answers.value).toEqual({ base: { text: "base", done: true }, composed: null });
+  expect(bench.answers.value).toMatchObject({
+    base: { text: "base", done: false },
+    composed: null,
+  });
   expect(answer.answerError.value).toBeNull();
   expect(answer.answering.value).toBe(false);
   expect(client.calls).not.toContain("generate composed");
@@ -49,37 +70,46 @@ test("a stopped answer keeps its text and skips the other side", async () => {
 
 test("an empty input is an error", async () => {
   const { answer, client } = await openPage();
-  answer.input.value = "  ";
+  answer.setInput("  ");
   await answer.answer();
   expect(answer.answerError.value?.why).toBe("The input is empty.");
   expect(client.calls).not.toContain("load");
 });
 
-test("another composition clears the answers, and cancels those in progress", async () => {
+test("another composition removes the composed answer and test, and the base's stay", async () => {
   const page = await openPage();
-  const { answer } = page;
-  page.composition.composition.value = composition;
-  answer.input.value = "red";
+  const { answer, bench } = page;
+  showComposition(page, composition);
+  answer.setInput("red");
   await answer.answer();
+  await answer.readTestFile("red\tcolor\nblue\tcolor", "pairs.tsv");
   await answer.runTest();
-  expect(answer.tests.value.composed?.correct).toBe(2);
+  expect(bench.tests.value?.composed?.correct).toBe(2);
+  showComposition(page, { ...composition, merge: "lorahub" });
+  expect(bench.answers.value).toMatchObject({ base: { text: "base red." }, composed: null });
+  expect(bench.tests.value).toBeNull();
+});
 
-  const run = answer.answer();
-  await when(() => answer.answers.value.base?.text === "base");
-  page.composition.composition.value = { ...composition, merge: "lorahub" };
+test("a test of a composition that is replaced is cancelled", async () => {
+  const page = await openPage();
+  const { answer, bench } = page;
+  showComposition(page, composition);
+  await answer.readTestFile("red\tcolor\nblue\tcolor\ndog\tanimal", "pairs.tsv");
+  const run = answer.runTest();
+  await when(() => bench.tests.value?.composed?.done === 1);
+  showComposition(page, { ...composition, merge: "lorahub" });
   await run;
-  expect(answer.answers.value).toEqual({ base: null, composed: null });
-  expect(answer.tests.value).toEqual({ base: null, composed: null });
   expect(answer.answerError.value).toBeNull();
+  expect(bench.tests.value).toBeNull();
 });
 
 test("a task's test set is fetched once, and gives inputs in turn with their expected outputs", async () => {
   const page = await openPage();
-  const { answer, client } = page;
+  const { answer, bench, client } = page;
   const inputs = [];
   for (let press = 0; press < 3; press++) {
     await answer.nextTestInput();
-    inputs.push(answer.input.value);
+    inputs.push(bench.input.value.text);
   }
   expect(inputs).toEqual(["the word six", "the word seven", "the word six"]);
   expect(client.calls.filter((call) => call.startsWith("fetchTest"))).toEqual(["fetchTest first"]);
@@ -90,31 +120,50 @@ test("a task's test set is fetched once, and gives inputs in turn with their exp
   expect(client.calls.at(-1)).toBe("fetchTest second");
 });
 
+test("a typed input is kept when one of the test set takes its place", async () => {
+  const { answer, bench, workbench } = await openPage();
+  answer.setInput("mine");
+  await answer.nextTestInput();
+  await answer.nextTestInput();
+  expect(bench.input.value).toMatchObject({ text: "the word seven", before: "mine" });
+  bench.update(workbench.restoreInput);
+  expect(bench.input.value).toMatchObject({ text: "mine", typed: true });
+});
+
 test("a test counts both sides, and a stopped one keeps its counts", async () => {
   const page = await openPage();
-  const { answer, client } = page;
-  page.composition.composition.value = composition;
+  const { answer, bench, client, learn } = page;
+  await learn.learn();
   await answer.runTest();
-  expect(answer.tests.value.base).toMatchObject({ done: 2, total: 2, correct: 0 });
-  expect(answer.tests.value.composed).toMatchObject({ done: 2, total: 2, correct: 2 });
+  expect(bench.tests.value?.base).toMatchObject({ done: 2, total: 2, correct: 0 });
+  expect(bench.tests.value?.composed).toMatchObject({ done: 2, total: 2, correct: 2 });
 
   client.calls.length = 0;
   const run = answer.runTest();
-  await when(() => answer.tests.value.base?.done === 1);
+  await when(() => bench.tests.value?.base?.done === 1);
   answer.stopAnswering();
   await run;
-  expect(answer.tests.value.base).toMatchObject({ done: 1, total: 2 });
-  expect(answer.tests.value.composed).toBeNull();
-  expect(client.calls).toEqual(["test base"]);
+  expect(bench.tests.value?.base).toMatchObject({ done: 1, total: 2 });
+  expect(bench.tests.value?.composed).toBeNull();
+  expect(client.calls.filter((call) => call.startsWith("test"))).toEqual(["test base"]);
+});
+
+test("tests and inputs are those of the task that the mix was learned for", async () => {
+  const { answer, bench, client, learn, task } = await openPage();
+  await learn.learn();
+  task.chooseTask("second");
+  await answer.runTest();
+  expect(client.calls.filter((call) => call.startsWith("fetchTest"))).toEqual(["fetchTest first"]);
+  expect(bench.tests.value?.setId).toBe("first");
 });
 
 test("one's own task is tested on a file of pairs", async () => {
   const page = await openPage();
-  const { answer, client, task } = page;
-  task.chooseTask(task.OWN_EXAMPLES);
+  const { answer, bench, client, task } = page;
+  task.chooseTask(task.NEW_TASK);
   await answer.runTest();
   expect(client.calls).not.toContain("test base");
   await answer.readTestFile("red\tcolor\nblue\tcolor\ndog\tanimal", "pairs.tsv");
   await answer.runTest();
-  expect(answer.tests.value.base?.total).toBe(3);
+  expect(bench.tests.value?.base?.total).toBe(3);
 });

@@ -2,6 +2,7 @@
 // and cancelled, and are recorded.
 
 import type {
+  Composition,
   Example,
   GenerateInput,
   LearnInput,
@@ -108,6 +109,13 @@ const SETTINGS: Setting[] = [
   },
 ];
 
+/** The modules of a composition that have a weight, with it. */
+export const weightsOf = (composition: Composition | null | undefined) =>
+  (composition?.modules ?? [])
+    .filter(({ weight }) => weight !== 0)
+    .map(({ id, weight }) => ` ${id} ${weight}`)
+    .join("");
+
 const turn = () => new Promise((resolve) => setTimeout(resolve));
 
 /** The client; replace a method to make it fail or wait. */
@@ -115,7 +123,6 @@ export class FakeLoom implements Client {
   readonly settings = SETTINGS;
   readonly defaults: Client["defaults"] = {
     budget: 6,
-    seconds: 0,
     optimizer: "cobyla",
     selection: "all",
     modules: 20,
@@ -124,6 +131,7 @@ export class FakeLoom implements Client {
     seed: 0,
     bound: 1.5,
     regularization: 0.05,
+    seconds: 0,
   };
   readonly published: Client["published"] = { ...this.defaults, merge: "lorahub" };
   readonly device: Client["device"] = {
@@ -225,8 +233,17 @@ export class FakeLoom implements Client {
         const loss = number === 2 ? 0.5 : 1;
         const weights = modules.map(({ id }) => ({ id, weight: number / 10 }));
         const best = number < 2 ? 1 : 0.5;
-        const whole = { phase: "search" as const, complete: true, examples: [], losses: [] };
-        input.onEvaluation?.({ ...whole, number, loss, best, weights, seconds: 0 });
+        input.onEvaluation?.({
+          number,
+          phase: "search",
+          loss,
+          complete: true,
+          best,
+          weights,
+          examples: input.examples.map((_, index) => index),
+          losses: input.examples.map(() => ({ loss, tokens: 1 })),
+          seconds: 0,
+        });
       }
       this.#busy = false;
       return {
@@ -250,18 +267,37 @@ export class FakeLoom implements Client {
     signal?.throwIfAborted();
     return composition.modules.map(({ id }) => ({ id, loss: 3 }));
   };
-  assess: Client["assess"] = () => Promise.reject(new Error("not used"));
-  exportAdapter: Client["exportAdapter"] = () => Promise.reject(new Error("not used"));
   score: Client["score"] = async () => ({ loss: 1, examples: [] });
+  /** Every example comes out as its output and the modules that are heard. */
+  assess: Client["assess"] = async ({ examples, composition, signal }) => {
+    await turn();
+    signal?.throwIfAborted();
+    return {
+      verdict: "works",
+      probability: 1,
+      expected: { mean: 1, low: 0.9, high: 1 },
+      calibrated: true,
+      probabilities: examples.map(() => 1),
+      answers: examples.map(({ output }) => ({
+        answer: output + weightsOf(composition),
+        correct: true,
+      })),
+      contradicting: [],
+    };
+  };
+  exportAdapter: Client["exportAdapter"] = () => Promise.reject(new Error("not used"));
 
-  /** Generates three tokens: the name of the side, the input, and a full stop. */
+  /**
+   * Generates three tokens: the name of the side, with the modules that are heard and their weights, the
+   * input, and a full stop.
+   */
   generate = ({ input, composition, onToken, signal }: GenerateInput) =>
     new RunningCall<Awaited<ReturnType<Client["generate"]>>, string>(async ({ stop }) => {
       const side = composition ? "composed" : "base";
       this.calls.push(`generate ${side}`);
       let text = "";
       let tokens = 0;
-      for (const token of [side, ` ${input}`, "."]) {
+      for (const token of [side + weightsOf(composition), ` ${input}`, "."]) {
         await turn();
         signal?.throwIfAborted();
         if (stop.aborted) break;
@@ -286,7 +322,13 @@ export class FakeLoom implements Client {
       const correct = composition ? done : 0;
       const exactMatch = (100 * correct) / done;
       const complete = done === examples.length;
-      return { exactMatch, correct, total: done, seconds: 0, complete, answers: [] };
+      const answers = examples.slice(0, done).map(({ input, output }) => ({
+        input,
+        expected: output,
+        answer: output + weightsOf(composition),
+        correct: composition !== null,
+      }));
+      return { exactMatch, correct, total: done, seconds: 0, complete, answers };
     });
   fetchTest: Client["fetchTest"] = async (taskId) => {
     this.calls.push(`fetchTest ${taskId}`);

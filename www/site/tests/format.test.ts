@@ -17,8 +17,8 @@ test("a weight always has its sign", () => {
 });
 
 test("a change of the loss fits beside a bar", () => {
-  expect(format.change(13.7649)).toBe("+13.8");
-  expect(format.change(-0.0123)).toBe("−0.01");
+  expect(format.signed(13.7649)).toBe("+13.8");
+  expect(format.signed(-0.0123)).toBe("−0.01");
 });
 
 test("digits are as many as the number carries", () => {

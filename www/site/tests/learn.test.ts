@@ -1,8 +1,8 @@
-import { meanWeight } from "loraloom";
 // Learning runs: which modules and options they get, how they end, and what they leave.
 
+import { meanWeight } from "loraloom";
 import { afterEach, expect, test, vi } from "vitest";
-import { openPage, type Page, pickedFile, when } from "./page.js";
+import { openPage, type Page, pickedFile, showComposition, when } from "./page.js";
 
 afterEach(() => vi.unstubAllGlobals());
 
@@ -24,8 +24,8 @@ test("a run loads the base and the modules first, and shows every evaluation in 
   expect(learn.evaluations.value.map(({ number }) => number)).toEqual([1, 2, 3, 4, 5, 6]);
   expect(learn.planned.value).toBe(6);
   expect(learn.selected.value).toHaveLength(3);
-  expect(learn.learned.value).toMatchObject({ complete: true, loss: 0.5 });
-  expect(page.composition.composition.value).toMatchObject({ merge: "delta" });
+  expect(page.bench.mix.value?.run).toMatchObject({ complete: true, loss: 0.5 });
+  expect(page.bench.composition.value).toMatchObject({ merge: "delta" });
   expect(learn.learning.value).toBe(false);
   expect(session.memory.value).toBe(100);
 });
@@ -48,9 +48,9 @@ test("a stopped run ends early and keeps its best mix", async () => {
   await when(() => learn.evaluations.value.length > 0);
   learn.stopLearning();
   expect(await run).toBe(true);
-  expect(learn.learned.value?.complete).toBe(false);
+  expect(page.bench.mix.value?.run?.complete).toBe(false);
   expect(learn.evaluations.value.length).toBeLessThan(100);
-  expect(page.composition.composition.value?.modules).toHaveLength(3);
+  expect(page.bench.composition.value?.modules).toHaveLength(3);
 });
 
 test("a second run is rejected with an error, and the first continues", async () => {
@@ -58,7 +58,7 @@ test("a second run is rejected with an error, and the first continues", async ()
   const first = learn.learn();
   await when(() => learn.learning.value);
   expect(await learn.learn()).toBe(false);
-  expect(learn.learnError.value?.why).toBe("busy");
+  expect(learn.learnError.value?.why).toBe("A run is still running.");
   expect(await first).toBe(true);
   expect(client.learned).toHaveLength(1);
 });
@@ -80,7 +80,7 @@ test("a run that fails shows the error and can be tried again", async () => {
   expect(await learn.learn()).toBe(false);
   expect(learn.learnError.value).toMatchObject({ what: report.what, why: report.why });
   expect(learn.learning.value).toBe(false);
-  expect(page.composition.composition.value).toBeNull();
+  expect(page.bench.composition.value).toBeNull();
   client.learn = working;
   expect(await learn.learn()).toBe(true);
   expect(learn.learnError.value).toBeNull();
@@ -103,7 +103,7 @@ test("incomplete or missing examples are an error before anything is loaded", as
   task.editExample(2, "output", " ");
   expect(await learn.learn()).toBe(false);
   expect(task.taskError.value?.why).toBe("Row 3 has no output.");
-  task.chooseTask(task.OWN_EXAMPLES);
+  task.chooseTask(task.NEW_TASK);
   expect(await learn.learn()).toBe(false);
   expect(task.taskError.value?.why).toBe("The table is empty.");
   expect(client.calls).not.toContain("load");
@@ -149,29 +149,52 @@ test("a setting cannot leave the engine's limits, from the page or from an earli
 
 test("the error without each module leaves out the modules of weight 0, and can be cancelled", async () => {
   const page = await openPage();
-  const { client, learn, session } = page;
+  const { client, learn, mix, session } = page;
   await learn.learn();
-  page.composition.composition.value = {
-    modules: [
-      { id: "one", weight: 1 },
-      { id: "two", weight: 0 },
-    ],
-    merge: "delta",
-  };
+  mix.setWeight("two", 0, false);
   await learn.leaveOneOut();
-  expect(client.calls.at(-1)).toBe("leaveOneOut one");
-  expect(learn.lossWithout.value).toEqual([{ id: "one", loss: 3 }]);
-  expect(learn.wholeLoss.value).toBe(1);
+  expect(client.calls.at(-1)).toBe("leaveOneOut one,three");
+  expect(learn.lossWithout.value).toMatchObject({
+    whole: 1,
+    losses: [
+      { id: "one", loss: 3 },
+      { id: "three", loss: 3 },
+    ],
+  });
 
-  learn.lossWithout.value = [];
+  // It belongs to that position of the faders.
+  mix.setWeight("two", 1, false);
+  expect(learn.lossWithout.value).toBeNull();
   const measurement = learn.leaveOneOut();
   await when(() => learn.leaveOneOutProgress.value);
   learn.cancelLeaveOneOut();
   await measurement;
-  expect(learn.lossWithout.value).toEqual([]);
+  expect(learn.lossWithout.value).toBeNull();
   expect(learn.learnError.value).toBeNull();
   expect(learn.leaveOneOutProgress.value).toBeNull();
   expect(session.busy.value).toBe(false);
+});
+
+test("the mix belongs to the task as it was when the run began, whatever is typed meanwhile", async () => {
+  const { bench, learn, task } = await openPage();
+  const run = learn.learn();
+  await when(() => learn.learning.value);
+  task.editExample(0, "output", "typed while it learns");
+  await run;
+  expect(bench.mix.value?.task).toMatchObject({ id: "first", title: "First task" });
+  expect(bench.mix.value?.task?.examples[0]?.output).toBe("one");
+  expect(bench.mixRelation.value).toBe("other");
+  expect(bench.task.value?.examples[0]?.output).toBe("typed while it learns");
+});
+
+test("another base removes the mix of the one before", async () => {
+  const page = await openPage();
+  const { bench, session } = page;
+  showComposition(page, { modules: [{ id: "two", weight: 1 }], merge: "delta" });
+  await session.ensureBase();
+  expect(bench.mix.value).not.toBeNull();
+  session.base.value = session.base.value && { ...session.base.value, id: "another" };
+  expect(bench.mix.value).toBeNull();
 });
 
 test("an added module is learned with, and is gone with its base", async () => {

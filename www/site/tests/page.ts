@@ -1,11 +1,11 @@
 // The site's state as a freshly opened page has it, with a fake client.
 
 import { effect } from "@preact/signals";
-import type { LoraLoom, Registry } from "loraloom";
+import type { Composition, LoraLoom, Registry } from "loraloom";
 import { vi } from "vitest";
 import { FakeLoom, registry } from "./fake-loom.js";
 
-/** `sessionStorage` in memory. */
+/** A storage of the browser, in memory. */
 class MemoryStorage {
   readonly #items = new Map<string, string>();
   getItem = (key: string) => this.#items.get(key) ?? null;
@@ -15,19 +15,27 @@ class MemoryStorage {
 /** What outlives a page in its tab. */
 export interface Tab {
   sessionStorage: MemoryStorage;
+  /** That of the browser: other tabs have it too. */
+  localStorage: MemoryStorage;
   location: URL;
 }
 
 /** A new tab at an address of the site. */
-export const newTab = (address = ""): Tab => ({
+export const newTab = (address = "", localStorage = new MemoryStorage()): Tab => ({
   sessionStorage: new MemoryStorage(),
+  localStorage,
   location: new URL(address, "https://site.example/"),
 });
 
 /** Opens the page in a tab, with the engine started on a library. */
-export async function openPage(library: Registry = registry(), tab: Tab = newTab()) {
+export async function openPage(
+  library: Registry = registry(),
+  tab: Tab = newTab(),
+  prepare: (client: FakeLoom) => void = () => undefined,
+) {
   vi.resetModules();
   vi.stubGlobal("sessionStorage", tab.sessionStorage);
+  vi.stubGlobal("localStorage", tab.localStorage);
   vi.stubGlobal("location", tab.location);
   vi.stubGlobal("history", {
     replaceState: (_state: unknown, _title: string, address: URL | string) => {
@@ -36,6 +44,7 @@ export async function openPage(library: Registry = registry(), tab: Tab = newTab
   });
   const { LoraLoom, LoraLoomError } = await import("loraloom");
   const client = new FakeLoom(library);
+  prepare(client);
   vi.spyOn(LoraLoom, "inspect").mockResolvedValue(client as unknown as LoraLoom);
   const session = await import("../src/state/session.js");
   const page = {
@@ -43,13 +52,16 @@ export async function openPage(library: Registry = registry(), tab: Tab = newTab
     tab,
     LoraLoomError,
     session,
-    composition: await import("../src/state/composition.js"),
+    bench: await import("../src/state/bench.js"),
+    workbench: await import("../src/state/workbench.js"),
     settings: await import("../src/state/settings.js"),
     task: await import("../src/state/task.js"),
     library: await import("../src/state/library.js"),
     modules: await import("../src/state/modules.js"),
     learn: await import("../src/state/learn.js"),
     answer: await import("../src/state/answer.js"),
+    mix: await import("../src/state/mix.js"),
+    follow: await import("../src/state/follow.js"),
     share: await import("../src/state/share.js"),
     workflow: await import("../src/state/workflow.js"),
   };
@@ -59,6 +71,12 @@ export async function openPage(library: Registry = registry(), tab: Tab = newTab
 
 /** The state and the client of an open page. */
 export type Page = Awaited<ReturnType<typeof openPage>>;
+
+/** Shows a composition as a link opens it. */
+export function showComposition({ bench, workbench }: Page, composition: Composition): void {
+  const link = { title: "Opened", instruction: null, examples: [], composition, base: "small " };
+  bench.update((now) => workbench.takeLink(now, link, [], "own"));
+}
 
 /** Resolves as soon as a condition on signals holds. */
 export function when(condition: () => unknown): Promise<void> {

@@ -1,15 +1,17 @@
 // The demo, the task's table, links in both directions, and what a reload keeps.
 
+import type { Example } from "loraloom";
 import { afterEach, expect, test, vi } from "vitest";
-import { EXAMPLES, registry } from "./fake-loom.js";
-import { newTab, openPage, when } from "./page.js";
+import { EXAMPLES, module, registry } from "./fake-loom.js";
+import { newTab, openPage, type Page, when } from "./page.js";
 
 afterEach(() => vi.unstubAllGlobals());
 
-test("the demo learns the first task and answers an input of its test set on both sides", async () => {
-  const { answer, client, learn, task, workflow } = await openPage();
-  expect(task.taskId.value).toBe("first");
-  await workflow.runDemo();
+test("the button learns the first task and answers an input of its test set on both sides", async () => {
+  const { bench, client, task, workflow } = await openPage();
+  expect(bench.task.value?.id).toBe("first");
+  expect(task.libraryTask.value?.title).toBe("First task");
+  await workflow.learnAndAnswer();
   expect(client.calls.filter((call) => !call.startsWith("search"))).toEqual([
     "load",
     "loadModules one,two,three",
@@ -18,100 +20,184 @@ test("the demo learns the first task and answers an input of its test set on bot
     "generate base",
     "generate composed",
   ]);
-  expect(learn.learned.value?.complete).toBe(true);
-  expect(answer.answers.value.composed?.text).toBe("composed the word six.");
+  expect(bench.mix.value?.run?.complete).toBe(true);
+  expect(bench.answers.value?.composed?.text).toBe(
+    "composed one 0.2 two 0.2 three 0.2 the word six.",
+  );
 });
 
-test("the demo does not answer where learning failed", async () => {
+test("the button answers what was typed, where something was", async () => {
+  const { answer, bench, workflow } = await openPage();
+  answer.setInput("mine");
+  await workflow.learnAndAnswer();
+  expect(bench.answers.value?.input).toBe("mine");
+});
+
+test("the button does not answer where learning failed", async () => {
   const { client, learn, workflow } = await openPage();
   client.learn = () => {
     throw new Error("no memory");
   };
-  await workflow.runDemo();
+  await workflow.learnAndAnswer();
   expect(learn.learnError.value?.why).toBe("no memory");
   expect(client.calls).not.toContain("generate base");
 });
 
 test("a link in the address is restored without learning", async () => {
-  const page = await openPage(registry(), newTab("#Second%20task"));
-  const { client, learn, share, task } = page;
+  const { bench, client, learn } = await openPage(registry(), newTab("#Second%20task"));
   expect(client.calls).toContain("restore Second%20task");
   expect(client.calls).not.toContain("learn");
-  expect(page.composition.restored.value?.title).toBe("Second%20task");
-  expect(page.composition.composition.value?.modules).toEqual([{ id: "two", weight: 0.7 }]);
-  expect(learn.bestWeights.value).toEqual([{ id: "two", weight: 0.7 }]);
-  expect(share.instruction.value).toBe("Type a word.");
-  expect(task.title.value).toBe("Second%20task");
+  expect(bench.mix.value).toMatchObject({
+    origin: "link",
+    title: "Second%20task",
+    note: "Type a word.",
+    task: null,
+    run: null,
+  });
+  expect(bench.composition.value?.modules).toEqual([{ id: "two", weight: 0.7 }]);
+  expect(bench.mixRelation.value).toBe("unknown");
+  expect(learn.evaluations.value).toEqual([]);
 });
 
 test("a link replaces what was learned, and learning again replaces the link's composition", async () => {
   const page = await openPage();
-  const { answer, learn, workflow } = page;
-  await workflow.runDemo();
+  const { bench, learn, workflow } = page;
+  await workflow.learnAndAnswer();
   page.tab.location.hash = "shared";
   await workflow.restoreFromAddress();
-  expect(learn.learned.value).toBeNull();
+  expect(bench.mix.value?.origin).toBe("link");
   expect(learn.evaluations.value).toEqual([]);
-  expect(answer.answers.value.composed).toBeNull();
+  expect(bench.answers.value?.composed?.text).toBe("composed two 0.7 the word six.");
   await learn.learn();
-  expect(page.composition.restored.value).toBeNull();
-  expect(page.composition.composition.value?.modules).toHaveLength(3);
+  expect(bench.mix.value?.origin).toBe("learned");
+  expect(bench.composition.value?.modules).toHaveLength(3);
 });
 
-test("a link of a task of the library chooses it; the examples of a link are one's own", async () => {
-  const page = await openPage();
-  const { client, task, workflow } = page;
-  page.tab.location.hash = "shared";
+/** Lets every link hold these examples, with a title of a task of the library. */
+function linksHold({ client }: Page, examples: Example[]) {
   const { restore } = client;
   client.restore = async (fragment) => {
     const restored = await restore(fragment);
-    return { ...restored, recipe: { ...restored.recipe, title: "Second task" } };
-  };
-  await workflow.restoreFromAddress();
-  expect(task.taskId.value).toBe("second");
-  client.restore = async (fragment) => {
-    const restored = await restore(fragment);
-    const examples = [{ input: "red", output: "color" }];
     return { ...restored, recipe: { ...restored.recipe, title: "Second task", examples } };
   };
+}
+
+test("a link is of a task of the library by its examples, never by its title", async () => {
+  const page = await openPage();
+  const { bench, workflow } = page;
+  page.tab.location.hash = "shared";
+  linksHold(page, [{ input: "red", output: "color" }]);
   await workflow.restoreFromAddress();
-  expect(task.taskId.value).toBe(task.OWN_EXAMPLES);
-  expect(task.examples.value).toEqual([{ input: "red", output: "color" }]);
+  expect(bench.task.value).toMatchObject({ own: true, title: "Second task" });
+  expect(bench.task.value?.examples).toEqual([{ input: "red", output: "color" }]);
+  expect(bench.mixRelation.value).toBe("same");
+  linksHold(page, EXAMPLES);
+  await workflow.restoreFromAddress();
+  expect(bench.task.value).toMatchObject({ id: "first", own: false });
+});
+
+test("a link without examples leaves the table, and one with examples keeps what was typed", async () => {
+  const page = await openPage();
+  const { bench, task, workflow } = page;
+  task.editExample(0, "output", "typed");
+  const typed = bench.task.value;
+  page.tab.location.hash = "shared";
+  await workflow.restoreFromAddress();
+  expect(bench.task.value).toBe(typed);
+  linksHold(page, [{ input: "red", output: "color" }]);
+  await workflow.restoreFromAddress();
+  expect(bench.drafts.value).toEqual([typed]);
+  task.undoTable();
+  expect(bench.task.value).toBe(typed);
+});
+
+test("a link that downloads much waits to be accepted, and one's own does not", async () => {
+  const large = registry([module("one"), module("two", 100e6)]);
+  const page = await openPage(large);
+  const { bench, client, share, workflow } = page;
+  const { restore } = client;
+  client.decode = async (fragment) => (await restore(fragment)).recipe;
+  page.tab.location.hash = "shared";
+  await workflow.restoreFromAddress();
+  expect(workflow.linkOffer.value).toMatchObject({ title: "shared", note: "Type a word." });
+  expect(workflow.linkOffer.value?.bytes).toBeGreaterThan(100e6);
+  expect(bench.mix.value).toBeNull();
+  await workflow.restoreFromAddress(true);
+  expect(workflow.linkOffer.value).toBeNull();
+  expect(bench.mix.value?.title).toBe("shared");
+
+  share.keepLinkCurrent();
+  await when(() => share.link.value);
+  const reloaded = await openPage(large, page.tab, (other) => {
+    other.decode = client.decode;
+  });
+  expect(reloaded.workflow.linkOffer.value).toBeNull();
+  expect(reloaded.bench.mix.value?.title).toBe("shared");
 });
 
 test("a broken link is an error, and everything else stays", async () => {
   const page = await openPage();
   const { client, learn, workflow } = page;
   await learn.learn();
-  const before = page.composition.composition.value;
+  const before = page.bench.mix.value;
   client.restore = () => Promise.reject(new Error("not a recipe"));
   page.tab.location.hash = "broken";
   await workflow.restoreFromAddress();
   expect(workflow.linkError.value?.why).toBe("not a recipe");
-  expect(page.composition.composition.value).toBe(before);
-  expect(learn.learned.value).not.toBeNull();
+  expect(page.bench.mix.value).toBe(before);
+  expect(learn.evaluations.value).not.toEqual([]);
   page.tab.location.hash = "";
   await workflow.restoreFromAddress();
   expect(workflow.linkError.value).toBeNull();
 });
 
-test("the link follows the composition, the title and the included examples", async () => {
+test("the link holds the mix's own title and examples, whatever is in the table", async () => {
   const page = await openPage();
   const { learn, share, task } = page;
   share.keepLinkCurrent();
   expect(share.link.value).toBeNull();
   await learn.learn();
   await when(() => share.link.value);
-  expect(share.link.value).toBe("https://site.example/#First%20task-0");
-  expect(page.tab.location.hash).toBe("#First%20task-0");
-  share.withExamples.value = true;
-  task.title.value = " ";
+  expect(share.link.value).toBe("https://site.example/#First%20task-5");
+  expect(page.tab.location.hash).toBe("#First%20task-5");
+  task.chooseTask("second");
+  task.editExample(0, "input", "red");
+  expect(share.link.value).toBe("https://site.example/#First%20task-5");
+  share.setTitle(" ");
   await when(() => share.link.value?.endsWith("#My%20task-5"));
+});
+
+test("one's own examples go into the link only when included", async () => {
+  const { learn, share, task } = await openPage();
+  share.keepLinkCurrent();
+  task.editExample(0, "output", "un");
+  await learn.learn();
+  await when(() => share.link.value?.endsWith("#My%20task-0"));
+  share.withExamples.value = true;
+  await when(() => share.link.value?.endsWith("#My%20task-5"));
+});
+
+test("a link says that its weights were changed by hand, and only while they are", async () => {
+  const { client, learn, mix, share } = await openPage();
+  const notes: (string | null | undefined)[] = [];
+  client.share = async ({ instruction }) => {
+    notes.push(instruction);
+    return `${notes.length}`;
+  };
+  share.keepLinkCurrent();
+  await learn.learn();
+  await when(() => share.link.value?.endsWith("#1"));
+  mix.setWeight("one", 1, false);
+  expect(share.link.value).toBeNull();
+  await when(() => share.link.value?.endsWith("#2"));
+  mix.resetWeight("one");
+  await when(() => share.link.value?.endsWith("#3"));
+  expect(notes).toEqual([null, "(Weights changed by hand.)", null]);
 });
 
 test("an older link never replaces a newer one, and an error removes the link", async () => {
   const page = await openPage();
-  const { client, learn, share, task } = page;
+  const { client, learn, share } = page;
   share.keepLinkCurrent();
   await learn.learn();
   let resolveSlow = (_fragment: string) => {};
@@ -119,16 +205,16 @@ test("an older link never replaces a newer one, and an error removes the link", 
     resolveSlow = resolve;
   });
   client.share = () => slow;
-  task.title.value = "slow";
+  share.setTitle("slow");
   client.share = async () => "new";
-  task.title.value = "new";
+  share.setTitle("new");
   await when(() => share.link.value?.endsWith("#new"));
   resolveSlow("slow");
   await slow;
   expect(share.link.value).toBe("https://site.example/#new");
 
   client.share = () => Promise.reject(new Error("added by hand"));
-  task.title.value = "failing";
+  share.setTitle("failing");
   await when(() => share.shareError.value);
   expect(share.link.value).toBeNull();
   expect(page.tab.location.hash).toBe("");
@@ -136,14 +222,52 @@ test("an older link never replaces a newer one, and an error removes the link", 
 
 test("an edited example is one's own, and survives a reload", async () => {
   const page = await openPage();
-  const { task } = page;
+  const { bench, task } = page;
   task.editExample(1, "output", "deux");
-  expect(task.taskId.value).toBe(task.OWN_EXAMPLES);
-  expect(task.title.value).toBe("");
+  expect(bench.task.value).toMatchObject({ own: true, title: "" });
   expect(EXAMPLES[1]?.output).toBe("two");
   const reloaded = await openPage(registry(), page.tab);
   expect(reloaded.task.examples.value[1]).toEqual({ input: "the word two", output: "deux" });
-  expect(reloaded.task.taskId.value).toBe(task.OWN_EXAMPLES);
+  expect(reloaded.bench.task.value?.own).toBe(true);
+});
+
+test("a reload restores the mix with the task that it was learned from", async () => {
+  const page = await openPage();
+  const { bench, learn, mix, share, task } = page;
+  share.keepLinkCurrent();
+  task.editExample(1, "output", "deux");
+  await learn.learn();
+  mix.setWeight("one", 0, false);
+  await when(() => share.link.value);
+  const before = bench.mix.value;
+  const reloaded = await openPage(registry(), page.tab);
+  expect(reloaded.bench.mix.value).toEqual({ ...before, version: expect.any(Number) });
+  expect(reloaded.bench.mixRelation.value).toBe("same");
+});
+
+test("examples typed in another tab of the browser can be chosen in a new one", async () => {
+  const page = await openPage();
+  page.task.editExample(1, "output", "deux");
+  const other = await openPage(registry(), newTab("", page.tab.localStorage));
+  expect(other.bench.task.value?.id).toBe("first");
+  expect(other.bench.drafts.value).toMatchObject([{ own: true }]);
+  other.task.chooseTask(other.bench.drafts.value[0]?.id ?? "");
+  expect(other.task.examples.value[1]?.output).toBe("deux");
+});
+
+test("choosing a task of the library keeps one's own, and undo brings it back", async () => {
+  const { bench, task } = await openPage();
+  task.editExample(0, "input", "typed");
+  const own = bench.task.value;
+  task.chooseTask("second");
+  expect(bench.drafts.value).toEqual([own]);
+  task.undoTable();
+  expect(bench.task.value).toBe(own);
+  expect(bench.drafts.value).toEqual([]);
+  task.redoTable();
+  expect(bench.task.value?.id).toBe("second");
+  task.chooseTask(own?.id ?? "");
+  expect(task.examples.value[0]?.input).toBe("typed");
 });
 
 test("pasted examples replace the table; unreadable ones leave it", async () => {
@@ -154,6 +278,8 @@ test("pasted examples replace the table; unreadable ones leave it", async () => 
   expect(await task.pasteExamples("?")).toBe(false);
   expect(task.taskError.value?.why).toBe("line 2");
   expect(task.examples.value).toHaveLength(2);
+  task.undoTable();
+  expect(task.examples.value).toEqual(EXAMPLES);
 });
 
 test("a file that is no list of examples by its size is not read", async () => {

@@ -3,15 +3,15 @@
 // Plain SVG needs no chart library and takes the page's colours, text and dark mode.
 
 import { useSignal } from "@preact/signals";
-import { type Evaluation, meanWeight } from "loraloom";
+import type { Evaluation } from "loraloom";
 import { useEffect, useRef } from "preact/hooks";
 import { loss as lossText } from "../format.js";
+import { sizeOf } from "../state/workbench.js";
+import { text } from "../text.js";
 
-const HEIGHT = 190;
-const LEFT = 40;
-const RIGHT = 10;
-const TOP = 10;
-const BOTTOM = 34;
+/** The room around the dots, and the height of all. */
+const FULL = { height: 190, left: 40, right: 10, top: 10, bottom: 34, dot: 3 };
+const SMALL = { height: 46, left: 4, right: 4, top: 4, bottom: 4, dot: 1.8 };
 /** Evaluations that the empty chart has room for. */
 const MIN_ROOM = 40;
 
@@ -34,26 +34,44 @@ function ticks(low: number, high: number): number[] {
   return steps.slice(first, last + 1);
 }
 
-/** The chart; `planned` are the evaluations that fit without rescaling. */
+/**
+ * The chart. While learning, `planned` evaluations fit without rescaling; afterwards those that were made
+ * fill it. A small one has no texts.
+ */
 export function LossChart({
   evaluations,
   planned,
+  ended = false,
+  small = false,
 }: {
   evaluations: Evaluation[];
   planned: number;
+  ended?: boolean;
+  small?: boolean;
 }) {
+  const {
+    height: HEIGHT,
+    left: LEFT,
+    right: RIGHT,
+    top: TOP,
+    bottom: BOTTOM,
+    dot,
+  } = small ? SMALL : FULL;
   const box = useRef<HTMLDivElement>(null);
   const width = useSignal(480);
   useEffect(() => {
     const observer = new ResizeObserver(([entry]) => {
-      if (entry) width.value = Math.max(200, Math.floor(entry.contentRect.width));
+      if (entry) width.value = Math.max(100, Math.floor(entry.contentRect.width));
     });
     observer.observe(box.current as HTMLDivElement);
     return () => observer.disconnect();
   }, []);
 
-  const start = evaluations.find(({ weights }) =>
-    weights.every(({ weight }) => meanWeight(weight) === 0),
+  const measured = evaluations.filter(({ phase }) => phase === "select").length;
+  const searching = evaluations.some(({ phase }) => phase !== "select");
+  const selects = searching ? measured : 0;
+  const start = evaluations.find(
+    ({ complete, weights }) => complete && weights.every(({ weight }) => sizeOf(weight) === 0),
   );
   const first = Math.max(evaluations[0]?.loss ?? 1, MIN_LOSS);
   // Extreme weights give extreme losses: those above the scale are drawn at its top edge.
@@ -65,16 +83,8 @@ export function LossChart({
   const lines = axis.filter(
     (tick) => axis.length <= MAX_TICKS || Number.isInteger(Math.log10(tick)),
   );
-  // The first evaluation is of every example; later ones may be of some, and count as that fraction.
-  const examples = evaluations[0]?.examples.length || 1;
-  let sum = 0;
-  const counts = evaluations.map((one) => {
-    sum += (one.examples.length || examples) / examples;
-    return sum;
-  });
-  const room = Math.max(planned, Math.ceil(sum), MIN_ROOM);
-  const x = (index: number) =>
-    LEFT + (((counts[index] ?? 0) - 0.5) / room) * (width.value - LEFT - RIGHT);
+  const room = ended ? evaluations.length : Math.max(planned, evaluations.length, MIN_ROOM);
+  const x = (number: number) => LEFT + ((number - 0.5) / room) * (width.value - LEFT - RIGHT);
   const y = (loss: number) => {
     const share = Math.log(Math.min(Math.max(loss, bottom), top) / bottom) / Math.log(top / bottom);
     return TOP + (1 - share) * (HEIGHT - TOP - BOTTOM);
@@ -82,43 +92,59 @@ export function LossChart({
 
   const bestLine = evaluations
     .map(
-      ({ best }, index) =>
-        `${index ? "H" : "M"}${x(index)}${index ? `V${y(best)}` : ` ${y(best)}`}`,
+      ({ number, best }, index) =>
+        `${index ? "H" : "M"}${x(number)}${index ? `V${y(best)}` : ` ${y(best)}`}`,
     )
     .join("");
   const last = evaluations.at(-1);
   const summary = last
-    ? `Loss over ${Math.round(sum)} evaluations, from ${lossText(first)} to a best of ${lossText(last.best)}.`
-    : "No evaluations yet.";
+    ? text.mix.chartSummary(evaluations.length, first, last.best)
+    : text.mix.chartNone;
   return (
-    <div class="chart" ref={box}>
+    <div class={small ? "chart small" : "chart"} ref={box}>
       <svg width={width.value} height={HEIGHT} role="img" aria-label={summary}>
-        {lines.map((tick) => (
-          <g key={tick} class="axis">
-            <line x1={LEFT} x2={width.value - RIGHT} y1={y(tick)} y2={y(tick)} />
-            <text hidden={!evaluations.length} x={LEFT - 6} y={y(tick) + 4} text-anchor="end">
-              {tick}
+        {!small && (
+          <>
+            {lines.map((tick) => (
+              <g key={tick} class="axis">
+                <line x1={LEFT} x2={width.value - RIGHT} y1={y(tick)} y2={y(tick)} />
+                <text hidden={!evaluations.length} x={LEFT - 6} y={y(tick) + 4} text-anchor="end">
+                  {tick}
+                </text>
+              </g>
+            ))}
+            <text class="axis-name" x={LEFT} y={HEIGHT - 6}>
+              {selects ? text.mix.chartAlone : ""}
             </text>
-          </g>
-        ))}
-        <text class="axis-name" x={width.value - RIGHT} y={HEIGHT - 6} text-anchor="end">
-          evaluation {Math.round(sum) || ""}
-        </text>
-        {start && (
-          <g class="base-line">
-            <line x1={LEFT} x2={width.value - RIGHT} y1={y(start.loss)} y2={y(start.loss)} />
-            <text x={width.value - RIGHT} y={y(start.loss) - 5} text-anchor="end">
-              base {lossText(start.loss)}
+            <text class="axis-name" x={width.value - RIGHT} y={HEIGHT - 6} text-anchor="end">
+              {text.mix.chartMixes} {evaluations.length || ""}
             </text>
-          </g>
+            {selects > 0 && (
+              <line
+                class="divider"
+                x1={x(selects + 0.5)}
+                x2={x(selects + 0.5)}
+                y1={TOP}
+                y2={HEIGHT - BOTTOM + 6}
+              />
+            )}
+            {start && (
+              <g class="base-line">
+                <line x1={LEFT} x2={width.value - RIGHT} y1={y(start.loss)} y2={y(start.loss)} />
+                <text x={width.value - RIGHT} y={y(start.loss) - 5} text-anchor="end">
+                  {text.mix.chartBase(start.loss)}
+                </text>
+              </g>
+            )}
+          </>
         )}
-        {evaluations.map(({ number, loss, phase, complete }, index) => (
+        {evaluations.map(({ number, loss, phase, complete }) => (
           <circle
             key={number}
-            class={`${phase} ${loss > top ? "beyond" : ""}`}
-            cx={x(index)}
+            class={`${phase} ${loss > top ? "beyond" : ""} ${complete ? "" : "partial"}`}
+            cx={x(number)}
             cy={y(loss)}
-            r={complete ? 3 : 1.5}
+            r={dot}
           >
             <title>
               {number}: {lossText(loss)}
@@ -126,9 +152,9 @@ export function LossChart({
           </circle>
         ))}
         <path class="best-line" d={bestLine} />
-        {!evaluations.length && (
+        {!evaluations.length && !small && (
           <text class="note" x={width.value / 2} y={HEIGHT / 2 - 8} text-anchor="middle">
-            One dot per evaluation, once learning starts.
+            {text.mix.chartEmpty}
           </text>
         )}
       </svg>

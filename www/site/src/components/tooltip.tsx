@@ -3,19 +3,7 @@
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
-
-const GLOSSARY = {
-  "LoRA module":
-    "A small add-on for a language model, trained for one task. It changes a few percent of the model's weights.",
-  rank: "The size of a module's update in each layer. A higher rank can change more and takes more bytes.",
-  weight:
-    "How much a module counts in the mix: 1 as it was trained, 0 not at all, below 0 in reverse.",
-  loss: "How wrong the model is about the examples' outputs, averaged over their tokens. Lower is better.",
-  "exact match": "The share of answers that equal the expected ones, word for word.",
-  "base model": "The model without any module.",
-  composed: "The base model with the mix of modules added.",
-  evaluation: "One mix of modules, tried on your examples.",
-} as const;
+import { GLOSSARY } from "../text.js";
 
 /** The space that a tip needs to the right of its left edge, in pixels. */
 const TIP_WIDTH = 280;

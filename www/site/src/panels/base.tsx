@@ -5,49 +5,47 @@ import { DropZone, droppedFiles, FileInput } from "../components/files.js";
 import { SourceForm } from "../components/source-form.js";
 import { learning } from "../state/learn.js";
 import { base, busy, chosenBase, loadBaseFrom, useLibraryBase } from "../state/session.js";
+import { text } from "../text.js";
 
 /** Loads another base model. */
 export function BaseChoice() {
   const chosen = chosenBase.value;
+  const words = text.base;
   return (
-    <details class="inline-options" data-testid="base-choice">
-      <summary>Use another model</summary>
-      <DropZone
-        class="options one-per-row"
-        onDrop={async (event) => void loadBaseFrom(filesSource(await droppedFiles(event)))}
-      >
-        {chosen && (
-          <p>
-            {base.value ? "Loaded" : "Chosen"}: {describeSource(chosen)}.{" "}
-            <button
-              type="button"
-              class="quiet"
-              disabled={busy.value || learning.value}
-              onClick={useLibraryBase}
-            >
-              Back to the library’s model
-            </button>
-          </p>
-        )}
-        <SourceForm
-          label="A T5 or Flan-T5 model (Hugging Face id or address)"
-          placeholder="google/flan-t5-small or https://…"
-          action="Load"
-          onSource={loadBaseFrom}
-        />
+    <DropZone
+      class="options one-per-row"
+      onDrop={async (event) => void loadBaseFrom(filesSource(await droppedFiles(event)))}
+    >
+      {chosen && (
         <p>
-          Or drop its files here: config.json, tokenizer.json or spiece.model, and the weights as
-          .safetensors or .gguf.{" "}
-          <FileInput
-            label="Choose files"
-            accept=".json,.model,.safetensors,.gguf,.bin"
-            multiple
-            testId="base-files"
-            onFiles={(files) => void loadBaseFrom(filesSource(files))}
-          />{" "}
-          They stay on this computer.
+          {words.chosen(base.value !== null, describeSource(chosen))}{" "}
+          <button
+            type="button"
+            class="quiet"
+            disabled={busy.value || learning.value}
+            onClick={useLibraryBase}
+          >
+            {words.back}
+          </button>
         </p>
-      </DropZone>
-    </details>
+      )}
+      <SourceForm
+        label={words.label}
+        placeholder={words.placeholder}
+        action={words.load}
+        onSource={loadBaseFrom}
+      />
+      <p>
+        {words.drop}{" "}
+        <FileInput
+          label={words.choose}
+          accept=".json,.model,.safetensors,.gguf,.bin"
+          multiple
+          testId="base-files"
+          onFiles={(files) => void loadBaseFrom(filesSource(files))}
+        />{" "}
+        {words.staysHere}
+      </p>
+    </DropZone>
   );
 }

@@ -1,6 +1,7 @@
 // What is downloaded: the base model and the modules, with their licenses.
 
 import { describeSource, type Verified } from "loraloom";
+import { LazyDetails } from "../components/lazy.js";
 import { Term } from "../components/tooltip.js";
 import { bytes, count } from "../format.js";
 import {
@@ -20,8 +21,7 @@ import {
   registryUrl,
   verified,
 } from "../state/session.js";
-import { BaseChoice } from "./base.js";
-import { StoragePanel } from "./storage.js";
+import { text } from "../text.js";
 
 const millions = (parameters: number) => `${(parameters / 1e6).toFixed(1)} million parameters`;
 
@@ -44,7 +44,20 @@ export function DownloadFacts() {
         )}{" "}
         {verified.value && <Verification {...verified.value} />}
         {/* No fragment: Preact would match it with one above, and close what is open in these. */}
-        {loom.value && <BaseChoice />} {loom.value && <StoragePanel />}
+        {loom.value && (
+          <LazyDetails
+            summary={text.base.heading}
+            testId="base-choice"
+            load={() => import("./base.js").then(({ BaseChoice }) => BaseChoice)}
+          />
+        )}{" "}
+        {loom.value && (
+          <LazyDetails
+            summary={text.storage.heading}
+            testId="storage"
+            load={() => import("./storage.js").then(({ StoragePanel }) => StoragePanel)}
+          />
+        )}
       </dd>
     </div>
   );

@@ -1,113 +1,89 @@
-// The first screen: what this is, one button, what is downloaded, and what runs it.
+// The head of the page: what this is, what it costs in one line, and the details of that behind a
+// disclosure.
 
 import "./hero.css";
+import { weaveUrl } from "../charts/weave.js";
+import { LazyDetails } from "../components/lazy.js";
 import { Problem } from "../components/problem.js";
-import { ProgressBar } from "../components/progress-bar.js";
 import { bytes } from "../format.js";
-import { restored } from "../state/composition.js";
-import { learning } from "../state/learn.js";
-import { baseBytes, isLarge } from "../state/library.js";
-import {
-  base,
-  busy,
-  cancelLoading,
-  chosenBase,
-  loom,
-  progress,
-  restartError,
-  stage,
-  start,
-  startError,
-} from "../state/session.js";
-import { task } from "../state/task.js";
-import { linkError, runDemo } from "../state/workflow.js";
-import { DeviceFacts } from "./device.js";
-import { DownloadFacts } from "./download.js";
+import { composition } from "../state/bench.js";
+import { baseBytes, bytesOf, modulesToLoad } from "../state/library.js";
+import { base, gpu, loom, restartError, start, startError, verified } from "../state/session.js";
+import { linkError, linkOffer, restoreFromAddress } from "../state/workflow.js";
+import { text } from "../text.js";
 
-/** The widest window that shows the panels below each other. */
-const ONE_COLUMN_WIDTH = 999;
+const SOURCE = "https://github.com/loraloom/loraloom";
 
-/** The head of the page. */
 export function Hero() {
+  const { hero } = text;
   const ready = loom.value !== null;
-  const run = () => {
-    void runDemo();
-    if (innerWidth > ONE_COLUMN_WIDTH) return;
-    const smooth = !matchMedia("(prefers-reduced-motion: reduce)").matches;
-    document.getElementById("learn")?.scrollIntoView({ behavior: smooth ? "smooth" : "auto" });
-  };
   return (
     <header class="hero">
-      <p class="brand">LoraLoom</p>
-      <h1>
-        A small language model learns a new task from five examples, in this tab, by mixing add-ons
-        (LoRA adapters) that others trained.
-      </h1>
-      <div class="start">
-        <button type="button" class="primary" disabled={!ready || busy.value} onClick={run}>
-          Learn a task now
-        </button>
-        <div class="loading">
-          <Loading />
-        </div>
+      <a class="skip" href="#input">
+        {hero.skip}
+      </a>
+      <div class="top">
+        <p class="brand">
+          <img src={weaveUrl(composition.value?.modules ?? [])} width={28} height={28} alt="" />
+          LoraLoom
+        </p>
+        <nav>
+          <a href="#tasks">{hero.nav.tasks}</a>
+          <a href="#modules">{hero.nav.library}</a>
+          <a href={SOURCE}>{hero.nav.source}</a>
+        </nav>
       </div>
+      <h1>{hero.title}</h1>
+      <p class="lede">{hero.lede}</p>
+      <LazyDetails
+        class="facts"
+        testId="facts"
+        open={verified.value?.agrees === false}
+        summary={<Facts />}
+        load={() => import("./facts.js").then(({ FactsDetails }) => FactsDetails)}
+      />
       <Problem error={startError.value}>
         {!ready && (
           <button type="button" onClick={() => void start()}>
-            Try again
+            {hero.tryAgain}
           </button>
         )}
       </Problem>
+      <Landing />
       <Problem error={linkError.value} />
       <Problem error={restartError.value} />
-      <dl class="facts">
-        <DownloadFacts />
-        <DeviceFacts />
-      </dl>
     </header>
   );
 }
 
-/** The current download, in bytes; its place is kept when there is none. */
-function Loading() {
-  const current = progress.value;
+/** A shared mix whose download is too large to begin unasked. */
+function Landing() {
+  const { hero } = text;
+  const offer = linkOffer.value;
+  if (!offer) return null;
   return (
-    <>
-      <p role="status" aria-live="off">
-        {busy.value ? (
-          <>
-            <span class="what">{current?.file}</span>
-            {current
-              ? `${current.cached ? "From this browser’s cache: " : ""}${bytes(current.overallLoaded)} of ${bytes(current.overallTotal)}`
-              : stage.value}
-          </>
-        ) : (
-          idleText()
-        )}
-      </p>
-      <div class="with-stop">
-        <ProgressBar
-          value={current?.overallLoaded ?? (base.value ? 1 : 0)}
-          max={current?.overallTotal ?? 1}
-          label="Bytes loaded"
-        />
-        <button type="button" class="quiet" hidden={!busy.value} onClick={cancelLoading}>
-          Stop
+    <section class="landing" aria-labelledby="landing-title">
+      <h2 id="landing-title">{offer.title}</h2>
+      {offer.note && <p>{offer.note}</p>}
+      <p class="row">
+        <button type="button" class="primary" onClick={() => void restoreFromAddress(true)}>
+          {hero.openLink(bytes(offer.bytes))}
         </button>
-      </div>
-      <p class="visually-hidden" role="status" aria-live="polite">
-        {busy.value ? stage.value : base.value ? "The model is loaded." : ""}
+        <span class="status">{hero.openLinkHelp}</span>
       </p>
-    </>
+    </section>
   );
 }
 
-function idleText() {
-  if (restored.value && !learning.value) return `Opened from a link: ${restored.value.title}`;
-  if (base.value) return "Model and modules are loaded.";
-  if (!loom.value) return "";
-  if (isLarge.value && !chosenBase.value) {
-    return `Downloads the model first, about ${bytes(baseBytes.value)}, then the modules that fit your examples.`;
-  }
-  return `Uses ${task.value ? "the example task" : "your examples"} below. Takes a few seconds.`;
+/** What it costs, in one line. */
+function Facts() {
+  const { hero } = text;
+  const total = bytes((base.value?.bytes ?? baseBytes.value) + bytesOf(modulesToLoad.value));
+  const size = !loom.value ? hero.reading : base.value ? hero.loaded(total) : hero.once(total);
+  return (
+    <>
+      <b>{size}</b> · {gpu.value?.active ? hero.gpu : hero.cpu} · <b>{hero.private}</b> ·{" "}
+      <span class="more">{hero.details}</span>
+    </>
+  );
 }

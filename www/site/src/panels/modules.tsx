@@ -1,133 +1,85 @@
-// The modules that a run mixes, and the library that they come from.
+// The library: which modules a run mixes, searching them, and adding others.
 
 import "./modules.css";
-import { DropZone, droppedFiles, FileInput } from "../components/files.js";
-import { Panel } from "../components/panel.js";
+import { Lazy, LazyDetails } from "../components/lazy.js";
 import { Problem } from "../components/problem.js";
 import { SettingField } from "../components/setting.js";
-import { SourceForm } from "../components/source-form.js";
-import { Term } from "../components/tooltip.js";
-import { bytes, count, loss } from "../format.js";
+import { bytes } from "../format.js";
 import { selected } from "../state/learn.js";
-import { isLarge, moduleCount, modulesToLoad, titleOf } from "../state/library.js";
-import {
-  addedModules,
-  addLocalModule,
-  addRemoteModule,
-  handPicked,
-  moduleError,
-} from "../state/modules.js";
+import { isLarge, moduleCount, modulesToLoad } from "../state/library.js";
+import { addedModules, handPicked, moduleError } from "../state/modules.js";
+import { registry } from "../state/session.js";
 import { options } from "../state/settings.js";
-import { FoundCards, LibraryChoice, PickableTitle, SearchFields } from "./library.js";
-import { Shortlist } from "./shortlist.js";
+import { text } from "../text.js";
+import { FoundCards, PickableTitle, SearchFields } from "./library.js";
 
-/** The library starts open where the panels stand side by side. */
+/** The library starts open where there is room beside the steps. */
 const startsOpen = matchMedia("(min-width: 1000px)").matches;
 
-/** The selection of modules, and the library. */
 export function ModulesPanel() {
   const lossAlone = new Map(selected.value.map(({ id, loss }) => [id, loss]));
+  const { library } = text;
   return (
-    <Panel name="modules" title="The modules to mix">
-      <div class="options one-per-row selection">
-        <SettingField name="selection" />
+    <section class="modules" id="modules" aria-labelledby="modules-title">
+      <h2 id="modules-title">{library.heading}</h2>
+      <div class="choice">
+        <div class="options one-per-row selection">
+          <SettingField name="selection" />
+        </div>
+        <p class="explain" data-testid="chosen">
+          {selectionText()}
+        </p>
       </div>
-      <p class="explain chosen-text" data-testid="chosen">
-        {selectionText()}
-      </p>
-      {isLarge.value && <Shortlist />}
+      {isLarge.value && (
+        <Lazy load={() => import("./shortlist.js").then(({ Shortlist }) => Shortlist)} />
+      )}
       <details class="library" open={startsOpen}>
-        <summary>
-          The library: {count(moduleCount.value + addedModules.value.length, "module")}
-        </summary>
+        <summary>{library.all(moduleCount.value + addedModules.value.length)}</summary>
         <SearchFields />
         <FoundCards alone={lossAlone}>
           {addedModules.value.map(({ id, rank, targets, bytes: size }) => (
             <li key={id} class="card">
-              <PickableTitle id={id} title={`${id} (added by you)`} />
-              <p class="details">
-                rank {rank}, {targets.join(" ")}, {bytes(size)}
-              </p>
+              <PickableTitle id={id} title={library.addedTitle(id)} />
+              <p class="details">{library.addedFacts(rank, targets.join(" "), bytes(size))}</p>
             </li>
           ))}
         </FoundCards>
-        <AddModule />
       </details>
-      <LibraryChoice />
+      <LazyDetails
+        summary={library.add}
+        testId="add-module"
+        load={() => import("./add-module.js").then(({ AddModule }) => AddModule)}
+      />
+      <LazyDetails
+        summary={library.switch(registry.value?.title)}
+        testId="library-choice"
+        load={() => import("./libraries.js").then(({ LibraryChoice }) => LibraryChoice)}
+      />
       <Problem error={moduleError.value} />
-    </Panel>
+    </section>
   );
 }
 
 /** Which modules a run mixes. */
 function selectionText() {
   const all = options.value;
-  const used = selected.value;
-  if (!all) return "Loading the module library.";
-  if (used.length) {
-    const best = used
-      .filter(({ loss }) => Number.isFinite(loss))
-      .sort((a, b) => a.loss - b.loss)
-      .slice(0, 3);
-    return (
-      <>
-        {count(used.length, "module")} selected.{" "}
-        {best.length > 0 && (
-          <>
-            Best alone:{" "}
-            {best.map(({ id, loss: alone }) => `${titleOf(id)} (${loss(alone)})`).join(", ")}.
-          </>
-        )}
-      </>
-    );
-  }
+  const { library } = text;
+  if (!all) return library.loading;
+  if (selected.value.length) return library.selected(selected.value.length);
   if (isLarge.value && !modulesToLoad.value.length) {
-    return `This library has ${count(moduleCount.value, "module")}. Learning first finds the ${all.modules} closest to your examples, and downloads only those.`;
+    return library.large(moduleCount.value, all.modules);
   }
   const total = modulesToLoad.value.length + addedModules.value.length;
-  if (total === 0) {
-    return "There are no modules for this model yet. Add some below, or switch to another library.";
-  }
+  if (total === 0) return library.none;
   const limit = Math.min(all.modules, total);
   switch (all.selection) {
     case "automatic":
-      return (
-        <>
-          Learning measures the <Term of="loss">loss</Term> of each of the {total}{" "}
-          <Term of="LoRA module">modules</Term>, then mixes those that lower it most.
-        </>
-      );
+      return library.bySingleLoss(total, limit);
     case "random":
-      return `Learning mixes ${limit} of the ${total}, drawn at random.`;
+      return library.atRandom(total, limit);
     case "by-hand":
-      return handPicked.value.length
-        ? `Learning mixes the ${count(handPicked.value.length, "module")} that you selected.`
-        : "Select at least one module below.";
+      return library.byHand(handPicked.value.length);
     default:
-      return `Learning mixes all ${total}.`;
+      return library.allOf(total);
   }
-}
-
-function AddModule() {
-  return (
-    <DropZone class="drop" onDrop={async (event) => void addLocalModule(await droppedFiles(event))}>
-      <p>
-        Your own adapter: drop a PEFT folder or a ZIP of it here.{" "}
-        <FileInput
-          label="Choose files"
-          accept=".json,.safetensors,.bin,.zip"
-          multiple
-          testId="local-files"
-          onFiles={(files) => void addLocalModule(files)}
-        />{" "}
-        It stays on this computer.
-      </p>
-      <SourceForm
-        label="Add an adapter (Hugging Face id or address)"
-        placeholder="owner/name or https://…"
-        action="Add"
-        onSource={addRemoteModule}
-      />
-    </DropZone>
-  );
 }

@@ -1,16 +1,18 @@
-// The composition as a link.
+// The composition as a link, with the drawing that stands for it.
 
 import "./share.css";
 import { useSignal } from "@preact/signals";
-import { Panel } from "../components/panel.js";
+import { weaveUrl } from "../charts/weave.js";
+import { LazyDetails } from "../components/lazy.js";
 import { Problem } from "../components/problem.js";
-import { count } from "../format.js";
-import { instruction, link, shareError, withExamples } from "../state/share.js";
-import { completeExamples, title } from "../state/task.js";
+import { composition, mix } from "../state/bench.js";
+import { link, setNote, setTitle, shareError, withExamples } from "../state/share.js";
+import { text } from "../text.js";
 
-/** The link, and what goes into it. */
-export function SharePanel() {
+export function ShareBox() {
   const copied = useSignal("");
+  const { share } = text;
+  const current = mix.value;
   const copy = async () => {
     const address = link.value;
     if (!address) return;
@@ -24,61 +26,74 @@ export function SharePanel() {
     }
   };
   return (
-    <Panel name="share" title="Share">
-      <div class="options one-per-row">
-        <label>
-          Name of the task
-          <input
-            value={title.value}
-            maxLength={120}
-            onInput={({ currentTarget }) => {
-              title.value = currentTarget.value;
-            }}
-          />
-        </label>
-        <label>
-          How to write an input (optional)
-          <input
-            value={instruction.value}
-            maxLength={300}
-            onInput={({ currentTarget }) => {
-              instruction.value = currentTarget.value;
-            }}
-          />
-        </label>
-      </div>
-      <label class="check">
-        <input
-          type="checkbox"
-          checked={withExamples.value}
-          onChange={({ currentTarget }) => {
-            withExamples.value = currentTarget.checked;
-          }}
-        />{" "}
-        Include my {count(completeExamples.value.length, "example")}
-      </label>
-      <div class="row link-row">
-        <input
-          id="link"
-          class="code"
-          readOnly
-          aria-label="Link"
-          value={link.value ?? ""}
-          placeholder="Learn first."
-          onFocus={({ currentTarget }) => currentTarget.select()}
-        />
-        <button type="button" disabled={!link.value} onClick={() => void copy()}>
-          Copy the link
+    <section class="share" id="share" aria-label={share.heading}>
+      <div class="row">
+        <img src={weaveUrl(composition.value?.modules ?? [])} width={40} height={40} alt="" />
+        <button type="button" class="accent" disabled={!link.value} onClick={() => void copy()}>
+          {share.copy}
         </button>
+        <p class="status" role="status">
+          {!link.value ? share.noneHelp : copied.value === link.value ? share.copied : share.ready}
+        </p>
       </div>
-      <p class="status" role="status">
-        {!link.value
-          ? "The link holds the mix, not the model: a few hundred characters."
-          : copied.value === link.value
-            ? "Copied. It opens with this exact mix, and gives the same answers."
-            : "Opens with this exact mix. Nothing to re-learn."}
-      </p>
       <Problem error={shareError.value} />
-    </Panel>
+      {link.value && (
+        <LazyDetails
+          summary={text.take.heading}
+          testId="take"
+          load={() => import("./take.js").then(({ TakeAway }) => TakeAway)}
+        />
+      )}
+      <LazyDetails
+        summary={text.runs.heading}
+        testId="runs"
+        load={() => import("./runs.js").then(({ Runs }) => Runs)}
+      />
+      {current && (
+        <details>
+          <summary>{share.options}</summary>
+          <div class="options one-per-row">
+            <label>
+              {share.name}
+              <input
+                value={current.title}
+                maxLength={120}
+                onInput={({ currentTarget }) => setTitle(currentTarget.value)}
+              />
+            </label>
+            <label>
+              {share.note}
+              <input
+                value={current.note}
+                maxLength={270}
+                onInput={({ currentTarget }) => setNote(currentTarget.value)}
+              />
+            </label>
+            {current.task?.own && (
+              <label class="check">
+                <input
+                  type="checkbox"
+                  checked={withExamples.value}
+                  onChange={({ currentTarget }) => {
+                    withExamples.value = currentTarget.checked;
+                  }}
+                />{" "}
+                {share.include(current.task.examples.length)}
+              </label>
+            )}
+            <label>
+              {share.link}
+              <input
+                id="link"
+                class="code"
+                readOnly
+                value={link.value ?? ""}
+                onFocus={({ currentTarget }) => currentTarget.select()}
+              />
+            </label>
+          </div>
+        </details>
+      )}
+    </section>
   );
 }

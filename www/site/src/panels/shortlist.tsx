@@ -2,7 +2,6 @@
 
 import { Problem } from "../components/problem.js";
 import { ProgressBar } from "../components/progress-bar.js";
-import { bytes, count } from "../format.js";
 import { learning } from "../state/learn.js";
 import {
   baseBytes,
@@ -17,6 +16,7 @@ import {
 import { base, busy, cancelLoading, loom } from "../state/session.js";
 import { options } from "../state/settings.js";
 import { filledExamples } from "../state/task.js";
+import { text } from "../text.js";
 import { PickableTitle, sizeText } from "./library.js";
 
 /** The modules to download, and a button that suggests them. */
@@ -24,23 +24,18 @@ export function Shortlist() {
   const entries = shortlist.value;
   const total = bytesOf(entries.map(({ module }) => module));
   const comparing = suggestProgress.value;
+  const words = text.shortlist;
   const limit = options.value?.modules ?? 0;
   return (
-    <section class="shortlist" aria-label="Modules to download">
+    <section class="shortlist" aria-label={words.label}>
       <div class="row">
         {comparing ? (
           <>
             <button type="button" onClick={cancelLoading}>
-              Stop
+              {words.stop}
             </button>
-            <ProgressBar
-              value={comparing.done}
-              max={comparing.total}
-              label="Descriptions compared"
-            />
-            <p class="status">
-              Comparing descriptions: {comparing.done} of {comparing.total}
-            </p>
+            <ProgressBar value={comparing.done} max={comparing.total} label={words.compared} />
+            <p class="status">{text.learn.comparing(comparing.done, comparing.total)}</p>
           </>
         ) : (
           <>
@@ -52,13 +47,9 @@ export function Shortlist() {
                 if (examples) void suggestModules(examples, limit);
               }}
             >
-              Find the closest to my examples
+              {words.find}
             </button>
-            <p class="status">
-              {base.value
-                ? "Compares the modules’ descriptions with your examples."
-                : `Downloads the model first${baseBytes.value ? ` (${bytes(baseBytes.value)})` : ""}, to compare the modules’ descriptions with your examples.`}
-            </p>
+            <p class="status">{base.value ? words.compares : words.downloads(baseBytes.value)}</p>
           </>
         )}
       </div>
@@ -66,15 +57,13 @@ export function Shortlist() {
       {entries.length > 0 && (
         <>
           <div class="card-head">
-            <h3 data-testid="to-fetch">
-              {count(entries.length, "module")} to download{total ? `, ${bytes(total)}` : ""}
-            </h3>
+            <h3 data-testid="to-fetch">{words.toDownload(entries.length, total)}</h3>
             <button type="button" class="quiet" disabled={learning.value} onClick={clearShortlist}>
-              Remove all
+              {words.removeAll}
             </button>
           </div>
           {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard */}
-          <ul class="chosen" tabIndex={0} aria-label="Modules to download">
+          <ul class="chosen" tabIndex={0} aria-label={words.label}>
             {entries.map(({ module, reason }) => (
               <li key={module.id} class="card" data-chosen={module.id}>
                 <div class="card-head">
@@ -83,7 +72,7 @@ export function Shortlist() {
                     type="button"
                     class="quiet"
                     disabled={learning.value}
-                    aria-label={`Remove ${module.title}`}
+                    aria-label={words.removeOf(module.title)}
                     onClick={() => removeFromShortlist(module.id)}
                   >
                     ×

@@ -2,20 +2,17 @@
 
 import "./storage.css";
 import { useSignal } from "@preact/signals";
-import type { Storage, StoreKind } from "loraloom";
-import { bytes, count } from "../format.js";
+import type { Storage } from "loraloom";
+import { useEffect } from "preact/hooks";
+import { bytes } from "../format.js";
 import { toErrorText } from "../state/errors.js";
 import { loom, startError } from "../state/session.js";
-
-const STORES: Record<StoreKind, string> = {
-  "file-system": "Kept in this browser’s private files",
-  cache: "Kept in this browser’s cache",
-  memory: "This browser keeps no files, so the next visit downloads them again",
-};
+import { text } from "../text.js";
 
 /** The files, each with a button that deletes it. */
 export function StoragePanel() {
   const storage = useSignal<Storage | null>(null);
+  const asking = useSignal(false);
   const run = async (work: () => Promise<Storage> | undefined) => {
     try {
       storage.value = (await work()) ?? null;
@@ -23,27 +20,22 @@ export function StoragePanel() {
       startError.value = toErrorText(error);
     }
   };
+  useEffect(() => void run(() => loom.value?.storage()), []);
   const remove = (keys: string[]) => void run(() => loom.value?.deleteStored(keys));
   const kept = storage.value;
   const total = kept?.files.reduce((sum, file) => sum + file.bytes, 0) ?? 0;
   return (
-    <details
-      class="inline-options"
-      data-testid="storage"
-      onToggle={({ currentTarget }) => {
-        if (currentTarget.open) void run(() => loom.value?.storage());
-      }}
-    >
-      <summary>Storage</summary>
+    <>
       {kept && (
         <div class="options one-per-row">
           <p>
-            {STORES[kept.kind]}: {count(kept.files.length, "file")}, {bytes(total)}
-            {kept.quota !== null && ` of ${bytes(kept.quota)} available`}.{" "}
-            {kept.kind !== "memory" &&
-              (kept.persisted
-                ? "The browser will not delete them."
-                : "The browser may delete them when the disk is full.")}
+            {text.storage.total(
+              text.storage.kinds[kept.kind],
+              kept.files.length,
+              total,
+              kept.quota,
+            )}{" "}
+            {kept.kind !== "memory" && (kept.persisted ? text.storage.safe : text.storage.unsafe)}
           </p>
           {kept.files.length > 0 && (
             <>
@@ -54,22 +46,51 @@ export function StoragePanel() {
                       {decodeURIComponent(new URL(file.url).pathname).slice(1)}
                     </span>{" "}
                     {bytes(file.bytes)}
-                    {file.packed && ", packed: loads without converting"}
-                    {!file.complete && ", incomplete"}
-                    {file.pinned && file.complete && ", unchanged since the first download"}{" "}
+                    {file.packed && text.storage.packed}
+                    {!file.complete && text.storage.incomplete}
+                    {file.pinned && file.complete && text.storage.pinned}{" "}
                     <button type="button" class="quiet" onClick={() => remove([file.key])}>
-                      Delete
+                      {text.storage.delete}
                     </button>
                   </li>
                 ))}
               </ul>
-              <button type="button" onClick={() => remove(kept.files.map(({ key }) => key))}>
-                Delete all
-              </button>
+              <p class="row">
+                {asking.value ? (
+                  <>
+                    <button
+                      type="button"
+                      onClick={() => {
+                        asking.value = false;
+                        remove(kept.files.map(({ key }) => key));
+                      }}
+                    >
+                      {text.storage.deleteCount(kept.files.length)}
+                    </button>
+                    <button
+                      type="button"
+                      onClick={() => {
+                        asking.value = false;
+                      }}
+                    >
+                      {text.storage.keep}
+                    </button>
+                  </>
+                ) : (
+                  <button
+                    type="button"
+                    onClick={() => {
+                      asking.value = true;
+                    }}
+                  >
+                    {text.storage.deleteAll}
+                  </button>
+                )}
+              </p>
             </>
           )}
         </div>
       )}
-    </details>
+    </>
   );
 }

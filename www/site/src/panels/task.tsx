@@ -1,154 +1,307 @@
-// The task: one of the library, or pairs that are typed, pasted or dropped.
+// The first step: the examples, and the button that learns from them.
 
 import "./task.css";
 import { useSignal } from "@preact/signals";
+import type { Example } from "loraloom";
 import { DropZone, FileInput } from "../components/files.js";
 import { Panel } from "../components/panel.js";
 import { Problem } from "../components/problem.js";
+import { bench, checks, drafts, mix, mixRelation, task } from "../state/bench.js";
 import { registry } from "../state/session.js";
 import {
   addExample,
   chooseTask,
   EXAMPLE_FILES,
   editExample,
+  editing,
   examples,
-  OWN_EXAMPLES,
+  libraryTask,
+  NEW_TASK,
   pasteExamples,
   readExamplesFile,
+  redoTable,
   removeExample,
-  task,
   taskError,
-  taskId,
+  undoTable,
 } from "../state/task.js";
+import { hasText, type Task } from "../state/workbench.js";
+import { text } from "../text.js";
+import { LearnControls } from "./learn.js";
 
-/** The examples. */
+/** Examples that a phone shows before the others are unfolded. */
+const FOLDED_ROWS = 2;
+
+const readFile = async (file: File | undefined) => {
+  const contents = file && (await readExamplesFile(file));
+  if (contents) await pasteExamples(contents);
+};
+
 export function TaskPanel() {
-  const chosen = task.value;
-  const readFile = async (file: File | undefined) => {
-    const text = file && (await readExamplesFile(file));
-    if (text) await pasteExamples(text);
-  };
+  const current = task.value;
+  const open = editing.value;
+  const chosen = libraryTask.value;
   return (
-    <Panel name="task" title="The task, in five examples">
-      {registry.value?.tasks.length !== 0 && (
-        <label class="field">
-          <span>Task</span>
-          <select
-            // Re-created once the tasks are read: a select without its value's option shows none.
-            key={registry.value ? "ready" : "loading"}
-            value={taskId.value ?? OWN_EXAMPLES}
-            onChange={({ currentTarget }) => chooseTask(currentTarget.value)}
-          >
-            {registry.value?.tasks.map(({ id, title }) => (
-              <option key={id} value={id}>
-                {title}
-              </option>
-            ))}
-            <option value={OWN_EXAMPLES}>My own examples</option>
-          </select>
-        </label>
-      )}
-      <p class="explain task-text">
-        {chosen
-          ? `${chosen.description} ${chosen.why_unseen}`
-          : "Keep inputs and outputs short. This works only if some modules come close to your task."}
-      </p>
+    <Panel name="task" title={text.task.headingOf(examples.value.length)}>
+      <TaskChoice />
       <DropZone
         class="examples"
         onDrop={({ dataTransfer }) => {
-          const text = dataTransfer?.getData("text/plain");
-          if (text) void pasteExamples(text);
+          const dropped = dataTransfer?.getData("text/plain");
+          if (dropped) void pasteExamples(dropped);
           else void readFile(dataTransfer?.files[0]);
         }}
       >
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Input</th>
-              <th scope="col">Output</th>
-              <th scope="col">
-                <span class="visually-hidden">Remove</span>
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {examples.value.map((example, row) => (
-              <tr key={row}>
-                {(["input", "output"] as const).map((field) => (
-                  <td key={field}>
-                    <textarea
-                      rows={field === "input" ? 2 : 1}
-                      aria-label={`${field === "input" ? "Input" : "Output"} ${row + 1}`}
-                      value={example[field]}
-                      onInput={({ currentTarget }) => editExample(row, field, currentTarget.value)}
-                      onPaste={(event) => {
-                        const text = event.clipboardData?.getData("text/plain") ?? "";
-                        const lines = text.trim().split("\n").length;
-                        if (lines < 2 || !/[\t,{]/.test(text)) return;
-                        event.preventDefault();
-                        void pasteExamples(text);
-                      }}
-                    />
-                  </td>
-                ))}
-                <td>
-                  <button
-                    type="button"
-                    class="quiet"
-                    aria-label={`Remove row ${row + 1}`}
-                    onClick={() => removeExample(row)}
-                  >
-                    ×
-                  </button>
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
+        {open ? <EditableTable /> : <Table onEdit={() => (editing.value = true)} />}
       </DropZone>
-      <div class="row">
-        <button type="button" onClick={addExample}>
-          Add a row
-        </button>
-        <FileInput
-          label="Open a file"
-          accept={EXAMPLE_FILES}
-          onFiles={([file]) => void readFile(file)}
-        />
-      </div>
-      <PasteBox />
+      {open && (
+        <>
+          <div class="row small">
+            <button type="button" onClick={addExample}>
+              {text.task.addRow}
+            </button>
+            <FileInput
+              label={text.task.openFile}
+              accept={EXAMPLE_FILES}
+              onFiles={([file]) => void readFile(file)}
+            />
+            <UndoButtons />
+          </div>
+          <PasteBox />
+        </>
+      )}
       <Problem error={taskError.value} />
+      <LearnControls>
+        {open && current && hasText(current) ? (
+          <button type="button" class="plain" onClick={() => (editing.value = false)}>
+            {text.task.done}
+          </button>
+        ) : (
+          !open && (
+            <button type="button" class="plain" onClick={() => (editing.value = true)}>
+              {text.task.edit}
+            </button>
+          )
+        )}
+        {!current?.own && (
+          <button type="button" class="plain" onClick={() => chooseTask(NEW_TASK)}>
+            {text.task.useOwn}
+          </button>
+        )}
+        {!open && <UndoButtons />}
+      </LearnControls>
+      <p class="explain">
+        {chosen ? `${chosen.description} ${chosen.why_unseen}` : text.task.ownHelp}
+      </p>
     </Panel>
   );
 }
 
+/** Only once there is something to take back. */
+function UndoButtons() {
+  const { undo, redo } = bench.value;
+  return (
+    <>
+      {undo.length > 0 && (
+        <button type="button" class="plain" onClick={undoTable}>
+          {text.task.undo}
+        </button>
+      )}
+      {redo.length > 0 && (
+        <button type="button" class="plain" onClick={redoTable}>
+          {text.task.redo}
+        </button>
+      )}
+    </>
+  );
+}
+
+const nameOf = ({ title, examples }: Task) =>
+  title || text.task.untitled(examples.find(({ input }) => input.trim())?.input.slice(0, 32) ?? "");
+
+/** The library's tasks, and one's own. */
+function TaskChoice() {
+  const current = task.value;
+  const own = [...(current?.own ? [current] : []), ...drafts.value];
+  const library = registry.value?.tasks ?? [];
+  if (registry.value && !library.length && own.length < 2) return null;
+  return (
+    <label class="field">
+      <span class="visually-hidden">{text.task.label}</span>
+      <select
+        // Re-created once the tasks are read: a select without its value's option shows none.
+        key={registry.value ? "ready" : "loading"}
+        value={current?.id ?? NEW_TASK}
+        onChange={({ currentTarget }) => chooseTask(currentTarget.value)}
+      >
+        {library.length > 0 && (
+          <optgroup label={text.task.groups.library}>
+            {library.map(({ id, title }) => (
+              <option key={id} value={id}>
+                {title}
+              </option>
+            ))}
+          </optgroup>
+        )}
+        <optgroup label={text.task.groups.own}>
+          {own.map((one) => (
+            <option key={one.id} value={one.id}>
+              {nameOf(one)}
+            </option>
+          ))}
+          <option value={NEW_TASK}>{text.task.own}</option>
+        </optgroup>
+      </select>
+    </label>
+  );
+}
+
+/** Whether an example comes out right, where that is known for the mix that is shown. */
+function Tick({ input, output }: Example) {
+  const row = mix.value?.task?.examples.findIndex(
+    (one) => one.input === input && one.output === output,
+  );
+  const known = mixRelation.value === "same" && row !== undefined ? checks.value : null;
+  const check = known?.assessment.answers[row ?? -1];
+  if (!check) return null;
+  if (known?.assessment.contradicting.includes(row ?? -1)) {
+    return (
+      <span class="no" role="img" aria-label={text.task.contradicts} title={text.task.contradicts}>
+        ?
+      </span>
+    );
+  }
+  return check.correct ? (
+    <span class="ok" role="img" aria-label={text.task.right}>
+      ✓
+    </span>
+  ) : (
+    <span class="no" role="img" aria-label={text.task.wrong(check.answer)} title={check.answer}>
+      ✗
+    </span>
+  );
+}
+
+/** The examples to read. */
+function Table({ onEdit }: { onEdit: () => void }) {
+  const unfolded = useSignal(false);
+  const all = examples.value.filter(({ input, output }) => input.trim() || output.trim());
+  const hidden = all.length - FOLDED_ROWS;
+  return (
+    <>
+      {/* biome-ignore lint/a11y/useKeyWithClickEvents: the button “Edit” does the same by keyboard */}
+      <table
+        class={`read ${unfolded.value ? "" : "folded"}`}
+        title={text.task.edit}
+        onClick={onEdit}
+        data-testid="examples"
+      >
+        <thead class="visually-hidden">
+          <tr>
+            <th scope="col">{text.task.input}</th>
+            <th scope="col">{text.task.output}</th>
+            <th scope="col">{text.task.right}</th>
+          </tr>
+        </thead>
+        <tbody>
+          {all.map(({ input, output }, row) => (
+            <tr key={row}>
+              <td>{input}</td>
+              <td>{output}</td>
+              <td>
+                <Tick input={input} output={output} />
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {hidden > 0 && (
+        <button
+          type="button"
+          class="plain unfold"
+          aria-expanded={unfolded.value}
+          onClick={() => (unfolded.value = !unfolded.value)}
+        >
+          {unfolded.value ? text.task.fewer : text.task.more(hidden)}
+        </button>
+      )}
+    </>
+  );
+}
+
+/** The examples to type. */
+function EditableTable() {
+  return (
+    <table>
+      <thead>
+        <tr>
+          <th scope="col">{text.task.input}</th>
+          <th scope="col">{text.task.output}</th>
+          <th scope="col">
+            <span class="visually-hidden">{text.task.remove}</span>
+          </th>
+        </tr>
+      </thead>
+      <tbody>
+        {examples.value.map((example, row) => (
+          <tr key={row}>
+            {(["input", "output"] as const).map((field) => (
+              <td key={field}>
+                <textarea
+                  rows={1}
+                  aria-label={text.task.cell(field, row + 1)}
+                  value={example[field]}
+                  onInput={({ currentTarget }) => editExample(row, field, currentTarget.value)}
+                  onPaste={(event) => {
+                    const pasted = event.clipboardData?.getData("text/plain") ?? "";
+                    const lines = pasted.trim().split("\n").length;
+                    if (lines < 2 || !/[\t,{]/.test(pasted)) return;
+                    event.preventDefault();
+                    void pasteExamples(pasted);
+                  }}
+                />
+              </td>
+            ))}
+            <td>
+              <button
+                type="button"
+                class="quiet"
+                aria-label={text.task.removeRow(row + 1)}
+                onClick={() => removeExample(row)}
+              >
+                ×
+              </button>
+            </td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
 function PasteBox() {
-  const text = useSignal("");
+  const pasted = useSignal("");
   return (
     <details>
-      <summary>Paste CSV, TSV or JSONL</summary>
+      <summary>{text.task.paste}</summary>
       <label class="field">
-        <span>
-          One pair per line: <code>input,output</code>, with a tab instead of the comma, or{" "}
-          <code>{'{"input": …, "output": …}'}</code>
-        </span>
+        <span>{text.task.pasteHelp}</span>
         <textarea
-          rows={5}
+          rows={4}
           class="code"
           data-testid="paste"
-          value={text.value}
+          value={pasted.value}
           onInput={({ currentTarget }) => {
-            text.value = currentTarget.value;
+            pasted.value = currentTarget.value;
           }}
         />
       </label>
       <button
         type="button"
         onClick={async () => {
-          if (await pasteExamples(text.value)) text.value = "";
+          if (await pasteExamples(pasted.value)) pasted.value = "";
         }}
       >
-        Use these examples
+        {text.task.usePasted}
       </button>
     </details>
   );

@@ -1,67 +1,71 @@
 // Answers of the base and of the composition: for one input, and over a test set.
 
 import { computed, signal } from "@preact/signals";
-import type {
-  Composition,
-  Example,
-  GenerateCall,
-  LoraLoom,
-  TestCall,
-  TestProgress,
-  TestResult,
-} from "loraloom";
-import { composition } from "./composition.js";
+import type { Composition, Example, GenerateCall, LoraLoom, TestCall } from "loraloom";
+import { text } from "../text.js";
+import { answers, bench, composition, input, mix, tested, update } from "./bench.js";
+import { inForeground } from "./engine-turn.js";
 import { type ErrorText, toErrorText } from "./errors.js";
-import { readSaved, saveOnChange } from "./saved.js";
-import { downloadOptions, ensureBase, loom } from "./session.js";
-import { OWN_EXAMPLES, task } from "./task.js";
+import { addedModules } from "./modules.js";
+import { downloadOptions, ensureBase, ensureLoaded, loom } from "./session.js";
+import { entryOfTask } from "./task.js";
+import {
+  fillInput,
+  type Side,
+  startAnswers,
+  startTests,
+  type TestCounts,
+  takeAnswer,
+  takeCounts,
+  testedId,
+  typeInput,
+} from "./workbench.js";
 
-/** The two models that answer, everywhere in this order. */
-export const SIDES = ["base", "composed"] as const;
-export type Side = (typeof SIDES)[number];
-
-interface Answer {
-  text: string;
-  done: boolean;
-}
-
-/** The counts of a test, and its result once it has ended. */
-type TestCounts = TestProgress & { result: TestResult | null };
-
-/** The input to answer. */
-export const input = signal<string>(readSaved("input") ?? "");
-saveOnChange("input", () => input.value);
-/** The answers to the last input. */
-export const answers = signal<Record<Side, Answer | null>>({ base: null, composed: null });
-/** The input that those answers belong to. */
-export const answeredInput = signal("");
-/** Whether an answer is being generated. */
+/** Whether an answer is being generated that a visitor asked for. */
 export const answering = signal(false);
 /** The error of an answer or a test. */
 export const answerError = signal<ErrorText | null>(null);
-/** The counts of the test so far. */
-export const tests = signal<Record<Side, TestCounts | null>>({ base: null, composed: null });
 /** Whether a test runs. */
 export const testing = signal(false);
-/** Test items of the chosen task, or of a file. */
-export const testSet = signal<{ taskId: string; examples: Example[]; name: string } | null>(null);
+
+/** Test sets that were fetched or read, by the id of their task. */
+const testSets = signal(new Map<string, { examples: Example[]; name: string }>());
+
+/** The test set that is used; null where there is none yet. */
+export const testSet = computed(() => testSets.value.get(testedId(bench.value)) ?? null);
+/** Whether the library has a test set for the tested task. */
+export const hasTestSet = computed(() => entryOfTask(tested.value?.id) !== null);
 
 /** The output that the test set expects for the answered input, where it is one of its items. */
 export const expected = computed(
-  () => testSet.value?.examples.find((one) => one.input === answeredInput.value)?.output ?? null,
+  () =>
+    testSet.value?.examples.find((one) => one.input === answers.value?.input)?.output ??
+    tested.value?.examples.find((one) => one.input === answers.value?.input)?.output ??
+    null,
 );
 
-/** The call in progress. */
+/** The engine that has the mix's modules. */
+let loadedIn: { engine: LoraLoom; ids: string } | null = null;
 let running: GenerateCall | TestCall | null = null;
 let stopped = false;
 let controller = new AbortController();
 
-// Answers belong to the composition that gave them.
-composition.subscribe(() => {
-  controller.abort();
-  answers.value = { base: null, composed: null };
-  tests.value = { base: null, composed: null };
-});
+/** Notes that an engine has the modules of the mix. */
+export function noteLoaded(): void {
+  const ids = mix.value?.desk.modules.map(({ id }) => id) ?? [];
+  loadedIn = loom.value && { engine: loom.value, ids: ids.join() };
+}
+
+/** Loads the base, and the mix's modules where an engine was started anew. */
+async function ensureMix(): Promise<boolean> {
+  if (!(await ensureBase()) || !loom.value) return false;
+  const added = new Set(addedModules.value.map(({ id }) => id));
+  const ids = mix.value?.desk.modules.map(({ id }) => id).filter((id) => !added.has(id)) ?? [];
+  if (!ids.length || (loadedIn?.engine === loom.value && loadedIn.ids === ids.join())) return true;
+  if (!(await ensureLoaded(ids, 0, 0))) return false;
+  noteLoaded();
+  return true;
+}
 
 /** Stops answering and testing; what is there stays. */
 export function stopAnswering(): void {
@@ -69,94 +73,106 @@ export function stopAnswering(): void {
   void running?.stop();
 }
 
-/** Fetches the chosen task's test set; null for own examples without a test file. */
+/** Fetches the test set of the tested task; null where there is none. */
 async function loadTestSet(): Promise<Example[] | null> {
-  const chosen = task.value;
-  if (!chosen) return testSet.value?.taskId === OWN_EXAMPLES ? testSet.value.examples : null;
-  if (testSet.value?.taskId !== chosen.id && loom.value) {
-    const examples = await loom.value.fetchTest(chosen.id, { signal: downloadOptions().signal });
-    testSet.value = { taskId: chosen.id, examples, name: chosen.title };
-  }
-  return testSet.value?.examples ?? null;
+  const known = testSet.value;
+  const entry = entryOfTask(tested.value?.id);
+  if (known || !entry || !loom.value) return known?.examples ?? null;
+  const { signal } = downloadOptions();
+  const examples = await loom.value.fetchTest(entry.id, { signal });
+  testSets.value = new Map([...testSets.value, [entry.id, { examples, name: entry.title }]]);
+  return examples;
 }
 
-/** Puts the next input of the test set into the box. */
-export async function nextTestInput(): Promise<void> {
+/** Puts the next input of the test set into the box; with `keep`, one that is there stays. */
+export async function nextTestInput(keep = false): Promise<void> {
   try {
     const items = await loadTestSet();
     if (!items?.length) return;
-    const at = items.findIndex((one) => one.input === input.value);
-    input.value = items[(at + 1) % items.length]?.input ?? "";
+    const at = items.findIndex((one) => one.input === input.value.text);
+    if (keep && at >= 0) return;
+    const next = items[(at + 1) % items.length]?.input ?? "";
+    update((now) => fillInput(now, next));
   } catch (error) {
     answerError.value = toErrorText(error);
   }
 }
 
+/** Takes a typed input. */
+export const setInput = (typed: string) => update((now) => typeInput(now, typed));
+
 /** Runs a step with the base and, where there is one, with the composition, until stopped. */
 async function onEachSide(
-  busy: typeof answering,
+  working: typeof answering,
   step: (
     engine: LoraLoom,
     side: Side,
     call: { composition: Composition | null; signal: AbortSignal },
+    version: number,
   ) => Promise<void>,
 ): Promise<void> {
   answerError.value = null;
-  if (!(await ensureBase()) || !loom.value) return;
+  stopped = false;
+  if (!(await ensureMix()) || !loom.value) return;
+  const engine = loom.value;
   controller = new AbortController();
   const { signal } = controller;
-  stopped = false;
-  busy.value = true;
+  working.value = true;
   try {
-    await step(loom.value, "base", { composition: null, signal });
-    if (composition.value && !stopped) {
-      await step(loom.value, "composed", { composition: composition.value, signal });
-    }
+    await inForeground(async () => {
+      await step(engine, "base", { composition: null, signal }, 0);
+      const current = composition.value;
+      if (!current || stopped) return;
+      await step(engine, "composed", { composition: current, signal }, mix.value?.version ?? 0);
+    });
   } catch (error) {
     answerError.value = toErrorText(error);
   } finally {
     running = null;
-    busy.value = false;
+    working.value = false;
   }
 }
 
+// A test of a composition that is no longer shown is not worth waiting for.
+let version = 0;
+mix.subscribe((current) => {
+  if (current?.version === version) return;
+  version = current?.version ?? 0;
+  if (testing.peek()) controller.abort();
+});
+
 /** Answers the input with the base and with the composition. */
 export async function answer(): Promise<void> {
-  if (!input.value.trim()) {
-    answerError.value = {
-      what: "There is nothing to answer.",
-      why: "The input is empty.",
-      next: "Type an input like those of the examples.",
-    };
+  const asked = input.value.text;
+  if (!asked.trim()) {
+    answerError.value = text.errors.noInput;
     return;
   }
-  await onEachSide(answering, async (engine, side, call) => {
+  let known = false;
+  await onEachSide(answering, async (engine, side, call, ofVersion) => {
     if (side === "base") {
-      answers.value = { base: null, composed: null };
-      answeredInput.value = input.value;
+      update((now) => startAnswers(now, asked));
+      known = answers.value?.base?.done ?? false;
+      if (known) return;
     }
-    const show = (text: string, done: boolean) => {
-      answers.value = { ...answers.value, [side]: { text, done } };
-    };
+    const show = (spoken: string, done: boolean) =>
+      update((now) => takeAnswer(now, asked, side, { text: spoken, done }, ofVersion));
     show("", false);
-    running = engine.generate({
-      ...call,
-      input: answeredInput.value,
-      onToken: (text) => show(text, false),
-    });
-    show((await running).text, true);
+    running = engine.generate({ ...call, input: asked, onToken: (part) => show(part, false) });
+    const { text: whole, complete } = await running;
+    show(whole, complete);
   });
 }
 
 /** Runs the test set with the base and with the composition. */
 export async function runTest(): Promise<void> {
-  await onEachSide(testing, async (engine, side, call) => {
-    if (side === "base") tests.value = { base: null, composed: null };
+  const setId = testedId(bench.value);
+  await onEachSide(testing, async (engine, side, call, ofVersion) => {
     const items = await loadTestSet();
     if (!items || stopped) return;
-    const show = (counts: TestCounts) => {
-      tests.value = { ...tests.value, [side]: counts };
-    };
+    if (side === "base") update((now) => startTests(now, setId));
+    const show = (counts: TestCounts) =>
+      update((now) => takeCounts(now, setId, side, counts, ofVersion));
     show({ done: 0, total: items.length, correct: 0, result: null });
     running = engine.test({
       ...call,
@@ -168,11 +184,12 @@ export async function runTest(): Promise<void> {
   });
 }
 
-/** Reads a file's examples as the test set of one's own task. */
-export async function readTestFile(text: string, name: string): Promise<void> {
+/** Reads a file's examples as the test set of the tested task. */
+export async function readTestFile(contents: string, name: string): Promise<void> {
   try {
-    const examples = await loom.value?.parseExamples(text, "auto");
-    if (examples) testSet.value = { taskId: OWN_EXAMPLES, examples, name };
+    const examples = await loom.value?.parseExamples(contents, "auto");
+    const id = testedId(bench.value);
+    if (examples) testSets.value = new Map([...testSets.value, [id, { examples, name }]]);
     answerError.value = null;
   } catch (error) {
     answerError.value = toErrorText(error);

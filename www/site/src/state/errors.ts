@@ -1,6 +1,7 @@
 // Errors as the page shows them.
 
 import { type ErrorReport, LoraLoomError } from "loraloom";
+import { text } from "../text.js";
 
 /** What happened, why, and what to do next. */
 export type ErrorText = Pick<ErrorReport, "what" | "why" | "next">;
@@ -9,9 +10,5 @@ export type ErrorText = Pick<ErrorReport, "what" | "why" | "next">;
 export function toErrorText(error: unknown): ErrorText | null {
   if (error instanceof DOMException && error.name === "AbortError") return null;
   if (error instanceof LoraLoomError) return error.code === "aborted" ? null : error;
-  return {
-    what: "Something went wrong on this page.",
-    why: error instanceof Error ? error.message : String(error),
-    next: "Try again. If you reload, what you typed is still here.",
-  };
+  return text.errors.page(error instanceof Error ? error.message : String(error));
 }

@@ -1,157 +1,186 @@
 // A learning run: its progress, its result, and the loss without each module.
 
 import { batch, computed, signal } from "@preact/signals";
-import type { Evaluation, LearnCall, LearnResult, ModuleLoss } from "loraloom";
+import type { Evaluation, LearnCall, ModuleLoss } from "loraloom";
+import { text } from "../text.js";
 import { BatchThrottle } from "../throttle.js";
-import { composition, restored } from "./composition.js";
+import { bench, composition, mix, update } from "./bench.js";
+import { inForeground } from "./engine-turn.js";
 import { type ErrorText, toErrorText } from "./errors.js";
-import { needsShortlist, suggestModules } from "./library.js";
+import { baseBytes, bytesOf, modulesToLoad, needsShortlist, suggestModules } from "./library.js";
 import { addedModules, candidates } from "./modules.js";
-import { downloadOptions, ensureBase, loom, readMemory, withLoading } from "./session.js";
+import { base, baseKey, ensureLoaded, loom, readMemory } from "./session.js";
 import { options } from "./settings.js";
 import { filledExamples } from "./task.js";
+import { sizeOf, takeBase, takeLearned } from "./workbench.js";
 
 /** Whether a run is in progress. */
 export const learning = signal(false);
-/** Every evaluation so far. */
+/** Every evaluation of the run that is in progress, or that found the mix. */
 export const evaluations = signal<Evaluation[]>([]);
 /** The modules that this run selected, with the loss of each alone. */
 export const selected = signal<ModuleLoss[]>([]);
-/** The most evaluations that the run makes. */
+/** The most evaluations of all examples that the run makes. */
 export const planned = signal(0);
-/** Evaluations so far, those of some of the examples counted as that fraction. */
-export const evaluated = computed(() => {
-  const examples = filledExamples()?.length ?? 1;
-  const computed = evaluations.value.reduce((sum, one) => sum + one.examples.length, 0);
-  return Math.round(computed / examples);
-});
-/** The result of the last run. */
-export const learned = signal<LearnResult | null>(null);
+/** The examples of the run. */
+let exampleCount = 1;
+/** The evaluations so far, those of some of the examples counted as that fraction. */
+export const evaluated = computed(
+  () => evaluations.value.reduce((sum, { examples }) => sum + examples.length, 0) / exampleCount,
+);
+/** When the run began, by `performance.now()`. */
+export const startedAt = signal(0);
+/** How the last run ended where it found no mix. */
+export const ended = signal<"" | "stopped" | "nothing">("");
 /** The error of learning or of leaving modules out. */
 export const learnError = signal<ErrorText | null>(null);
-/** The loss of the composition without each module. */
-export const lossWithout = signal<ModuleLoss[]>([]);
-/** The loss of the whole composition, without the penalty on the weights, to compare those with. */
-export const wholeLoss = signal<number | null>(null);
+/** The loss without each module, of one version of the mix. */
+const left = signal<{ version: number; whole: number; losses: ModuleLoss[] } | null>(null);
 /** How many modules were left out so far; null where that is not being measured. */
 export const leaveOneOutProgress = signal<{ done: number; total: number } | null>(null);
 
-/** The weights of the best mix so far. */
+/** The loss of the mix as it is, and without each of its modules; null where it was not measured. */
+export const lossWithout = computed(() =>
+  left.value && left.value.version === mix.value?.version ? left.value : null,
+);
+
+/** The weights of the best mix so far, while a run is in progress. */
 export const bestWeights = computed(() => {
-  if (learned.value) return learned.value.modules;
-  const search = evaluations.value.filter(({ complete }) => complete);
-  const best = search.reduce<Evaluation | null>(
+  // Of those that cover every example; one of some of them can be lower by chance.
+  const whole = evaluations.value.filter(({ complete, phase }) => complete && phase !== "select");
+  const best = whole.reduce<Evaluation | null>(
     (found, one) => (found && found.loss <= one.loss ? found : one),
     null,
   );
-  return best?.weights ?? composition.value?.modules ?? [];
+  return best?.weights ?? [];
 });
 
 let running: LearnCall | null = null;
 let measuring = new AbortController();
+let stopped = false;
 
-function clearRun(): void {
+/** Clears what belongs to an earlier run. */
+export function clearRun(): void {
   evaluations.value = [];
   selected.value = [];
-  learned.value = null;
-  lossWithout.value = [];
+  ended.value = "";
 }
 
-// A restored composition was not learned by this page's last run.
-restored.subscribe((recipe) => {
-  if (recipe) clearRun();
+// A mix from a link was not found by this page's last run.
+mix.subscribe((current) => {
+  if (current && !current.run && !learning.peek()) clearRun();
 });
 
-/** Learns from the table's examples; resolves with whether there is a composition to use. */
+// A mix belongs to one base.
+base.subscribe((loaded) => {
+  if (loaded) update((now) => takeBase(now, baseKey(loaded), loaded.precision));
+});
+
+/** Learns from the table's examples; resolves with whether there is a new mix. */
 export async function learn(): Promise<boolean> {
-  const engine = loom.value;
   const examples = filledExamples();
-  if (!examples) return false;
-  if (learning.value && engine) {
-    // The engine rejects a second run, with its reason; the first one continues.
-    await engine.learn({ examples, modules: candidates.value }).catch((error) => {
-      learnError.value = toErrorText(error);
-    });
+  const task = bench.value.task;
+  if (!examples || !task) return false;
+  if (learning.value) {
+    learnError.value = text.errors.learningAlready;
     return false;
   }
   learnError.value = null;
-  if (!(await ensureBase())) return false;
+  stopped = false;
   const limit = options.value?.modules ?? 0;
   if (needsShortlist(examples) && !(await suggestModules(examples, limit))) return false;
+  const added = new Set(addedModules.value.map(({ id }) => id));
   const ids = candidates.value;
-  if (!ids.length) {
-    learnError.value = {
-      what: "There are no modules to learn with.",
-      why: "You chose to select the modules yourself, and none is selected.",
-      next: "Select some modules in the library, or let LoraLoom choose.",
-    };
+  if (!loom.value || !ids.length) {
+    if (loom.value) learnError.value = text.errors.noModules;
     return false;
   }
-  const inLibrary = ids.filter((id) => !addedModules.value.some((one) => one.id === id));
-  const loaded = await withLoading("Loading the modules", async () =>
-    loom.value?.loadModules(inLibrary, downloadOptions()),
-  );
-  if (!loaded || !loom.value || !options.value) return false;
+  const inLibrary = ids.filter((id) => !added.has(id));
+  const moduleBytes = bytesOf(modulesToLoad.value.filter(({ id }) => inLibrary.includes(id)));
+  if (!(await ensureLoaded(inLibrary, baseBytes.value, moduleBytes))) return false;
+  const settings = options.value;
+  if (!loom.value || !base.value || !settings) return false;
+  const engine = loom.value;
+  const baseId = baseKey(base.value);
 
   clearRun();
-  planned.value = options.value.budget;
+  planned.value = settings.budget;
+  exampleCount = examples.length;
+  startedAt.value = performance.now();
   learning.value = true;
   const throttle = new BatchThrottle<Evaluation>((more) => {
     evaluations.value = [...evaluations.value, ...more];
   });
   try {
-    running = loom.value.learn({
-      examples,
-      modules: ids,
-      options: options.value,
-      onEvaluation: (evaluation) => throttle.push(evaluation),
-      onSelected: (modules) => {
-        selected.value = modules;
-      },
+    const result = await inForeground(async () => {
+      running = engine.learn({
+        examples,
+        modules: ids,
+        options: settings,
+        onEvaluation: (evaluation) => throttle.push(evaluation),
+        onSelected: (modules) => {
+          selected.value = modules;
+        },
+      });
+      if (stopped) void running.stop();
+      return running;
     });
-    const result = await running;
     throttle.flush();
-    learned.value = result;
-    if (!result.modules.length) return false;
+    if (!result.modules.length && !result.assessment?.enough) {
+      ended.value = result.complete ? "nothing" : "stopped";
+      return false;
+    }
     batch(() => {
-      restored.value = null;
-      composition.value = { modules: result.modules, merge: result.merge };
+      learning.value = false;
+      update((now) =>
+        takeLearned(now, { task: { ...task, examples }, options: settings, base: baseId, result }),
+      );
     });
     await readMemory();
     return true;
   } catch (error) {
+    throttle.flush();
+    // What was evaluated belongs to no mix.
+    clearRun();
     learnError.value = toErrorText(error);
     return false;
   } finally {
-    throttle.flush();
+    running = null;
     learning.value = false;
   }
 }
 
 /** Stops the run; the best mix so far is kept. */
 export function stopLearning(): void {
+  stopped = true;
   void running?.stop();
 }
 
-/** Measures the loss without each of the composition's modules. */
+/** Measures the loss without each of the mix's modules, on the examples that it was learned from. */
 export async function leaveOneOut(): Promise<void> {
-  const examples = filledExamples();
-  if (!examples || !loom.value || !composition.value) return;
-  const modules = composition.value.modules.filter(({ weight }) => weight !== 0);
+  const current = mix.value;
+  const whole = composition.value;
+  const examples = current?.task?.examples;
+  if (!current || !examples?.length || !loom.value || !whole) return;
+  const engine = loom.value;
+  const { version } = current;
+  const modules = whole.modules.filter(({ weight }) => sizeOf(weight) !== 0);
   measuring = new AbortController();
   const { signal } = measuring;
   leaveOneOutProgress.value = { done: 0, total: modules.length };
   learnError.value = null;
   try {
-    const whole = composition.value;
-    wholeLoss.value = (await loom.value.score({ examples, composition: whole, signal })).loss;
-    lossWithout.value = await loom.value.leaveOneOut({
-      examples,
-      composition: { ...whole, modules },
-      signal,
-      onStep: ({ done, total }) => {
-        leaveOneOutProgress.value = { done, total };
-      },
+    await inForeground(async () => {
+      const { loss } = await engine.score({ examples, composition: whole, signal });
+      const losses = await engine.leaveOneOut({
+        examples,
+        composition: { ...whole, modules },
+        signal,
+        onStep: ({ done, total }) => {
+          leaveOneOutProgress.value = { done, total };
+        },
+      });
+      left.value = { version, whole: loss, losses };
     });
   } catch (error) {
     learnError.value = toErrorText(error);

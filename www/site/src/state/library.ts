@@ -2,6 +2,7 @@
 
 import { computed, effect, signal } from "@preact/signals";
 import type { Example, FoundModules, RegistryFile, RegistryModule, Suggestion } from "loraloom";
+import { text } from "../text.js";
 import { type ErrorText, toErrorText } from "./errors.js";
 import { readSaved, saveOnChange } from "./saved.js";
 import {
@@ -111,17 +112,17 @@ let latest = 0;
 effect(() => {
   const number = ++latest;
   const engine = loom.value;
-  const { text, tag, rank } = query.value;
+  const { text: searched, tag, rank } = query.value;
   const limit = isLarge.value ? shown.value : moduleCount.value;
   const baseId = base.value?.id ?? registryBase.value?.id ?? null;
-  const delay = isLarge.value && text ? DEBOUNCE_MS : 0;
+  const delay = isLarge.value && searched ? DEBOUNCE_MS : 0;
   setTimeout(async () => {
     if (number !== latest || !engine) return;
     const tags = tag ? [tag] : [];
     try {
-      const result = await engine.search({ text, tags, rank, base: baseId, limit });
+      const result = await engine.search({ text: searched, tags, rank, base: baseId, limit });
       if (number !== latest) return;
-      found.value = result;
+      found.value = { ...result, modules: namedFirst(result.modules, searched) };
       searchError.value = null;
       cacheEntries(result.modules);
     } catch (error) {
@@ -129,6 +130,17 @@ effect(() => {
     }
   }, delay);
 });
+
+/** Modules with a searched word in their title first, then those with a word that begins so. */
+function namedFirst(modules: RegistryModule[], searched: string): RegistryModule[] {
+  const words = searched.toLowerCase().split(/\s+/).filter(Boolean);
+  const rank = ({ title }: RegistryModule) => {
+    const inTitle = title.toLowerCase().split(/[^\p{L}\p{N}]+/u);
+    if (words.every((word) => inTitle.includes(word))) return 0;
+    return words.every((word) => inTitle.some((one) => one.startsWith(word))) ? 1 : 2;
+  };
+  return words.length ? [...modules].sort((a, b) => rank(a) - rank(b)) : modules;
+}
 
 /** Changes the search. */
 export function searchBy(changed: Partial<typeof query.value>): void {
@@ -182,7 +194,7 @@ export async function suggestModules(examples: Example[], limit: number): Promis
   searchError.value = null;
   if (!(await ensureBase())) return false;
   const suggested = await withLoading(
-    "Finding modules",
+    text.stages.finding,
     async () =>
       loom.value?.suggest({
         examples,
@@ -202,11 +214,7 @@ export async function suggestModules(examples: Example[], limit: number): Promis
     JSON.stringify(examples),
   );
   if (!suggested.length) {
-    searchError.value = {
-      what: "No modules were found for these examples.",
-      why: "No description in this library shares a word with your examples.",
-      next: "Search the library below and add modules yourself.",
-    };
+    searchError.value = text.errors.noSuggestions;
   }
   return suggested.length > 0;
 }

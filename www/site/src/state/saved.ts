@@ -1,24 +1,34 @@
-// Values saved for the tab's session, so that a reload loses nothing that was typed or chosen.
+// Values saved for the tab's session, so that a reload loses nothing that was typed or chosen, and for
+// this browser, so that one's own examples outlive the tab.
 
 import { effect } from "@preact/signals";
 
-/** Reads a saved value; null where there is none or the browser forbids storage. */
-export function readSaved<T>(key: string): T | null {
+function read<T>(storage: () => Storage, key: string): T | null {
   try {
-    return JSON.parse(sessionStorage.getItem(`loraloom.${key}`) ?? "null");
+    return JSON.parse(storage().getItem(`loraloom.${key}`) ?? "null");
   } catch {
     return null;
   }
 }
 
-/** Saves a value whenever a signal that it reads changes. */
-export function saveOnChange(key: string, value: () => unknown): void {
-  effect(() => {
-    const text = JSON.stringify(value());
-    try {
-      sessionStorage.setItem(`loraloom.${key}`, text);
-    } catch {
-      // Storage is full or forbidden: the page works without it.
-    }
-  });
+function write(storage: () => Storage, key: string, value: unknown): void {
+  try {
+    storage().setItem(`loraloom.${key}`, JSON.stringify(value));
+  } catch {
+    // Storage is full or forbidden: the page works without it.
+  }
 }
+
+/** Reads a value saved in this tab; null where there is none or the browser forbids storage. */
+export const readSaved = <T>(key: string) => read<T>(() => sessionStorage, key);
+
+/** Saves a value in this tab whenever a signal that it reads changes. */
+export function saveOnChange(key: string, value: () => unknown): void {
+  effect(() => write(() => sessionStorage, key, value()));
+}
+
+/** Reads a value kept in this browser. */
+export const readKept = <T>(key: string) => read<T>(() => localStorage, key);
+
+/** Keeps a value in this browser. */
+export const saveKept = (key: string, value: unknown) => write(() => localStorage, key, value);

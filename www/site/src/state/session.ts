@@ -13,8 +13,12 @@ import {
   type Source,
   type Verified,
 } from "loraloom";
+import { text } from "../text.js";
 import { type ErrorText, toErrorText } from "./errors.js";
 import { readSaved, saveOnChange } from "./saved.js";
+
+/** Seconds of download after which its speed is shown. */
+const MEASURED_SECONDS = 1;
 
 /** The engine once its registry is read; null while it starts or when that failed. */
 export const loom = signal<LoraLoom | null>(null);
@@ -28,8 +32,8 @@ export const gpu = signal<GpuStatus | null>(null);
 export const memory = signal(0);
 /** The error of starting or loading. */
 export const startError = signal<ErrorText | null>(null);
-/** The current download. */
-export const progress = signal<Progress | null>(null);
+/** The current download; `speed` in bytes per second, once it can be told. */
+export const progress = signal<(Progress & { speed: number | null }) | null>(null);
 /** The current step of starting or loading, in words. */
 export const stage = signal("");
 /** Whether the engine starts or something loads. */
@@ -87,29 +91,45 @@ function deviceFromAddress(): Partial<EngineSettings> {
 }
 
 let controller = new AbortController();
+/** Bytes of this download's other calls: those before the current one, and those after it. */
+interface OtherCalls {
+  before: number;
+  after: number;
+}
+const ALONE: OtherCalls = { before: 0, after: 0 };
+/** When the first byte of this download came from the network, and how many came from storage until then. */
+let started: { at: number; loaded: number } | null = null;
 
-/** Callbacks and signal of a call that downloads. */
-export function downloadOptions() {
+/** Callbacks and signal of a call that downloads; its bytes are counted with those of other calls. */
+export function downloadOptions({ before, after }: OtherCalls = ALONE) {
   return {
     signal: controller.signal,
     onProgress: (value: Progress) => {
-      progress.value = value;
+      const overallLoaded = before + value.overallLoaded;
+      const overallTotal = before + value.overallTotal + after;
+      const now = performance.now();
+      if (!value.cached) started ??= { at: now, loaded: overallLoaded };
+      const seconds = started ? (now - started.at) / 1000 : 0;
+      const speed =
+        started && seconds >= MEASURED_SECONDS ? (overallLoaded - started.loaded) / seconds : null;
+      progress.value = { ...value, overallLoaded, overallTotal, speed };
     },
-    onStage: (text: string) => {
-      stage.value = text;
+    onStage: (name: string) => {
+      stage.value = name;
     },
   };
 }
 
 /** Runs a call that starts or loads something; resolves with null after an error, shown in `failure`. */
 export async function withLoading<T>(
-  text: string,
+  name: string,
   work: () => Promise<T>,
   failure: Signal<ErrorText | null> = startError,
 ): Promise<T | null> {
   controller = new AbortController();
+  started = null;
   busy.value = true;
-  stage.value = text;
+  stage.value = name;
   failure.value = null;
   try {
     return await work();
@@ -131,7 +151,7 @@ export function cancelLoading(): void {
 /** Starts the engine and reads the registry; no model is fetched. */
 export async function start(): Promise<boolean> {
   const { device, threads } = engineSettings.value;
-  const opened = await withLoading("Starting the engine", () =>
+  const opened = await withLoading(text.stages.engine, () =>
     LoraLoom.inspect({
       registryUrl,
       hub: hubUrl,
@@ -156,19 +176,44 @@ export async function start(): Promise<boolean> {
 /** Loads the base model where it is not loaded; resolves with whether it is. */
 export async function ensureBase(): Promise<boolean> {
   if (base.value) return true;
-  if (!loom.value && !(await start())) return false;
-  const info = await withLoading("Loading the model", async () =>
-    loom.value?.load({
-      precision: engineSettings.value.precision,
-      ...(chosenBase.value ? { source: chosenBase.value } : {}),
-      ...downloadOptions(),
-    }),
-  );
-  if (!info) return false;
-  base.value = info;
-  verified.value = (await loom.value?.verify().catch(() => null)) ?? null;
-  await readMemory();
-  return true;
+  return (await ensureLoaded([], 0, 0)) !== null;
+}
+
+/**
+ * Loads the base model where it is not loaded, and modules of the library: one download with one count
+ * of bytes. Resolves with null after an error.
+ */
+export async function ensureLoaded(
+  ids: string[],
+  baseBytes: number,
+  moduleBytes: number,
+): Promise<true | null> {
+  if (!loom.value && !(await start())) return null;
+  const missing = base.value === null;
+  const loaded = await withLoading(text.stages.model, async () => {
+    if (missing) {
+      const info = await loom.value?.load({
+        precision: engineSettings.value.precision,
+        ...(chosenBase.value ? { source: chosenBase.value } : {}),
+        ...downloadOptions({ before: 0, after: moduleBytes }),
+      });
+      if (!info) return null;
+      base.value = info;
+    }
+    if (ids.length) {
+      stage.value = text.stages.modules;
+      await loom.value?.loadModules(
+        ids,
+        downloadOptions({ before: missing ? baseBytes : 0, after: 0 }),
+      );
+    }
+    return true as const;
+  });
+  if (loaded && missing) {
+    verified.value = (await loom.value?.verify().catch(() => null)) ?? null;
+    await readMemory();
+  }
+  return loaded;
 }
 
 /** Loads a base model from outside the library: its hub id or address, or files. */
@@ -187,6 +232,9 @@ export function useLibraryBase(): void {
 base.subscribe((loaded) => {
   if (!loaded) verified.value = null;
 });
+
+/** What tells a base model from others. */
+export const baseKey = ({ id, sha256 }: BaseInfo) => `${id} ${sha256}`;
 
 /** Reads how much memory the engine holds. */
 export async function readMemory(): Promise<void> {

@@ -1,56 +1,73 @@
-// The link to the composition.
+// The link to the composition. All that it holds comes from the mix.
 
 import { effect, signal } from "@preact/signals";
-import { composition, restored } from "./composition.js";
+import { text } from "../text.js";
+import { composition, mix, saveMix, update } from "./bench.js";
 import { type ErrorText, toErrorText } from "./errors.js";
 import { base, loom, registryUrl } from "./session.js";
-import { completeExamples, title } from "./task.js";
+import { isEdited, nameMix, UNTITLED } from "./workbench.js";
 
 /** The link; null while there is no composition. */
 export const link = signal<string | null>(null);
 /** The error of making the link. */
 export const shareError = signal<ErrorText | null>(null);
-/** Whether the examples go into the link. */
+/** Whether one's own examples go into the link; those of the library's tasks always do. */
 export const withExamples = signal(false);
-/** A note on the task's inputs that goes into the link. */
-export const instruction = signal("");
 
-restored.subscribe((recipe) => {
-  if (recipe) instruction.value = recipe.instruction ?? "";
-});
+/** Milliseconds without a change before a link is made: dragging a fader changes it often. */
+const DEBOUNCE_MS = 150;
+
+/** Names the mix. */
+export const setTitle = (title: string) => update((now) => nameMix(now, { title }));
+/** Notes how to write an input. */
+export const setNote = (note: string) => update((now) => nameMix(now, { note }));
 
 /** Updates the link, and the page's address, whenever what it holds changes. */
 export function keepLinkCurrent(): void {
   let latest = 0;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   effect(() => {
     const number = ++latest;
-    const current = composition.value;
-    const content = {
-      title: title.value.trim() || "My task",
-      instruction: instruction.value.trim() || null,
-      examples: withExamples.value ? completeExamples.value : [],
-      registry: registryUrl,
-    };
-    if (!loom.value || !current || !base.value) {
+    const current = mix.value;
+    const engine = loom.value;
+    const included = withExamples.value || current?.task?.own === false;
+    clearTimeout(timer);
+    if (!engine || !current || !composition.value || !base.value) {
       link.value = null;
       return;
     }
-    loom.value.share({ composition: current, ...content }).then(
-      (fragment) => {
-        if (number !== latest) return;
-        const address = new URL(location.href);
-        address.hash = fragment;
-        link.value = address.href;
-        shareError.value = null;
-        // A reload then restores what was learned.
-        history.replaceState(null, "", address);
-      },
-      (error) => {
-        if (number !== latest) return;
-        link.value = null;
-        shareError.value = toErrorText(error);
-        history.replaceState(null, "", location.pathname + location.search);
-      },
-    );
+    const edited = isEdited(current) ? text.share.editedNote : "";
+    const content = {
+      composition: composition.value,
+      title: current.title.trim() || UNTITLED,
+      instruction:
+        [current.note.trim().replace(text.share.editedNote, ""), edited].join(" ").trim() || null,
+      examples: included ? [...(current.task?.examples ?? [])] : [],
+      registry: registryUrl,
+    };
+    const make = () =>
+      engine.share(content).then(
+        (fragment) => {
+          if (number !== latest) return;
+          const address = new URL(location.href);
+          address.hash = fragment;
+          link.value = address.href;
+          shareError.value = null;
+          saveMix(address.hash.slice(1));
+          // A reload then restores what was learned.
+          history.replaceState(null, "", address);
+        },
+        (error) => {
+          if (number !== latest) return;
+          link.value = null;
+          shareError.value = toErrorText(error);
+          history.replaceState(null, "", location.pathname + location.search);
+        },
+      );
+    // The link of another position is not this one's.
+    if (current.undo.length || current.redo.length) {
+      link.value = null;
+      timer = setTimeout(make, DEBOUNCE_MS);
+    } else void make();
   });
 }

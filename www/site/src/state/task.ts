@@ -1,116 +1,89 @@
-// The task: examples chosen from the library, typed, pasted or dropped.
+// The task in the table: chosen from the library, typed, pasted or dropped.
 
-import { computed, signal } from "@preact/signals";
-import type { Example, Recipe, RegistryTask } from "loraloom";
+import { computed, effect, signal } from "@preact/signals";
+import type { Example, RegistryTask } from "loraloom";
+import { text } from "../text.js";
+import { bench, ownId, task, update } from "./bench.js";
 import { type ErrorText, toErrorText } from "./errors.js";
-import { readSaved, saveOnChange } from "./saved.js";
+import { convincingFirst } from "./recorded.js";
 import { loom, registry } from "./session.js";
+import * as workbench from "./workbench.js";
 
-/** The task id that stands for one's own examples. */
-export const OWN_EXAMPLES = "";
+/** The choice that starts one's own task with an empty table. */
+export const NEW_TASK = "";
 /** File name endings of examples, as a file input takes them. */
 export const EXAMPLE_FILES = ".csv,.tsv,.jsonl,.ndjson,.txt,.json";
-/** Rows of an empty table. */
-const EMPTY_ROWS = 5;
 /** The largest file of examples that is read. */
 const MAX_FILE_BYTES = 4 * 2 ** 20;
 
-interface SavedTask {
-  taskId: string | null;
-  examples: Example[];
-  title: string;
-}
-
-const saved = readSaved<SavedTask>("task");
-/** The chosen task's id, or `OWN_EXAMPLES`; null before the registry is read. */
-export const taskId = signal<string | null>(saved?.taskId ?? null);
 /** The rows of the table. */
-export const examples = signal<Example[]>(saved?.examples ?? emptyTable());
-/** The task's name, as it goes into a link. */
-export const title = signal(saved?.title ?? "");
+export const examples = computed(() => task.value?.examples ?? []);
+/** The rows that have an input and an output. */
+export const completeExamples = computed(() => workbench.filled(examples.value));
 /** The error of reading or checking the examples. */
 export const taskError = signal<ErrorText | null>(null);
-saveOnChange("task", () => ({
-  taskId: taskId.value,
-  examples: examples.value,
-  title: title.value,
-}));
 
-/** The chosen task of the library. */
-export const task = computed<RegistryTask | null>(
-  () => registry.value?.tasks.find(({ id }) => id === taskId.value) ?? null,
+/** Whether the table is one to type in; an empty one is, and stays so while it is filled. */
+export const editing = signal(false);
+effect(() => {
+  if (task.value && !workbench.hasText(task.value)) editing.value = true;
+});
+
+/** The entry of a task in the library. */
+export const entryOfTask = (id: string | undefined): RegistryTask | null =>
+  registry.value?.tasks.find((one) => one.id === id) ?? null;
+
+/** The library's entry of the task in the table; null for one's own. */
+export const libraryTask = computed(() => entryOfTask(task.value?.id));
+
+/** The library's tasks as the table takes them. */
+export const libraryTasks = computed(() =>
+  (registry.value?.tasks ?? []).map(({ id, title, examples }) => ({
+    id,
+    own: false,
+    title,
+    examples,
+  })),
 );
 
-/** The rows that have an input and an output. */
-export const completeExamples = computed(() =>
-  examples.value.filter(({ input, output }) => input.trim() && output.trim()),
-);
-
-function emptyTable(): Example[] {
-  return Array.from({ length: EMPTY_ROWS }, () => ({ input: "", output: "" }));
-}
-
-/** Chooses a task of the library with its examples, or an empty table for one's own. */
+/** Chooses a task of the library or one of one's own; {@link NEW_TASK} starts one. */
 export function chooseTask(id: string): void {
-  const chosen = registry.value?.tasks.find((one) => one.id === id);
-  taskId.value = chosen ? id : OWN_EXAMPLES;
-  examples.value = chosen ? chosen.examples.map((one) => ({ ...one })) : emptyTable();
-  title.value = chosen?.title ?? "";
+  const known = [...libraryTasks.value, ...bench.value.drafts].find((one) => one.id === id);
   taskError.value = null;
+  editing.value = false;
+  if (known) update((now) => workbench.chooseTask(now, known));
+  else if (id === NEW_TASK) update((now) => workbench.newTask(now, ownId()));
 }
 
-/**
- * Chooses the library's first task where nothing is chosen or typed yet. Examples of another
- * library's task are kept as one's own.
- */
+/** Chooses the library's first task where nothing is chosen or typed yet. */
 export function chooseDefaultTask(): void {
-  if (taskId.value === OWN_EXAMPLES || task.value) return;
-  const first = registry.value?.tasks[0];
-  if (!first && examples.value.some(({ input }) => input.trim())) taskId.value = OWN_EXAMPLES;
-  else chooseTask(first?.id ?? OWN_EXAMPLES);
-}
-
-/** Takes the task of a restored recipe: the library's of that title, or the recipe's examples. */
-export function takeRecipe(recipe: Recipe): void {
-  const known = registry.value?.tasks.find((one) => one.title === recipe.title);
-  taskId.value = known && !recipe.examples.length ? known.id : OWN_EXAMPLES;
-  if (recipe.examples.length) examples.value = recipe.examples;
-  else if (known) examples.value = known.examples;
-  title.value = recipe.title;
+  update((now) => workbench.chooseDefault(now, convincingFirst(libraryTasks.value), ownId()));
 }
 
 /** Changes one cell; the examples are one's own from then on. */
-export function editExample(row: number, field: keyof Example, text: string): void {
-  examples.value = examples.value.map((one, index) =>
-    index === row ? { ...one, [field]: text } : one,
-  );
-  makeOwn();
+export function editExample(row: number, field: keyof Example, value: string): void {
+  update((now) => workbench.editExample(now, ownId(), row, field, value));
 }
 
 /** Adds an empty row. */
-export function addExample(): void {
-  examples.value = [...examples.value, { input: "", output: "" }];
-}
+export const addExample = () => update((now) => workbench.addRow(now, ownId()));
 
 /** Removes a row. */
-export function removeExample(row: number): void {
-  examples.value = examples.value.filter((_, index) => index !== row);
-  makeOwn();
-}
+export const removeExample = (row: number) =>
+  update((now) => workbench.removeRow(now, ownId(), row));
 
-function makeOwn(): void {
-  if (taskId.value === OWN_EXAMPLES) return;
-  taskId.value = OWN_EXAMPLES;
-  title.value = "";
-}
+/** Takes the last change of the table back. */
+export const undoTable = () => update(workbench.undoTable);
+
+/** Makes a change that was taken back again. */
+export const redoTable = () => update(workbench.redoTable);
 
 /** Reads pasted text into the table, which stays as it is after an error. */
-export async function pasteExamples(text: string): Promise<boolean> {
+export async function pasteExamples(pasted: string): Promise<boolean> {
   try {
-    const parsed = await loom.value?.parseExamples(text, "auto");
+    const parsed = await loom.value?.parseExamples(pasted, "auto");
     if (!parsed) return false;
-    examples.value = parsed;
-    makeOwn();
+    update((now) => workbench.replaceTable(now, ownId(), parsed));
     taskError.value = null;
     return true;
   } catch (error) {
@@ -122,11 +95,11 @@ export async function pasteExamples(text: string): Promise<boolean> {
 /** The text of a file of examples; null, with an error, where it is too large. */
 export async function readExamplesFile(file: File): Promise<string | null> {
   if (file.size > MAX_FILE_BYTES) {
-    taskError.value = {
-      what: `${file.name} was not read.`,
-      why: `It has ${(file.size / 2 ** 20).toFixed(0)} MB; the limit is ${MAX_FILE_BYTES / 2 ** 20} MB.`,
-      next: "Keep only the lines that show the task best. Five are enough.",
-    };
+    taskError.value = text.errors.fileTooLarge(
+      file.name,
+      Math.round(file.size / 2 ** 20),
+      MAX_FILE_BYTES / 2 ** 20,
+    );
     return null;
   }
   return file.text();
@@ -134,23 +107,14 @@ export async function readExamplesFile(file: File): Promise<string | null> {
 
 /** The filled rows; null, with an error, where a row is half filled or none is. */
 export function filledExamples(): Example[] | null {
-  const rows = examples.value;
-  const half = rows.findIndex(({ input, output }) => !input.trim() !== !output.trim());
+  const half = examples.value.findIndex(({ input, output }) => !input.trim() !== !output.trim());
   if (half >= 0) {
-    const field = rows[half]?.input.trim() ? "output" : "input";
-    taskError.value = {
-      what: "An example is incomplete.",
-      why: `Row ${half + 1} has no ${field}.`,
-      next: `Fill in the ${field}, or clear the row.`,
-    };
+    const field = examples.value[half]?.input.trim() ? "output" : "input";
+    taskError.value = text.errors.incompleteExample(half + 1, field);
     return null;
   }
   if (!completeExamples.value.length) {
-    taskError.value = {
-      what: "There are no examples to learn from.",
-      why: "The table is empty.",
-      next: "Choose a task, or type a few pairs. Five are enough.",
-    };
+    taskError.value = text.errors.noExamples;
     return null;
   }
   taskError.value = null;

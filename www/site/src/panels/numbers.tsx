@@ -1,0 +1,102 @@
+// The chart and the tables of all mixes, and what each module adds.
+
+import { meanWeight } from "loraloom";
+import { LossChart } from "../charts/loss-chart.js";
+import { ProgressBar } from "../components/progress-bar.js";
+import { ScrollTable } from "../components/table.js";
+import { loss, seconds, weight } from "../format.js";
+import { mix } from "../state/bench.js";
+import { engaged } from "../state/engine-turn.js";
+import {
+  bestWeights,
+  cancelLeaveOneOut,
+  evaluations,
+  learning,
+  leaveOneOut,
+  leaveOneOutProgress,
+  lossWithout,
+  planned,
+} from "../state/learn.js";
+import { titleOf } from "../state/library.js";
+import { busy } from "../state/session.js";
+import { sizeOf } from "../state/workbench.js";
+import { text } from "../text.js";
+
+export function Numbers() {
+  const without = new Map(lossWithout.value?.losses.map(({ id, loss }) => [id, loss]));
+  const { tables } = text.mix;
+  const shown = mix.value && !learning.value ? mix.value.desk.modules : bestWeights.value;
+  return (
+    <>
+      <figure>
+        <figcaption>{text.mix.chart}</figcaption>
+        <LossChart
+          evaluations={evaluations.value}
+          planned={planned.value}
+          ended={!learning.value}
+        />
+      </figure>
+      <LeaveOneOut />
+      <ScrollTable label={tables.weights} columns={tables.weightColumns}>
+        {[...shown]
+          .sort((a, b) => sizeOf(b.weight) - sizeOf(a.weight))
+          .map(({ id, weight: value }) => (
+            <tr key={id}>
+              <th scope="row">{titleOf(id)}</th>
+              <td>{weight(meanWeight(value))}</td>
+              <td>{without.has(id) ? loss(without.get(id) as number) : ""}</td>
+            </tr>
+          ))}
+      </ScrollTable>
+      <ScrollTable label={tables.evaluations} columns={tables.evaluationColumns}>
+        {evaluations.value.map((one) => (
+          <tr key={one.number}>
+            <td>{one.number}</td>
+            <td>
+              {one.phase === "select"
+                ? tables.alone(titleOf(one.weights[0]?.id ?? ""))
+                : tables.phases[one.phase]}
+            </td>
+            <td>
+              {loss(one.loss)}
+              {!one.complete && tables.partial(one.examples.length)}
+            </td>
+            <td>{loss(one.best)}</td>
+            <td>{seconds(one.seconds)}</td>
+          </tr>
+        ))}
+      </ScrollTable>
+    </>
+  );
+}
+
+function LeaveOneOut() {
+  const running = leaveOneOutProgress.value;
+  if (running) {
+    return (
+      <div class="row">
+        <button type="button" onClick={cancelLeaveOneOut}>
+          {text.learn.stop}
+        </button>
+        <ProgressBar
+          value={running.done}
+          max={running.total}
+          label={text.mix.leftOut}
+          side="composed"
+        />
+      </div>
+    );
+  }
+  return (
+    <div class="row">
+      <button
+        type="button"
+        disabled={!mix.value?.task || learning.value || busy.value || engaged.value > 0}
+        onClick={() => void leaveOneOut()}
+      >
+        {text.mix.matter}
+      </button>
+      <p class="status">{text.mix.matterHelp}</p>
+    </div>
+  );
+}

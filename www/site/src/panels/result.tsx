@@ -1,0 +1,380 @@
+// The third step: whether it works, the base's answer beside the composed one, the test set, and the link.
+
+import "./result.css";
+import { download, FileInput } from "../components/files.js";
+import { Panel } from "../components/panel.js";
+import { Problem } from "../components/problem.js";
+import { ProgressBar } from "../components/progress-bar.js";
+import { ScrollTable } from "../components/table.js";
+import { Term } from "../components/tooltip.js";
+import {
+  answer,
+  answerError,
+  answering,
+  expected,
+  hasTestSet,
+  nextTestInput,
+  readTestFile,
+  runTest,
+  setInput,
+  stopAnswering,
+  testing,
+  testSet,
+} from "../state/answer.js";
+import {
+  answers,
+  bench,
+  checks,
+  input,
+  mix,
+  mixRelation,
+  ownId,
+  task,
+  tests,
+  update,
+} from "../state/bench.js";
+import { learning } from "../state/learn.js";
+import { recordedRun } from "../state/recorded.js";
+import { busy, loom } from "../state/session.js";
+import { EXAMPLE_FILES, readExamplesFile } from "../state/task.js";
+import {
+  isEdited,
+  restoreInput,
+  rightOf,
+  SIDES,
+  type Side,
+  showMixTask,
+} from "../state/workbench.js";
+import { text } from "../text.js";
+import { ShareBox } from "./share.js";
+
+export function ResultPanel() {
+  return (
+    <Panel name="result" title={text.result.heading} aside={mix.value?.title}>
+      <Verdict />
+      <InputForm />
+      <Problem error={answerError.value} />
+      <Pair />
+      <TestSet />
+      <ShareBox />
+    </Panel>
+  );
+}
+
+/** Whether it works, in words, by what is known of the mix that is shown. */
+function Verdict() {
+  const current = mix.value;
+  const { result } = text;
+  const kind = verdictKind();
+  return (
+    <div class={`verdict ${kind}`} data-testid="verdict" role="status">
+      {!current ? (
+        <p class="placeholder">{learning.value ? result.learning : result.notForTask}</p>
+      ) : mixRelation.value === "other" ? (
+        <>
+          <b>{result.other(current.title)}</b>
+          <p>
+            {result.otherHelp}{" "}
+            <button
+              type="button"
+              class="plain"
+              onClick={() => update((now) => showMixTask(now, ownId()))}
+            >
+              {result.backToTask}
+            </button>
+          </p>
+        </>
+      ) : mixRelation.value === "unknown" ? (
+        <p>
+          {!current.note && result.unknown} {isEdited(current) && result.edited}
+        </p>
+      ) : (
+        <Judgement />
+      )}
+      {current?.note && <p>{current.note}</p>}
+    </div>
+  );
+}
+
+/** Whether the mix works, by what the engine made of the examples: with the reason and the next step. */
+function Judgement() {
+  const { result } = text;
+  const current = mix.value;
+  const found = checks.value;
+  if (!current || !found) return <p class="placeholder">{result.checking}</p>;
+  const { assessment } = found;
+  const edited = isEdited(current);
+  const examples = current.task?.examples ?? [];
+  const wrong = assessment.answers.flatMap(({ correct }, row) => (correct ? [] : [row]));
+  const { correct, total } = rightOf(assessment);
+  const [first] = assessment.contradicting;
+  const next = edited
+    ? result.edited
+    : first !== undefined
+      ? result.contradicts(examples[first]?.input ?? "", examples[first]?.output ?? "")
+      : assessment.verdict === "unlikely"
+        ? result.unlikelyNext
+        : assessment.verdict === "partly"
+          ? wrong[0] === undefined
+            ? result.partlyNext
+            : result.wrongNext(examples[wrong[0]]?.input ?? "")
+          : assessment.enough
+            ? result.enough[assessment.enough]
+            : "";
+  return (
+    <>
+      <b>{result.verdict(assessment.verdict, assessment.expected)}</b>
+      <p>
+        {result.examplesRight(correct, total)}
+        {result.range(assessment.expected)} {!assessment.calibrated && result.uncalibrated} {next}
+      </p>
+    </>
+  );
+}
+
+const KINDS = { works: "good", partly: "partly", unlikely: "bad" } as const;
+
+function verdictKind(): "none" | "other" | "good" | "partly" | "bad" {
+  if (!mix.value || mixRelation.value === "unknown") return "none";
+  if (mixRelation.value === "other") return "other";
+  const found = checks.value;
+  return found ? KINDS[found.assessment.verdict] : "none";
+}
+
+function InputForm() {
+  const { result } = text;
+  const idle = loom.value !== null && !busy.value && !testing.value && !learning.value;
+  return (
+    <form
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (answering.value) stopAnswering();
+        else if (idle) void answer();
+      }}
+    >
+      <label class="field">
+        <span>{result.input}</span>
+        <textarea
+          id="input"
+          rows={2}
+          data-testid="input"
+          value={input.value.text}
+          onInput={({ currentTarget }) => setInput(currentTarget.value)}
+          onKeyDown={(event) => {
+            // Enter answers; with Shift it is a new line.
+            if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+            event.preventDefault();
+            if (idle && !answering.value) void answer();
+          }}
+        />
+      </label>
+      <div class="row small">
+        <button type="submit" aria-disabled={!idle}>
+          {answering.value ? result.stop : result.answer}
+        </button>
+        {hasTestSet.value && (
+          <button
+            type="button"
+            disabled={!loom.value}
+            onClick={async () => {
+              await nextTestInput();
+              if (mix.value && !answering.value) await answer();
+            }}
+          >
+            {result.another}
+          </button>
+        )}
+        {input.value.before && (
+          <button type="button" class="plain" onClick={() => update(restoreInput)}>
+            {result.back}
+          </button>
+        )}
+      </div>
+    </form>
+  );
+}
+
+/** The two answers, large. */
+function Pair() {
+  const { result } = text;
+  const shown = answers.value;
+  const wanted = expected.value;
+  const recorded = shown || mix.value || learning.value ? null : recordedRun(task.value);
+  return (
+    <>
+      {/* biome-ignore lint/a11y/useSemanticElements: a fieldset is for form fields */}
+      <div
+        class={`sides ${recorded ? "recorded" : ""}`}
+        role="group"
+        aria-label={result.group(shown?.input ?? "")}
+        aria-live="polite"
+        aria-busy={answering.value || (shown?.composed !== null && shown?.current === false)}
+      >
+        {recorded && <p class="asked">{recorded.input}</p>}
+        {shown && shown.input !== input.value.text && <p class="asked">{shown.input}</p>}
+        {SIDES.map((side) => {
+          const spoken = shown?.[side];
+          const stale = side === "composed" && spoken && !shown?.current;
+          return (
+            <div key={side} class={`side ${side} ${stale ? "stale" : ""}`}>
+              <small>
+                {side === "base" ? (
+                  <Term of="base model">{result.sides.base}</Term>
+                ) : (
+                  <Term of="composed">{result.sides.composed}</Term>
+                )}
+              </small>
+              <p>
+                <span class="answer" data-testid={`answer-${side}`}>
+                  {recorded ? recorded[side] : answerText(side)}
+                </span>{" "}
+                {spoken?.done && !stale && wanted !== null && (
+                  <Mark right={same(spoken.text, wanted)} />
+                )}
+                {recorded && <Mark right={same(recorded[side], recorded.expected)} />}
+              </p>
+            </div>
+          );
+        })}
+      </div>
+      <p class="expected">
+        {wanted !== null && !recorded ? result.expected(wanted) : recorded ? result.recorded : ""}
+      </p>
+    </>
+  );
+}
+
+/** Whether two answers are the same by the test's measure: letter case and full stops do not count. */
+const same = (a: string, b: string) => {
+  const plain = (one: string) => one.toLowerCase().replaceAll(".", "").trim();
+  return plain(a) === plain(b);
+};
+
+function Mark({ right }: { right: boolean }) {
+  return (
+    <span
+      class={`mark ${right ? "ok" : "no"}`}
+      role="img"
+      aria-label={right ? text.result.right : text.result.wrong}
+    >
+      {right ? "✓" : "✗"}
+    </span>
+  );
+}
+
+function answerText(side: Side) {
+  const { result } = text;
+  const given = answers.value?.[side];
+  if (given?.text) return given.text;
+  const placeholder = given?.done
+    ? result.empty
+    : answering.value || learning.value
+      ? result.wait
+      : side === "composed" && !mix.value
+        ? result.learnFirst
+        : result.typeInput;
+  return <span class="placeholder">{placeholder}</span>;
+}
+
+function TestSet() {
+  const { result } = text;
+  const own = !hasTestSet.value;
+  const set = testSet.value;
+  const shown = tests.value;
+  const name = own ? (set?.name ?? result.ownTest) : result.newInputs;
+  return (
+    <div class="test">
+      <div class="row small">
+        <button
+          type="button"
+          disabled={
+            !testing.value && (!loom.value || busy.value || learning.value || (own && !set))
+          }
+          onClick={() => (testing.value ? stopAnswering() : void runTest())}
+        >
+          {testing.value ? result.stopTest : result.test(set?.examples.length)}
+        </button>
+        {own && (
+          <FileInput
+            label={result.openTest}
+            accept={EXAMPLE_FILES}
+            onFiles={async ([chosen]) => {
+              const contents = chosen && (await readExamplesFile(chosen));
+              if (contents) await readTestFile(contents, chosen.name);
+            }}
+          />
+        )}
+        <p class="status">
+          <Term of="exact match">{result.testOf(name)}</Term>
+          {own && !set && `. ${result.ownTestHelp}`}
+        </p>
+      </div>
+      {shown && (
+        <div class="scores">
+          {SIDES.map((side) => {
+            const counts = shown[side];
+            const share = counts?.done ? (100 * counts.correct) / counts.done : 0;
+            return (
+              <div key={side} class={`score ${side}`}>
+                <span>{result.sides[side]}</span>
+                <ProgressBar
+                  value={share}
+                  max={100}
+                  label={`${result.sides[side]} %`}
+                  side={side}
+                />
+                <output data-testid={`score-${side}`}>
+                  {!counts
+                    ? result.notTested
+                    : counts.result
+                      ? result.score(share, counts.correct, counts.done)
+                      : result.counts(counts.correct, counts.done, counts.total)}
+                </output>
+              </div>
+            );
+          })}
+        </div>
+      )}
+      <TestAnswers />
+    </div>
+  );
+}
+
+/** A field of a CSV file. */
+const quoted = (field: string) => `"${field.replaceAll('"', '""')}"`;
+
+/** The composition's answer to each item. */
+function TestAnswers() {
+  const { result } = text;
+  const found = tests.value?.composed?.result;
+  if (!found?.answers.length) return null;
+  const save = () => {
+    const base = tests.value?.base?.result?.answers ?? [];
+    const lines = found.answers.map(({ input, expected, answer, correct }, index) =>
+      [input, expected, base[index]?.answer ?? "", answer, correct ? "1" : "0"].map(quoted).join(),
+    );
+    const header = "input,expected,base,composed,correct";
+    const file = new Blob([[header, ...lines].join("\r\n")], { type: "text/csv" });
+    download(file, `${bench.value.mix?.title ?? "test"}.csv`);
+  };
+  return (
+    <details>
+      <summary>{result.allAnswers}</summary>
+      <button type="button" onClick={save}>
+        {result.csv}
+      </button>
+      <ScrollTable label={result.answersLabel} columns={result.answerColumns}>
+        {found.answers.map((one, index) => (
+          <tr key={index}>
+            <td>{one.input}</td>
+            <td>{one.expected}</td>
+            <td>
+              {one.correct ? "" : "✗ "}
+              {one.answer}
+            </td>
+          </tr>
+        ))}
+      </ScrollTable>
+    </details>
+  );
+}

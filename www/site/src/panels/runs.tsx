@@ -1,0 +1,84 @@
+// The mixes that were learned here: to open again, to delete, and as a file.
+
+import { useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { weaveUrl } from "../charts/weave.js";
+import { download, FileInput } from "../components/files.js";
+import { Problem } from "../components/problem.js";
+import { learning } from "../state/learn.js";
+import {
+  exportRuns,
+  importRuns,
+  openRun,
+  readRuns,
+  removeRun,
+  runs,
+  runsError,
+} from "../state/runs.js";
+import { busy } from "../state/session.js";
+import { text } from "../text.js";
+
+export function Runs() {
+  const imported = useSignal<number | null>(null);
+  useEffect(() => void readRuns(), []);
+  const kept = runs.value;
+  const words = text.runs;
+  if (!kept) return null;
+  return (
+    <>
+      {kept.length === 0 ? (
+        <p class="status">{words.none}</p>
+      ) : (
+        <ul class="runs">
+          {kept.map((run) => (
+            <li key={run.fragment}>
+              <img src={weaveUrl(run.mix.desk.modules)} width={28} height={28} alt="" />
+              <button
+                type="button"
+                class="plain"
+                disabled={busy.value || learning.value}
+                onClick={() => openRun(run)}
+              >
+                {run.mix.title}
+              </button>
+              <span class="status">
+                {words.facts(
+                  run.right?.correct ?? null,
+                  run.right?.total ?? 0,
+                  run.mix.desk.modules.length,
+                  new Date(run.time).toLocaleDateString("en", { dateStyle: "medium" }),
+                )}
+              </span>
+              <button
+                type="button"
+                class="quiet"
+                aria-label={words.removeOf(run.mix.title)}
+                onClick={() => void removeRun(run.fragment)}
+              >
+                ×
+              </button>
+            </li>
+          ))}
+        </ul>
+      )}
+      <div class="row small">
+        {kept.length > 0 && (
+          <button type="button" onClick={() => download(exportRuns(), "loraloom-mixes.json")}>
+            {words.export}
+          </button>
+        )}
+        <FileInput
+          label={words.import}
+          accept=".json"
+          onFiles={async ([file]) => {
+            if (file) imported.value = await importRuns(await file.text());
+          }}
+        />
+        <p class="status" role="status">
+          {imported.value === null ? "" : words.imported(imported.value)}
+        </p>
+      </div>
+      <Problem error={runsError.value} />
+    </>
+  );
+}

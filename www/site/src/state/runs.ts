@@ -1,0 +1,140 @@
+// The mixes that were learned here, kept in this browser with their links, to open them again.
+
+import { effect, signal } from "@preact/signals";
+import type { GroupWeights } from "loraloom";
+import { checks, mix, noteMix } from "./bench.js";
+import { type ErrorText, toErrorText } from "./errors.js";
+import { registryUrl } from "./session.js";
+import { link } from "./share.js";
+import { GROUPS, type Mix, rightOf } from "./workbench.js";
+
+/** A mix that was kept. */
+export interface KeptRun {
+  /** The fragment of its link. */
+  fragment: string;
+  /** When it was learned, in milliseconds since 1970. */
+  time: number;
+  /** The library that it belongs to. */
+  registry: string;
+  mix: Mix;
+  /** Its examples that come out right; null where that was not computed. */
+  right: { correct: number; total: number } | null;
+  /** Whether it comes from a file: its link alone is trusted then. */
+  imported?: boolean;
+}
+
+const DATABASE = "loraloom";
+const STORE = "runs";
+
+/** The kept mixes, the latest first; null before they are read. */
+export const runs = signal<KeptRun[] | null>(null);
+/** The error of reading or writing them. */
+export const runsError = signal<ErrorText | null>(null);
+
+const settled = <T>(request: IDBRequest<T>) =>
+  new Promise<T>((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+
+async function withStore<T>(
+  mode: IDBTransactionMode,
+  work: (store: IDBObjectStore) => IDBRequest<T>,
+): Promise<T> {
+  const opening = indexedDB.open(DATABASE, 1);
+  opening.onupgradeneeded = () => opening.result.createObjectStore(STORE, { keyPath: "fragment" });
+  const database = await settled(opening);
+  try {
+    return await settled(work(database.transaction(STORE, mode).objectStore(STORE)));
+  } finally {
+    database.close();
+  }
+}
+
+/** Reads the kept mixes of this library. */
+export async function readRuns(): Promise<void> {
+  try {
+    const all = await withStore<KeptRun[]>("readonly", (store) => store.getAll());
+    runs.value = all
+      .filter(({ registry }) => registry === registryUrl)
+      .sort((a, b) => b.time - a.time);
+    runsError.value = null;
+  } catch (error) {
+    runsError.value = toErrorText(error);
+    runs.value ??= [];
+  }
+}
+
+async function write(work: (store: IDBObjectStore) => IDBRequest): Promise<void> {
+  try {
+    await withStore<unknown>("readwrite", work);
+    if (runs.value) await readRuns();
+  } catch (error) {
+    runsError.value = toErrorText(error);
+  }
+}
+
+/** Removes a kept mix. */
+export const removeRun = (fragment: string) => write((store) => store.delete(fragment));
+
+/** The kept mixes as a file. */
+export const exportRuns = () =>
+  new Blob([JSON.stringify(runs.value ?? [])], { type: "application/json" });
+
+/** Whether a value of a file is a weight. */
+const isWeight = (value: unknown) =>
+  typeof value === "number" ||
+  GROUPS.every((group) => typeof (value as GroupWeights | null)?.[group] === "number");
+
+/** Whether a value of a file is a kept mix. */
+const isRun = (value: unknown): value is KeptRun => {
+  const { fragment, time, mix } = (value ?? {}) as Partial<KeptRun>;
+  return (
+    typeof fragment === "string" &&
+    /^[\w-]+$/.test(fragment) &&
+    typeof time === "number" &&
+    typeof mix?.title === "string" &&
+    Array.isArray(mix.desk?.modules) &&
+    mix.desk.modules.every((one) => typeof one?.id === "string" && isWeight(one.weight))
+  );
+};
+
+/** Adds the kept mixes of a file; resolves with how many. */
+export async function importRuns(contents: string): Promise<number> {
+  try {
+    const parsed: unknown = JSON.parse(contents);
+    const found = Array.isArray(parsed) ? parsed.filter(isRun) : [];
+    for (const run of found) {
+      const { fragment, time, mix, right = null } = run;
+      const kept: KeptRun = { fragment, time, mix, right, registry: registryUrl, imported: true };
+      await write((store) => store.put(kept));
+    }
+    return found.length;
+  } catch (error) {
+    runsError.value = toErrorText(error);
+    return 0;
+  }
+}
+
+/** Opens a kept mix by its link. */
+export function openRun({ fragment, mix: kept, imported }: KeptRun): void {
+  if (!imported) noteMix(fragment, kept);
+  location.hash = fragment;
+}
+
+/** Keeps every mix that is learned here, once its link is made and its examples are answered. */
+export function keepRuns(): void {
+  if (!globalThis.indexedDB) return;
+  effect(() => {
+    const current = mix.value;
+    const address = link.value;
+    const found = checks.value;
+    if (current?.origin !== "learned" || !address || !found) return;
+    // As it was learned; what faders make of it is kept as a link.
+    if (current.undo.length || current.redo.length) return;
+    const right = rightOf(found.assessment);
+    const fragment = new URL(address).hash.slice(1);
+    const run = { fragment, time: Date.now(), registry: registryUrl, mix: current, right };
+    void write((store) => store.put(run));
+  });
+}

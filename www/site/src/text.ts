@@ -1,0 +1,527 @@
+// Every English sentence of the page that does not come from the engine or the library.
+
+import { bytes, count, loss, percent, seconds, signed } from "./format.js";
+
+type Expected = { mean: number; low: number; high: number };
+
+/** A share in words. */
+const ofTen = (share: number) =>
+  share >= 0.95
+    ? "nearly all"
+    : share < 0.05
+      ? "hardly any"
+      : `about ${Math.max(1, Math.round(10 * share))} of 10`;
+
+type ErrorText = { what: string; why: string; next: string };
+
+/** Words of the field, explained on hover and focus. */
+export const GLOSSARY = {
+  "LoRA module":
+    "A small add-on for a language model, trained for one task. It changes a few percent of the model's weights.",
+  rank: "The size of a module's update in each layer. A higher rank can change more and takes more bytes.",
+  weight:
+    "How much a module counts in the mix: 1 as it was trained, 0 not at all, below 0 in reverse.",
+  loss: "How wrong the model is about the examples' outputs, averaged over their tokens. Lower is better.",
+  "exact match": "The share of answers that equal the expected ones, word for word.",
+  "base model": "The model without any module.",
+  composed: "The base model with the mix of modules added.",
+  evaluation: "One mix of modules, tried on your examples.",
+} as const;
+
+const SIDE = { base: "Base model", composed: "Composed" } as const;
+
+const errors = {
+  page: (reason: string): ErrorText => ({
+    what: "Something went wrong on this page.",
+    why: reason,
+    next: "Try again. If you reload, what you typed is still here.",
+  }),
+  incompleteExample: (row: number, field: "input" | "output"): ErrorText => ({
+    what: "An example is incomplete.",
+    why: `Row ${row} has no ${field}.`,
+    next: `Fill in the ${field}, or clear the row.`,
+  }),
+  noExamples: {
+    what: "There are no examples to learn from.",
+    why: "The table is empty.",
+    next: "Choose a task, or type a few pairs. Five are enough.",
+  },
+  noModules: {
+    what: "There are no modules to learn with.",
+    why: "You chose to select the modules yourself, and none is selected.",
+    next: "Select some modules in the library, or let LoraLoom choose.",
+  },
+  learningAlready: {
+    what: "Learning did not start.",
+    why: "A run is still running.",
+    next: "Wait for its end, or press Stop.",
+  },
+  noInput: {
+    what: "There is nothing to answer.",
+    why: "The input is empty.",
+    next: "Type an input like those of the examples.",
+  },
+  fileTooLarge: (name: string, megabytes: number, limit: number): ErrorText => ({
+    what: `${name} was not read.`,
+    why: `It has ${megabytes} MB; the limit is ${limit} MB.`,
+    next: "Keep only the lines that show the task best. Five are enough.",
+  }),
+  noSuggestions: {
+    what: "No modules were found for these examples.",
+    why: "No description in this library shares a word with your examples.",
+    next: "Search the library below and add modules yourself.",
+  },
+};
+
+const hero = {
+  skip: "Skip to the input",
+  title: "Teach a small language model a task with five examples",
+  lede: "LoraLoom mixes small add-ons (LoRA modules) that others trained, until they do what your examples do.",
+  nav: { tasks: "Tasks", library: "Library", source: "GitHub" },
+  once: (size: string) => `${size} once`,
+  loaded: (size: string) => `${size} loaded`,
+  cpu: "on your CPU",
+  gpu: "on your GPU",
+  private: "nothing is uploaded",
+  details: "Details",
+  reading: "Reading the library",
+  tryAgain: "Try again",
+  openLink: (size: string) => `Download ${size} and open`,
+  openLinkHelp: "A shared mix. Its model and modules are downloaded once; nothing is learned.",
+};
+
+const task = {
+  heading: "Five examples",
+  headingOf: (rows: number) => (rows === 5 ? "Five examples" : count(rows, "example")),
+  label: "Task",
+  groups: { library: "Tasks to try", own: "Yours" },
+  own: "My own examples",
+  untitled: (example: string) => (example ? `“${example}”` : "My own examples (empty)"),
+  input: "Input",
+  output: "Output",
+  cell: (field: "input" | "output", row: number) =>
+    `${field === "input" ? "Input" : "Output"} ${row}`,
+  remove: "Remove",
+  removeRow: (row: number) => `Remove row ${row}`,
+  edit: "Edit",
+  done: "Done",
+  useOwn: "Use my own",
+  addRow: "Add a row",
+  openFile: "Open a file",
+  undo: "Undo",
+  redo: "Redo",
+  more: (rows: number) => `${count(rows, "more example")}`,
+  fewer: "Fewer examples",
+  paste: "Paste CSV, TSV or JSONL",
+  pasteHelp:
+    'One pair per line: input,output, or with a tab between them, or {"input": …, "output": …}',
+  usePasted: "Use these examples",
+  ownHelp:
+    "Keep inputs and outputs short. This works only if some modules come close to your task.",
+  right: "comes out right",
+  contradicts: "contradicts the other examples",
+  wrong: (answer: string) => `comes out as “${answer}”`,
+};
+
+const learn = {
+  learn: "Learn this task",
+  again: "Learn again",
+  stop: "Stop",
+  ready: "Ready. Takes a few seconds.",
+  readyLarge: "Ready. With a model of this size it takes minutes.",
+  readyLibrary: (size: string) =>
+    `Downloads the model first, about ${size}, then the modules that fit your examples.`,
+  starting: "Starting",
+  trying: (done: number, total: number, left: number | null) =>
+    `Trying mixes: ${Math.floor(done)} of at most ${total}${left === null ? "" : ` · ${seconds(left)} left`}`,
+  comparing: (done: number, total: number) => `Comparing descriptions: ${done} of ${total}`,
+  loading: (loaded: number, total: number, cached: boolean, speed: number | null) => {
+    const from = cached ? "From this browser’s storage" : "Loading";
+    const left = speed ? ` · ${bytes(speed)}/s · ${seconds((total - loaded) / speed)} left` : "";
+    return `${from}: ${bytes(loaded)} of ${bytes(total)}${left}`;
+  },
+  learned: (took: number, evaluations: number) =>
+    `Learned in ${seconds(took)}: ${count(Math.round(evaluations), "mix", "mixes")} tried.`,
+  stopped: (took: number, evaluations: number) =>
+    `Stopped after ${seconds(took)}: the best of ${count(Math.round(evaluations), "mix", "mixes")} is kept.`,
+  stoppedEarly: "Stopped before any mix was tried.",
+  nothing: "No mix was found.",
+  opened: "Opened from a shared link. Nothing was learned here.",
+  bytesLoaded: "Bytes loaded",
+  progress: "Learning",
+  spokenStart: "Learning started",
+  spokenCount: (done: number) => count(done, "mix", "mixes"),
+  options: "Options",
+  recommended: "Recommended",
+  published: "As published",
+};
+
+const mix = {
+  heading: "The mix",
+  of: (used: number, all: number) => `${used} of ${count(all, "module")}`,
+  empty: "One thread per module, once it is learned.",
+  recorded: "A recorded run of this task",
+  help: "Drag a thread; a double click returns to what was learned.",
+  keys: "Arrow keys move it, Enter types a weight, M mutes, S plays alone, G opens its groups of layers.",
+  groupsOf: (name: string) => `Groups of layers of ${name}`,
+  groups: {
+    encoder: "Encoder",
+    decoderSelfAttention: "Decoder, self-attention",
+    decoderCrossAttention: "Decoder, cross-attention",
+    decoderFeedForward: "Decoder, feed-forward",
+  },
+  fader: (name: string) => `Weight of ${name}`,
+  typed: (name: string) => `Type the weight of ${name}`,
+  typeOver: (weight: string, name: string) => `${weight}, type the weight of ${name}`,
+  mute: "M",
+  solo: "S",
+  muteOf: (name: string) => `Mute ${name}`,
+  soloOf: (name: string) => `Only ${name}`,
+  off: "off",
+  undo: "Undo",
+  redo: "Redo",
+  reset: "As learned",
+  resetLink: "As opened",
+  more: (rows: number) => `${count(rows, "more module")}`,
+  fewer: "Fewer modules",
+  add: "Add a module",
+  keep: (slot: string) => `Keep as ${slot}`,
+  recall: (slot: string) => `Back to ${slot}`,
+  compare: "Compared",
+  now: "Now",
+  compareRows: { answer: "Answer", examples: "Examples right", error: "Error", test: "Test" },
+  error: (from: number, to: number) => `Error on the examples ${loss(from)} → ${loss(to)}`,
+  errorNow: (value: number) => `Error on the examples ${loss(value)}`,
+  measuring: "Error on the examples …",
+  all: "All mixes, and numbers",
+  chart: "Error of every mix that was tried (log scale)",
+  matter: "Which modules matter?",
+  matterHelp: "Measures the error without each.",
+  rise: (value: number) => `${signed(value)} error without it`,
+  leftOut: "Modules left out",
+  tables: {
+    weights: "Weights",
+    weightColumns: ["Module", "Weight", "Error without it"],
+    evaluations: "Evaluations",
+    evaluationColumns: ["Mix", "Phase", "Error", "Best", "Time"],
+    alone: (name: string) => `${name} alone`,
+    phases: { search: "mix", groups: "groups of layers" },
+    partial: (examples: number) => ` (of ${count(examples, "example")})`,
+  },
+  chartEmpty: "One dot per mix, once learning starts.",
+  chartSummary: (mixes: number, first: number, best: number) =>
+    `Error over ${count(mixes, "mix", "mixes")}, from ${loss(first)} to a best of ${loss(best)}.`,
+  chartNone: "No mixes yet.",
+  chartAlone: "each module alone",
+  chartMixes: "mixes",
+  chartBase: (value: number) => `base ${loss(value)}`,
+};
+
+const result = {
+  heading: "The result",
+  input: "A new input",
+  answer: "Answer",
+  stop: "Stop",
+  another: "Another input",
+  back: "Back to mine",
+  sides: SIDE,
+  group: (input: string) => (input ? `Answers to ${input}` : "Answers"),
+  empty: "(an empty answer)",
+  learnFirst: "Learn first.",
+  typeInput: "Type an input above.",
+  wait: "…",
+  updating: "updating",
+  expected: (output: string) => `Expected: ${output}`,
+  right: "right",
+  wrong: "wrong",
+  other: (title: string) => `This mix was learned for another task: ${title}.`,
+  otherHelp: "Learn the one in the table, or go back to its examples.",
+  backToTask: "Show its examples",
+  unknown: "The link does not hold the examples that this mix was learned from.",
+  verdict: (verdict: "works" | "partly" | "unlikely", { mean }: Expected) =>
+    ({
+      works: `Works: ${ofTen(mean)} right`,
+      partly: `Partly: ${ofTen(mean)} right`,
+      unlikely: `No module here comes close: ${ofTen(mean)} right`,
+    })[verdict],
+  range: ({ low, high }: Expected) =>
+    Math.round(10 * low) === Math.round(10 * high)
+      ? "."
+      : `; of new inputs likely ${Math.round(10 * low)} to ${Math.round(10 * high)} in 10.`,
+  examplesRight: (right: number, total: number) =>
+    right === total
+      ? `All ${total} examples come out right`
+      : `${right} of ${total} examples come out right`,
+  uncalibrated: "An estimate: it was measured on another model.",
+  checking: "Checking the examples",
+  contradicts: (input: string, output: string) =>
+    `“${input}” → “${output}” contradicts the others: check it.`,
+  wrongNext: (input: string) => `Add two more examples like “${input}”.`,
+  partlyNext: "Add examples that differ more.",
+  unlikelyNext: "Try other examples, other modules, or another library.",
+  enough: {
+    base: "The base model alone is enough: no module is needed.",
+    module: "One module alone is enough.",
+  },
+  edited: "The weights were changed by hand.",
+  learning: "Learning.",
+  notForTask: "Learn to see whether it works.",
+  recorded: "A recorded run; press “Learn this task” to make it here.",
+  test: (total: number | undefined) => `Run the test${total ? ` (${total})` : ""}`,
+  testOf: (name: string) => `Exact match on ${name}`,
+  ownTest: "a test file",
+  newInputs: "new inputs",
+  stopTest: "Stop the test",
+  openTest: "Open a test file",
+  ownTestHelp: "Use pairs that are not among your examples.",
+  counts: (correct: number, done: number, total: number) =>
+    `${correct} correct, ${done} of ${total}`,
+  score: (share: number, correct: number, done: number) =>
+    `${percent(Math.round(share * 10) / 10)} (${correct} of ${done})`,
+  notTested: "not tested",
+  allAnswers: "The composed model’s answers",
+  answersLabel: "Answers to the test set",
+  answerColumns: ["Input", "Expected", "Answer"],
+  csv: "Save as CSV",
+};
+
+const share = {
+  heading: "Share",
+  copy: "Copy link",
+  copied: "Copied. It opens with this exact mix, and gives the same answers.",
+  ready: "Opens with this exact mix. Nothing to learn again.",
+  none: "Learn first.",
+  noneHelp: "The link holds the mix, not the model: a few hundred characters.",
+  name: "Name of the task",
+  note: "How to write an input (optional)",
+  include: (rows: number) => `Include my ${count(rows, "example")}`,
+  link: "Link",
+  options: "What the link says",
+  editedNote: "(Weights changed by hand.)",
+};
+
+const runs = {
+  heading: "Your mixes",
+  none: "Every mix that you learn is kept here, in this browser.",
+  facts: (correct: number | null, total: number, modules: number, date: string) =>
+    [
+      ...(correct === null ? [] : [`${correct} of ${total} right`]),
+      count(modules, "module"),
+      date,
+    ].join(" · "),
+  removeOf: (title: string) => `Delete ${title}`,
+  export: "Save as a file",
+  import: "Add from a file",
+  imported: (mixes: number) =>
+    mixes ? `${count(mixes, "mix", "mixes")} added.` : "No mixes found in that file.",
+};
+
+const take = {
+  heading: "Take it away",
+  recipe: "Save recipe.json",
+  kinds: { embed: "Embed", javascript: "JavaScript", shell: "Command line" },
+  about: {
+    embed: "The mix on another page, with an input and both answers.",
+    javascript: "With the npm package loraloom.",
+    shell:
+      "With recipe.json, and the library’s files beside it. The first line makes one PEFT adapter.",
+  },
+  copy: "Copy code",
+  copied: "Copied.",
+};
+
+const gallery = {
+  heading: "Tasks that no module was trained on",
+  measured: (base: number, composed: number) =>
+    [`base ${percent(base)} · composed `, percent(composed)] as const,
+  own: "Your own",
+  ownText: "Five lines of input and output, typed or pasted.",
+  ownFormats: "CSV, TSV, JSONL",
+  all: (tasks: number) => `Show all ${count(tasks, "task")}`,
+  shown: "The inputs say what to do.",
+};
+
+const library = {
+  heading: "The library",
+  all: (modules: number) => `The library: ${count(modules, "module")}`,
+  loading: "Loading the module library.",
+  selected: (modules: number) =>
+    `${count(modules, "module")} selected; those that help most come first.`,
+  large: (modules: number, limit: number) =>
+    `This library has ${count(modules, "module")}. Learning first finds the ${limit} closest to your examples, and downloads only those.`,
+  none: "There are no modules for this model yet. Add some below, or switch to another library.",
+  bySingleLoss: (total: number, limit: number) =>
+    `Learning tries the ${total} modules and mixes those that help, at most ${limit}.`,
+  atRandom: (total: number, limit: number) =>
+    `Learning mixes ${limit} of the ${total}, drawn at random.`,
+  byHand: (picked: number) =>
+    picked
+      ? `Learning mixes the ${count(picked, "module")} that you selected.`
+      : "Select at least one module below.",
+  allOf: (total: number) => `Learning mixes all ${total}.`,
+  add: "Add a module of your own",
+  drop: "Your own module: drop a PEFT folder or a ZIP of it here.",
+  chooseFiles: "Choose files",
+  staysHere: "It stays on this computer.",
+  addLabel: "Add an adapter (Hugging Face id or address)",
+  addPlaceholder: "owner/name or https://…",
+  addAction: "Add",
+  addedTitle: (id: string) => `${id} (added by you)`,
+  addedFacts: (rank: number, targets: string, size: string) => `rank ${rank}, ${targets}, ${size}`,
+  sizeUnknown: "size unknown",
+  remove: "Remove",
+  addSized: (size: string) => `Add, ${size}`,
+  gives: " gives ",
+  ownScore: (composed: number, base: number) =>
+    `${percent(composed)} on its own task (base ${percent(base)})`,
+  alone: (value: number) => `error alone ${loss(value)}`,
+  details: "Details",
+  facts: (rank: number, targets: string) => `Rank ${rank}; changes ${targets}.`,
+  find: "Find a module",
+  findPlaceholder: "title, task or example",
+  tag: "Tag",
+  rank: "Rank",
+  any: "any",
+  found: (modules: number) => `${count(modules, "module")} found`,
+  modules: "Modules",
+  more: (left: number) => `Show more (${left.toLocaleString("en")} left)`,
+  noMatch: "No module matches. Try fewer or shorter words.",
+  switch: (now: string | undefined) => `Switch library${now ? ` (now: ${now})` : ""}`,
+  known: [
+    {
+      url: "./library/registry.json",
+      title: "The demo",
+      about: "A small model with small modules, made for this page. Downloads about 25 MB.",
+    },
+    {
+      url: "./lorahub/registry.json",
+      title: "LoraHub’s published modules",
+      about:
+        "196 modules for Flan-T5 large, from Hugging Face. The model is a 3.1 GB download and uses about 1 GB of memory. Each module is 19 MB, and only the ones you use are downloaded.",
+    },
+  ],
+  nothingYet: "Nothing is downloaded until you press a button.",
+  address: "A library’s address",
+  open: "Open",
+};
+
+const shortlist = {
+  label: "Modules to download",
+  stop: "Stop",
+  compared: "Descriptions compared",
+  find: "Find the closest to my examples",
+  compares: "Compares the modules’ descriptions with your examples.",
+  downloads: (size: number) =>
+    `Downloads the model first${size ? ` (${bytes(size)})` : ""}, to compare the modules’ descriptions with your examples.`,
+  toDownload: (modules: number, total: number) =>
+    `${count(modules, "module")} to download${total ? `, ${bytes(total)}` : ""}`,
+  removeAll: "Remove all",
+  removeOf: (title: string) => `Remove ${title}`,
+};
+
+const device = {
+  heading: "This machine",
+  checking: "Checking what it supports.",
+  change: "Change",
+  cpu: (threads: number, simd: string) =>
+    `CPU, ${count(threads, "thread")}, ${simd === "relaxed" ? "relaxed SIMD" : "SIMD"}`,
+  build: (name: string, reason: string) => `(build “${name}”): ${reason}.`,
+  memory: (gigabytes: number) => `Memory: ${gigabytes} GB or more.`,
+  uses: (size: string) => `LoraLoom uses ${size}.`,
+  willUse: (size: string) => `LoraLoom will use about ${size}.`,
+  gpu: (name: string) => `GPU${name && ` (${name})`}:`,
+  gpuActive: (
+    memory: {
+      weightsBytes: number;
+      embeddingBytes: number;
+      modulesBytes: number;
+      workBytes: number;
+    },
+    reason: string,
+  ) => {
+    const { weightsBytes, embeddingBytes, modulesBytes, workBytes } = memory;
+    const parts = [
+      `${bytes(weightsBytes)} weights`,
+      `${bytes(embeddingBytes)} embedding`,
+      ...(modulesBytes ? [`${bytes(modulesBytes)} modules`] : []),
+      `${bytes(workBytes)} buffers`,
+    ];
+    const all = bytes(weightsBytes + embeddingBytes + modulesBytes + workBytes);
+    return `gives the same results as the CPU, and uses ${all} of GPU memory: ${parts.join(", ")}. ${reason}`;
+  },
+  gpuUnchecked: "is checked against the CPU once the model is loaded.",
+  noGpu: "No usable GPU; using the CPU.",
+  runsOn: "Runs on",
+  onCpu: "CPU",
+  onGpu: "GPU",
+  threads: "Threads",
+  onePerCore: (cores: number) => `one per core (${cores})`,
+  precision: "Precision",
+  int8: "8 bits (fast)",
+  f32: "32 bits (exact, slower)",
+};
+
+const base = {
+  heading: "Use another model",
+  chosen: (loaded: boolean, source: string) => `${loaded ? "Loaded" : "Chosen"}: ${source}.`,
+  back: "Back to the library’s model",
+  label: "A T5 or Flan-T5 model (Hugging Face id or address)",
+  placeholder: "google/flan-t5-small or https://…",
+  load: "Load",
+  drop: "Or drop its files here: config.json, tokenizer.json or spiece.model, and the weights as .safetensors or .gguf.",
+  choose: "Choose files",
+  staysHere: "They stay on this computer.",
+};
+
+const storage = {
+  heading: "Storage",
+  kinds: {
+    "file-system": "Kept in this browser’s private files",
+    cache: "Kept in this browser’s cache",
+    memory: "This browser keeps no files, so the next visit downloads them again",
+  },
+  total: (kind: string, files: number, total: number, quota: number | null) =>
+    `${kind}: ${count(files, "file")}, ${bytes(total)}${quota === null ? "" : ` of ${bytes(quota)} available`}.`,
+  safe: "The browser will not delete them.",
+  unsafe: "The browser may delete them when the disk is full.",
+  packed: ", packed: loads without converting",
+  incomplete: ", incomplete",
+  pinned: ", unchanged since the first download",
+  delete: "Delete",
+  deleteAll: "Delete all",
+  deleteCount: (files: number) => `Delete ${count(files, "file")}`,
+  keep: "Keep them",
+};
+
+const footer = {
+  method: "The method is ",
+  methodName: "LoraHub (Huang et al., 2023)",
+  methodEnd: ": one weight per module, found without gradients.",
+  fonts: "Fonts: ",
+};
+
+export const text = {
+  errors,
+  stages: {
+    engine: "Starting the engine",
+    model: "Loading the model",
+    modules: "Loading the modules",
+    link: "Opening the link",
+    finding: "Finding modules",
+  },
+  hero,
+  task,
+  learn,
+  mix,
+  result,
+  share,
+  take,
+  runs,
+  gallery,
+  library,
+  shortlist,
+  device,
+  base,
+  storage,
+  footer,
+};
