@@ -77,7 +77,7 @@ test("a module file with another hash, and learning without that module", async 
   await setting(page, "selection").selectOption("by-hand");
   await page.locator(".card input[type=checkbox]").nth(1).check();
   await page.locator(".card input[type=checkbox]").nth(2).check();
-  await setBudget(page, 3);
+  await setBudget(page, 16);
   await learnButton(page).click();
   await expect(page.getByTestId("learn-status")).toContainText("Learned in");
 });
@@ -126,7 +126,7 @@ test("a broken link, and learning after it", async ({ page }) => {
     location.hash = "AAAAAAAAAAAAAAAAAAAAAAAA";
   });
   await expectProblem(page, ".hero", /link/i, /./);
-  await setBudget(page, 3);
+  await setBudget(page, 16);
   await learnButton(page).click();
   await expect(page.getByTestId("learn-status")).toContainText("Learned in");
 });
@@ -158,12 +158,13 @@ test("a budget outside the limits becomes the nearest that the engine takes", as
   await budget.fill("1");
   await budget.blur();
   await expect(budget).toHaveValue((await budget.getAttribute("min")) ?? "");
+  await setBudget(page, 16);
   await learn(page);
 });
 
 test("an input longer than the limit", async ({ page }) => {
   await openSite(page);
-  await setBudget(page, 3);
+  await setBudget(page, 16);
   await page.getByTestId("input").fill("one two three ".repeat(20_000));
   await page.locator("#result").getByRole("button", { name: "Answer", exact: true }).click();
   await expectProblem(page, "#result", /./, /\d/);

@@ -150,7 +150,7 @@ test("one's own examples go into the link only when included", async ({
   browser,
 }) => {
   await openSite(page);
-  await setBudget(page, 3);
+  await setBudget(page, 16);
   await editExamples(page);
   await page.getByLabel("Output 1", { exact: true }).fill("quelque chose");
   await learn(page);
@@ -200,7 +200,7 @@ test("a stopped run ends at once and keeps the best point", async ({ page }) => 
 
 test("pasted examples are learned from and survive a reload", async ({ page }) => {
   await openSite(page);
-  await setBudget(page, 5);
+  await setBudget(page, 16);
   const pairs = ["dog\tchien", "cat\tchat", "horse\tcheval", "bird\toiseau", "fish\tpoisson"];
   await pasteExamples(
     page,

@@ -172,6 +172,16 @@ fn many_candidates_and_more_examples_cost_no_more_than_the_budget() {
 }
 
 #[test]
+fn the_smallest_budgets_evaluate_the_first_modules_in_full() {
+    let task = Task { needed: vec![(0, 1.0)], base: 3.0 };
+    for budget in 2..14 {
+        let result = finish(&mut new_run(budget, 41, EXAMPLES), &task);
+        assert!(result.evaluations <= f64::from(budget));
+        assert_eq!(used(&result), ["module-0"], "{budget}");
+    }
+}
+
+#[test]
 fn losses_that_are_not_finite_are_never_the_result() {
     let task = Task { needed: vec![(2, 1.0), (9, 1.5)], base: 3.0 };
     let mut run = new_run(65, 20, EXAMPLES);

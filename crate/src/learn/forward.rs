@@ -27,6 +27,8 @@ const APART: f64 = 0.16;
 const WORTHWHILE: f64 = 0.25;
 /// Most modules; the data of a few examples does not support more.
 const MOST_MODULES: usize = 4;
+/// Evaluations below which candidates are not raced.
+const TINY_BUDGET: usize = 12;
 /// Evaluations above which what is left goes into groups of layers.
 const SMALL_BUDGET: usize = 40;
 /// Evaluations from which more candidates are looked at, and modules are swapped.
@@ -133,9 +135,14 @@ impl Forward {
     async fn run(&mut self, candidates: usize) {
         // The run has evaluated it, so that this computes nothing.
         self.loss_of(Phase::Search, &Point::new()).await;
-        // More than a quarter of the budget is not spent on a first look.
-        let pool: Vec<usize> = (0..candidates.min(self.budget / 4).max(1)).collect();
-        let stages = self.plan.races[0].clone();
+        // More than a quarter of the budget is not spent on a first look. Where there is too little for
+        // a race, the first candidates are evaluated on every example.
+        let (limit, stages) = if self.budget < TINY_BUDGET * self.examples {
+            ((self.budget / self.examples).saturating_sub(1), vec![(self.examples, 1)])
+        } else {
+            (self.budget / 4, self.plan.races[0].clone())
+        };
+        let pool: Vec<usize> = (0..candidates.min(limit)).collect();
         let raced = self.race(&Point::new(), &pool, TRIAL, &stages).await;
         let Some(&(loss, first)) = raced.last.first() else { return };
         let rivals = BTreeMap::from([(first, order_of(&raced.first))]);

@@ -218,7 +218,7 @@ fn resolve(text: &str, hub: &str) -> Option<RemoteFolder> {
         }
         return Some(RemoteFolder::Folder(url.into_folder()));
     }
-    if text.contains("://") && !text.starts_with("hf://") {
+    if text.starts_with('/') || (text.contains("://") && !text.starts_with("hf://")) {
         return None;
     }
     let short = ["hub:", "hf://models/", "hf://"].iter().find_map(|start| text.strip_prefix(start));

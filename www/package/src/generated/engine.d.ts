@@ -66,7 +66,6 @@ export function detectPlaceholder(start: Uint8Array): Placeholder | null;
 export function encodeRecipe(recipe: Recipe): string;
 export function fileBeside(registry: string, path: string): string;
 export function hubAddress(text: string): string;
-export function initSync(module: { module: SyncInitInput } | SyncInitInput): InitOutput;
 export function learnSettings(): Setting[];
 export function makeRecipe(draft: RecipeDraft, bases: RegistryBase[], modules: RegistryModule[], loaded: LoadedHashes): Recipe;
 export function memoryBytes(): number;
@@ -85,4 +84,5 @@ export interface InitOutput {
     readonly memory: WebAssembly.Memory;
 }
 export type SyncInitInput = BufferSource | WebAssembly.Module;
+export function initSync(module: { module: SyncInitInput } | SyncInitInput): InitOutput;
 export default function __wbg_init (module_or_path?: { module_or_path: InitInput | Promise<InitInput> } | InitInput | Promise<InitInput>): Promise<InitOutput>;

@@ -4,258 +4,6 @@
 /**
  * What of an adapter does not fit its base, or is left out. PEFT loads such an adapter too.
  */
-
-/**
- * Whether a composition works, and why.
- */
-
-/**
- * Files of a base model.
- */
-
-/**
- * A base model that is loaded.
- */
-
-/**
- * A module that may suit some examples.
- */
-
-/**
- * A value of a [`SettingKind::Choice`].
- */
-
-/**
- * The weights of a folder.
- */
-
-/**
- * Modules with their coefficients, and how they become one update of the base.
- */
-
-/**
- * What does as well as any mix.
- */
-
-/**
- * What kind of failure it is.
- */
-
-/**
- * A failure as people read it.
- */
-
-/**
- * One evaluation that was made.
- */
-
-/**
- * One example of a task: an input and the expected output.
- */
-
-/**
- * The answer to one of the few examples.
- */
-
-/**
- * The loss of one example.
- */
-
-/**
- * The format of a text with examples.
- */
-
-/**
- * The share of new inputs that are answered exactly, 0 to 1.
- */
-
-/**
- * The result of a [`ModuleQuery`].
- */
-
-/**
- * A decoded text.
- */
-
-/**
- * Bytes of GPU memory. Each allocation is planned and compared with the device's limits before it is
- * made: what does not fit stays on the CPU.
- */
-
-/**
- * Whether the GPU is used, and why not.
- */
-
-/**
- * A module's coefficient for each group of layers.
- */
-
-/**
- * The settings of a learning run.
- */
-
-/**
- * The result of a run.
- */
-
-/**
- * SHA-256 of loaded weights, in hexadecimal, by id. Ids that are absent or have an empty hash are
- * not loaded or not hashed.
- */
-
-/**
- * How modules with weights `wᵢ` become one update of the base.
- */
-
-/**
- * Files of a module.
- */
-
-/**
- * A module that is loaded.
- */
-
-/**
- * The loss of a module alone, or of a composition without it.
- */
-
-/**
- * What to look for.
- */
-
-/**
- * What a module scores on the task that it was trained for.
- */
-
-/**
- * A module's coefficient: one for all layers, or one for each group of layers.
- */
-
-/**
- * How the losses of the examples become one number; the penalty on the coefficients,
- * [`LearnOptions::regularization`] · mean|w|, is added to either.
- */
-
-/**
- * Which search finds the coefficients.
- */
-
-/**
- * The two files of a PEFT folder.
- */
-
-/**
- * What an evaluation belongs to.
- */
-
-/**
- * What the base model's products are computed in.
- */
-
-/**
- * How many modules have a rank.
- */
-
-/**
- * A composition with all that another machine needs to repeat it.
- */
-
-/**
- * A base model, by id and contents.
- */
-
-/**
- * What a recipe is built from: a [`Recipe`] without hashes.
- */
-
-/**
- * A module, by id and contents, with its coefficient.
- */
-
-/**
- * Everything that a static host offers.
- */
-
-/**
- * A base model.
- */
-
-/**
- * One file, by its path beside `registry.json` or in a repository of a hub.
- */
-
-/**
- * The pages and the index of a registry that does not list its modules itself.
- */
-
-/**
- * A LoRA module.
- */
-
-/**
- * A task that no module was trained for, with its five examples and its test set.
- */
-
-/**
- * The loss of examples.
- */
-
-/**
- * How the modules that are searched over are chosen from the candidates.
- */
-
-/**
- * Progress of a session's long methods.
- */
-
-/**
- * One setting of a learning run.
- */
-
-/**
- * The values of a setting; limits are inclusive.
- */
-
-/**
- * A module that may suit some examples, and why.
- */
-
-/**
- * How many modules have a tag.
- */
-
-/**
- * Which list of tasks one belongs to.
- */
-
-/**
- * A shard of the index of terms.
- */
-
-/**
- * The answer to one item of a test set.
- */
-
-/**
- * The result of a test set.
- */
-
-/**
- * An example's output with text that the model cannot write, so that no weights give it.
- */
-
-/**
- * Whether a composition works.
- */
-
-/**
- * The result of checking one [`ReferenceOutput`].
- */
-
-/**
- * A module and its coefficient.
- */
-
 export type AdapterNotes = { 
 /**
  * The base that the adapter's configuration names, where it is another one.
@@ -271,6 +19,9 @@ missingLayers: Array<string>,
  */
 unusedLayers: Array<string>, };
 
+/**
+ * Whether a composition works, and why.
+ */
 export type Assessment = { 
 /**
  * In one word.
@@ -310,6 +61,9 @@ enough?: Enough,
  */
 contradicting: Array<number>, };
 
+/**
+ * Files of a base model.
+ */
 export type BaseFiles = { 
 /**
  * `config.json`.
@@ -324,6 +78,9 @@ tokenizer: RegistryFile,
  */
 weights: RegistryFile, };
 
+/**
+ * A base model that is loaded.
+ */
 export type BaseInfo = { 
 /**
  * Its id in the registry.
@@ -371,6 +128,9 @@ memoryBytes: number,
  */
 sha256: string, };
 
+/**
+ * A module that may suit some examples.
+ */
 export type Candidate = { 
 /**
  * The module.
@@ -381,6 +141,9 @@ module: RegistryModule,
  */
 words: Array<string>, };
 
+/**
+ * A value of a [`SettingKind::Choice`].
+ */
 export type Choice = { 
 /**
  * The value, as it is in JSON.
@@ -395,8 +158,14 @@ label: string,
  */
 help: string, };
 
+/**
+ * The weights of a folder.
+ */
 export type ChosenWeights = { "kind": "file", "name": string } | { "kind": "index", "name": string };
 
+/**
+ * Modules with their coefficients, and how they become one update of the base.
+ */
 export type Composition = { 
 /**
  * The modules; those of weight 0 may be left out.
@@ -407,10 +176,19 @@ modules: Array<WeightedModule>,
  */
 merge: Merge, };
 
+/**
+ * What does as well as any mix.
+ */
 export type Enough = "base" | "module";
 
+/**
+ * What kind of failure it is.
+ */
 export type ErrorCode = "network" | "not-found" | "integrity" | "quota" | "unsupported" | "out-of-memory" | "invalid-input" | "not-loaded" | "busy" | "aborted" | "gpu" | "internal";
 
+/**
+ * A failure as people read it.
+ */
 export type ErrorReport = { 
 /**
  * What kind of failure it is.
@@ -433,6 +211,9 @@ next: string,
  */
 details: Record<string, string | number>, };
 
+/**
+ * One evaluation that was made.
+ */
 export type Evaluation = { 
 /**
  * Number of the evaluation, from 1.
@@ -472,6 +253,9 @@ losses: Array<ExampleScore>,
  */
 seconds: number, };
 
+/**
+ * One example of a task: an input and the expected output.
+ */
 export type Example = { 
 /**
  * The model's input text.
@@ -482,6 +266,9 @@ input: string,
  */
 output: string, };
 
+/**
+ * The answer to one of the few examples.
+ */
 export type ExampleAnswer = { 
 /**
  * The answer.
@@ -492,6 +279,9 @@ answer: string,
  */
 correct: boolean, };
 
+/**
+ * The loss of one example.
+ */
 export type ExampleScore = { 
 /**
  * Mean cross-entropy of the output's tokens, in nats.
@@ -502,8 +292,14 @@ loss: number,
  */
 tokens: number, };
 
+/**
+ * The format of a text with examples.
+ */
 export type ExamplesFormat = "auto" | "jsonl" | "csv" | "tsv";
 
+/**
+ * The share of new inputs that are answered exactly, 0 to 1.
+ */
 export type Expected = { 
 /**
  * The expected share.
@@ -518,6 +314,9 @@ low: number,
  */
 high: number, };
 
+/**
+ * The result of a [`ModuleQuery`].
+ */
 export type FoundModules = { 
 /**
  * Number of modules that match.
@@ -536,6 +335,9 @@ tags: Array<TagCount>,
  */
 ranks: Array<RankCount>, };
 
+/**
+ * A decoded text.
+ */
 export type Generated = { 
 /**
  * The text.
@@ -554,6 +356,10 @@ seconds: number,
  */
 complete: boolean, };
 
+/**
+ * Bytes of GPU memory. Each allocation is planned and compared with the device's limits before it is
+ * made: what does not fit stays on the CPU.
+ */
 export type GpuMemory = { 
 /**
  * The model's weights but the embedding.
@@ -573,6 +379,9 @@ modulesBytes: number,
  */
 workBytes: number, };
 
+/**
+ * Whether the GPU is used, and why not.
+ */
 export type GpuStatus = { 
 /**
  * Whether it is used; false until a base is loaded.
@@ -591,6 +400,9 @@ memory: GpuMemory,
  */
 reason: string, };
 
+/**
+ * A module's coefficient for each group of layers.
+ */
 export type GroupWeights = { 
 /**
  * All layers of the encoder.
@@ -609,6 +421,9 @@ decoderCrossAttention: number,
  */
 decoderFeedForward: number, };
 
+/**
+ * A folder of a static host.
+ */
 export type HostFolder = { 
 /**
  * Its address, which ends with `/`.
@@ -623,6 +438,9 @@ query?: string,
  */
 file: string | null, };
 
+/**
+ * A folder in a repository of a hub.
+ */
 export type HubFolder = { 
 /**
  * Address of the hub, without `/` at its end.
@@ -645,6 +463,9 @@ folder?: string,
  */
 file: string | null, };
 
+/**
+ * The settings of a learning run.
+ */
 export type LearnOptions = { 
 /**
  * Evaluations of all examples, those of modules alone and of the base included. An evaluation of
@@ -688,6 +509,9 @@ bound: number,
  */
 regularization: number, };
 
+/**
+ * The result of a run.
+ */
 export type LearnResult = { 
 /**
  * The modules of the best point with their coefficients.
@@ -734,6 +558,10 @@ assessment: Assessment | null,
  */
 history: Array<Evaluation>, };
 
+/**
+ * SHA-256 of loaded weights, in hexadecimal, by id. Ids that are absent or have an empty hash are
+ * not loaded or not hashed.
+ */
 export type LoadedHashes = { 
 /**
  * Of base models.
@@ -744,8 +572,14 @@ bases: { [key in string]: string },
  */
 modules: { [key in string]: string }, };
 
+/**
+ * How modules with weights `wᵢ` become one update of the base.
+ */
 export type Merge = "lorahub" | "delta";
 
+/**
+ * Files of a module.
+ */
 export type ModuleFiles = { 
 /**
  * `adapter_config.json`.
@@ -756,6 +590,9 @@ config: RegistryFile,
  */
 weights: RegistryFile, };
 
+/**
+ * A module that is loaded.
+ */
 export type ModuleInfo = { 
 /**
  * Its id.
@@ -782,6 +619,9 @@ sha256: string,
  */
 notes?: AdapterNotes, };
 
+/**
+ * The loss of a module alone, or of a composition without it.
+ */
 export type ModuleLoss = { 
 /**
  * The module.
@@ -792,6 +632,9 @@ id: string,
  */
 loss: number, };
 
+/**
+ * What to look for.
+ */
 export type ModuleQuery = { 
 /**
  * Words of the title, the task, the example, the tags or the id; each has to occur, or a longer
@@ -819,6 +662,9 @@ offset: number,
  */
 limit: number, };
 
+/**
+ * What a module scores on the task that it was trained for.
+ */
 export type ModuleResult = { 
 /**
  * Exact match of the base with the module, 0 to 100.
@@ -829,12 +675,25 @@ exact_match: number,
  */
 base_exact_match: number, };
 
+/**
+ * A module's coefficient: one for all layers, or one for each group of layers.
+ */
 export type ModuleWeight = number | GroupWeights;
 
+/**
+ * How the losses of the examples become one number; the penalty on the coefficients,
+ * [`LearnOptions::regularization`] · mean|w|, is added to either.
+ */
 export type Objective = "paper" | "reference";
 
+/**
+ * Which search finds the coefficients.
+ */
 export type Optimizer = "forward" | "cobyla" | "cma-es" | "greedy" | "ridge-trust-region";
 
+/**
+ * The two files of a PEFT folder.
+ */
 export type PeftFiles = { 
 /**
  * `adapter_config.json`.
@@ -845,12 +704,24 @@ config: Uint8Array<ArrayBuffer>,
  */
 weights: Uint8Array<ArrayBuffer>, };
 
+/**
+ * What an evaluation belongs to.
+ */
 export type Phase = "select" | "search" | "groups";
 
+/**
+ * What a server or a clone has in place of a file.
+ */
 export type Placeholder = "web-page" | "lfs-pointer";
 
+/**
+ * What the base model's products are computed in.
+ */
 export type Precision = "f32" | "int8";
 
+/**
+ * How many modules have a rank.
+ */
 export type RankCount = { 
 /**
  * The rank.
@@ -861,6 +732,9 @@ rank: number,
  */
 modules: number, };
 
+/**
+ * A composition with all that another machine needs to repeat it.
+ */
 export type Recipe = { 
 /**
  * Address of `registry.json`.
@@ -895,6 +769,9 @@ instruction: string | null,
  */
 examples: Array<Example>, };
 
+/**
+ * A base model, by id and contents.
+ */
 export type RecipeBase = { 
 /**
  * Id in the registry.
@@ -905,6 +782,9 @@ id: string,
  */
 hash: string, };
 
+/**
+ * What a recipe is built from: a [`Recipe`] without hashes.
+ */
 export type RecipeDraft = { 
 /**
  * Address of `registry.json`.
@@ -935,6 +815,9 @@ instruction: string | null,
  */
 examples: Array<Example>, };
 
+/**
+ * A module, by id and contents, with its coefficient.
+ */
 export type RecipeModule = { 
 /**
  * Id in the registry.
@@ -949,6 +832,9 @@ hash: string,
  */
 weight: ModuleWeight, };
 
+/**
+ * Everything that a static host offers.
+ */
 export type Registry = { 
 /**
  * Version of the format, [`VERSION`].
@@ -975,6 +861,9 @@ index?: RegistryIndex,
  */
 tasks: Array<RegistryTask>, };
 
+/**
+ * A base model.
+ */
 export type RegistryBase = { 
 /**
  * Id, which modules refer to.
@@ -1001,6 +890,9 @@ parameters: number,
  */
 files: BaseFiles, };
 
+/**
+ * One file, by its path beside `registry.json` or in a repository of a hub.
+ */
 export type RegistryFile = { 
 /**
  * Path relative to the registry's own address, with `/` between its parts; or
@@ -1021,6 +913,9 @@ sha256: string,
  */
 about_bytes?: number, };
 
+/**
+ * The pages and the index of a registry that does not list its modules itself.
+ */
 export type RegistryIndex = { 
 /**
  * Modules in all.
@@ -1047,6 +942,9 @@ tags: Array<TagCount>,
  */
 ranks: Array<RankCount>, };
 
+/**
+ * A LoRA module.
+ */
 export type RegistryModule = { 
 /**
  * Id, which recipes refer to.
@@ -1093,6 +991,9 @@ tags: Array<string>,
  */
 result?: ModuleResult, };
 
+/**
+ * A task that no module was trained for, with its five examples and its test set.
+ */
 export type RegistryTask = { 
 /**
  * Id.
@@ -1127,8 +1028,14 @@ examples: Array<Example>,
  */
 test: RegistryFile, };
 
+/**
+ * The folder of a model or adapter that an address names.
+ */
 export type RemoteFolder = { "kind": "hub" } & HubFolder | { "kind": "folder" } & HostFolder;
 
+/**
+ * The loss of examples.
+ */
 export type Score = { 
 /**
  * Mean of the examples' losses.
@@ -1139,8 +1046,14 @@ loss: number,
  */
 examples: Array<ExampleScore>, };
 
+/**
+ * How the modules that are searched over are chosen from the candidates.
+ */
 export type Selection = "all" | "random" | "automatic" | "by-hand";
 
+/**
+ * Progress of a session's long methods.
+ */
 export type SessionEvent = { "kind": "unwritable", 
 /**
  * The outputs.
@@ -1183,6 +1096,9 @@ total: number, } | { "kind": "gpu",
  */
 status: GpuStatus, };
 
+/**
+ * One setting of a learning run.
+ */
 export type Setting = { 
 /**
  * The field of [`LearnOptions`], in camel case.
@@ -1201,6 +1117,9 @@ help: string,
  */
 kind: SettingKind, };
 
+/**
+ * The values of a setting; limits are inclusive.
+ */
 export type SettingKind = { "kind": "integer", 
 /**
  * Smallest value.
@@ -1239,6 +1158,9 @@ choices: Array<Choice>,
  */
 default: string, };
 
+/**
+ * A module that may suit some examples, and why.
+ */
 export type Suggestion = { 
 /**
  * The module.
@@ -1254,6 +1176,9 @@ similarity: number,
  */
 words: Array<string>, };
 
+/**
+ * How many modules have a tag.
+ */
 export type TagCount = { 
 /**
  * The tag.
@@ -1264,8 +1189,14 @@ tag: string,
  */
 modules: number, };
 
+/**
+ * Which list of tasks one belongs to.
+ */
 export type TaskSet = "settings" | "table";
 
+/**
+ * A shard of the index of terms.
+ */
 export type TermShard = { 
 /**
  * Its first term; the next shard's first one comes after its last.
@@ -1276,6 +1207,9 @@ first: string,
  */
 file: RegistryFile, };
 
+/**
+ * The answer to one item of a test set.
+ */
 export type TestAnswer = { 
 /**
  * The input.
@@ -1294,6 +1228,9 @@ answer: string,
  */
 correct: boolean, };
 
+/**
+ * The result of a test set.
+ */
 export type TestResult = { 
 /**
  * Exact matches in percent of the items answered.
@@ -1320,6 +1257,9 @@ complete: boolean,
  */
 answers: Array<TestAnswer>, };
 
+/**
+ * An example's output with text that the model cannot write, so that no weights give it.
+ */
 export type UnwritableOutput = { 
 /**
  * Index of the example.
@@ -1330,8 +1270,14 @@ example: number,
  */
 parts: Array<string>, };
 
+/**
+ * Whether a composition works.
+ */
 export type Verdict = "works" | "partly" | "unlikely";
 
+/**
+ * The result of checking one [`ReferenceOutput`].
+ */
 export type Verified = { 
 /**
  * The published model's id on the hub.
@@ -1358,6 +1304,9 @@ found: string,
  */
 agrees: boolean, };
 
+/**
+ * A module and its coefficient.
+ */
 export type WeightedModule = { 
 /**
  * The module's id.
