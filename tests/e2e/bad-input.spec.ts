@@ -158,7 +158,8 @@ test("a budget outside the limits becomes the nearest that the engine takes", as
   await budget.fill("1");
   await budget.blur();
   await expect(budget).toHaveValue((await budget.getAttribute("min")) ?? "");
-  await setBudget(page, 16);
+  await budget.fill("16");
+  await budget.blur();
   await learn(page);
 });
 

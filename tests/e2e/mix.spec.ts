@@ -45,7 +45,7 @@ test("a thread is dragged, and the answer, the ticks, the error and the link fol
   await other.goto(changed);
   await settled(other);
   expect(await weight(other)).not.toBe(first);
-  await other.locator("#share summary").click();
+  await other.locator("#share summary", { hasText: "What the link says" }).click();
   await expect(other.getByLabel("How to write an input (optional)")).toHaveValue(
     "(Weights changed by hand.)",
   );

@@ -30,7 +30,7 @@ pub struct Check {
     /// registry.json or its folder, on this computer or at an http(s) address.
     #[arg(value_name = "DIR|URL")]
     registry: PathBuf,
-    /// Address of the hub of `hub:` paths (default: HF_ENDPOINT, or https://huggingface.co).
+    /// Address of the hub of `hub:` paths (default: HF_ENDPOINT, or <https://huggingface.co>).
     #[arg(long, value_name = "URL")]
     hub: Option<String>,
 }

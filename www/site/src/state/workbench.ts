@@ -482,7 +482,7 @@ function withGroup(weight: ModuleWeight, group: Group, value: number): ModuleWei
 }
 
 /** The smallest and the largest weight that a fader reaches. */
-export const WEIGHTS = { min: -1.5, max: 2 };
+export const WEIGHTS = { min: -1.5, max: 2.5 };
 
 /** The modules as they are heard: those muted, or beside the one that plays solo, have weight 0. */
 function heard({ modules, muted, solo }: Desk): WeightedModule[] {
