@@ -130,7 +130,7 @@ def curves(rows: Sequence[Row]) -> str:
         "| search | budget | evaluations | seconds | exact match | loss | modules |",
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
-    keys = {(row.method, row.budget) for row in rows if row.budget is not None}
+    keys = {(row.method, row.budget) for row in rows if row.loss and row.budget is not None}
     for method, budget in sorted(keys, key=lambda key: (METHODS.index(key[0]), key[1])):
         of = [row for row in rows if (row.method, row.budget) == (method, budget)]
 
@@ -239,7 +239,7 @@ def write(rows: Sequence[Row], shown: set[str], out: Path) -> None:
             draws = max(len(row.exact_match) for row in of_set)
             about = f"Exact match in per cent ± standard error; draws of the examples: {draws}."
             sections.append(f"### {title}\n\n{about}\n\n{table(of_set, shown)}\n")
-            if any(row.budget is not None for row in of_set):
+            if any(row.loss and row.budget is not None for row in of_set):
                 about = "Means over tasks and draws; seconds on one thread."
                 sections.append(f"#### By budget\n\n{about}\n\n{curves(of_set)}\n")
             if _draws(of_set):
@@ -259,8 +259,11 @@ def main() -> None:
     arguments = parser.parse_args()
     registry = json.loads((arguments.library / "registry.json").read_text(encoding="utf-8"))
     order = {task["id"]: place for place, task in enumerate(registry["tasks"])}
+    kept = ("verdict", "probability", "expected")
     read = [
-        Row(**row)
+        Row(**row | {"assessments": [
+            {name: one[name] for name in kept} for one in row.get("assessments", [])
+        ]})
         for path in arguments.rows
         for row in json.loads(path.read_text(encoding="utf-8"))["rows"]
     ]

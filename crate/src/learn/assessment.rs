@@ -18,7 +18,7 @@ const CONTRADICTION: f64 = 0.1;
 /// Probabilities this close count as equal.
 const EQUAL: f64 = 0.02;
 
-/// SHA-256 of the weights of the base that [`CALIBRATION`] was measured on.
+/// SHA-256 of the weights of the base that [`Expected`] was measured on.
 pub const CALIBRATED_BASE: &str =
     "6456d4b5a853053a5832dd92a4bed2ee1be6be7bb0cecb0b5027e3b497f33043";
 
