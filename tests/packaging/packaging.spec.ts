@@ -60,7 +60,7 @@ async function works(page: Page, folder: string, isolated: boolean, path = "") {
     expect(errors).toEqual([]);
     const { build, evaluations, weights, text } = JSON.parse((await result.textContent()) ?? "");
     expect(build).toBe(isolated ? "threads" : "relaxed");
-    expect(evaluations).toBe(3);
+    expect(evaluations).toBe(12);
     expect(weights).toHaveLength(2);
     expect(text).not.toBe("");
   } finally {

@@ -10,7 +10,7 @@ export async function learnAndAnswer(registryUrl) {
     const learned = await loom.learn({
       examples,
       modules: loom.fittingModules().slice(0, 2),
-      options: { selection: "all", budget: 3 },
+      options: { optimizer: "cobyla", selection: "all", budget: 12 },
     });
     const { text } = await loom.generate({ input: examples[0].input, composition: learned });
     document.querySelector("output").textContent = JSON.stringify({
