@@ -135,7 +135,7 @@ function learnWith(page: Page, fault: keyof typeof FAULTS, device: "webgpu" | "w
           { input: "one", output: "two" },
         ],
         modules: ["narrow-tied-first", "narrow-tied-second"],
-        options: { budget: 5, selection: "all" },
+        options: { optimizer: "cobyla", budget: 5, selection: "all" },
         onEvaluation: ({ number }) => {
           if (number === 3) channel.postMessage(null);
         },
