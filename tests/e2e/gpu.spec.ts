@@ -223,7 +223,8 @@ test("the workflow on the GPU: learning, answers, a test set, and a link opened 
   // A software GPU is a thousand times slower than a real one: few test items and few evaluations.
   await openSite(page, "./?device=webgpu&registry=./short/library/registry.json");
   await setting(page, "selection").selectOption("random");
-  await setBudget(page, 16);
+  await setBudget(page, 8);
+  await setting(page, "optimizer").selectOption("cobyla");
   await setting(page, "modules").fill("3");
   await setting(page, "modules").blur();
   await learn(page);
