@@ -292,7 +292,7 @@ impl<'a> Run<'a> {
         }
         let items = self.draw.items.len() as f64;
         let score = block_on(self.session.score(&self.draw.examples, composition))?;
-        let assessment = learned.assessment.unwrap_or_else(|| Assessment::new(&score.examples, ""));
+        let assessment = learned.assessment.unwrap_or_else(|| Assessment::new(&score.examples));
         row.exact_match.push(100.0 * matched as f64 / items);
         row.seconds.push(seconds);
         row.learn_seconds.push(learned.seconds);

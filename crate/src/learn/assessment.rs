@@ -19,8 +19,7 @@ const CONTRADICTION: f64 = 0.1;
 const EQUAL: f64 = 0.02;
 
 /// SHA-256 of the weights of the base that [`Expected`] was measured on.
-pub const CALIBRATED_BASE: &str =
-    "6456d4b5a853053a5832dd92a4bed2ee1be6be7bb0cecb0b5027e3b497f33043";
+const CALIBRATED_BASE: &str = "6456d4b5a853053a5832dd92a4bed2ee1be6be7bb0cecb0b5027e3b497f33043";
 
 /// Probability; mean, 10th and 90th percentile of the share of new inputs answered exactly. Measured on
 /// 246 runs of tasks that are not in the library's table.
@@ -125,9 +124,8 @@ fn mean(values: &[f64]) -> f64 {
 }
 
 impl Assessment {
-    /// The assessment of a composition by its losses of examples, with a base whose weights have this
-    /// SHA-256 in hexadecimal.
-    pub fn new(losses: &[ExampleScore], base_sha256: &str) -> Self {
+    /// The assessment of a composition by its losses of examples, on a base that is not known.
+    pub fn new(losses: &[ExampleScore]) -> Self {
         let probabilities = probabilities(losses);
         let probability = mean(&probabilities);
         let verdict = match probability {
@@ -140,12 +138,17 @@ impl Assessment {
             probability,
             left_out: None,
             expected: Expected::at(probability),
-            calibrated: base_sha256 == CALIBRATED_BASE,
+            calibrated: false,
             contradicting: contradicting(&probabilities),
             probabilities,
             answers: Vec::new(),
             enough: None,
         }
+    }
+
+    /// The assessment on a base whose weights have this SHA-256 in hexadecimal.
+    pub fn on_base(self, sha256: &str) -> Self {
+        Self { calibrated: sha256 == CALIBRATED_BASE, ..self }
     }
 }
 

@@ -11,11 +11,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::strategy::{Evaluator, ExampleScore, Loss, Phase, Point, PointKey, Procedure, Proposal};
-use super::strategy::{Weights, point_key};
+use super::strategy::{
+    Evaluator, Loss, Phase, Point, Procedure, Proposal, Scores, Weights, point_key,
+};
 use crate::model::LayerGroup;
 
-/// Weight at which a module is tried.
+/// Weight at which a module is tried, where the bound allows it.
 const TRIAL: f64 = 1.0;
 /// Largest weight of a module before it is split into groups of layers.
 const LARGEST: f64 = 2.0;
@@ -39,7 +40,6 @@ const LARGE_BUDGET: usize = 90;
 type Stages = Vec<(usize, usize)>;
 
 /// What is spent on what.
-#[derive(Debug, Clone)]
 struct Plan {
     /// Races for the first, second and later modules.
     races: [Stages; 3],
@@ -91,7 +91,7 @@ pub(super) fn forward(
             budget,
             plan: Plan::new(budget / examples, examples),
             examples,
-            known: BTreeMap::new(),
+            scores: Scores::new(examples),
             spent: 0,
         };
         forward.run(candidates).await;
@@ -112,7 +112,6 @@ struct Raced {
 }
 
 /// A composition under construction.
-#[derive(Clone)]
 struct State {
     loss: f64,
     point: Point,
@@ -127,7 +126,7 @@ struct Forward {
     budget: usize,
     plan: Plan,
     examples: usize,
-    known: BTreeMap<PointKey, Vec<Option<ExampleScore>>>,
+    scores: Scores,
     spent: usize,
 }
 
@@ -143,19 +142,17 @@ impl Forward {
             (self.budget / 4, self.plan.races[0].clone())
         };
         let pool: Vec<usize> = (0..candidates.min(limit)).collect();
-        let raced = self.race(&Point::new(), &pool, TRIAL, &stages).await;
+        let raced = self.race(&Point::new(), &pool, self.trial(), &stages).await;
         let Some(&(loss, first)) = raced.last.first() else { return };
         let rivals = BTreeMap::from([(first, order_of(&raced.first))]);
         let weights = [self.trial(); LayerGroup::COUNT];
         let state = State { loss, point: vec![(first, weights)], rivals };
         let mut state = self.grow(state, &pool).await;
         self.swap(&mut state).await;
-        let all: &[&[LayerGroup]] = &[&LayerGroup::ALL];
-        let most = LARGEST.min(self.bound);
-        self.refine(Phase::Search, &mut state, all, &[STEP, STEP / 2.0], self.plan.refine, most)
-            .await;
+        let steps = [STEP, STEP / 2.0];
+        self.refine_modules(&mut state, &steps, self.plan.refine).await;
         let groups: Vec<&[LayerGroup]> = LayerGroup::ALL.iter().map(std::slice::from_ref).collect();
-        let (steps, count) = ([STEP, STEP / 2.0], self.plan.groups);
+        let count = self.plan.groups;
         self.refine(Phase::Groups, &mut state, &groups, &steps, count, self.bound).await;
     }
 
@@ -165,13 +162,11 @@ impl Forward {
         while state.point.len() < MOST_MODULES {
             let later = state.point.len() > 1;
             if later {
-                let all: &[&[LayerGroup]] = &[&LayerGroup::ALL];
-                let most = LARGEST.min(self.bound);
-                self.refine(Phase::Search, &mut state, all, &[STEP], self.plan.early, most).await;
+                self.refine_modules(&mut state, &[STEP], self.plan.early).await;
             }
             pool.retain(|candidate| state.point.iter().all(|(used, _)| used != candidate));
             let stages = self.plan.races[usize::from(later) + 1].clone();
-            let raced = self.race(&state.point, &pool, TRIAL, &stages).await;
+            let raced = self.race(&state.point, &pool, self.trial(), &stages).await;
             let limit = state.loss * if later { 1.0 - WORTHWHILE } else { 1.0 };
             let Some(&(loss, candidate)) = raced.last.first().filter(|(loss, _)| *loss < limit)
             else {
@@ -218,7 +213,7 @@ impl Forward {
         weight: f64,
         stages: &Stages,
     ) -> Raced {
-        let weights = [weight.min(self.bound); LayerGroup::COUNT];
+        let weights = [weight; LayerGroup::COUNT];
         let mut left = candidates.to_vec();
         let mut first = Ranking::new();
         for (index, &(examples, kept)) in stages.iter().enumerate() {
@@ -247,6 +242,12 @@ impl Forward {
         let mut ranking: Ranking = losses.into_iter().zip(candidates.iter().copied()).collect();
         ranking.sort_by(|a, b| a.0.total_cmp(&b.0));
         ranking
+    }
+
+    /// [`Forward::refine`] of one weight for each module.
+    async fn refine_modules(&mut self, state: &mut State, steps: &[f64], evaluations: usize) {
+        let largest = LARGEST.min(self.bound);
+        self.refine(Phase::Search, state, &[&LayerGroup::ALL], steps, evaluations, largest).await;
     }
 
     /// Changes weights one at a time, by a step up and down and to the vertex of the parabola through
@@ -311,11 +312,10 @@ impl Forward {
         let mut proposals = Vec::new();
         let mut seen = BTreeSet::new();
         for point in points {
-            let key = point_key(point);
-            let known = self.known.get(&key);
-            let missing = |example: &usize| known.is_none_or(|known| known[*example].is_none());
-            let missing: Vec<usize> = examples.iter().copied().filter(missing).collect();
-            if !missing.is_empty() && self.spent + missing.len() <= self.budget && seen.insert(key)
+            let missing = self.scores.missing(point, &examples);
+            if !missing.is_empty()
+                && self.spent + missing.len() <= self.budget
+                && seen.insert(point_key(point))
             {
                 self.spent += missing.len();
                 proposals.push(Proposal { phase, point: point.clone(), examples: missing });
@@ -323,20 +323,13 @@ impl Forward {
         }
         let losses = self.evaluator.losses(proposals.clone()).await;
         for (proposal, losses) in proposals.iter().zip(losses) {
-            let known = self.known.entry(point_key(&proposal.point));
-            let known = known.or_insert_with(|| vec![None; self.examples]);
-            for (&example, loss) in proposal.examples.iter().zip(losses) {
-                known[example] = Some(loss);
-            }
+            self.scores.add(&proposal.point, &proposal.examples, &losses);
         }
-        let loss = |point: &Point| {
-            let known = self.known.get(&point_key(point))?;
-            let losses: Option<Vec<_>> = examples.iter().map(|&example| known[example]).collect();
-            Some(self.loss.of(point, &losses?))
-        };
+        let loss = |point: &Point| Some(self.loss.of(point, &self.scores.of(point, &examples)?));
         points.iter().map(|point| loss(point).unwrap_or(f64::INFINITY)).collect()
     }
 
+    /// Weight at which a module is tried.
     fn trial(&self) -> f64 {
         TRIAL.min(self.bound)
     }

@@ -31,7 +31,7 @@ mod settings;
 mod strategy;
 mod subset;
 
-pub use assessment::{Assessment, CALIBRATED_BASE, Enough, ExampleAnswer, Expected, Verdict};
+pub use assessment::{Assessment, Enough, ExampleAnswer, Expected, Verdict};
 pub use cma_es::CmaEs;
 pub use cobyla::Cobyla;
 pub use greedy::Greedy;

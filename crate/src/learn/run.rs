@@ -1,14 +1,14 @@
 //! A learning run as a state machine: which weights to evaluate next on which examples, the record of
 //! what was evaluated, and the best point seen.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use super::assessment::{is_enough, left_out};
 use super::forward::forward;
 use super::strategy::{
-    ExampleScore, Loss, Phase, Point, PointKey, Proposal, Strategy, Weights, point_key, point_of,
+    ExampleScore, Loss, Phase, Point, Proposal, Scores, Strategy, Weights, point_key, point_of,
 };
 use super::subset::SubsetSearch;
 use super::{Assessment, Enough, LearnError, LearnOptions, Optimizer};
@@ -105,7 +105,7 @@ pub struct LearningRun {
     /// Those of the batch before this one have been evaluated.
     at: usize,
     asked: bool,
-    known: BTreeMap<PointKey, Vec<Option<ExampleScore>>>,
+    scores: Scores,
     /// Losses of single examples that were computed, and the seconds that this took.
     spent: usize,
     seconds: f64,
@@ -164,7 +164,7 @@ impl LearningRun {
             batch: vec![base],
             at: 0,
             asked: false,
-            known: BTreeMap::new(),
+            scores: Scores::new(examples),
             spent: 0,
             seconds: 0.0,
             best: None,
@@ -191,9 +191,9 @@ impl LearningRun {
         let weights = [self.options.bound.min(1.0); LayerGroup::COUNT];
         let selected = self.strategy.chosen()?.iter().map(|&candidate| {
             let point = vec![(candidate, weights)];
-            let losses: Option<Vec<_>> =
-                self.known.get(&point_key(&point))?.iter().copied().collect();
-            Some((self.candidates[candidate].as_str(), self.loss.of(&point, &losses?)))
+            let all: Vec<usize> = (0..self.examples).collect();
+            let losses = self.scores.of(&point, &all)?;
+            Some((self.candidates[candidate].as_str(), self.loss.of(&point, &losses)))
         });
         selected.collect()
     }
@@ -218,8 +218,10 @@ impl LearningRun {
                 return Some(self.step(0, &self.batch[index], &missing));
             }
             if self.asked {
-                let losses: Vec<Vec<ExampleScore>> =
-                    self.batch.iter().map(|proposal| self.losses(proposal)).collect();
+                let losses = |Proposal { point, examples, .. }: &Proposal| {
+                    self.scores.of(point, examples).unwrap_or_default()
+                };
+                let losses: Vec<Vec<ExampleScore>> = self.batch.iter().map(losses).collect();
                 self.strategy.tell(&losses);
             }
             self.batch = self.strategy.ask();
@@ -234,20 +236,9 @@ impl LearningRun {
     /// The proposals of the batch, by index, with examples that were not evaluated, and these.
     fn unknown(&self) -> impl Iterator<Item = (usize, Vec<usize>)> {
         self.batch.iter().enumerate().skip(self.at).filter_map(|(index, proposal)| {
-            let known = self.known.get(&point_key(&proposal.point));
-            let missing = |example: &usize| known.is_none_or(|known| known[*example].is_none());
-            let missing: Vec<usize> = proposal.examples.iter().copied().filter(missing).collect();
+            let missing = self.scores.missing(&proposal.point, &proposal.examples);
             (!missing.is_empty()).then_some((index, missing))
         })
-    }
-
-    /// The losses of a proposal whose examples have all been evaluated.
-    fn losses(&self, proposal: &Proposal) -> Vec<ExampleScore> {
-        let known = self.known.get(&point_key(&proposal.point));
-        let known = known.into_iter();
-        known
-            .flat_map(|known| proposal.examples.iter().filter_map(|&example| known[example]))
-            .collect()
     }
 
     fn step(&self, ahead: usize, proposal: &Proposal, examples: &[usize]) -> Step {
@@ -299,23 +290,17 @@ impl LearningRun {
             return Err(LearnError::LossCount { expected, found });
         }
         let Proposal { phase, point, .. } = self.batch[index].clone();
-        let key = point_key(&point);
-        let is_base = key.is_empty();
-        let known = self.known.entry(key).or_insert_with(|| vec![None; self.examples]);
-        for (&example, &loss) in examples.iter().zip(losses) {
-            known[example] = Some(loss);
-        }
+        let known = self.scores.add(&point, &examples, losses);
         self.spent += examples.len();
         self.seconds += seconds;
-        let complete = known.iter().all(Option::is_some);
-        let known: Vec<ExampleScore> = known.iter().copied().flatten().collect();
+        let complete = known.len() == self.examples;
         let loss = self.loss.of(&point, &known);
         let weights = self.named(&point);
+        if complete && point_key(&point).is_empty() {
+            self.loss_start = loss;
+        }
         if complete && loss.is_finite() && self.best.as_ref().is_none_or(|(best, _)| loss < *best) {
             self.best = Some((loss, point));
-        }
-        if complete && is_base {
-            self.loss_start = loss;
         }
         self.history.push(Evaluation {
             number: self.history.len() as u32 + 1,
@@ -380,13 +365,9 @@ impl LearningRun {
         let Some((mut loss, mut point)) = self.best.clone() else {
             return (f64::INFINITY, Point::new(), None);
         };
-        let complete = |(key, losses): (_, &Vec<Option<ExampleScore>>)| {
-            Some((key, losses.iter().copied().collect::<Option<Vec<ExampleScore>>>()?))
-        };
-        let tried: BTreeMap<&PointKey, Vec<ExampleScore>> =
-            self.known.iter().filter_map(complete).collect();
+        let tried = self.scores.complete();
         let Some(losses) = tried.get(&point_key(&point)) else { return (loss, point, None) };
-        let mut assessment = Assessment::new(losses, "");
+        let mut assessment = Assessment::new(losses);
         if self.options.optimizer == Optimizer::Forward {
             let simple = tried.iter().filter(|(key, losses)| {
                 key.len() <= 1 && is_enough(losses, assessment.probability)
@@ -399,7 +380,7 @@ impl LearningRun {
             if let Some((modules, simple_loss, simple_point, losses)) = simplest {
                 (loss, point) = (simple_loss, simple_point);
                 let enough = if modules == 0 { Enough::Base } else { Enough::Module };
-                assessment = Assessment { enough: Some(enough), ..Assessment::new(losses, "") };
+                assessment = Assessment { enough: Some(enough), ..Assessment::new(losses) };
             }
         }
         let tried: Vec<&[ExampleScore]> = tried.values().map(Vec::as_slice).collect();

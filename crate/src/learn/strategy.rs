@@ -1,6 +1,7 @@
 //! What a learning run is driven by: a strategy proposes compositions and the examples to evaluate
 //! each on, and takes the losses.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Waker};
@@ -63,6 +64,55 @@ pub struct ExampleScore {
 impl From<&ExampleLoss> for ExampleScore {
     fn from(example: &ExampleLoss) -> Self {
         Self { loss: example.loss, tokens: example.tokens as u32 }
+    }
+}
+
+/// The losses that were computed, by weights and example.
+pub(super) struct Scores {
+    examples: usize,
+    by_point: BTreeMap<PointKey, Vec<Option<ExampleScore>>>,
+}
+
+impl Scores {
+    /// No losses, of so many examples.
+    pub(super) fn new(examples: usize) -> Self {
+        Self { examples, by_point: BTreeMap::new() }
+    }
+
+    /// Those of the examples that were not evaluated.
+    pub(super) fn missing(&self, point: &Point, examples: &[usize]) -> Vec<usize> {
+        let known = self.by_point.get(&point_key(point));
+        let missing = |example: &usize| known.is_none_or(|known| known[*example].is_none());
+        examples.iter().copied().filter(missing).collect()
+    }
+
+    /// The losses of these examples, once all of them were evaluated.
+    pub(super) fn of(&self, point: &Point, examples: &[usize]) -> Option<Vec<ExampleScore>> {
+        let known = self.by_point.get(&point_key(point))?;
+        examples.iter().map(|&example| known[example]).collect()
+    }
+
+    /// Adds the losses of examples; returns all that are known of the point, in the examples' order.
+    pub(super) fn add(
+        &mut self,
+        point: &Point,
+        examples: &[usize],
+        losses: &[ExampleScore],
+    ) -> Vec<ExampleScore> {
+        let known = self.by_point.entry(point_key(point));
+        let known = known.or_insert_with(|| vec![None; self.examples]);
+        for (&example, &loss) in examples.iter().zip(losses) {
+            known[example] = Some(loss);
+        }
+        known.iter().copied().flatten().collect()
+    }
+
+    /// The points whose examples were all evaluated.
+    pub(super) fn complete(&self) -> BTreeMap<&PointKey, Vec<ExampleScore>> {
+        let complete = |(key, losses): (_, &Vec<Option<ExampleScore>>)| {
+            Some((key, losses.iter().copied().collect::<Option<_>>()?))
+        };
+        self.by_point.iter().filter_map(complete).collect()
     }
 }
 

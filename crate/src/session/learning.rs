@@ -10,8 +10,8 @@ use super::{
 };
 use crate::formats::{Example, Tokenizer};
 use crate::learn::{
-    Assessment, CALIBRATED_BASE, Evaluation, ExampleAnswer, ExampleScore, LearnOptions,
-    LearnResult, LearningRun, Step,
+    Assessment, Evaluation, ExampleAnswer, ExampleScore, LearnOptions, LearnResult, LearningRun,
+    Step,
 };
 use crate::lora::{AdapterSet, Composition, Merge, ModuleWeight};
 use crate::model::MAX_TOKENS;
@@ -112,14 +112,14 @@ impl<B: Backend> Session<B> {
             observer.on_event(SessionEvent::Evaluation { evaluation });
         }
         let mut result = run.result();
-        if let Some(assessment) = &mut result.assessment {
-            assessment.calibrated = ready(&self.base)?.sha256 == CALIBRATED_BASE;
+        if let Some(assessment) = result.assessment.take() {
+            let mut assessment = assessment.on_base(&ready(&self.base)?.sha256);
             if result.complete {
-                let modules = result.modules.clone();
-                let composition = Composition { modules, merge };
+                let composition = Composition { modules: result.modules.clone(), merge };
                 assessment.answers =
                     self.example_answers(OPERATION, examples, Some(&composition), observer).await?;
             }
+            result.assessment = Some(assessment);
         }
         Ok(result)
     }
@@ -137,7 +137,7 @@ impl<B: Backend> Session<B> {
         const OPERATION: Operation = Operation::Assess;
         let score = self.score_examples(OPERATION, examples, composition).await?;
         let answers = self.example_answers(OPERATION, examples, composition, observer).await?;
-        let assessment = Assessment::new(&score.examples, &ready(&self.base)?.sha256);
+        let assessment = Assessment::new(&score.examples).on_base(&ready(&self.base)?.sha256);
         Ok(Assessment { answers, ..assessment })
     }
 

@@ -24,7 +24,6 @@ use crate::lora::{
 };
 use crate::model::{Model, Precision, TokenizedExample, Verified, verify};
 
-pub use crate::learn::ExampleScore;
 pub use backend::{
     Backend, BackendError, Clock, CpuBackend, Evaluated, GpuMemory, GpuStatus, ModuleSet,
 };
