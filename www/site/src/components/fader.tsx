@@ -164,31 +164,46 @@ export function Fader(props: FaderProps) {
         />
       )}
       <span class="switches">
-        {onMute && (
-          <button
-            type="button"
-            tabIndex={-1}
-            disabled={disabled}
-            aria-pressed={props.muted}
-            aria-label={text.mix.muteOf(name)}
-            onClick={onMute}
-          >
-            {text.mix.mute}
-          </button>
-        )}
-        {onSolo && (
-          <button
-            type="button"
-            tabIndex={-1}
-            disabled={disabled}
-            aria-pressed={props.solo}
-            aria-label={text.mix.soloOf(name)}
-            onClick={onSolo}
-          >
-            {text.mix.solo}
-          </button>
-        )}
+        <Switch
+          disabled={disabled}
+          pressed={props.muted}
+          label={text.mix.muteOf(name)}
+          onClick={onMute}
+        >
+          {text.mix.mute}
+        </Switch>
+        <Switch
+          disabled={disabled}
+          pressed={props.solo}
+          label={text.mix.soloOf(name)}
+          onClick={onSolo}
+        >
+          {text.mix.solo}
+        </Switch>
       </span>
     </>
+  );
+}
+
+/** A button that stays pressed; none where nothing happens on a click. */
+function Switch(props: {
+  disabled: boolean;
+  pressed: boolean | undefined;
+  label: string;
+  onClick: (() => void) | undefined;
+  children: string;
+}) {
+  if (!props.onClick) return null;
+  return (
+    <button
+      type="button"
+      tabIndex={-1}
+      disabled={props.disabled}
+      aria-pressed={props.pressed}
+      aria-label={props.label}
+      onClick={props.onClick}
+    >
+      {props.children}
+    </button>
   );
 }

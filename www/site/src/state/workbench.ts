@@ -266,21 +266,29 @@ export function replaceTable(bench: Workbench, ownId: string, examples: Example[
   return changeTable(bench, ownId, examples);
 }
 
-/** Takes the last change of the table back. */
-export function undoTable(bench: Workbench): Workbench {
-  const to = bench.undo.at(-1);
-  if (!to || !bench.task) return bench;
-  const placed = place(bench, to);
-  return { ...placed, undo: bench.undo.slice(0, -1), redo: [...bench.redo, bench.task] };
+/** The steps that can be taken back, and those that can be made again. */
+type Stack = "undo" | "redo";
+const opposite = { undo: "redo", redo: "undo" } as const;
+
+/** Moves one step along a stack: the step itself, and both stacks after it; null at its end. */
+function travel<T>(steps: Record<Stack, T[]>, along: Stack, current: T) {
+  const to = steps[along].at(-1);
+  if (to === undefined) return null;
+  const back = opposite[along];
+  const stacks = { [along]: steps[along].slice(0, -1), [back]: [...steps[back], current] };
+  return { to, stacks: stacks as Record<Stack, T[]> };
 }
 
-/** Makes a change that was taken back again. */
-export function redoTable(bench: Workbench): Workbench {
-  const to = bench.redo.at(-1);
-  if (!to || !bench.task) return bench;
-  const placed = place(bench, to);
-  return { ...placed, redo: bench.redo.slice(0, -1), undo: [...bench.undo, bench.task] };
+function travelTable(bench: Workbench, along: Stack): Workbench {
+  const moved = bench.task && travel(bench, along, bench.task);
+  return moved ? { ...place(bench, moved.to), ...moved.stacks } : bench;
 }
+
+/** Takes the last change of the table back. */
+export const undoTable = (bench: Workbench) => travelTable(bench, "undo");
+
+/** Makes a change that was taken back again. */
+export const redoTable = (bench: Workbench) => travelTable(bench, "redo");
 
 // --- the input ----------------------------------------------------------------------------------
 
@@ -602,25 +610,19 @@ export function toggleSolo(bench: Workbench, id: string): Workbench {
   return setDesk(bench, { ...mix.desk, solo: mix.desk.solo === id ? null : id }, false);
 }
 
-/** Takes the last move of a fader back. */
-export function undoDesk(bench: Workbench): Workbench {
+function travelDesk(bench: Workbench, along: Stack): Workbench {
   const { mix, next } = bench;
-  const desk = mix?.undo.at(-1);
-  if (!mix || !desk) return bench;
-  const undo = mix.undo.slice(0, -1);
-  const redo = [...mix.redo, mix.desk];
-  return { ...bench, mix: { ...mix, desk, undo, redo, version: next }, next: next + 1 };
+  const moved = mix && travel(mix, along, mix.desk);
+  if (!moved) return bench;
+  const moves = { desk: moved.to, ...moved.stacks, version: next };
+  return { ...bench, mix: { ...mix, ...moves }, next: next + 1 };
 }
 
+/** Takes the last move of a fader back. */
+export const undoDesk = (bench: Workbench) => travelDesk(bench, "undo");
+
 /** Makes a move that was taken back again. */
-export function redoDesk(bench: Workbench): Workbench {
-  const { mix, next } = bench;
-  const desk = mix?.redo.at(-1);
-  if (!mix || !desk) return bench;
-  const redo = mix.redo.slice(0, -1);
-  const undo = [...mix.undo, mix.desk];
-  return { ...bench, mix: { ...mix, desk, undo, redo, version: next }, next: next + 1 };
-}
+export const redoDesk = (bench: Workbench) => travelDesk(bench, "redo");
 
 /** Keeps the mix in a slot, with what is known of it. */
 export function keep(bench: Workbench, slot: Slot): Workbench {
