@@ -13,12 +13,16 @@ export default defineConfig({
     assetsInlineLimit: 0,
     rolldownOptions: {
       input: ["index.html", "embed.html"],
-      // One chunk for what every panel uses, as small ones compress worse, and one for both pages.
+      // One chunk for what every panel uses, as small ones compress worse, and one for both pages. What only
+      // opened details use is fetched with them.
       output: {
         codeSplitting: {
           groups: [
             { name: "client", test: /package\/dist\/(?!element)/, priority: 1 },
-            { name: "page", test: /preact|site\/src\/(?!panels|embed|main)/ },
+            {
+              name: "page",
+              test: /preact|site\/src\/(?!panels|embed|main|details-text|state\/take|zip)/,
+            },
           ],
         },
       },

@@ -1,5 +1,6 @@
 // Every English sentence of the page that does not come from the engine or the library.
 
+import type { AdapterNotes } from "loraloom";
 import { bytes, count, loss, percent, seconds, signed } from "./format.js";
 
 type Expected = { mean: number; low: number; high: number };
@@ -11,6 +12,9 @@ const ofTen = (share: number) =>
     : share < 0.05
       ? "hardly any"
       : `about ${Math.max(1, Math.round(10 * share))} of 10`;
+
+/** The first of some names. */
+const some = (names: string[]) => names.slice(0, 3).join(", ") + (names.length > 3 ? ", …" : "");
 
 type ErrorText = { what: string; why: string; next: string };
 
@@ -96,6 +100,7 @@ const task = {
   label: "Task",
   groups: { library: "Tasks to try", own: "Yours" },
   own: "My own examples",
+  untitledMix: "My task",
   untitled: (example: string) => (example ? `“${example}”` : "My own examples (empty)"),
   input: "Input",
   output: "Output",
@@ -121,6 +126,8 @@ const task = {
   right: "comes out right",
   contradicts: "contradicts the other examples",
   wrong: (answer: string) => `comes out as “${answer}”`,
+  unwritable: (output: string, parts: string[]) =>
+    `The model cannot write ${parts.map((part) => `“${part}”`).join(", ")} of “${output}”: it has no such characters.`,
 };
 
 const learn = {
@@ -152,6 +159,7 @@ const learn = {
   spokenStart: "Learning started",
   spokenCount: (done: number) => count(done, "mix", "mixes"),
   options: "Options",
+  about: (setting: string) => `About: ${setting}`,
   recommended: "Recommended",
   published: "As published",
 };
@@ -188,6 +196,7 @@ const mix = {
   keep: (slot: string) => `Keep as ${slot}`,
   recall: (slot: string) => `Back to ${slot}`,
   compare: "Compared",
+  rightOf: (correct: number, total: number) => `${correct} of ${total}`,
   now: "Now",
   compareRows: { answer: "Answer", examples: "Examples right", error: "Error", test: "Test" },
   error: (from: number, to: number) => `Error on the examples ${loss(from)} → ${loss(to)}`,
@@ -287,9 +296,12 @@ const result = {
 
 const share = {
   heading: "Share",
+  take: "Take it away",
+  runs: "Your mixes",
   copy: "Copy link",
   copied: "Copied. It opens with this exact mix, and gives the same answers.",
   ready: "Opens with this exact mix. Nothing to learn again.",
+  verdict: (title: string, verdict: string) => `${title}: ${verdict}.`,
   none: "Learn first.",
   noneHelp: "The link holds the mix, not the model: a few hundred characters.",
   name: "Name of the task",
@@ -298,36 +310,6 @@ const share = {
   link: "Link",
   options: "What the link says",
   editedNote: "(Weights changed by hand.)",
-};
-
-const runs = {
-  heading: "Your mixes",
-  none: "Every mix that you learn is kept here, in this browser.",
-  facts: (correct: number | null, total: number, modules: number, date: string) =>
-    [
-      ...(correct === null ? [] : [`${correct} of ${total} right`]),
-      count(modules, "module"),
-      date,
-    ].join(" · "),
-  removeOf: (title: string) => `Delete ${title}`,
-  export: "Save as a file",
-  import: "Add from a file",
-  imported: (mixes: number) =>
-    mixes ? `${count(mixes, "mix", "mixes")} added.` : "No mixes found in that file.",
-};
-
-const take = {
-  heading: "Take it away",
-  recipe: "Save recipe.json",
-  kinds: { embed: "Embed", javascript: "JavaScript", shell: "Command line" },
-  about: {
-    embed: "The mix on another page, with an input and both answers.",
-    javascript: "With the npm package loraloom.",
-    shell:
-      "With recipe.json, and the library’s files beside it. The first line makes one PEFT adapter.",
-  },
-  copy: "Copy code",
-  copied: "Copied.",
 };
 
 const gallery = {
@@ -360,14 +342,27 @@ const library = {
       : "Select at least one module below.",
   allOf: (total: number) => `Learning mixes all ${total}.`,
   add: "Add a module of your own",
-  drop: "Your own module: drop a PEFT folder or a ZIP of it here.",
-  chooseFiles: "Choose files",
-  staysHere: "It stays on this computer.",
-  addLabel: "Add an adapter (Hugging Face id or address)",
-  addPlaceholder: "owner/name or https://…",
-  addAction: "Add",
   addedTitle: (id: string) => `${id} (added by you)`,
   addedFacts: (rank: number, targets: string, size: string) => `rank ${rank}, ${targets}, ${size}`,
+  notes: ({ otherBase, missingLayers, unusedLayers }: AdapterNotes) => [
+    ...(otherBase ? [`Trained for ${otherBase}: it fits this model, but may not help.`] : []),
+    ...(missingLayers.length
+      ? [
+          `${count(missingLayers.length, "layer")} without weights, left as they are: ${some(missingLayers)}.`,
+        ]
+      : []),
+    ...(unusedLayers.length
+      ? [
+          `${count(unusedLayers.length, "layer")} not used, as its configuration does not name them: ${some(unusedLayers)}.`,
+        ]
+      : []),
+  ],
+  addedByYou: "added by you",
+  similar: (similarity: number, words: string[]) =>
+    [
+      `similarity ${similarity.toFixed(2).replace("-", "−")}`,
+      ...(words.length ? [`shares ${words.map((word) => `“${word}”`).join(", ")}`] : []),
+    ].join(", "),
   sizeUnknown: "size unknown",
   remove: "Remove",
   addSized: (size: string) => `Add, ${size}`,
@@ -387,110 +382,6 @@ const library = {
   more: (left: number) => `Show more (${left.toLocaleString("en")} left)`,
   noMatch: "No module matches. Try fewer or shorter words.",
   switch: (now: string | undefined) => `Switch library${now ? ` (now: ${now})` : ""}`,
-  known: [
-    {
-      url: "./library/registry.json",
-      title: "The demo",
-      about: "A small model with small modules, made for this page. Downloads about 25 MB.",
-    },
-    {
-      url: "./lorahub/registry.json",
-      title: "LoraHub’s published modules",
-      about:
-        "196 modules for Flan-T5 large, from Hugging Face. The model is a 3.1 GB download and uses about 1 GB of memory. Each module is 19 MB, and only the ones you use are downloaded.",
-    },
-  ],
-  nothingYet: "Nothing is downloaded until you press a button.",
-  address: "A library’s address",
-  open: "Open",
-};
-
-const shortlist = {
-  label: "Modules to download",
-  stop: "Stop",
-  compared: "Descriptions compared",
-  find: "Find the closest to my examples",
-  compares: "Compares the modules’ descriptions with your examples.",
-  downloads: (size: number) =>
-    `Downloads the model first${size ? ` (${bytes(size)})` : ""}, to compare the modules’ descriptions with your examples.`,
-  toDownload: (modules: number, total: number) =>
-    `${count(modules, "module")} to download${total ? `, ${bytes(total)}` : ""}`,
-  removeAll: "Remove all",
-  removeOf: (title: string) => `Remove ${title}`,
-};
-
-const device = {
-  heading: "This machine",
-  checking: "Checking what it supports.",
-  change: "Change",
-  cpu: (threads: number, simd: string) =>
-    `CPU, ${count(threads, "thread")}, ${simd === "relaxed" ? "relaxed SIMD" : "SIMD"}`,
-  build: (name: string, reason: string) => `(build “${name}”): ${reason}.`,
-  memory: (gigabytes: number) => `Memory: ${gigabytes} GB or more.`,
-  uses: (size: string) => `LoraLoom uses ${size}.`,
-  willUse: (size: string) => `LoraLoom will use about ${size}.`,
-  gpu: (name: string) => `GPU${name && ` (${name})`}:`,
-  gpuActive: (
-    memory: {
-      weightsBytes: number;
-      embeddingBytes: number;
-      modulesBytes: number;
-      workBytes: number;
-    },
-    reason: string,
-  ) => {
-    const { weightsBytes, embeddingBytes, modulesBytes, workBytes } = memory;
-    const parts = [
-      `${bytes(weightsBytes)} weights`,
-      `${bytes(embeddingBytes)} embedding`,
-      ...(modulesBytes ? [`${bytes(modulesBytes)} modules`] : []),
-      `${bytes(workBytes)} buffers`,
-    ];
-    const all = bytes(weightsBytes + embeddingBytes + modulesBytes + workBytes);
-    return `gives the same results as the CPU, and uses ${all} of GPU memory: ${parts.join(", ")}. ${reason}`;
-  },
-  gpuUnchecked: "is checked against the CPU once the model is loaded.",
-  noGpu: "No usable GPU; using the CPU.",
-  runsOn: "Runs on",
-  onCpu: "CPU",
-  onGpu: "GPU",
-  threads: "Threads",
-  onePerCore: (cores: number) => `one per core (${cores})`,
-  precision: "Precision",
-  int8: "8 bits (fast)",
-  f32: "32 bits (exact, slower)",
-};
-
-const base = {
-  heading: "Use another model",
-  chosen: (loaded: boolean, source: string) => `${loaded ? "Loaded" : "Chosen"}: ${source}.`,
-  back: "Back to the library’s model",
-  label: "A T5 or Flan-T5 model (Hugging Face id or address)",
-  placeholder: "google/flan-t5-small or https://…",
-  load: "Load",
-  drop: "Or drop its files here: config.json, tokenizer.json or spiece.model, and the weights as .safetensors or .gguf.",
-  choose: "Choose files",
-  staysHere: "They stay on this computer.",
-};
-
-const storage = {
-  heading: "Storage",
-  kinds: {
-    "file-system": "Kept in this browser’s private files",
-    cache: "Kept in this browser’s cache",
-    memory: "This browser keeps no files, so the next visit downloads them again",
-  },
-  total: (kind: string, files: number, total: number, quota: number | null) =>
-    `${kind}: ${count(files, "file")}, ${bytes(total)}${quota === null ? "" : ` of ${bytes(quota)} available`}.`,
-  safe: "The browser will not delete them.",
-  unsafe: "The browser may delete them when the disk is full.",
-  packed: ", packed: loads without converting",
-  incomplete: ", incomplete",
-  pinned: ", unchanged since the first download",
-  delete: "Delete",
-  deleteAll: "Delete all",
-  deleteCount: (files: number) => `Delete ${count(files, "file")}`,
-  keep: "Keep them",
 };
 
 const footer = {
@@ -506,6 +397,7 @@ export const text = {
     engine: "Starting the engine",
     model: "Loading the model",
     modules: "Loading the modules",
+    module: (id: string) => `Loading ${id}`,
     link: "Opening the link",
     finding: "Finding modules",
   },
@@ -515,13 +407,7 @@ export const text = {
   mix,
   result,
   share,
-  take,
-  runs,
   gallery,
   library,
-  shortlist,
-  device,
-  base,
-  storage,
   footer,
 };

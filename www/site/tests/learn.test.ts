@@ -1,6 +1,6 @@
 // Learning runs: which modules and options they get, how they end, and what they leave.
 
-import { meanWeight } from "loraloom";
+import { meanWeight, type Source } from "loraloom";
 import { afterEach, expect, test, vi } from "vitest";
 import { openPage, type Page, pickedFile, showComposition, when } from "./page.js";
 
@@ -199,7 +199,7 @@ test("another base removes the mix of the one before", async () => {
 
 test("an added module is learned with, and is gone with its base", async () => {
   const { client, learn, modules, session } = await openPage();
-  await modules.addLocalModule([pickedFile("mine.zip")]);
+  await modules.addLocalModules([pickedFile("mine.zip")]);
   await modules.addRemoteModule("owner/adapter");
   await modules.addRemoteModule("not an adapter");
   expect(modules.moduleError.value?.what).toContain("not an adapter");
@@ -213,7 +213,43 @@ test("an added module is learned with, and is gone with its base", async () => {
 
 test("an added module never takes the id of one of the library", async () => {
   const { modules } = await openPage();
-  await modules.addLocalModule([pickedFile("two.zip")]);
-  await modules.addLocalModule([pickedFile("two.zip")]);
+  await modules.addLocalModules([pickedFile("two.zip")]);
+  await modules.addLocalModules([pickedFile("two.zip")]);
   expect(modules.addedModules.value.map(({ id }) => id)).toEqual(["two-local", "two-local-local"]);
+});
+
+test("each of several added modules has the path of its folder, and never an id of the library", async () => {
+  const { client, modules } = await openPage();
+  const sources: Source[] = [];
+  client.addModules = async (id, source) => {
+    if (typeof source !== "string") sources.push(source);
+    return [await client.addModule(id, source)];
+  };
+  const contents = new Blob();
+  const folder = (name: string) => [
+    { path: `${name}/adapter_config.json`, contents },
+    { path: `${name}/adapter_model.safetensors`, contents },
+  ];
+  await modules.addLocalModules([...folder("new"), ...folder("other")]);
+  await modules.addLocalModules([...folder("other"), ...folder("two")]);
+  const paths = sources.map((source) =>
+    source.kind === "files" ? source.files.map(({ path }) => path.split("/").slice(0, -1)) : [],
+  );
+  expect(paths.map((all) => all.map((one) => one.join("/")))).toEqual([
+    ["new", "new", "other", "other"],
+    ["local/other", "local/other", "local/two", "local/two"],
+  ]);
+});
+
+test("an output that the model cannot write is named while it is in the table", async () => {
+  const { client, learn, task } = await openPage();
+  const { learn: run } = client;
+  client.learn = (input) => {
+    input.onUnwritable?.([{ example: 1, parts: ["犬"] }]);
+    return run(input);
+  };
+  await learn.learn();
+  expect(learn.unwritableNow.value).toEqual([{ output: "two", parts: ["犬"] }]);
+  task.editExample(1, "output", "dog");
+  expect(learn.unwritableNow.value).toEqual([]);
 });

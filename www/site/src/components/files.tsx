@@ -57,35 +57,12 @@ export function FileInput(props: {
   );
 }
 
-/** The files of a drop; of a dropped folder, those directly in it. */
-export async function droppedFiles(event: DragEvent): Promise<File[]> {
-  const entries = [...(event.dataTransfer?.items ?? [])].map((item) => item.webkitGetAsEntry());
-  const files: File[] = [];
-  for (const entry of entries) {
-    const inside = entry?.isDirectory
-      ? await new Promise<FileSystemEntry[]>((resolve) =>
-          (entry as FileSystemDirectoryEntry)
-            .createReader()
-            .readEntries(resolve, () => resolve([])),
-        )
-      : [entry];
-    for (const one of inside) {
-      if (!one?.isFile) continue;
-      files.push(
-        await new Promise<File>((resolve, reject) =>
-          (one as FileSystemFileEntry).file(resolve, reject),
-        ),
-      );
-    }
-  }
-  return files;
-}
-
 /** Saves a file. */
 export function download(file: Blob, name: string): void {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(file);
   link.download = name;
   link.click();
-  URL.revokeObjectURL(link.href);
+  // Some browsers begin to read it after the click.
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }

@@ -1,5 +1,6 @@
 import type { LearnOptions } from "loraloom";
 import { changeSetting, options, settings } from "../state/settings.js";
+import { text } from "../text.js";
 import { Tooltip } from "./tooltip.js";
 
 /** The field of a learning setting, with its help. Nothing before the engine has started. */
@@ -14,7 +15,7 @@ export function SettingField({ name }: { name: string }) {
     <div class="option">
       <span>
         <label for={id}>{label}</label>{" "}
-        <Tooltip tip={choice ? `${help} ${choice.help}` : help} label={`About: ${label}`}>
+        <Tooltip tip={choice ? `${help} ${choice.help}` : help} label={text.learn.about(label)}>
           ?
         </Tooltip>
       </span>

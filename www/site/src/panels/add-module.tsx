@@ -1,29 +1,35 @@
 // Modules from this computer, a hub or an address.
 
-import { DropZone, droppedFiles, FileInput } from "../components/files.js";
+import { droppedFiles } from "loraloom";
+import { DropZone, FileInput } from "../components/files.js";
 import { SourceForm } from "../components/source-form.js";
-import { addLocalModule, addRemoteModule } from "../state/modules.js";
-import { text } from "../text.js";
+import { details } from "../details-text.js";
+import { addLocalModules, addRemoteModule } from "../state/modules.js";
 
 export function AddModule() {
-  const { library } = text;
+  const { addModule } = details;
   return (
-    <DropZone class="drop" onDrop={async (event) => void addLocalModule(await droppedFiles(event))}>
+    <DropZone
+      class="drop"
+      onDrop={async ({ dataTransfer }) => {
+        if (dataTransfer) void addLocalModules(await droppedFiles(dataTransfer));
+      }}
+    >
       <p>
-        {library.drop}{" "}
+        {addModule.drop}{" "}
         <FileInput
-          label={library.chooseFiles}
+          label={addModule.chooseFiles}
           accept=".json,.safetensors,.bin,.zip"
           multiple
           testId="local-files"
-          onFiles={(files) => void addLocalModule(files)}
+          onFiles={(files) => void addLocalModules(files)}
         />{" "}
-        {library.staysHere}
+        {addModule.staysHere}
       </p>
       <SourceForm
-        label={library.addLabel}
-        placeholder={library.addPlaceholder}
-        action={library.addAction}
+        label={addModule.addLabel}
+        placeholder={addModule.addPlaceholder}
+        action={addModule.addAction}
         onSource={addRemoteModule}
       />
     </DropZone>

@@ -1,20 +1,22 @@
 // Another base model than the library's: by its hub id or address, or from files of this computer.
 
-import { describeSource, filesSource } from "loraloom";
-import { DropZone, droppedFiles, FileInput } from "../components/files.js";
+import { describeSource, droppedFiles, filesSource } from "loraloom";
+import { DropZone, FileInput } from "../components/files.js";
 import { SourceForm } from "../components/source-form.js";
+import { details } from "../details-text.js";
 import { learning } from "../state/learn.js";
 import { base, busy, chosenBase, loadBaseFrom, useLibraryBase } from "../state/session.js";
-import { text } from "../text.js";
 
 /** Loads another base model. */
 export function BaseChoice() {
   const chosen = chosenBase.value;
-  const words = text.base;
+  const words = details.base;
   return (
     <DropZone
       class="options one-per-row"
-      onDrop={async (event) => void loadBaseFrom(filesSource(await droppedFiles(event)))}
+      onDrop={async ({ dataTransfer }) => {
+        if (dataTransfer) void loadBaseFrom(filesSource(await droppedFiles(dataTransfer)));
+      }}
     >
       {chosen && (
         <p>

@@ -2,10 +2,10 @@
 
 import type { GpuStatus } from "loraloom";
 import { LazyDetails } from "../components/lazy.js";
+import { details } from "../details-text.js";
 import { bytes } from "../format.js";
 import { bytesOf, modulesToLoad } from "../state/library.js";
 import { engineSettings, gpu, loom, memory, registryBase } from "../state/session.js";
-import { text } from "../text.js";
 
 /** Bytes that the engine needs without any model. */
 const ENGINE_BYTES = 8e6;
@@ -20,22 +20,22 @@ export function DeviceFacts() {
   const device = loom.value?.device;
   return (
     <div>
-      <dt>{text.device.heading}</dt>
+      <dt>{details.device.heading}</dt>
       <dd data-testid="device">
         {device ? (
           <>
             {gpu.value && <Gpu {...gpu.value} />}
-            <strong>{text.device.cpu(device.threads, device.simd)}</strong>{" "}
-            {text.device.build(device.build, device.reason)}{" "}
-            {deviceMemory && text.device.memory(deviceMemory)} {memoryText()}
+            <strong>{details.device.cpu(device.threads, device.simd)}</strong>{" "}
+            {details.device.build(device.build, device.reason)}{" "}
+            {deviceMemory && details.device.memory(deviceMemory)} {memoryText()}
             <LazyDetails
-              summary={text.device.change}
+              summary={details.device.change}
               testId="engine-options"
               load={() => import("./engine-options.js").then(({ EngineOptions }) => EngineOptions)}
             />
           </>
         ) : (
-          text.device.checking
+          details.device.checking
         )}
       </dd>
     </div>
@@ -43,17 +43,17 @@ export function DeviceFacts() {
 }
 
 function memoryText() {
-  if (memory.value > 0) return text.device.uses(bytes(memory.value));
+  if (memory.value > 0) return details.device.uses(bytes(memory.value));
   const model = registryBase.value;
   if (!model) return "";
   const perParameter = BYTES_PER_PARAMETER[engineSettings.value.precision];
   const needed = ENGINE_BYTES + perParameter * model.parameters + 2 * bytesOf(modulesToLoad.value);
-  return text.device.willUse(bytes(needed));
+  return details.device.willUse(bytes(needed));
 }
 
 /** Whether the GPU is used, and why not. */
 function Gpu({ active, name, memory, reason }: GpuStatus) {
-  const { device } = text;
+  const { device } = details;
   const [title, facts] = active
     ? [device.gpu(name), device.gpuActive(memory, reason)]
     : reason

@@ -3,7 +3,8 @@
 import { describeSource, type Verified } from "loraloom";
 import { LazyDetails } from "../components/lazy.js";
 import { Term } from "../components/tooltip.js";
-import { bytes, count } from "../format.js";
+import { details } from "../details-text.js";
+import { bytes } from "../format.js";
 import {
   baseBytes,
   bytesOf,
@@ -21,39 +22,38 @@ import {
   registryUrl,
   verified,
 } from "../state/session.js";
-import { text } from "../text.js";
-
-const millions = (parameters: number) => `${(parameters / 1e6).toFixed(1)} million parameters`;
 
 /** The download's parts, sizes and licenses, and the controls of the model and the storage. */
 export function DownloadFacts() {
+  const words = details.download;
   return (
     <div>
-      <dt>{base.value ? "Downloaded" : "Download"}</dt>
+      <dt>{words.heading(base.value !== null)}</dt>
       <dd data-testid="fetch-facts">
         {registryBase.value ? (
           <LibraryDownload />
         ) : chosenBase.value ? (
           <>
-            The <Term of="base model">base model</Term> {describeSource(chosenBase.value)}
-            {base.value && ` (${bytes(base.value.bytes)}, ${millions(base.value.parameters)})`}.
-            License: see its page.
+            {words.the}
+            <Term of="base model" /> {describeSource(chosenBase.value)}
+            {base.value && words.otherFacts(bytes(base.value.bytes), base.value.parameters)}
+            {words.otherLicense}
           </>
         ) : (
-          "Reading the list of models and modules."
+          words.reading
         )}{" "}
         {verified.value && <Verification {...verified.value} />}
         {/* No fragment: Preact would match it with one above, and close what is open in these. */}
         {loom.value && (
           <LazyDetails
-            summary={text.base.heading}
+            summary={details.base.heading}
             testId="base-choice"
             load={() => import("./base.js").then(({ BaseChoice }) => BaseChoice)}
           />
         )}{" "}
         {loom.value && (
           <LazyDetails
-            summary={text.storage.heading}
+            summary={details.storage.heading}
             testId="storage"
             load={() => import("./storage.js").then(({ StoragePanel }) => StoragePanel)}
           />
@@ -69,46 +69,39 @@ function LibraryDownload() {
   const modules = modulesToLoad.value;
   const moduleBytes = bytesOf(modules);
   const onHub = model.files.weights.path.startsWith("hub:");
-  const host = new URL(onHub ? hubUrl : registryUrl, document.baseURI).host;
+  const { host } = new URL(onHub ? hubUrl : registryUrl, document.baseURI);
   // A registry may leave exact sizes to the hub.
-  const about = model.files.weights.bytes === 0 ? "about " : "";
+  const about = model.files.weights.bytes === 0;
   const each = bytesOf(found.value?.modules.slice(0, 1) ?? []);
   const licenses = new Set([model.license, ...modules.map(({ license }) => license)]);
+  const words = details.download;
   return (
     <>
-      <strong>
-        {about}
-        {bytes(baseBytes.value + moduleBytes)}
-      </strong>{" "}
-      from {host === location.host ? "this site" : host}, once: the{" "}
-      <Term of="base model">base model</Term> {model.title} ({bytes(baseBytes.value)},{" "}
-      {millions(model.parameters)}) and{" "}
+      <strong>{words.size(about, bytes(baseBytes.value + moduleBytes))}</strong>
+      {words.onceThe(host === location.host ? null : host)}
+      <Term of="base model" />
+      {words.model(model.title, bytes(baseBytes.value), model.parameters)}
+      {words.and}
       {isLarge.value && !modules.length
-        ? `those of its ${count(moduleCount.value, "module")} that fit your examples${each ? `, about ${bytes(each)} each` : ""}`
-        : `${count(modules.length, "module")} (${bytes(moduleBytes)})`}
-      . License: {[...licenses].filter(Boolean).join(", ")}.
+        ? words.fitting(moduleCount.value, each ? bytes(each) : "")
+        : words.modules(modules.length, bytes(moduleBytes))}
+      {words.license([...licenses].filter(Boolean).join(", "))}
     </>
   );
 }
 
 /** The result of checking the model against published reference outputs. */
 function Verification({ model, source, input, expected, found, agrees }: Verified) {
+  const words = details.download;
   const shown = (value: string) =>
     /^-?[0-9.]+$/.test(value) ? value.replace("-", "−") : `“${value}”`;
   return (
     <span data-testid="verification">
       {agrees ? (
-        <>
-          Checked: gives the output published for {model} ({shown(expected)}, {source}
-          {found !== expected && `; ${shown(found)} in 8 bits`}).{" "}
-        </>
+        words.checked(model, shown(expected), source, found === expected ? null : shown(found))
       ) : (
-        <strong>
-          This model does not give the output published for {model}: for {shown(input)} it should
-          give {shown(expected)} ({source}), but gives {shown(found)}. Its files are damaged or
-          belong to another model. Delete them under Storage and load them again.{" "}
-        </strong>
-      )}
+        <strong>{words.differs(model, shown(input), shown(expected), source, shown(found))}</strong>
+      )}{" "}
     </span>
   );
 }

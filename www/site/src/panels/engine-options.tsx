@@ -2,15 +2,15 @@
 
 import type { DeviceKind, Precision } from "loraloom";
 import { Select } from "../components/select.js";
+import { details } from "../details-text.js";
 import { learning } from "../state/learn.js";
 import { busy, changeEngine, engineSettings, loom } from "../state/session.js";
-import { text } from "../text.js";
 
 /** The most threads that the engine uses. */
 const MAX_THREADS = 8;
 
 export function EngineOptions() {
-  const words = text.device;
+  const words = details.device;
   const isolated = loom.value?.device.isolated ?? false;
   const cores = Math.min(navigator.hardwareConcurrency, MAX_THREADS);
   const threads = Array.from({ length: cores }, (_, n) => [n + 1, `${n + 1}`] as const);

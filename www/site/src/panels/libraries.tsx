@@ -1,12 +1,12 @@
 // Other libraries.
 
 import { SourceForm } from "../components/source-form.js";
+import { details } from "../details-text.js";
 import { registryUrl } from "../state/session.js";
-import { text } from "../text.js";
 
 /** Links to other libraries, which open in this tab and keep the examples. */
 export function LibraryChoice() {
-  const { library } = text;
+  const { libraries } = details;
   const open = (url: string) => {
     const page = new URL(location.href);
     page.searchParams.set("registry", url);
@@ -16,21 +16,21 @@ export function LibraryChoice() {
   return (
     <>
       <ul>
-        {library.known
+        {libraries.known
           .filter(({ url }) => url !== registryUrl)
           .map(({ url, title, about }) => (
             <li key={url} class="card">
               <a href={open(url)}>{title}</a>
               <p class="details">
-                {about} {library.nothingYet}
+                {about} {libraries.nothingYet}
               </p>
             </li>
           ))}
       </ul>
       <SourceForm
-        label={library.address}
-        placeholder="https://…/registry.json"
-        action={library.open}
+        label={libraries.address}
+        placeholder={libraries.placeholder}
+        action={libraries.open}
         onSource={(url) => location.assign(open(url))}
       />
     </>

@@ -235,7 +235,7 @@ function Compared() {
   const kept = SLOTS.filter((slot) => slots.value[slot]);
   if (!kept.length) return null;
   const { compareRows } = text.mix;
-  const of = (correct: number, total: number) => `${correct} of ${total}`;
+  const of = text.mix.rightOf;
   const right = checks.value && rightOf(checks.value.assessment);
   const now = {
     answer: answers.value?.current ? (answers.value.composed?.text ?? "") : text.result.wait,

@@ -37,10 +37,16 @@ export function ModulesPanel() {
         <summary>{library.all(moduleCount.value + addedModules.value.length)}</summary>
         <SearchFields />
         <FoundCards alone={lossAlone}>
-          {addedModules.value.map(({ id, rank, targets, bytes: size }) => (
+          {addedModules.value.map(({ id, rank, targets, bytes: size, notes }) => (
             <li key={id} class="card">
               <PickableTitle id={id} title={library.addedTitle(id)} />
               <p class="details">{library.addedFacts(rank, targets.join(" "), bytes(size))}</p>
+              {notes &&
+                library.notes(notes).map((note) => (
+                  <p key={note} class="details note">
+                    {note}
+                  </p>
+                ))}
             </li>
           ))}
         </FoundCards>

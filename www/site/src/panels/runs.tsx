@@ -5,6 +5,7 @@ import { useEffect } from "preact/hooks";
 import { weaveUrl } from "../charts/weave.js";
 import { download, FileInput } from "../components/files.js";
 import { Problem } from "../components/problem.js";
+import { details } from "../details-text.js";
 import { learning } from "../state/learn.js";
 import {
   exportRuns,
@@ -16,13 +17,12 @@ import {
   runsError,
 } from "../state/runs.js";
 import { busy } from "../state/session.js";
-import { text } from "../text.js";
 
 export function Runs() {
   const imported = useSignal<number | null>(null);
   useEffect(() => void readRuns(), []);
   const kept = runs.value;
-  const words = text.runs;
+  const words = details.runs;
   if (!kept) return null;
   return (
     <>

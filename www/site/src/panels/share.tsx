@@ -5,14 +5,16 @@ import { useSignal } from "@preact/signals";
 import { weaveUrl } from "../charts/weave.js";
 import { LazyDetails } from "../components/lazy.js";
 import { Problem } from "../components/problem.js";
-import { composition, mix } from "../state/bench.js";
+import { checks, composition, mix } from "../state/bench.js";
 import { link, setNote, setTitle, shareError, withExamples } from "../state/share.js";
+import { UNTITLED } from "../state/workbench.js";
 import { text } from "../text.js";
 
 export function ShareBox() {
   const copied = useSignal("");
   const { share } = text;
   const current = mix.value;
+  const assessment = checks.value?.assessment;
   const copy = async () => {
     const address = link.value;
     if (!address) return;
@@ -36,16 +38,24 @@ export function ShareBox() {
           {!link.value ? share.noneHelp : copied.value === link.value ? share.copied : share.ready}
         </p>
       </div>
+      {current && assessment && (
+        <p class="status" data-testid="shared-verdict">
+          {share.verdict(
+            current.title || UNTITLED,
+            text.result.verdict(assessment.verdict, assessment.expected),
+          )}
+        </p>
+      )}
       <Problem error={shareError.value} />
       {link.value && (
         <LazyDetails
-          summary={text.take.heading}
+          summary={share.take}
           testId="take"
           load={() => import("./take.js").then(({ TakeAway }) => TakeAway)}
         />
       )}
       <LazyDetails
-        summary={text.runs.heading}
+        summary={share.runs}
         testId="runs"
         load={() => import("./runs.js").then(({ Runs }) => Runs)}
       />

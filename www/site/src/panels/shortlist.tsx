@@ -2,6 +2,7 @@
 
 import { Problem } from "../components/problem.js";
 import { ProgressBar } from "../components/progress-bar.js";
+import { details } from "../details-text.js";
 import { learning } from "../state/learn.js";
 import {
   baseBytes,
@@ -24,7 +25,7 @@ export function Shortlist() {
   const entries = shortlist.value;
   const total = bytesOf(entries.map(({ module }) => module));
   const comparing = suggestProgress.value;
-  const words = text.shortlist;
+  const words = details.shortlist;
   const limit = options.value?.modules ?? 0;
   return (
     <section class="shortlist" aria-label={words.label}>

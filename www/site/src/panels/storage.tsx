@@ -4,10 +4,10 @@ import "./storage.css";
 import { useSignal } from "@preact/signals";
 import type { Storage } from "loraloom";
 import { useEffect } from "preact/hooks";
+import { details } from "../details-text.js";
 import { bytes } from "../format.js";
 import { toErrorText } from "../state/errors.js";
 import { loom, startError } from "../state/session.js";
-import { text } from "../text.js";
 
 /** The files, each with a button that deletes it. */
 export function StoragePanel() {
@@ -29,13 +29,14 @@ export function StoragePanel() {
       {kept && (
         <div class="options one-per-row">
           <p>
-            {text.storage.total(
-              text.storage.kinds[kept.kind],
+            {details.storage.total(
+              details.storage.kinds[kept.kind],
               kept.files.length,
               total,
               kept.quota,
             )}{" "}
-            {kept.kind !== "memory" && (kept.persisted ? text.storage.safe : text.storage.unsafe)}
+            {kept.kind !== "memory" &&
+              (kept.persisted ? details.storage.safe : details.storage.unsafe)}
           </p>
           {kept.files.length > 0 && (
             <>
@@ -46,11 +47,11 @@ export function StoragePanel() {
                       {decodeURIComponent(new URL(file.url).pathname).slice(1)}
                     </span>{" "}
                     {bytes(file.bytes)}
-                    {file.packed && text.storage.packed}
-                    {!file.complete && text.storage.incomplete}
-                    {file.pinned && file.complete && text.storage.pinned}{" "}
+                    {file.packed && details.storage.packed}
+                    {!file.complete && details.storage.incomplete}
+                    {file.pinned && file.complete && details.storage.pinned}{" "}
                     <button type="button" class="quiet" onClick={() => remove([file.key])}>
-                      {text.storage.delete}
+                      {details.storage.delete}
                     </button>
                   </li>
                 ))}
@@ -65,7 +66,7 @@ export function StoragePanel() {
                         remove(kept.files.map(({ key }) => key));
                       }}
                     >
-                      {text.storage.deleteCount(kept.files.length)}
+                      {details.storage.deleteCount(kept.files.length)}
                     </button>
                     <button
                       type="button"
@@ -73,7 +74,7 @@ export function StoragePanel() {
                         asking.value = false;
                       }}
                     >
-                      {text.storage.keep}
+                      {details.storage.keep}
                     </button>
                   </>
                 ) : (
@@ -83,7 +84,7 @@ export function StoragePanel() {
                       asking.value = true;
                     }}
                   >
-                    {text.storage.deleteAll}
+                    {details.storage.deleteAll}
                   </button>
                 )}
               </p>

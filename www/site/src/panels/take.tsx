@@ -1,20 +1,27 @@
-// What a mix can be taken away as: its recipe, and code that opens it elsewhere.
+// What a mix can be taken away as: a PEFT adapter, its recipe, and code that opens it elsewhere.
 
 import { useSignal } from "@preact/signals";
 import { download } from "../components/files.js";
+import { Problem } from "../components/problem.js";
+import { details } from "../details-text.js";
 import { composition, mix } from "../state/bench.js";
-import { loom, registryUrl } from "../state/session.js";
+import { type ErrorText, toErrorText } from "../state/errors.js";
+import { learning } from "../state/learn.js";
+import { base, busy, loom, registryUrl } from "../state/session.js";
 import { link } from "../state/share.js";
-import { text } from "../text.js";
+import { adapterArchive, adapterName } from "../state/take.js";
 
-const KINDS = ["embed", "javascript", "shell"] as const;
+const KINDS = ["embed", "javascript", "python", "shell"] as const;
 type Kind = (typeof KINDS)[number];
+
+/** Whether PEFT can find a model by this id: a hub has it, as `owner/name`. */
+const isHubId = (id: string) => /^[\w.-]+\/[\w.-]+$/.test(id);
 
 /** A text inside an attribute in quotes. */
 const attribute = (value: string) => value.replaceAll("&", "&amp;").replaceAll('"', "&quot;");
 
 /** The code of each kind; `address` is the mix's link. */
-function codeOf(kind: Kind, address: string, title: string, input: string): string {
+function codeOf(kind: Kind, address: string, title: string, input: string, model: string): string {
   const { hash } = new URL(address);
   const registry = new URL(registryUrl, document.baseURI).href;
   switch (kind) {
@@ -30,6 +37,15 @@ function codeOf(kind: Kind, address: string, title: string, input: string): stri
 const loom = await LoraLoom.open({ registryUrl: ${JSON.stringify(registry)} });
 const { composition } = await loom.restore(${JSON.stringify(hash.slice(1))});
 const { text } = await loom.generate({ input: ${JSON.stringify(input)}, composition });`;
+    case "python":
+      return `from peft import PeftModel
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(${JSON.stringify(model)})
+model = AutoModelForSeq2SeqLM.from_pretrained(${JSON.stringify(model)})
+model = PeftModel.from_pretrained(model, ${JSON.stringify(adapterName(title))})
+inputs = tokenizer(${JSON.stringify(input)}, return_tensors="pt")
+print(tokenizer.decode(model.generate(**inputs)[0], skip_special_tokens=True))`;
     case "shell":
       return `loraloom export --recipe recipe.json --registry registry.json --out composed
 loraloom generate --model base --adapter composed=1.0 --input '${input.replaceAll("'", "'\\''")}'`;
@@ -39,12 +55,28 @@ loraloom generate --model base --adapter composed=1.0 --input '${input.replaceAl
 export function TakeAway() {
   const kind = useSignal<Kind>("embed");
   const copied = useSignal("");
+  const making = useSignal(false);
+  const error = useSignal<ErrorText | null>(null);
   const address = link.value;
   const current = mix.value;
   if (!address || !current || !composition.value) return null;
-  const { take } = text;
+  const { take } = details;
   const input = current.task?.examples[0]?.input ?? "…";
-  const code = codeOf(kind.value, address, current.title, input);
+  const model = base.value?.id ?? "";
+  const kinds = KINDS.filter((one) => one !== "python" || isHubId(model));
+  const code = codeOf(kind.value, address, current.title, input, model);
+  const saveAdapter = async () => {
+    making.value = true;
+    error.value = null;
+    try {
+      const archive = await adapterArchive(current.title);
+      if (archive) download(archive, `${adapterName(current.title)}.zip`);
+    } catch (thrown) {
+      error.value = toErrorText(thrown);
+    } finally {
+      making.value = false;
+    }
+  };
   const saveRecipe = async () => {
     const recipe = await loom.value?.decode(new URL(address).hash);
     if (!recipe) return;
@@ -54,10 +86,20 @@ export function TakeAway() {
   return (
     <>
       <div class="row small">
+        <button
+          type="button"
+          disabled={making.value || busy.value || learning.value}
+          onClick={() => void saveAdapter()}
+        >
+          {making.value ? take.makingAdapter : take.adapter}
+        </button>
         <button type="button" onClick={() => void saveRecipe()}>
           {take.recipe}
         </button>
-        {KINDS.map((one) => (
+      </div>
+      <Problem error={error.value} />
+      <div class="row small">
+        {kinds.map((one) => (
           <button
             key={one}
             type="button"

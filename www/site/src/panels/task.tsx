@@ -7,6 +7,7 @@ import { DropZone, FileInput } from "../components/files.js";
 import { Panel } from "../components/panel.js";
 import { Problem } from "../components/problem.js";
 import { bench, checks, drafts, mix, mixRelation, task } from "../state/bench.js";
+import { unwritableNow } from "../state/learn.js";
 import { registry } from "../state/session.js";
 import {
   addExample,
@@ -69,6 +70,11 @@ export function TaskPanel() {
           <PasteBox />
         </>
       )}
+      {unwritableNow.value.map(({ output, parts }) => (
+        <p key={output} class="status no" data-testid="unwritable">
+          {text.task.unwritable(output, parts)}
+        </p>
+      ))}
       <Problem error={taskError.value} />
       <LearnControls>
         {open && current && hasText(current) ? (

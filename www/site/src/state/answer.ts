@@ -56,8 +56,8 @@ export function noteLoaded(): void {
   loadedIn = loom.value && { engine: loom.value, ids: ids.join() };
 }
 
-/** Loads the base, and the mix's modules where an engine was started anew. */
-async function ensureMix(): Promise<boolean> {
+/** Loads the base, and the mix's modules where an engine was started anew; resolves with whether they are. */
+export async function ensureMix(): Promise<boolean> {
   if (!(await ensureBase()) || !loom.value) return false;
   const added = new Set(addedModules.value.map(({ id }) => id));
   const ids = mix.value?.desk.modules.map(({ id }) => id).filter((id) => !added.has(id)) ?? [];

@@ -11,7 +11,7 @@ import { baseBytes, bytesOf, modulesToLoad, needsShortlist, suggestModules } fro
 import { addedModules, candidates } from "./modules.js";
 import { base, baseKey, ensureLoaded, loom, readMemory } from "./session.js";
 import { options } from "./settings.js";
-import { filledExamples } from "./task.js";
+import { completeExamples, filledExamples } from "./task.js";
 import { sizeOf, takeBase, takeLearned } from "./workbench.js";
 
 /** Whether a run is in progress. */
@@ -32,6 +32,14 @@ export const evaluated = computed(
 export const startedAt = signal(0);
 /** How the last run ended where it found no mix. */
 export const ended = signal<"" | "stopped" | "nothing">("");
+/** Outputs of the examples that the model cannot write, as its vocabulary lacks parts of them. */
+const unwritable = signal<{ output: string; parts: string[] }[]>([]);
+/** Those of the table. */
+export const unwritableNow = computed(() =>
+  unwritable.value.filter(({ output }) =>
+    completeExamples.value.some((one) => one.output === output),
+  ),
+);
 /** The error of learning or of leaving modules out. */
 export const learnError = signal<ErrorText | null>(null);
 /** The loss without each module, of one version of the mix. */
@@ -71,8 +79,9 @@ mix.subscribe((current) => {
   if (current && !current.run && !learning.peek()) clearRun();
 });
 
-// A mix belongs to one base.
+// A mix belongs to one base, and so does what it cannot write.
 base.subscribe((loaded) => {
+  unwritable.value = [];
   if (loaded) update((now) => takeBase(now, baseKey(loaded), loaded.precision));
 });
 
@@ -118,6 +127,12 @@ export async function learn(): Promise<boolean> {
         modules: ids,
         options: settings,
         onEvaluation: (evaluation) => throttle.push(evaluation),
+        onUnwritable: (outputs) => {
+          unwritable.value = outputs.map(({ example, parts }) => ({
+            output: examples[example]?.output ?? "",
+            parts,
+          }));
+        },
         onSelected: (modules) => {
           selected.value = modules;
         },

@@ -161,7 +161,7 @@ function setShortlist(entries: ShortlistEntry[], examples: string | null): void 
 /** Adds a module to the shortlist. */
 export function addToShortlist(module: RegistryModule): void {
   if (shortlist.value.some((one) => one.module.id === module.id)) return;
-  setShortlist([...shortlist.value, { module, reason: "added by you" }], null);
+  setShortlist([...shortlist.value, { module, reason: text.library.addedByYou }], null);
 }
 
 /** Removes a module from the shortlist. */
@@ -184,9 +184,7 @@ export function needsShortlist(examples: Example[]): boolean {
 }
 
 function reasonOf({ similarity, words }: Suggestion): string {
-  const shared = words.slice(0, 3).map((word) => `“${word}”`);
-  const similarityText = `similarity ${similarity.toFixed(2).replace("-", "−")}`;
-  return shared.length ? `${similarityText}, shares ${shared.join(", ")}` : similarityText;
+  return text.library.similar(similarity, words.slice(0, 3));
 }
 
 /** Fills the shortlist with the modules most similar to the examples; resolves with whether there are any. */

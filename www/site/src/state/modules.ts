@@ -1,7 +1,8 @@
 // The modules that learning may use: those of the library, and those added by hand.
 
 import { computed, signal } from "@preact/signals";
-import { addressSource, filesSource, type ModuleInfo, type Source } from "loraloom";
+import { addressSource, filesSource, type LocalFile, type ModuleInfo, type Source } from "loraloom";
+import { text } from "../text.js";
 import type { ErrorText } from "./errors.js";
 import { entryOf, modulesToLoad } from "./library.js";
 import { readSaved, saveOnChange } from "./saved.js";
@@ -35,29 +36,42 @@ export function pick(id: string, picked: boolean): void {
   handPicked.value = picked ? [...others, id] : others;
 }
 
-/** Adds a PEFT folder of this computer, or a ZIP archive of one. */
-export function addLocalModule(files: File[]): Promise<void> {
-  const folder = files[0]?.webkitRelativePath.split("/").at(-2);
-  const archive = files.length === 1 ? files[0]?.name.replace(/\.zip$/i, "") : null;
+/** Adds PEFT folders of this computer, or a ZIP archive of one. */
+export async function addLocalModules(chosen: Iterable<File | LocalFile>): Promise<void> {
+  const files = [...chosen].map((file) =>
+    "contents" in file
+      ? file
+      : { path: file.webkitRelativePath || file.name, contents: file as Blob },
+  );
+  const [first] = files;
+  const archive = files.length === 1 ? first?.path.replace(/\.zip$/i, "") : null;
+  const folder = first?.path.split("/").at(-2);
   const name = folder || archive || `local-${addedModules.value.length + 1}`;
-  return addModule(name, filesSource(files));
+  // Each of several modules has the path of its folder as its id.
+  const folders = new Set(files.map(({ path }) => path.split("/").slice(0, -1).join("/")));
+  let prefix = "";
+  while ([...folders].some((one) => isTaken(prefix + one))) prefix += "local/";
+  const prefixed = files.map(({ path, contents }) => ({ path: prefix + path, contents }));
+  await addModules(name, filesSource(archive ? files : prefixed));
 }
 
 /** Adds an adapter by its hub id or its address. */
-export async function addRemoteModule(text: string): Promise<void> {
-  await addModule(text.trim(), addressSource(text));
+export async function addRemoteModule(typed: string): Promise<void> {
+  await addModules(typed.trim(), addressSource(typed));
 }
 
-async function addModule(name: string, source: Source): Promise<void> {
+const isTaken = (id: string) =>
+  entryOf(id) !== undefined || addedModules.value.some((one) => one.id === id);
+
+async function addModules(name: string, source: Source): Promise<void> {
   moduleError.value = null;
   if (!(await ensureBase())) return;
-  const taken = new Set(addedModules.value.map(({ id }) => id));
   let id = name;
-  while (taken.has(id) || entryOf(id)) id = `${id}-local`;
-  const info = await withLoading(
-    `Loading ${id}`,
-    async () => loom.value?.addModule(id, source, downloadOptions()),
+  while (isTaken(id)) id = `${id}-local`;
+  const infos = await withLoading(
+    text.stages.module(id),
+    async () => loom.value?.addModules(id, source, downloadOptions()),
     moduleError,
   );
-  if (info) addedModules.value = [...addedModules.value, info];
+  if (infos) addedModules.value = [...addedModules.value, ...infos];
 }

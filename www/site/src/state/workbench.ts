@@ -16,6 +16,7 @@ import type {
   WeightedModule,
 } from "loraloom";
 import { groupWeights, meanWeight } from "loraloom";
+import { text } from "../text.js";
 
 /** The two models that answer, everywhere in this order. */
 export const SIDES = ["base", "composed"] as const;
@@ -324,7 +325,7 @@ function frozen<T>(value: T): T {
 }
 
 /** The name of a task without one. */
-export const UNTITLED = "My task";
+export const UNTITLED = text.task.untitledMix;
 
 function newMix(
   bench: Workbench,

@@ -1,0 +1,186 @@
+// The English sentences of what is fetched once it is opened; text.ts has those of the page.
+
+import { bytes, count } from "./format.js";
+
+const take = {
+  adapter: "Save as a PEFT adapter (ZIP)",
+  makingAdapter: "Making the adapter…",
+  recipe: "Save recipe.json",
+  kinds: { embed: "Embed", javascript: "JavaScript", python: "Python", shell: "Command line" },
+  about: {
+    embed: "The mix on another page, with an input and both answers.",
+    javascript: "With the npm package loraloom.",
+    python: "With PEFT and the unpacked adapter. Nothing of LoraLoom is needed.",
+    shell:
+      "With recipe.json, and the library’s files beside it. The first line makes one PEFT adapter.",
+  },
+  copy: "Copy code",
+  copied: "Copied.",
+};
+
+const runs = {
+  none: "Every mix that you learn is kept here, in this browser.",
+  facts: (correct: number | null, total: number, modules: number, date: string) =>
+    [
+      ...(correct === null ? [] : [`${correct} of ${total} right`]),
+      count(modules, "module"),
+      date,
+    ].join(" · "),
+  removeOf: (title: string) => `Delete ${title}`,
+  export: "Save as a file",
+  import: "Add from a file",
+  imported: (mixes: number) =>
+    mixes ? `${count(mixes, "mix", "mixes")} added.` : "No mixes found in that file.",
+};
+
+const addModule = {
+  drop: "Your own module: drop a PEFT folder or a ZIP of it here.",
+  chooseFiles: "Choose files",
+  staysHere: "It stays on this computer.",
+  addLabel: "Add an adapter (Hugging Face id or address)",
+  addPlaceholder: "owner/name or https://…",
+  addAction: "Add",
+};
+
+const libraries = {
+  known: [
+    {
+      url: "./library/registry.json",
+      title: "The demo",
+      about: "A small model with small modules, made for this page. Downloads about 25 MB.",
+    },
+    {
+      url: "./lorahub/registry.json",
+      title: "LoraHub’s published modules",
+      about:
+        "196 modules for Flan-T5 large, from Hugging Face. The model is a 3.1 GB download and uses about 1 GB of memory. Each module is 19 MB, and only the ones you use are downloaded.",
+    },
+  ],
+  nothingYet: "Nothing is downloaded until you press a button.",
+  address: "A library’s address",
+  placeholder: "https://…/registry.json",
+  open: "Open",
+};
+
+const shortlist = {
+  label: "Modules to download",
+  stop: "Stop",
+  compared: "Descriptions compared",
+  find: "Find the closest to my examples",
+  compares: "Compares the modules’ descriptions with your examples.",
+  downloads: (size: number) =>
+    `Downloads the model first${size ? ` (${bytes(size)})` : ""}, to compare the modules’ descriptions with your examples.`,
+  toDownload: (modules: number, total: number) =>
+    `${count(modules, "module")} to download${total ? `, ${bytes(total)}` : ""}`,
+  removeAll: "Remove all",
+  removeOf: (title: string) => `Remove ${title}`,
+};
+
+const millions = (parameters: number) => `${(parameters / 1e6).toFixed(1)} million parameters`;
+
+const download = {
+  heading: (loaded: boolean) => (loaded ? "Downloaded" : "Download"),
+  the: "The ",
+  onceThe: (host: string | null) => ` from ${host ?? "this site"}, once: the `,
+  size: (about: boolean, size: string) => (about ? `about ${size}` : size),
+  model: (title: string, size: string, parameters: number) =>
+    ` ${title} (${size}, ${millions(parameters)})`,
+  fitting: (modules: number, each: string) =>
+    `those of its ${count(modules, "module")} that fit your examples${each && `, about ${each} each`}`,
+  modules: (modules: number, size: string) => `${count(modules, "module")} (${size})`,
+  and: " and ",
+  license: (licenses: string) => `. License: ${licenses}.`,
+  otherLicense: ". License: see its page.",
+  otherFacts: (size: string, parameters: number) => ` (${size}, ${millions(parameters)})`,
+  reading: "Reading the list of models and modules.",
+  checked: (model: string, expected: string, source: string, found: string | null) =>
+    `Checked: gives the output published for ${model} (${expected}, ${source}${found === null ? "" : `; ${found} in 8 bits`}).`,
+  differs: (model: string, input: string, expected: string, source: string, found: string) =>
+    `This model does not give the output published for ${model}: for ${input} it should give ${expected} (${source}), but gives ${found}. Its files are damaged or belong to another model. Delete them under Storage and load them again.`,
+};
+
+const device = {
+  heading: "This machine",
+  checking: "Checking what it supports.",
+  change: "Change",
+  cpu: (threads: number, simd: string) =>
+    `CPU, ${count(threads, "thread")}, ${simd === "relaxed" ? "relaxed SIMD" : "SIMD"}`,
+  build: (name: string, reason: string) => `(build “${name}”): ${reason}.`,
+  memory: (gigabytes: number) => `Memory: ${gigabytes} GB or more.`,
+  uses: (size: string) => `LoraLoom uses ${size}.`,
+  willUse: (size: string) => `LoraLoom will use about ${size}.`,
+  gpu: (name: string) => `GPU${name && ` (${name})`}:`,
+  gpuActive: (
+    memory: {
+      weightsBytes: number;
+      embeddingBytes: number;
+      modulesBytes: number;
+      workBytes: number;
+    },
+    reason: string,
+  ) => {
+    const { weightsBytes, embeddingBytes, modulesBytes, workBytes } = memory;
+    const parts = [
+      `${bytes(weightsBytes)} weights`,
+      `${bytes(embeddingBytes)} embedding`,
+      ...(modulesBytes ? [`${bytes(modulesBytes)} modules`] : []),
+      `${bytes(workBytes)} buffers`,
+    ];
+    const all = bytes(weightsBytes + embeddingBytes + modulesBytes + workBytes);
+    return `gives the same results as the CPU, and uses ${all} of GPU memory: ${parts.join(", ")}. ${reason}`;
+  },
+  gpuUnchecked: "is checked against the CPU once the model is loaded.",
+  noGpu: "No usable GPU; using the CPU.",
+  runsOn: "Runs on",
+  onCpu: "CPU",
+  onGpu: "GPU",
+  threads: "Threads",
+  onePerCore: (cores: number) => `one per core (${cores})`,
+  precision: "Precision",
+  int8: "8 bits (fast)",
+  f32: "32 bits (exact, slower)",
+};
+
+const base = {
+  heading: "Use another model",
+  chosen: (loaded: boolean, source: string) => `${loaded ? "Loaded" : "Chosen"}: ${source}.`,
+  back: "Back to the library’s model",
+  label: "A T5 or Flan-T5 model (Hugging Face id or address)",
+  placeholder: "google/flan-t5-small or https://…",
+  load: "Load",
+  drop: "Or drop its files here: config.json, tokenizer.json or spiece.model, and the weights as .safetensors or .gguf.",
+  choose: "Choose files",
+  staysHere: "They stay on this computer.",
+};
+
+const storage = {
+  heading: "Storage",
+  kinds: {
+    "file-system": "Kept in this browser’s private files",
+    cache: "Kept in this browser’s cache",
+    memory: "This browser keeps no files, so the next visit downloads them again",
+  },
+  total: (kind: string, files: number, total: number, quota: number | null) =>
+    `${kind}: ${count(files, "file")}, ${bytes(total)}${quota === null ? "" : ` of ${bytes(quota)} available`}.`,
+  safe: "The browser will not delete them.",
+  unsafe: "The browser may delete them when the disk is full.",
+  packed: ", packed: loads without converting",
+  incomplete: ", incomplete",
+  pinned: ", unchanged since the first download",
+  delete: "Delete",
+  deleteAll: "Delete all",
+  deleteCount: (files: number) => `Delete ${count(files, "file")}`,
+  keep: "Keep them",
+};
+
+export const details = {
+  take,
+  runs,
+  addModule,
+  libraries,
+  shortlist,
+  download,
+  device,
+  base,
+  storage,
+};
