@@ -30,7 +30,7 @@ page.setDefaultTimeout(0);
 page.on("console", (message) => console.log(`   ${message.text()}`));
 await page.goto(url);
 const runs = await page.evaluate(async (threads) => {
-  const { LoraLoom } = await import(new URL("/package/index.js", location.href).href);
+  const { LoraLoom, meanWeight } = await import(new URL("/package/index.js", location.href).href);
   const loom = await LoraLoom.open({ registryUrl: "library/registry.json" });
   const runs = {};
   for (const { id, title, examples } of loom.registry.tasks) {
@@ -42,6 +42,7 @@ const runs = await page.evaluate(async (threads) => {
     runs[id] = {
       scores: { base: Math.round(base.exactMatch), composed: Math.round(composed.exactMatch) },
       modules: learned.modules
+        .map(({ id, weight }) => ({ id, weight: meanWeight(weight) }))
         .filter(({ weight }) => weight !== 0)
         .sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight))
         .slice(0, threads)
