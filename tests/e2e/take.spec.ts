@@ -1,8 +1,29 @@
-// A mix as a PEFT adapter: the archive that the page saves is an adapter that gives the same answers.
+// What leaves the page with a mix: its verdict beside the link, and a PEFT adapter that gives the same
+// answers.
 
 import { readFile } from "node:fs/promises";
 import { unzipSync } from "../../www/node_modules/fflate/esm/index.mjs";
-import { expect, learn, openPackage, openSite, test } from "./support.js";
+import { copyLink, expect, learn, openPackage, openSite, settled, test } from "./support.js";
+
+test("the verdict stands beside the link, and on the page that the link opens", async ({
+  page,
+  context,
+  browser,
+}) => {
+  await openSite(page);
+  await expect(page.getByTestId("shared-verdict")).toHaveCount(0);
+  await learn(page);
+  const verdict = await page.getByTestId("verdict").locator("b").textContent();
+  expect(verdict).toMatch(/^(Works|Partly|No module here comes close): /);
+  await expect(page.getByTestId("shared-verdict")).toHaveText(`${verdict}.`);
+  const fresh = await browser.newContext();
+  const opened = await fresh.newPage();
+  await opened.goto(await copyLink(page, context));
+  await settled(opened);
+  await expect(opened.getByTestId("verdict").locator("b")).toHaveText(verdict ?? "");
+  await expect(opened.getByTestId("shared-verdict")).toHaveText(`${verdict}.`);
+  await fresh.close();
+});
 
 test("the saved adapter gives the mix's answers with weight 1", async ({ page }) => {
   await openSite(page);

@@ -18,6 +18,12 @@ const take = {
   copied: "Copied.",
 };
 
+const qr = {
+  label: "QR code of the link",
+  tooLong: (characters: number) =>
+    `This link has ${characters.toLocaleString("en")} characters, more than a QR code holds. Leave the examples out of it, or shorten the note.`,
+};
+
 const runs = {
   none: "Every mix that you learn is kept here, in this browser.",
   facts: (correct: number | null, total: number, modules: number, date: string) =>
@@ -175,6 +181,7 @@ const storage = {
 
 export const details = {
   take,
+  qr,
   runs,
   addModule,
   libraries,

@@ -151,8 +151,9 @@ const learn = {
     `Learned in ${seconds(took)}: ${count(Math.round(evaluations), "mix", "mixes")} tried.`,
   stopped: (took: number, evaluations: number) =>
     `Stopped after ${seconds(took)}: the best of ${count(Math.round(evaluations), "mix", "mixes")} is kept.`,
-  stoppedEarly: "Stopped before any mix was tried.",
-  nothing: "No mix was found.",
+  stoppedEarly: "Stopped before a mix did better than the model alone.",
+  nothing:
+    "No mix does better than the model alone. Try other examples, or add modules from the library below.",
   opened: "Opened from a shared link. Nothing was learned here.",
   bytesLoaded: "Bytes loaded",
   progress: "Learning",
@@ -297,11 +298,12 @@ const result = {
 const share = {
   heading: "Share",
   take: "Take it away",
+  qr: "QR code",
   runs: "Your mixes",
   copy: "Copy link",
   copied: "Copied. It opens with this exact mix, and gives the same answers.",
   ready: "Opens with this exact mix. Nothing to learn again.",
-  verdict: (title: string, verdict: string) => `${title}: ${verdict}.`,
+  verdict: (verdict: string) => `${verdict}.`,
   none: "Learn first.",
   noneHelp: "The link holds the mix, not the model: a few hundred characters.",
   name: "Name of the task",

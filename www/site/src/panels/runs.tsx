@@ -33,22 +33,24 @@ export function Runs() {
           {kept.map((run) => (
             <li key={run.fragment}>
               <img src={weaveUrl(run.mix.desk.modules)} width={28} height={28} alt="" />
-              <button
-                type="button"
-                class="plain"
-                disabled={busy.value || learning.value}
-                onClick={() => openRun(run)}
-              >
-                {run.mix.title}
-              </button>
-              <span class="status">
-                {words.facts(
-                  run.right?.correct ?? null,
-                  run.right?.total ?? 0,
-                  run.mix.desk.modules.length,
-                  new Date(run.time).toLocaleDateString("en", { dateStyle: "medium" }),
-                )}
-              </span>
+              <div>
+                <button
+                  type="button"
+                  class="plain"
+                  disabled={busy.value || learning.value}
+                  onClick={() => openRun(run)}
+                >
+                  {run.mix.title}
+                </button>
+                <p class="status">
+                  {words.facts(
+                    run.right?.correct ?? null,
+                    run.right?.total ?? 0,
+                    run.mix.desk.modules.length,
+                    new Date(run.time).toLocaleDateString("en", { dateStyle: "medium" }),
+                  )}
+                </p>
+              </div>
               <button
                 type="button"
                 class="quiet"

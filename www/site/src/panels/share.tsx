@@ -7,7 +7,6 @@ import { LazyDetails } from "../components/lazy.js";
 import { Problem } from "../components/problem.js";
 import { checks, composition, mix } from "../state/bench.js";
 import { link, setNote, setTitle, shareError, withExamples } from "../state/share.js";
-import { UNTITLED } from "../state/workbench.js";
 import { text } from "../text.js";
 
 export function ShareBox() {
@@ -34,24 +33,34 @@ export function ShareBox() {
         <button type="button" class="accent" disabled={!link.value} onClick={() => void copy()}>
           {share.copy}
         </button>
-        <p class="status" role="status">
-          {!link.value ? share.noneHelp : copied.value === link.value ? share.copied : share.ready}
-        </p>
-      </div>
-      {current && assessment && (
-        <p class="status" data-testid="shared-verdict">
-          {share.verdict(
-            current.title || UNTITLED,
-            text.result.verdict(assessment.verdict, assessment.expected),
+        <div class="status">
+          {assessment && (
+            <p data-testid="shared-verdict">
+              <b>{share.verdict(text.result.verdict(assessment.verdict, assessment.expected))}</b>
+            </p>
           )}
-        </p>
-      )}
+          <p role="status">
+            {!link.value
+              ? share.noneHelp
+              : copied.value === link.value
+                ? share.copied
+                : share.ready}
+          </p>
+        </div>
+      </div>
       <Problem error={shareError.value} />
       {link.value && (
         <LazyDetails
           summary={share.take}
           testId="take"
           load={() => import("./take.js").then(({ TakeAway }) => TakeAway)}
+        />
+      )}
+      {link.value && (
+        <LazyDetails
+          summary={share.qr}
+          testId="qr"
+          load={() => import("./qr.js").then(({ QrCode }) => QrCode)}
         />
       )}
       <LazyDetails

@@ -1,0 +1,102 @@
+// How fast the page is on this machine: the time from a dragged thread to its answer, and how long the
+// main thread is blocked. The figures are printed and kept as annotations. Only what no machine should miss
+// fails a test; EVALUATIONS=2000 learns longer.
+
+import type { Page } from "@playwright/test";
+import { expect, learn, learnButton, openSite, setEndless, stopButton, test } from "./support.js";
+
+const EVALUATIONS = Number(process.env.EVALUATIONS ?? 200);
+const DRAGS = 20;
+/** Moves of a drag, at the rate of a display. */
+const MOVES = 12;
+const FRAME_MS = 16;
+
+test.skip(({ browserName: _ }) => test.info().project.name !== "isolated", "figures of one build");
+
+function report(name: string, figures: string): void {
+  test.info().annotations.push({ type: name, description: figures });
+  console.log(`   ${name}: ${figures}`);
+}
+
+/** Begins to record the tasks that block the main thread for 50 ms or more. */
+const watchLongTasks = (page: Page) =>
+  page.addInitScript(() => {
+    const longTasks: number[] = [];
+    Object.assign(window, { longTasks });
+    new PerformanceObserver((list) => {
+      longTasks.push(...list.getEntries().map(({ duration }) => duration));
+    }).observe({ type: "longtask" });
+  });
+
+/** The recorded tasks since the last call, in milliseconds. */
+const takeLongTasks = (page: Page) =>
+  page.evaluate(() => (window as unknown as { longTasks: number[] }).longTasks.splice(0));
+
+const longTaskText = (tasks: number[]) =>
+  `${tasks.length} over 50 ms${tasks.length ? `, the longest ${Math.round(Math.max(...tasks))} ms` : ""}`;
+
+test("the answer follows a dragged thread", async ({ page }) => {
+  await watchLongTasks(page);
+  await openSite(page);
+  await learn(page);
+  await takeLongTasks(page);
+  const thread = page.locator("#mix").getByRole("slider").first();
+  await thread.evaluate((track) => {
+    track.addEventListener("pointermove", ({ timeStamp }) =>
+      Object.assign(window, { moved: timeStamp }),
+    );
+  });
+  const box = await thread.boundingBox();
+  if (!box) throw new Error("the thread is not drawn");
+  const y = box.y + box.height / 2;
+  const weights = new Set<string | null>();
+  const times: number[] = [];
+  for (let drag = 0; drag < DRAGS; drag++) {
+    let x = box.x + box.width * 0.6;
+    await page.mouse.move(x, y);
+    await page.mouse.down();
+    for (let move = 0; move < MOVES; move++) {
+      x += (drag % 2 ? 1 : -1) * box.width * 0.03;
+      await page.mouse.move(x, y);
+      await page.waitForTimeout(FRAME_MS);
+    }
+    times.push(
+      await page.evaluate(async () => {
+        const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+        await frame();
+        while (document.querySelector(".sides .stale")) await frame();
+        return performance.now() - (window as unknown as { moved: number }).moved;
+      }),
+    );
+    await page.mouse.up();
+    weights.add(await thread.getAttribute("aria-valuenow"));
+  }
+  expect(weights.size).toBeGreaterThan(1);
+  times.sort((a, b) => a - b);
+  const at = (share: number) => Math.round(times[Math.floor(share * (DRAGS - 1))] ?? 0);
+  report("milliseconds to the new answer", `median ${at(0.5)}, 95 % within ${at(0.95)}`);
+  report("long tasks while dragging", longTaskText(await takeLongTasks(page)));
+});
+
+test("tasks that block the main thread are few while learning", async ({ page }) => {
+  await watchLongTasks(page);
+  await openSite(page);
+  report("long tasks while starting", longTaskText(await takeLongTasks(page)));
+  await learn(page);
+  report("long tasks of the first run", longTaskText(await takeLongTasks(page)));
+  await setEndless(page);
+  await takeLongTasks(page);
+  await learnButton(page).click();
+  await expect
+    .poll(async () => Number(/\d+/.exec((await status(page)) ?? "")?.[0] ?? 0), { timeout: 0 })
+    .toBeGreaterThanOrEqual(EVALUATIONS);
+  const tasks = await takeLongTasks(page);
+  await stopButton(page).click();
+  await expect(page.getByTestId("learn-status")).toContainText("Stopped after");
+  report(`long tasks of ${EVALUATIONS} mixes`, longTaskText(tasks));
+  report("long tasks of stopping", longTaskText(await takeLongTasks(page)));
+  // A page that computes on its main thread is blocked for most of the run.
+  expect(tasks.length).toBeLessThan(EVALUATIONS / 10);
+});
+
+const status = (page: Page) => page.getByTestId("learn-status").textContent();
