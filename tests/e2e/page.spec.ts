@@ -10,7 +10,7 @@ import {
   learn,
   learnButton,
   openSite,
-  setBudget,
+  setEndless,
   settled,
   stopButton,
   test,
@@ -61,7 +61,7 @@ test("accessible in every state: typing, an error, learning, moved, compared, of
   expect(await violations(page)).toEqual([]);
   await page.locator("#task").getByRole("button", { name: "Undo", exact: true }).click();
 
-  await setBudget(page, 10_000);
+  await setEndless(page);
   await learnButton(page).click();
   await expect(page.getByTestId("learn-status")).toContainText(/^Trying mixes: \d{2,} of/);
   expect(await violations(page)).toEqual([]);

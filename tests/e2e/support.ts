@@ -100,6 +100,12 @@ export async function setBudget(page: Page, budget: number): Promise<void> {
   await field.blur();
 }
 
+/** Sets a search that is not over before the test stops it: forward selection ends by itself. */
+export async function setEndless(page: Page): Promise<void> {
+  await setBudget(page, 10_000);
+  await setting(page, "optimizer").selectOption("cma-es");
+}
+
 /** The answers of the base and of the composition to an input. */
 export async function answers(
   page: Page,

@@ -13,7 +13,7 @@ import {
   openSite,
   pasteExamples,
   setBudget,
-  setting,
+  setEndless,
   settled,
   stopButton,
   tableTexts,
@@ -178,13 +178,13 @@ test("a stopped run ends at once and keeps the best point", async ({ page }) => 
   await pasteExamples(
     page,
     ["dog\tchien", "cat\tchat", "horse\tcheval", "bird\toiseau"].flatMap((pair) =>
-      ["a", "b", "c", "d"].map((letter) => `input : ${words}${letter} ${pair}`),
+      ["a", "b"].map((letter) => `input : ${words}${letter} ${pair}`),
     ),
   );
-  await setting(page, "selection").selectOption("random");
-  await setBudget(page, 2000);
+  await setEndless(page);
   await learnButton(page).click();
-  await expect(page.getByTestId("learn-status")).toContainText(/^Trying mixes: ([5-9]|[1-9]\d) of/);
+  // Each module alone, and some mixes.
+  await expect(page.getByTestId("learn-status")).toContainText(/^Trying mixes: [5-9]\d of/);
   const dots = page.locator(".chart.small circle");
   // Counted and stopped in one turn, so that no evaluation comes between.
   const before = await stopButton(page).evaluate((button: HTMLButtonElement) => {

@@ -63,6 +63,7 @@ export async function openPage(
     mix: await import("../src/state/mix.js"),
     follow: await import("../src/state/follow.js"),
     share: await import("../src/state/share.js"),
+    runs: await import("../src/state/runs.js"),
     take: await import("../src/state/take.js"),
     workflow: await import("../src/state/workflow.js"),
   };

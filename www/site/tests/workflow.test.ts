@@ -1,6 +1,6 @@
 // The demo, the task's table, links in both directions, and what a reload keeps.
 
-import type { Example } from "loraloom";
+import type { Assessment, Example } from "loraloom";
 import { afterEach, expect, test, vi } from "vitest";
 import { EXAMPLES, module, registry } from "./fake-loom.js";
 import { newTab, openPage, type Page, when } from "./page.js";
@@ -165,6 +165,41 @@ test("the link holds the mix's own title and examples, whatever is in the table"
   expect(share.link.value).toBe("https://site.example/#First%20task-5");
   share.setTitle(" ");
   await when(() => share.link.value?.endsWith("#My%20task-5"));
+});
+
+test("a mix is kept under its own link, not under that of the mix before", async () => {
+  const { bench, client, learn, runs, share, task } = await openPage();
+  const learnChecked = async () => {
+    await learn.learn();
+    const assessment = { answers: [] } as unknown as Assessment;
+    bench.update((now) => ({
+      ...now,
+      checks: { version: now.mix?.version ?? 0, assessment, loss: null },
+    }));
+  };
+  share.keepLinkCurrent();
+  await learnChecked();
+  await when(() => share.link.value);
+  expect(runs.learnedRun.value).toMatchObject({ fragment: "First%20task-5" });
+
+  let release = () => {};
+  const { share: make } = client;
+  client.share = async (content) => {
+    await new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    return make(content);
+  };
+  task.chooseTask("second");
+  await learnChecked();
+  expect(bench.mix.value?.title).toBe("Second task");
+  expect(runs.learnedRun.value).toBeNull();
+  release();
+  await when(() => share.link.value);
+  expect(runs.learnedRun.value).toMatchObject({
+    fragment: "Second%20task-5",
+    mix: { title: "Second task" },
+  });
 });
 
 test("one's own examples go into the link only when included", async () => {

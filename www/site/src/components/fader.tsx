@@ -2,7 +2,7 @@
 // was learned.
 
 import { useSignal } from "@preact/signals";
-import { useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { Thread } from "../charts/thread.js";
 import { weight as weightText } from "../format.js";
 import { WEIGHTS } from "../state/workbench.js";
@@ -45,12 +45,15 @@ export function Fader(props: FaderProps) {
 
   const type = (start: string) => {
     typing.value = start;
-    requestAnimationFrame(() => {
-      field.current?.focus();
-      if (start === "") return field.current?.select();
-      field.current?.setSelectionRange(start.length, start.length);
-    });
   };
+  const isTyping = typing.value !== null;
+  // Before the next key is read, which is the field's.
+  useLayoutEffect(() => {
+    if (!isTyping || !field.current) return;
+    const { length } = field.current.value;
+    field.current.focus();
+    field.current.setSelectionRange(length, length);
+  }, [isTyping]);
   const finish = (commit: boolean) => {
     const typed = typing.peek();
     typing.value = null;
@@ -133,7 +136,7 @@ export function Fader(props: FaderProps) {
       >
         <Thread weight={weight} row={props.row} muted={props.muted} />
       </div>
-      {typing.value === null ? (
+      {!isTyping ? (
         <button
           type="button"
           class="value"
@@ -150,7 +153,7 @@ export function Fader(props: FaderProps) {
           class="value"
           inputMode="decimal"
           aria-label={text.mix.typed(fullName)}
-          value={typing.value}
+          value={typing.value ?? ""}
           placeholder={weightText(weight)}
           onInput={({ currentTarget }) => {
             typing.value = currentTarget.value;

@@ -1,11 +1,11 @@
 // The mixes that were learned here, kept in this browser with their links, to open them again.
 
-import { effect, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
 import type { GroupWeights } from "loraloom";
 import { checks, mix, noteMix } from "./bench.js";
 import { type ErrorText, toErrorText } from "./errors.js";
 import { registryUrl } from "./session.js";
-import { link } from "./share.js";
+import { made } from "./share.js";
 import { GROUPS, type Mix, rightOf } from "./workbench.js";
 
 /** A mix that was kept. */
@@ -122,19 +122,25 @@ export function openRun({ fragment, mix: kept, imported }: KeptRun): void {
   location.hash = fragment;
 }
 
-/** Keeps every mix that is learned here, once its link is made and its examples are answered. */
+/** The mix on the page as it is kept; null until its link is made and its examples are answered. */
+export const learnedRun = computed<Omit<KeptRun, "time" | "registry"> | null>(() => {
+  const current = mix.value;
+  const found = checks.value;
+  // A link is made after its mix: until then, the one that is there leads to the mix before.
+  if (current?.origin !== "learned" || made.value?.mix !== current || !found) return null;
+  // As it was learned; what faders make of it is kept as a link.
+  if (current.undo.length || current.redo.length) return null;
+  const fragment = new URL(made.value.address).hash.slice(1);
+  return { fragment, mix: current, right: rightOf(found.assessment) };
+});
+
+/** Keeps every mix that is learned here. */
 export function keepRuns(): void {
   if (!globalThis.indexedDB) return;
   effect(() => {
-    const current = mix.value;
-    const address = link.value;
-    const found = checks.value;
-    if (current?.origin !== "learned" || !address || !found) return;
-    // As it was learned; what faders make of it is kept as a link.
-    if (current.undo.length || current.redo.length) return;
-    const right = rightOf(found.assessment);
-    const fragment = new URL(address).hash.slice(1);
-    const run = { fragment, time: Date.now(), registry: registryUrl, mix: current, right };
-    void write((store) => store.put(run));
+    const run = learnedRun.value;
+    if (!run) return;
+    const kept: KeptRun = { ...run, time: Date.now(), registry: registryUrl };
+    void write((store) => store.put(kept));
   });
 }

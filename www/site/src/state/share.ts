@@ -1,14 +1,18 @@
 // The link to the composition. All that it holds comes from the mix.
 
-import { effect, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
 import { text } from "../text.js";
 import { composition, mix, saveMix, update } from "./bench.js";
 import { type ErrorText, toErrorText } from "./errors.js";
 import { base, loom, registryUrl } from "./session.js";
-import { isEdited, nameMix, UNTITLED } from "./workbench.js";
+import { isEdited, type Mix, nameMix, UNTITLED } from "./workbench.js";
 
-/** The link; null while there is no composition. */
-export const link = signal<string | null>(null);
+/** The last link that was made, and the mix that it holds. */
+export const made = signal<{ address: string; mix: Mix } | null>(null);
+/** The link; null while there is none of this composition. */
+export const link = computed(() =>
+  made.value && made.value.mix.version === mix.value?.version ? made.value.address : null,
+);
 /** The error of making the link. */
 export const shareError = signal<ErrorText | null>(null);
 /** Whether one's own examples go into the link; those of the library's tasks always do. */
@@ -33,7 +37,7 @@ export function keepLinkCurrent(): void {
     const included = withExamples.value || current?.task?.own === false;
     clearTimeout(timer);
     if (!engine || !current || !composition.value || !base.value) {
-      link.value = null;
+      made.value = null;
       return;
     }
     const edited = isEdited(current) ? text.share.editedNote : "";
@@ -51,7 +55,7 @@ export function keepLinkCurrent(): void {
           if (number !== latest) return;
           const address = new URL(location.href);
           address.hash = fragment;
-          link.value = address.href;
+          made.value = { address: address.href, mix: current };
           shareError.value = null;
           saveMix(address.hash.slice(1));
           // A reload then restores what was learned.
@@ -59,15 +63,12 @@ export function keepLinkCurrent(): void {
         },
         (error) => {
           if (number !== latest) return;
-          link.value = null;
+          made.value = null;
           shareError.value = toErrorText(error);
           history.replaceState(null, "", location.pathname + location.search);
         },
       );
-    // The link of another position is not this one's.
-    if (current.undo.length || current.redo.length) {
-      link.value = null;
-      timer = setTimeout(make, DEBOUNCE_MS);
-    } else void make();
+    if (current.undo.length || current.redo.length) timer = setTimeout(make, DEBOUNCE_MS);
+    else void make();
   });
 }
