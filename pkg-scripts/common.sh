@@ -61,6 +61,10 @@ native_cargo() {
   fi
 }
 
+# The features that lints, tests and the programs beside them are compiled with: with the same, and for the
+# whole workspace, each is compiled once.
+DEVELOPMENT_FEATURES=bench,gpu,typescript
+
 # --- Rust for the browser -------------------------------------------------------------------
 # Threads need a standard library built with atomics, so a compiler that takes -Z options and the
 # library's source: rustup's nightly with rust-src, or Debian's packages.
