@@ -32,6 +32,7 @@ export default defineConfig({
   timeout: 300_000,
   expect: { timeout: 60_000 },
   reporter: "list",
+  snapshotPathTemplate: "{testDir}/screens/{arg}{ext}",
   use: { launchOptions, channel: "chromium", trace: "retain-on-failure" },
   projects: [
     {

@@ -170,7 +170,8 @@ const mix = {
   of: (used: number, all: number) => `${used} of ${count(all, "module")}`,
   empty: "One thread per module, once it is learned.",
   recorded: "A recorded run of this task",
-  help: "Drag a thread; a double click returns to what was learned.",
+  help: (learned: boolean) =>
+    `Drag a thread; a double click returns to what was ${learned ? "learned" : "opened"}.`,
   keys: "Arrow keys move it, Enter types a weight, M mutes, S plays alone, G opens its groups of layers.",
   groupsOf: (name: string) => `Groups of layers of ${name}`,
   groups: {

@@ -338,7 +338,8 @@ function Details() {
       )}
       {mix.value && !learning.value && (
         <p class="help">
-          {text.mix.help} <span class="keys">{text.mix.keys}</span> <AddModule />
+          {text.mix.help(mix.value.run !== null)} <span class="keys">{text.mix.keys}</span>{" "}
+          <AddModule />
         </p>
       )}
       <Options />

@@ -2,10 +2,11 @@
 
 import { qrPath } from "../charts/qr.js";
 import { details } from "../details-text.js";
-import { link } from "../state/share.js";
+import { made } from "../state/share.js";
 
 export function QrCode() {
-  const address = link.value;
+  // The one before stays for the moment in which a moved fader's is made.
+  const address = made.value?.address;
   const code = address && qrPath(address);
   const { qr } = details;
   if (!address) return null;

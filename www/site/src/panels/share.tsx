@@ -6,7 +6,7 @@ import { weaveUrl } from "../charts/weave.js";
 import { LazyDetails } from "../components/lazy.js";
 import { Problem } from "../components/problem.js";
 import { checks, composition, mix } from "../state/bench.js";
-import { link, setNote, setTitle, shareError, withExamples } from "../state/share.js";
+import { link, made, setNote, setTitle, shareError, withExamples } from "../state/share.js";
 import { text } from "../text.js";
 
 export function ShareBox() {
@@ -49,14 +49,14 @@ export function ShareBox() {
         </div>
       </div>
       <Problem error={shareError.value} />
-      {link.value && (
+      {made.value && (
         <LazyDetails
           summary={share.take}
           testId="take"
           load={() => import("./take.js").then(({ TakeAway }) => TakeAway)}
         />
       )}
-      {link.value && (
+      {made.value && (
         <LazyDetails
           summary={share.qr}
           testId="qr"

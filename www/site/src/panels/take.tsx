@@ -8,7 +8,7 @@ import { composition, mix } from "../state/bench.js";
 import { type ErrorText, toErrorText } from "../state/errors.js";
 import { learning } from "../state/learn.js";
 import { base, busy, loom, registryUrl } from "../state/session.js";
-import { link } from "../state/share.js";
+import { link, made } from "../state/share.js";
 import { adapterArchive, adapterName } from "../state/take.js";
 
 const KINDS = ["embed", "javascript", "python", "shell"] as const;
@@ -57,7 +57,8 @@ export function TakeAway() {
   const copied = useSignal("");
   const making = useSignal(false);
   const error = useSignal<ErrorText | null>(null);
-  const address = link.value;
+  // The one before stays for the moment in which a moved fader's is made.
+  const address = made.value?.address;
   const current = mix.value;
   if (!address || !current || !composition.value) return null;
   const { take } = details;
@@ -93,7 +94,7 @@ export function TakeAway() {
         >
           {making.value ? take.makingAdapter : take.adapter}
         </button>
-        <button type="button" onClick={() => void saveRecipe()}>
+        <button type="button" disabled={!link.value} onClick={() => void saveRecipe()}>
           {take.recipe}
         </button>
       </div>
@@ -120,6 +121,7 @@ export function TakeAway() {
       <div class="row small">
         <button
           type="button"
+          disabled={!link.value}
           onClick={async () => {
             await navigator.clipboard.writeText(code);
             copied.value = code;
