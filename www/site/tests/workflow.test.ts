@@ -167,6 +167,29 @@ test("the link holds the mix's own title and examples, whatever is in the table"
   await when(() => share.link.value?.endsWith("#My%20task-5"));
 });
 
+test("the link is none while that of another name, note or choice of examples is being made", async () => {
+  const { learn, mix, share, task } = await openPage();
+  task.editExample(0, "output", "another");
+  share.keepLinkCurrent();
+  await learn.learn();
+  mix.setWeight("one", 0.5, false);
+  await when(() => share.link.value);
+  for (const change of [
+    () => share.setTitle("Another name"),
+    () => share.setNote("A note"),
+    () => {
+      share.withExamples.value = true;
+    },
+  ]) {
+    change();
+    expect(share.link.value).toBeNull();
+    // What is open beside it stays.
+    expect(share.made.value).not.toBeNull();
+    await when(() => share.link.value);
+  }
+  expect(share.link.value).toMatch(/#Another%20name-5$/);
+});
+
 test("a mix is kept under its own link, not under that of the mix before", async () => {
   const { bench, client, learn, runs, share, task } = await openPage();
   const learnChecked = async () => {

@@ -1,22 +1,45 @@
 // The link to the composition. All that it holds comes from the mix.
 
 import { computed, effect, signal } from "@preact/signals";
+import type { ShareInput } from "loraloom";
 import { text } from "../text.js";
 import { composition, mix, saveMix, update } from "./bench.js";
 import { type ErrorText, toErrorText } from "./errors.js";
 import { base, loom, registryUrl } from "./session.js";
 import { isEdited, type Mix, nameMix, UNTITLED } from "./workbench.js";
 
-/** The last link that was made, and the mix that it holds. */
-export const made = signal<{ address: string; mix: Mix } | null>(null);
-/** The link; null while there is none of this composition. */
+/** Whether one's own examples go into the link; those of the library's tasks always do. */
+export const withExamples = signal(false);
+
+/** What the link holds, and its mix; null while there is nothing to share. */
+const content = computed<{ mix: Mix; input: ShareInput } | null>(() => {
+  const current = mix.value;
+  if (!loom.value || !current || !composition.value || !base.value) return null;
+  const included = withExamples.value || current.task?.own === false;
+  const edited = isEdited(current) ? text.share.editedNote : "";
+  const note = current.note.trim().replace(text.share.editedNote, "");
+  const input = {
+    composition: composition.value,
+    title: current.title.trim() || UNTITLED,
+    instruction: [note, edited].join(" ").trim() || null,
+    examples: included ? [...(current.task?.examples ?? [])] : [],
+    registry: registryUrl,
+  };
+  return { mix: current, input };
+});
+
+/** The last link that was made, and what it holds. */
+const latestLink = signal<{ address: string; of: NonNullable<typeof content.value> } | null>(null);
+/** The last link that was made, and its mix. */
+export const made = computed(
+  () => latestLink.value && { address: latestLink.value.address, mix: latestLink.value.of.mix },
+);
+/** The link; null while there is none of what is on the page. */
 export const link = computed(() =>
-  made.value && made.value.mix.version === mix.value?.version ? made.value.address : null,
+  latestLink.value?.of === content.value ? (latestLink.value?.address ?? null) : null,
 );
 /** The error of making the link. */
 export const shareError = signal<ErrorText | null>(null);
-/** Whether one's own examples go into the link; those of the library's tasks always do. */
-export const withExamples = signal(false);
 
 /** Milliseconds without a change before a link is made: dragging a fader changes it often. */
 const DEBOUNCE_MS = 150;
@@ -32,30 +55,20 @@ export function keepLinkCurrent(): void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   effect(() => {
     const number = ++latest;
-    const current = mix.value;
+    const of = content.value;
     const engine = loom.value;
-    const included = withExamples.value || current?.task?.own === false;
     clearTimeout(timer);
-    if (!engine || !current || !composition.value || !base.value) {
-      made.value = null;
+    if (!engine || !of) {
+      latestLink.value = null;
       return;
     }
-    const edited = isEdited(current) ? text.share.editedNote : "";
-    const content = {
-      composition: composition.value,
-      title: current.title.trim() || UNTITLED,
-      instruction:
-        [current.note.trim().replace(text.share.editedNote, ""), edited].join(" ").trim() || null,
-      examples: included ? [...(current.task?.examples ?? [])] : [],
-      registry: registryUrl,
-    };
     const make = () =>
-      engine.share(content).then(
+      engine.share(of.input).then(
         (fragment) => {
           if (number !== latest) return;
           const address = new URL(location.href);
           address.hash = fragment;
-          made.value = { address: address.href, mix: current };
+          latestLink.value = { address: address.href, of };
           shareError.value = null;
           saveMix(address.hash.slice(1));
           // A reload then restores what was learned.
@@ -63,12 +76,12 @@ export function keepLinkCurrent(): void {
         },
         (error) => {
           if (number !== latest) return;
-          made.value = null;
+          latestLink.value = null;
           shareError.value = toErrorText(error);
           history.replaceState(null, "", location.pathname + location.search);
         },
       );
-    if (current.undo.length || current.redo.length) timer = setTimeout(make, DEBOUNCE_MS);
+    if (of.mix.undo.length || of.mix.redo.length) timer = setTimeout(make, DEBOUNCE_MS);
     else void make();
   });
 }
