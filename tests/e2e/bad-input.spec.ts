@@ -171,9 +171,9 @@ test("an input longer than the limit", async ({ page }) => {
   await expectProblem(page, "#result", /./, /\d/);
 });
 
-test("an adapter of another base names the shapes", async ({ page }) => {
-  await openSite(page);
-  const config = {
+/** Opens the panel for one's own modules, and chooses an adapter of one layer. */
+async function addAdapter(page: Page, config: object, weights: Buffer): Promise<void> {
+  const common = {
     peft_type: "LORA",
     task_type: "SEQ_2_SEQ_LM",
     r: 4,
@@ -187,11 +187,32 @@ test("an adapter of another base names the shapes", async ({ page }) => {
     {
       name: "adapter_config.json",
       mimeType: "application/json",
-      buffer: Buffer.from(JSON.stringify(config)),
+      buffer: Buffer.from(JSON.stringify({ ...common, ...config })),
     },
-    { name: "adapter_model.safetensors", mimeType: "", buffer: adapterOfWidth(7, 4) },
+    { name: "adapter_model.safetensors", mimeType: "", buffer: weights },
   ]);
+}
+
+test("an adapter of another base names the shapes", async ({ page }) => {
+  await openSite(page);
+  await addAdapter(page, {}, adapterOf(7, 7, 4));
   await expectProblem(page, "#modules", /./, /7/);
+});
+
+test("an adapter that fits in part says what is left out, and of which base it is", async ({
+  page,
+}) => {
+  await openSite(page);
+  const { d_model, d_kv, num_heads, num_layers, num_decoder_layers } = await page.evaluate(
+    async () => (await fetch("./library/base/config.json")).json(),
+  );
+  const weights = adapterOf(d_model, d_kv * num_heads, 4);
+  await addAdapter(page, { base_model_name_or_path: "another/base" }, weights);
+  const card = page.locator("#modules .card", { hasText: "added by you" });
+  await expect(card).toContainText("Trained for another/base");
+  // One of all attentions' q has weights: the encoder has one a layer, the decoder two.
+  const missing = num_layers + 2 * num_decoder_layers - 1;
+  await expect(card).toContainText(`${missing} layers without weights, left as they are`);
 });
 
 test("a folder that is no PEFT folder", async ({ page }) => {
@@ -203,18 +224,18 @@ test("a folder that is no PEFT folder", async ({ page }) => {
   await expectProblem(page, "#modules", "lacks a file", "notes.txt");
 });
 
-/** A safetensors file with one LoRA pair for a model of another width. */
-function adapterOfWidth(width: number, rank: number): Buffer {
+/** A safetensors file with one LoRA pair, for a layer with these widths. */
+function adapterOf(dIn: number, dOut: number, rank: number): Buffer {
   const name = (part: string) =>
     `base_model.model.encoder.block.0.layer.0.SelfAttention.q.lora_${part}.weight`;
-  const bytes = width * rank * 4;
+  const [a, b] = [dIn * rank * 4, dOut * rank * 4];
   const header = JSON.stringify({
-    [name("A")]: { dtype: "F32", shape: [rank, width], data_offsets: [0, bytes] },
-    [name("B")]: { dtype: "F32", shape: [width, rank], data_offsets: [bytes, 2 * bytes] },
+    [name("A")]: { dtype: "F32", shape: [rank, dIn], data_offsets: [0, a] },
+    [name("B")]: { dtype: "F32", shape: [dOut, rank], data_offsets: [a, a + b] },
   });
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(header.length));
-  const values = Buffer.alloc(2 * bytes);
+  const values = Buffer.alloc(a + b);
   for (let at = 0; at < values.length; at += 4) values.writeFloatLE(0.01 * (at % 7), at);
   return Buffer.concat([length, Buffer.from(header), values]);
 }

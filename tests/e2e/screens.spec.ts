@@ -2,7 +2,7 @@
 // panel that moves by a line, or an answer in another size, is more; a missing tick is less. A mix with fixed
 // weights is opened from a link, so that what learning finds changes no picture. After an intended change:
 //
-//   npm run test:e2e -- --project=isolated --update-snapshots screens.spec.ts     (and look at them)
+//   npm run test:e2e -- --project=isolated --update-snapshots=all screens.spec.ts     (and look at them)
 
 import type { Page } from "@playwright/test";
 import { expect, openPackage, openSite, settled, test } from "./support.js";
@@ -12,7 +12,6 @@ const PHONE = { width: 390, height: 844 };
 
 // The package is opened on a page that is missing.
 test.use({ expectErrors: /404/ });
-test.skip(({ browserName: _ }) => test.info().project.name !== "isolated", "pictures of one build");
 
 /** The fragment of a link to a mix of two modules. */
 async function fixedLink(page: Page): Promise<string> {

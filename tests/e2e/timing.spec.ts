@@ -13,7 +13,6 @@ const FRAME_MS = 16;
 
 // A trace takes pictures of the page on its main thread.
 test.use({ trace: "off" });
-test.skip(({ browserName: _ }) => test.info().project.name !== "isolated", "figures of one build");
 
 function report(name: string, figures: string): void {
   test.info().annotations.push({ type: name, description: figures });

@@ -163,6 +163,12 @@ test("one's own examples go into the link only when included", async ({
   const fresh = await browser.newContext();
   try {
     const other = await fresh.newPage();
+    await other.goto(without);
+    const verdict = other.getByTestId("verdict");
+    await expect(verdict).toContainText("Opened from a shared link without its examples");
+    await expect(other.getByTestId("examples")).not.toContainText("quelque chose");
+    await expect(other.getByTestId("learn-status")).toContainText("Ready");
+    // A link in the same page is opened by its fragment.
     await other.goto(link);
     await expect(other.getByTestId("examples")).toContainText("quelque chose");
     await expect(other.getByTestId("learn-status")).toContainText("Opened from a shared link");

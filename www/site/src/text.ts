@@ -126,8 +126,10 @@ const task = {
   right: "comes out right",
   contradicts: "contradicts the other examples",
   wrong: (answer: string) => `comes out as “${answer}”`,
-  unwritable: (output: string, parts: string[]) =>
-    `The model cannot write ${parts.map((part) => `“${part}”`).join(", ")} of “${output}”: it has no such characters.`,
+  unwritable: (output: string, parts: string[]) => {
+    const inside = parts.length === 1 && parts[0] === output ? "" : ` in “${output}”`;
+    return `The model cannot write ${parts.map((part) => `“${part}”`).join(", ")}${inside}. Use other words.`;
+  },
 };
 
 const learn = {
@@ -147,10 +149,8 @@ const learn = {
     const left = speed ? ` · ${bytes(speed)}/s · ${seconds((total - loaded) / speed)} left` : "";
     return `${from}: ${bytes(loaded)} of ${bytes(total)}${left}`;
   },
-  learned: (took: number, evaluations: number) =>
-    `Learned in ${seconds(took)}: ${count(Math.round(evaluations), "mix", "mixes")} tried.`,
-  stopped: (took: number, evaluations: number) =>
-    `Stopped after ${seconds(took)}: the best of ${count(Math.round(evaluations), "mix", "mixes")} is kept.`,
+  learned: (took: number) => `Learned in ${seconds(took)}.`,
+  stopped: (took: number) => `Stopped after ${seconds(took)}: the best mix so far is kept.`,
   stoppedEarly: "Stopped before a mix did better than the model alone.",
   nothing:
     "No mix does better than the model alone. Try other examples, or add modules from the library below.",
@@ -215,9 +215,10 @@ const mix = {
     weightColumns: ["Module", "Weight", "Error without it"],
     evaluations: "Evaluations",
     evaluationColumns: ["Mix", "Phase", "Error", "Best", "Time"],
+    base: "model alone",
     alone: (name: string) => `${name} alone`,
     phases: { search: "mix", groups: "groups of layers" },
-    partial: (examples: number) => ` (of ${count(examples, "example")})`,
+    partial: (examples: number) => ` (${count(examples, "example")})`,
   },
   chartEmpty: "One dot per mix, once learning starts.",
   chartSummary: (mixes: number, first: number, best: number) =>
@@ -248,7 +249,8 @@ const result = {
   other: (title: string) => `This mix was learned for another task: ${title}.`,
   otherHelp: "Learn the one in the table, or go back to its examples.",
   backToTask: "Show its examples",
-  unknown: "The link does not hold the examples that this mix was learned from.",
+  unknown:
+    "Opened from a shared link without its examples: those in the table are of another task.",
   verdict: (verdict: "works" | "partly" | "unlikely", { mean }: Expected) =>
     ({
       works: `Works: ${ofTen(mean)} right`,
@@ -305,6 +307,7 @@ const share = {
   copied: "Copied. It opens with this exact mix, and gives the same answers.",
   ready: "Opens with this exact mix. Nothing to learn again.",
   verdict: (verdict: string) => `${verdict}.`,
+  verdictOf: (title: string, verdict: string) => `${title}. ${verdict}.`,
   none: "Learn first.",
   noneHelp: "The link holds the mix, not the model: a few hundred characters.",
   name: "Name of the task",

@@ -78,7 +78,9 @@ function Landing() {
 /** What it costs, in one line. */
 function Facts() {
   const { hero } = text;
-  const total = bytes((base.value?.bytes ?? baseBytes.value) + bytesOf(modulesToLoad.value));
+  // A loaded base counts its weights alone; a registry may not know their exact size.
+  const model = Math.max(base.value?.bytes ?? 0, baseBytes.value);
+  const total = bytes(model + bytesOf(modulesToLoad.value));
   const size = !loom.value ? hero.reading : base.value ? hero.loaded(total) : hero.once(total);
   return (
     <>

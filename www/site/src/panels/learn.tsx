@@ -129,11 +129,11 @@ function statusText() {
     return learn.trying(done, planned.value, secondsLeft(done, planned.value));
   }
   if (ended.value) return ended.value === "stopped" ? learn.stoppedEarly : learn.nothing;
-  // What was learned for another task says nothing of this one.
-  if (mix.value && mixRelation.value !== "other") {
+  // What was learned for other examples says nothing of these.
+  if (mix.value && mixRelation.value === "same") {
     const { run } = mix.value;
     if (!run) return learn.opened;
-    return (run.complete ? learn.learned : learn.stopped)(run.seconds, run.evaluations);
+    return (run.complete ? learn.learned : learn.stopped)(run.seconds);
   }
   if (!base.value && isLarge.value && !chosenBase.value) {
     return learn.readyLibrary(bytes(baseBytes.value));

@@ -53,16 +53,18 @@ export function Numbers() {
           <tr key={one.number}>
             <td>{one.number}</td>
             <td>
-              {one.phase === "select"
-                ? tables.alone(titleOf(one.weights[0]?.id ?? ""))
-                : tables.phases[one.phase]}
+              {one.weights.every((module) => sizeOf(module.weight) === 0)
+                ? tables.base
+                : one.phase === "select"
+                  ? tables.alone(titleOf(one.weights[0]?.id ?? ""))
+                  : tables.phases[one.phase]}
             </td>
             <td>
               {loss(one.loss)}
               {!one.complete && tables.partial(one.examples.length)}
             </td>
             <td>{loss(one.best)}</td>
-            <td>{seconds(one.seconds)}</td>
+            <td class="short">{seconds(one.seconds)}</td>
           </tr>
         ))}
       </ScrollTable>

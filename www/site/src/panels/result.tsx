@@ -86,7 +86,7 @@ function Verdict() {
         </>
       ) : mixRelation.value === "unknown" ? (
         <p>
-          {!current.note && result.unknown} {isEdited(current) && result.edited}
+          {result.unknown} {isEdited(current) && result.edited}
         </p>
       ) : (
         <Judgement />

@@ -5,7 +5,7 @@ import { useSignal } from "@preact/signals";
 import { weaveUrl } from "../charts/weave.js";
 import { LazyDetails } from "../components/lazy.js";
 import { Problem } from "../components/problem.js";
-import { checks, composition, mix } from "../state/bench.js";
+import { checks, composition, mix, mixRelation } from "../state/bench.js";
 import { link, made, setNote, setTitle, shareError, withExamples } from "../state/share.js";
 import { text } from "../text.js";
 
@@ -14,6 +14,7 @@ export function ShareBox() {
   const { share } = text;
   const current = mix.value;
   const assessment = checks.value?.assessment;
+  const verdict = assessment && text.result.verdict(assessment.verdict, assessment.expected);
   const copy = async () => {
     const address = link.value;
     if (!address) return;
@@ -34,13 +35,17 @@ export function ShareBox() {
           {share.copy}
         </button>
         <div class="status">
-          {assessment && (
+          {verdict && (
             <p data-testid="shared-verdict">
-              <b>{share.verdict(text.result.verdict(assessment.verdict, assessment.expected))}</b>
+              <b>
+                {mixRelation.value === "same"
+                  ? share.verdict(verdict)
+                  : share.verdictOf(current?.title ?? "", verdict)}
+              </b>
             </p>
           )}
           <p role="status">
-            {!link.value
+            {!made.value
               ? share.noneHelp
               : copied.value === link.value
                 ? share.copied
