@@ -1,4 +1,4 @@
-// Takes the README's picture anew: the default story in Chromium, once it has learned and was tested.
+// Takes the README's picture: the default task in Chromium, learned and tested.
 //
 //   node pkg-scripts/screenshot.mjs [FILE]      (www/site/screenshot.webp unless named)
 //
