@@ -20,6 +20,9 @@ METHODS = (
     "uniform",
     "lorahub",
     "cobyla",
+    "cma-es",
+    "greedy",
+    "ridge-trust-region",
     "default",
     "lora-tuning",
 )
@@ -32,6 +35,9 @@ _TITLES = {
     "uniform": "uniform average",
     "lorahub": "LoraHub as published",
     "cobyla": "COBYLA, 20 best modules",
+    "cma-es": "CMA-ES, 20 best modules",
+    "greedy": "greedy, 20 best modules",
+    "ridge-trust-region": "ridge trust region, 20 best modules",
     "default": "LoraLoom",
     "lora-tuning": "LoRA tuning",
 }

@@ -36,8 +36,9 @@ MODULES = 20
 BUDGET = 40
 _FIRST_STEP = 0.5
 _GROUPS_AT_ONCE = 16
-# Forward selection is the engine's alone.
-TWIN_METHODS = tuple(method for method in METHODS if method != "default")
+# Searches of the engine alone.
+_ENGINE_ONLY = {"cma-es", "greedy", "ridge-trust-region", "default"}
+TWIN_METHODS = tuple(method for method in METHODS if method not in _ENGINE_ONLY)
 _TUNING = AdapterTraining(steps=40, batch=5)
 
 Numbers = NDArray[numpy.float64]

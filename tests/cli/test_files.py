@@ -11,6 +11,7 @@ import os
 import subprocess
 import tempfile
 import unittest
+from collections.abc import Iterator
 from pathlib import Path
 
 import gguf
@@ -38,37 +39,61 @@ def loss(model: torch.nn.Module, tokenizer: Tokenizer, example: dict) -> float:
     return model(input_ids=ids[0], labels=ids[1]).loss.item()
 
 
+def compositions() -> Iterator[tuple[str, dict]]:
+    """The golden models with their cases of adapters."""
+    for name, cases in TEXTS.items():
+        for case in cases:
+            if case["merge"] is not None:
+                yield name, case
+
+
 @unittest.skipUnless(os.environ.get("LORALOOM"), "LORALOOM does not name the loraloom command")
 class FilesForOthers(unittest.TestCase):
     def test_peft_loads_an_exported_adapter_with_the_loss_of_the_composition(self) -> None:
-        for name, cases in TEXTS.items():
-            folder = MODELS / name
-            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            for case in cases:
-                if case["merge"] is None:
-                    continue
-                adapters = [
-                    f"--adapter={folder / 'adapters' / adapter}={weight}"
-                    for adapter, weight in zip(case["adapters"], case["weights"], strict=True)
+        for name, case in compositions():
+            with self.subTest(name, **case):
+                weights = [f"{weight}" for weight in case["weights"]]
+                for theirs, ours, example in self._losses(name, case, weights):
+                    self.assertLess(abs(theirs - ours), 1e-5 * ours)
+                    self.assertLess(abs(theirs - example["loss"]), 1e-5 * example["loss"])
+
+    def test_peft_loads_weights_of_groups_of_layers_with_the_loss_of_the_composition(self) -> None:
+        for name, case in compositions():
+            with self.subTest(name, **case):
+                weights = [
+                    ",".join(f"{weight * factor}" for factor in (1, 0.5, -0.25, 1.5))
+                    for weight in case["weights"]
                 ]
-                composition = [*adapters, f"--merge={case['merge']}", f"--model={folder}"]
-                with self.subTest(name, **case), tempfile.TemporaryDirectory() as made:
-                    loraloom("export", *composition, f"--out={made}")
-                    examples = Path(made) / "examples.jsonl"
-                    lines = [
-                        json.dumps({key: e[key] for key in ("input", "output")}) + "\n"
-                        for e in case["examples"]
-                    ]
-                    examples.write_text("".join(lines))
-                    scored = loraloom(
-                        "score", *composition, f"--examples={examples}", "--precision=f32"
-                    )
-                    base = T5ForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
-                    model = PeftModel.from_pretrained(base, made).eval()
-                    for ours, example in zip(scored["examples"], case["examples"], strict=True):
-                        theirs = loss(model, tokenizer, example)
-                        self.assertLess(abs(theirs - ours["loss"]), 1e-5 * ours["loss"])
-                        self.assertLess(abs(theirs - example["loss"]), 1e-5 * example["loss"])
+                differing = 0
+                for theirs, ours, example in self._losses(name, case, weights):
+                    self.assertLess(abs(theirs - ours), 1e-5 * ours)
+                    differing += abs(ours - example["loss"]) > 1e-4 * ours
+                self.assertGreater(differing, 0)
+
+    def _losses(self, name: str, case: dict, weights: list[str]) -> list[tuple]:
+        """Of each example: the loss of the exported adapter in PEFT, and of the composition here."""
+        folder = MODELS / name
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        adapters = [
+            f"--adapter={folder / 'adapters' / adapter}={weight}"
+            for adapter, weight in zip(case["adapters"], weights, strict=True)
+        ]
+        composition = [*adapters, f"--merge={case['merge']}", f"--model={folder}"]
+        with tempfile.TemporaryDirectory() as made:
+            loraloom("export", *composition, f"--out={made}")
+            examples = Path(made) / "examples.jsonl"
+            lines = [
+                json.dumps({key: e[key] for key in ("input", "output")}) + "\n"
+                for e in case["examples"]
+            ]
+            examples.write_text("".join(lines))
+            scored = loraloom("score", *composition, f"--examples={examples}", "--precision=f32")
+            base = T5ForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+            model = PeftModel.from_pretrained(base, made).eval()
+            return [
+                (loss(model, tokenizer, example), ours["loss"], example)
+                for ours, example in zip(scored["examples"], case["examples"], strict=True)
+            ]
 
     def test_llama_cpps_package_finds_the_names_values_and_vocabulary_that_it_would_write(
         self,

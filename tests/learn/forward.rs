@@ -1,7 +1,9 @@
 //! Raced forward selection on tasks that two or three modules solve together.
 
+use std::collections::BTreeSet;
+
 use loraloom::learn::{
-    Enough, ExampleScore, LearnOptions, LearnResult, LearningRun, Phase, Step, Verdict,
+    Enough, ExampleScore, LearnOptions, LearnResult, LearningRun, Phase, Selection, Step, Verdict,
 };
 
 const EXAMPLES: usize = 5;
@@ -63,6 +65,23 @@ fn used(result: &LearnResult) -> Vec<&str> {
     let mut ids: Vec<&str> = result.modules.iter().map(|module| module.id.as_str()).collect();
     ids.sort_unstable();
     ids
+}
+
+#[test]
+fn a_random_selection_looks_at_as_many_candidates_as_asked() {
+    let options =
+        LearnOptions { selection: Selection::Random, modules: 6, ..LearnOptions::default() };
+    let looked_at = |seed: u32| {
+        let mut run =
+            LearningRun::new(LearnOptions { seed, ..options.clone() }, names(41), EXAMPLES)
+                .unwrap();
+        let result = finish(&mut run, &Task { needed: vec![(7, 1.0)], base: 3.0 });
+        let modules = result.history.iter().flat_map(|evaluation| &evaluation.weights);
+        modules.map(|module| module.id.clone()).collect::<BTreeSet<String>>()
+    };
+    assert_eq!(looked_at(1).len(), 6);
+    assert_eq!(looked_at(1), looked_at(1));
+    assert_ne!(looked_at(1), looked_at(2));
 }
 
 #[test]

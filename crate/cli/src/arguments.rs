@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use loraloom::formats::{Example, ExamplesFormat, parse_examples_file};
 use loraloom::learn::Choices;
-use loraloom::model::Precision;
+use loraloom::lora::ModuleWeight;
+use loraloom::model::{LayerGroup, Precision};
 
 use crate::error::{CliError, read};
 use crate::settings::{MergeOnly, SettingArguments, choice};
@@ -35,27 +36,40 @@ pub struct PrecisionArgument {
 /// Modules with given weights.
 #[derive(Args)]
 pub struct AdapterArguments {
-    /// PEFT folder of a module, or its id on the hub, with its weight (default 1); repeat it for more
-    /// modules.
+    /// PEFT folder of a module, or its id on the hub, with its weight (default 1), or with four weights
+    /// separated by commas: of the encoder, and of the decoder's self-attention, cross-attention and
+    /// feed-forward layers. Repeat it for more modules.
     #[arg(long = "adapter", value_name = "DIR|ID[=WEIGHT]", value_parser = parse_adapter)]
-    pub adapters: Vec<(PathBuf, f32)>,
+    pub adapters: Vec<(PathBuf, ModuleWeight)>,
     #[command(flatten)]
     pub settings: SettingArguments<MergeOnly>,
 }
 
-fn parse_adapter(text: &str) -> Result<(PathBuf, f32), String> {
+fn parse_adapter(text: &str) -> Result<(PathBuf, ModuleWeight), String> {
     // A folder's own name may hold an equals sign.
     match text.rsplit_once('=') {
         Some((folder, weight)) if !Path::new(text).exists() => {
-            let number: f32 =
-                weight.parse().map_err(|_| format!("the weight {weight:?} is not a number"))?;
-            if !number.is_finite() {
-                return Err(format!("the weight {weight} is not a finite number"));
-            }
-            Ok((folder.into(), number))
+            Ok((folder.into(), parse_weight(weight)?))
         }
-        _ => Ok((text.into(), 1.0)),
+        _ => Ok((text.into(), 1.0.into())),
     }
+}
+
+fn parse_weight(text: &str) -> Result<ModuleWeight, String> {
+    let number = |text: &str| match text.trim().parse::<f32>() {
+        Ok(number) if number.is_finite() => Ok(number),
+        Ok(_) => Err(format!("the weight {text} is not a finite number")),
+        Err(_) => Err(format!("the weight {text:?} is not a number")),
+    };
+    let weights: Vec<f32> = text.split(',').map(number).collect::<Result<_, _>>()?;
+    if let [weight] = weights[..] {
+        return Ok(weight.into());
+    }
+    let groups = <[f32; LayerGroup::COUNT]>::try_from(weights).map_err(|weights| {
+        let (count, found) = (LayerGroup::COUNT, weights.len());
+        format!("a module has one weight or {count}, one for each group of layers; found {found}")
+    })?;
+    Ok(groups.into())
 }
 
 /// Reads a file of examples, or stdin for `-`: JSON, JSON lines, or a table.

@@ -72,6 +72,12 @@ enum Method {
     Lorahub,
     /// COBYLA over the 20 modules with the lowest losses alone.
     Cobyla,
+    /// CMA-ES over the same.
+    CmaEs,
+    /// Greedy selection over the same.
+    Greedy,
+    /// A linear trust region over the same.
+    RidgeTrustRegion,
     /// The default settings of this program.
     Default,
 }
@@ -80,15 +86,19 @@ impl Method {
     /// The settings of a method that searches.
     fn options(self) -> Option<LearnOptions> {
         let published = LearnOptions::as_published();
+        let preselected = |optimizer| LearnOptions {
+            budget: 80,
+            optimizer,
+            bound: published.bound,
+            regularization: published.regularization,
+            ..LearnOptions::default()
+        };
         match self {
-            Self::Lorahub => Some(published),
-            Self::Cobyla => Some(LearnOptions {
-                budget: 80,
-                optimizer: Optimizer::Cobyla,
-                bound: published.bound,
-                regularization: published.regularization,
-                ..LearnOptions::default()
-            }),
+            Self::Lorahub => Some(published.clone()),
+            Self::Cobyla => Some(preselected(Optimizer::Cobyla)),
+            Self::CmaEs => Some(preselected(Optimizer::CmaEs)),
+            Self::Greedy => Some(preselected(Optimizer::Greedy)),
+            Self::RidgeTrustRegion => Some(preselected(Optimizer::RidgeTrustRegion)),
             Self::Default => Some(LearnOptions::default()),
             Self::ZeroShot | Self::InContext | Self::BestSingle | Self::Uniform => None,
         }

@@ -121,7 +121,7 @@ impl Export {
             base_model: model.display().to_string(),
             ids: folders().map(|folder| folder.display().to_string()).collect(),
             adapters: adapters.collect::<Result<_, _>>()?,
-            weights: self.adapters.adapters.iter().map(|(_, weight)| (*weight).into()).collect(),
+            weights: self.adapters.adapters.iter().map(|(_, weight)| *weight).collect(),
             merge: self.adapters.settings.options.merge,
         })
     }

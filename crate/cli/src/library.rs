@@ -272,7 +272,7 @@ pub fn add_adapters(
     let mut modules = Vec::new();
     for (folder, weight) in &arguments.adapters {
         let id = read_adapter(folder)?.add_to(session)?;
-        modules.push(WeightedModule { id, weight: (*weight).into() });
+        modules.push(WeightedModule { id, weight: *weight });
     }
     let merge = arguments.settings.options.merge;
     Ok((!modules.is_empty()).then_some(Composition { modules, merge }))

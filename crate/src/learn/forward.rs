@@ -30,9 +30,7 @@ const WORTHWHILE: f64 = 0.25;
 const MOST_MODULES: usize = 4;
 /// Evaluations below which candidates are not raced.
 const TINY_BUDGET: usize = 12;
-/// Evaluations above which what is left goes into groups of layers.
-const SMALL_BUDGET: usize = 40;
-/// Evaluations from which more candidates are looked at, and modules are swapped.
+/// Evaluations from which more candidates are looked at, and modules are swapped and refined as wholes.
 const LARGE_BUDGET: usize = 90;
 
 /// How many candidates a race evaluates on how many examples: all of them on the first number, as many
@@ -46,11 +44,10 @@ struct Plan {
     /// Candidates that each module is tried against, and the race among them.
     swaps: usize,
     swap_race: Stages,
-    /// Evaluations of all examples for the weights: before a third or later module is looked for, of
-    /// the chosen modules, and of their groups of layers.
+    /// Evaluations of all examples for the modules' weights: before a third or later module is looked
+    /// for, and once all are chosen. What is left goes into the groups of layers.
     early: usize,
     refine: usize,
-    groups: usize,
 }
 
 impl Plan {
@@ -63,21 +60,20 @@ impl Plan {
             }
             stages
         };
-        // All that is left.
-        let groups = if budget > SMALL_BUDGET { budget } else { 0 };
         let swap_race = vec![(1, 4)];
         if budget < LARGE_BUDGET {
             let races = [race(8, 3), race(8, 3), race(4, 2)];
-            return Self { races, swaps: 0, swap_race, early: 0, refine: 8, groups };
+            return Self { races, swaps: 0, swap_race, early: 0, refine: 0 };
         }
         let races = [race(16, 6), race(16, 5), race(8, 3)];
-        Self { races, swaps: 12, swap_race, early: 6, refine: 12, groups }
+        Self { races, swaps: 12, swap_race, early: 6, refine: 12 }
     }
 }
 
-/// A strategy over so many candidates and examples. The budget is in losses of single examples.
+/// A strategy over candidates by their numbers, in the order in which they are looked at, and so many
+/// examples. The budget is in losses of single examples.
 pub(super) fn forward(
-    candidates: usize,
+    candidates: Vec<usize>,
     examples: usize,
     budget: usize,
     bound: f64,
@@ -94,7 +90,7 @@ pub(super) fn forward(
             scores: Scores::new(examples),
             spent: 0,
         };
-        forward.run(candidates).await;
+        forward.run(&candidates).await;
     })
 }
 
@@ -131,7 +127,7 @@ struct Forward {
 }
 
 impl Forward {
-    async fn run(&mut self, candidates: usize) {
+    async fn run(&mut self, candidates: &[usize]) {
         // The run has evaluated it, so that this computes nothing.
         self.loss_of(Phase::Search, &Point::new()).await;
         // More than a quarter of the budget is not spent on a first look. Where there is too little for
@@ -141,19 +137,19 @@ impl Forward {
         } else {
             (self.budget / 4, self.plan.races[0].clone())
         };
-        let pool: Vec<usize> = (0..candidates.min(limit)).collect();
-        let raced = self.race(&Point::new(), &pool, self.trial(), &stages).await;
+        let pool = &candidates[..limit.min(candidates.len())];
+        let raced = self.race(&Point::new(), pool, self.trial(), &stages).await;
         let Some(&(loss, first)) = raced.last.first() else { return };
         let rivals = BTreeMap::from([(first, order_of(&raced.first))]);
         let weights = [self.trial(); LayerGroup::COUNT];
         let state = State { loss, point: vec![(first, weights)], rivals };
-        let mut state = self.grow(state, &pool).await;
+        let mut state = self.grow(state, pool).await;
         self.swap(&mut state).await;
         let steps = [STEP, STEP / 2.0];
         self.refine_modules(&mut state, &steps, self.plan.refine).await;
         let groups: Vec<&[LayerGroup]> = LayerGroup::ALL.iter().map(std::slice::from_ref).collect();
-        let count = self.plan.groups;
-        self.refine(Phase::Groups, &mut state, &groups, &steps, count, self.bound).await;
+        let left = self.budget.div_ceil(self.examples);
+        self.refine(Phase::Groups, &mut state, &groups, &steps, left, self.bound).await;
     }
 
     /// Adds modules while one lowers the loss enough.
@@ -187,7 +183,7 @@ impl Forward {
     async fn swap(&mut self, state: &mut State) {
         for (module, weights) in state.point.clone() {
             let rest = with(&state.point, module, [0.0; LayerGroup::COUNT]);
-            if rest.is_empty() {
+            if rest.is_empty() || self.plan.swaps == 0 {
                 continue;
             }
             let rivals = state.rivals.get(&module).cloned().unwrap_or_default();

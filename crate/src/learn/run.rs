@@ -10,8 +10,8 @@ use super::forward::forward;
 use super::strategy::{
     ExampleScore, Loss, Phase, Point, Proposal, Scores, Strategy, Weights, point_key, point_of,
 };
-use super::subset::SubsetSearch;
-use super::{Assessment, Enough, LearnError, LearnOptions, Optimizer};
+use super::subset::{SubsetSearch, random_candidates};
+use super::{Assessment, Enough, LearnError, LearnOptions, Optimizer, Selection};
 use crate::lora::{Merge, ModuleWeight, WeightedModule};
 use crate::model::LayerGroup;
 
@@ -145,7 +145,11 @@ impl LearningRun {
                     dimensions: candidates.len().min(options.modules as usize),
                 };
                 let budget = options.budget as usize * examples;
-                (Box::new(forward(candidates.len(), examples, budget, options.bound, loss)), loss)
+                let pool = match options.selection {
+                    Selection::Random => random_candidates(&options, candidates.len()),
+                    _ => (0..candidates.len()).collect(),
+                };
+                (Box::new(forward(pool, examples, budget, options.bound, loss)), loss)
             }
             _ => {
                 let search = SubsetSearch::new(&options, candidates.len(), examples);

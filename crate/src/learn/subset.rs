@@ -9,6 +9,14 @@ use crate::model::LayerGroup;
 /// worst loss so far.
 const UNUSABLE_LOSS: f64 = 1e3;
 
+/// As many of the candidates as the options say, at random.
+pub(super) fn random_candidates(options: &LearnOptions, candidates: usize) -> Vec<usize> {
+    let mut left: Vec<usize> = (0..candidates).collect();
+    let mut random = Random::new(u64::from(options.seed));
+    let count = (options.modules as usize).min(candidates);
+    (0..count).map(|_| left.remove(random.below(left.len()))).collect()
+}
+
 /// The selection, then the search over the modules that it chose.
 pub(super) struct SubsetSearch {
     options: LearnOptions,
@@ -30,11 +38,7 @@ impl SubsetSearch {
         let rated = candidates.min((options.budget as usize / 2).max(limit));
         let chosen = match options.selection {
             Selection::All | Selection::ByHand => Some(all()),
-            Selection::Random => {
-                let mut left = all();
-                let mut random = Random::new(u64::from(options.seed));
-                Some((0..limit).map(|_| left.remove(random.below(left.len()))).collect())
-            }
+            Selection::Random => Some(random_candidates(options, candidates)),
             // Every candidate fits: there is nothing to choose.
             Selection::Automatic if limit == candidates => Some(all()),
             Selection::Automatic => None,
