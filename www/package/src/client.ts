@@ -26,6 +26,7 @@ import type {
   BaseInfo,
   Composition,
   Device,
+  Evaluation,
   Example,
   ExamplesFormat,
   FoundModules,
@@ -392,18 +393,22 @@ export class LoraLoom {
           return nothingLearned(options);
         }
       }
-      return this.#call(
+      const evaluations: Evaluation[] = [];
+      const result = await this.#call(
         { kind: "learn", examples, modules, options, history: input.resume?.history ?? [] },
         input,
         (event) => {
           if (event.kind === "unwritable") input.onUnwritable?.(event.outputs);
           if (event.kind === "selected") input.onSelected?.(event.modules);
           if (event.kind !== "evaluation") return;
+          evaluations.push(event.evaluation);
           input.onEvaluation?.(event.evaluation);
           onStep(event.evaluation);
         },
         stop,
       );
+      // The result holds those before it, of a run that is resumed.
+      return { ...result, history: [...result.history, ...evaluations] };
     });
   }
 

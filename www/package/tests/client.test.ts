@@ -3,8 +3,9 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { LoraLoom } from "../src/client.js";
 import { LoraLoomError } from "../src/errors.js";
+import type { WorkerLike } from "../src/link.js";
 import type { InspectOptions } from "../src/options.js";
-import type { GpuStatus } from "../src/protocol.js";
+import type { FromWorker, GpuStatus, LearnResult, SessionEvent } from "../src/protocol.js";
 import { filesSource } from "../src/sources.js";
 import { FakeGpuSession, FakeLoad, FakeSession, registry, sha256 } from "./fake-engine.js";
 import { localWorker, stored, workers } from "./local-worker.js";
@@ -38,6 +39,40 @@ describe("LoraLoom", () => {
     const result = await loom.learn({ examples, onEvaluation: ({ number }) => seen.push(number) });
     expect(seen).toEqual([1, 2, 3, 4, 5]);
     expect(result).toMatchObject({ complete: true, evaluations: 5 });
+  });
+
+  test("a result has every evaluation once, and those of the run that it resumes", async () => {
+    const loom = await open();
+    const numbers = ({ history }: LearnResult) => history.map(({ number }) => number);
+    const first = await loom.learn({ examples });
+    expect(numbers(first)).toEqual([1, 2, 3, 4, 5]);
+    const resumed = await loom.learn({ examples, resume: first });
+    expect(numbers(resumed)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+  });
+
+  test("evaluations are sent to the page once", async () => {
+    const sent: number[] = [];
+    const createWorker = () => {
+      const worker = localWorker();
+      let onmessage: WorkerLike["onmessage"] = null;
+      return Object.defineProperty(worker, "onmessage", {
+        set: (receive) => {
+          onmessage = receive;
+        },
+        get: () => (message: MessageEvent<FromWorker>) => {
+          const { event, result } = message.data as {
+            event?: SessionEvent;
+            result?: Partial<LearnResult>;
+          };
+          const evaluations = event?.kind === "evaluation" ? [event.evaluation] : result?.history;
+          sent.push(...(evaluations ?? []).map(({ number }) => number));
+          onmessage?.(message);
+        },
+      });
+    };
+    const loom = await open({ createWorker });
+    await loom.learn({ examples });
+    expect(sent).toEqual([1, 2, 3, 4, 5]);
   });
 
   test("reports outputs that the model cannot write", async () => {

@@ -236,7 +236,7 @@ export class FakeSession extends Freed implements Session {
     examples: unknown,
     _modules: unknown,
     options: LearnOptions,
-    _history: unknown,
+    before: unknown,
     hooks: Hooks,
   ) {
     return this.borrow(async (): Promise<LearnResult> => {
@@ -244,12 +244,14 @@ export class FakeSession extends Freed implements Session {
         output === "犬" ? [{ example, parts: [output] }] : [],
       );
       if (outputs.length) hooks.onEvent({ kind: "unwritable", outputs });
+      const history = [...(before as Evaluation[])];
       let best: Evaluation | null = null;
       const complete = await this.each(hooks, FakeSession.steps, (number) => {
         const weights = [{ id: "one", weight: number / 10 }];
         const loss = 1 / number;
         const whole = { phase: "search" as const, complete: true, examples: [], losses: [] };
-        best = { ...whole, number, loss, best: loss, weights, seconds: 0 };
+        best = { ...whole, number: history.length + 1, loss, best: loss, weights, seconds: 0 };
+        history.push(best);
         hooks.onEvent({ kind: "evaluation", evaluation: best });
         this.evaluated(number, hooks);
       });
@@ -257,7 +259,7 @@ export class FakeSession extends Freed implements Session {
       const { merge, optimizer } = options;
       const found = { modules: weights, merge, optimizer, lossStart: 1, loss };
       const counts = { evaluations: number, selectEvaluations: 0, seconds: 0 };
-      return { ...found, ...counts, complete, assessment: null, history: [] };
+      return { ...found, ...counts, complete, assessment: null, history };
     });
   }
   protected evaluated(_number: number, _hooks: Hooks) {}

@@ -255,13 +255,20 @@ export class WorkerSession implements Handlers {
     return this.storage();
   }
 
-  learn(
+  /** Its history lacks the evaluations that were sent as events: copying thousands again blocks the page. */
+  async learn(
     { examples, modules, options, history }: Input<"learn">,
     task: Task<"learn">,
   ): Promise<LearnResult> {
-    return this.#run("learn", task, (session, _base, hooks) =>
+    const sent = new Set<number>();
+    const onEvent: typeof task.onEvent = (event) => {
+      if (event.kind === "evaluation") sent.add(event.evaluation.number);
+      task.onEvent(event);
+    };
+    const result = await this.#run("learn", { ...task, onEvent }, (session, _base, hooks) =>
       session.learn(examples, modules, options, history, hooks),
     );
+    return { ...result, history: result.history.filter(({ number }) => !sent.has(number)) };
   }
 
   assess({ examples, composition }: Input<"assess">, task: Task<"assess">) {
