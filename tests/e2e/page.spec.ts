@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import type { Page } from "@playwright/test";
 import {
+  dots,
   editExamples,
   expect,
   learn,
@@ -155,7 +156,7 @@ test("the main thread stays free while learning", async ({ page }) => {
   const turns = await page.evaluate(
     () => (window as unknown as { turns: { learning: number } }).turns.learning,
   );
-  expect(turns).toBeGreaterThan(10 * (await page.locator(".chart circle").count()));
+  expect(turns).toBeGreaterThan(10 * (await dots(page)));
 });
 
 test("the result is on the first screen, beside the base's, without scrolling", async ({

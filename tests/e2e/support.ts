@@ -132,6 +132,10 @@ export async function copyLink(page: Page, context: BrowserContext): Promise<str
   return page.evaluate(() => navigator.clipboard.readText());
 }
 
+/** The mixes that the small chart shows. */
+export const dots = async (page: Page) =>
+  Number(await page.locator(".chart.small svg").getAttribute("data-dots"));
+
 /** The texts of the table of examples, inputs and outputs. */
 export function tableTexts(page: Page): Promise<string[]> {
   return page.locator("#task .read tbody td:not(:last-child)").allTextContents();

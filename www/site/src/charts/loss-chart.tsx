@@ -90,6 +90,18 @@ export function LossChart({
     return TOP + (1 - share) * (HEIGHT - TOP - BOTTOM);
   };
 
+  const kindOf = ({ loss, phase, complete }: Evaluation) =>
+    `dot ${phase} ${loss > top ? "beyond" : ""} ${complete ? "" : "partial"}`;
+  // An element for each of thousands of dots would take longer to draw than to compute.
+  const dotPaths = () => {
+    const paths = new Map<string, string>();
+    for (const one of evaluations) {
+      const [left, middle] = [x(one.number) - dot, y(one.loss)];
+      const circle = `M${left.toFixed(1)} ${middle.toFixed(1)}a${dot} ${dot} 0 1 0 ${2 * dot} 0a${dot} ${dot} 0 1 0 ${-2 * dot} 0`;
+      paths.set(kindOf(one), (paths.get(kindOf(one)) ?? "") + circle);
+    }
+    return paths;
+  };
   const bestLine = evaluations
     .map(
       ({ number, best }, index) =>
@@ -102,7 +114,13 @@ export function LossChart({
     : text.mix.chartNone;
   return (
     <div class={small ? "chart small" : "chart"} ref={box}>
-      <svg width={width.value} height={HEIGHT} role="img" aria-label={summary}>
+      <svg
+        width={width.value}
+        height={HEIGHT}
+        role="img"
+        aria-label={summary}
+        data-dots={evaluations.length}
+      >
         {!small && (
           <>
             {lines.map((tick) => (
@@ -138,19 +156,21 @@ export function LossChart({
             )}
           </>
         )}
-        {evaluations.map(({ number, loss, phase, complete }) => (
-          <circle
-            key={number}
-            class={`${phase} ${loss > top ? "beyond" : ""} ${complete ? "" : "partial"}`}
-            cx={x(number)}
-            cy={y(loss)}
-            r={dot}
-          >
-            <title>
-              {number}: {lossText(loss)}
-            </title>
-          </circle>
-        ))}
+        {small
+          ? [...dotPaths()].map(([kind, path]) => <path key={kind} class={kind} d={path} />)
+          : evaluations.map((one) => (
+              <circle
+                key={one.number}
+                class={kindOf(one)}
+                cx={x(one.number)}
+                cy={y(one.loss)}
+                r={dot}
+              >
+                <title>
+                  {one.number}: {lossText(one.loss)}
+                </title>
+              </circle>
+            ))}
         <path class="best-line" d={bestLine} />
         {!evaluations.length && !small && (
           <text class="note" x={width.value / 2} y={HEIGHT / 2 - 8} text-anchor="middle">
