@@ -150,8 +150,29 @@ function learn(model) {
       rank: RANK,
       merge: "lorahub",
       budget: 40,
+      optimizer: "cobyla",
     },
     ceiling: OF_INT8,
+    long: true,
+    ...wholeSeconds,
+  };
+}
+
+/** Learning with the default settings; its evaluations have few modules each, and some examples. */
+function learnByDefault(model, budget) {
+  return {
+    name: "learn",
+    shape: `${model} 5×128+${TARGETS}, 41 modules, default, ${budget} evaluations`,
+    session: model,
+    workload: {
+      measure: "learn",
+      ...batch(model, 5, 128, TARGETS),
+      modules: 41,
+      rank: RANK,
+      merge: "delta",
+      budget,
+      optimizer: "forward",
+    },
     long: true,
     ...wholeSeconds,
   };
@@ -180,6 +201,8 @@ function ofModel(model) {
     compared(loss(model, 5, 128, 20, "lorahub")),
     loss(model, 5, 128, 20, "delta"),
     compared(learn(model)),
+    learnByDefault(model, 35),
+    learnByDefault(model, 65),
     compared({
       name: "seq2seq",
       shape: `${model} 1×128, 16 tokens`,

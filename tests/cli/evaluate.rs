@@ -125,6 +125,22 @@ fn exact_match_and_prompt_tokens_are_those_of_the_answers() {
 }
 
 #[test]
+fn a_number_of_examples_is_taken_from_the_test_items_and_fractions_of_them_count() {
+    let (registry, _) = library("evaluate-examples");
+    let with = |examples: &str| {
+        let more = ["--seeds", "2", "--budgets", "12", "--examples", examples];
+        evaluate(&registry, "table", "in-context,default", &more)
+    };
+    let (five, ten) = (with("5"), with("10"));
+    let tokens = |rows: &[Value]| rows[0]["prompt_tokens"].as_f64().unwrap();
+    assert!(tokens(&ten) > 1.5 * tokens(&five));
+    let evaluations = ten[1]["evaluations"].as_f64().unwrap();
+    assert!(evaluations > 1.0 && evaluations <= 12.0 && evaluations.fract() != 0.0);
+    let arguments = ["evaluate", "--registry", &registry, "--seeds", "2", "--examples", "15"];
+    assert!(error(&arguments).contains("leave items"));
+}
+
+#[test]
 fn an_unknown_task_or_too_many_seeds_are_refused() {
     let (registry, _) = library("evaluate-refused");
     let refused = |more: &[&str]| {

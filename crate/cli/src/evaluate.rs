@@ -48,6 +48,10 @@ pub struct Evaluate {
     /// takes as many from the test set, which are then not tested.
     #[arg(long, value_name = "N", default_value_t = 5)]
     seeds: u32,
+    /// Number of few-shot examples; all of them are then taken from the test set (default: as many as
+    /// the task has).
+    #[arg(long, value_name = "N")]
+    examples: Option<usize>,
     /// Maximum number of tokens of an answer.
     #[arg(long, value_name = "N", default_value_t = 32)]
     max_new_tokens: usize,
@@ -147,7 +151,7 @@ impl Evaluate {
         let mut draws = Vec::new();
         for task in &tasks {
             let items = library.read_test(task)?;
-            let of_task = (0..self.seeds).map(|seed| Draw::new(task, &items, seed));
+            let of_task = (0..self.seeds).map(|seed| Draw::new(task, &items, seed, self.examples));
             draws.push(of_task.collect::<Result<Vec<_>, _>>()?);
         }
         let files = match &self.model {
@@ -237,17 +241,24 @@ struct Draw {
 
 impl Draw {
     /// Seed 0 has the task's own examples. Seed `s` takes the `s`-th handful of the test items
-    /// instead and does not score those.
-    fn new(task: &RegistryTask, items: &[Example], seed: u32) -> Result<Self, CliError> {
+    /// instead and does not score those. Handfuls of another size are all taken from the test items.
+    fn new(
+        task: &RegistryTask,
+        items: &[Example],
+        seed: u32,
+        size: Option<usize>,
+    ) -> Result<Self, CliError> {
         let (mut examples, mut items) = (task.examples.clone(), items.to_vec());
-        if let Some(handfuls) = seed.checked_sub(1) {
-            let start = handfuls as usize * examples.len();
-            let end = start + examples.len();
-            if end >= items.len() {
+        let size = size.unwrap_or(examples.len());
+        let handfuls = if size == examples.len() { seed.checked_sub(1) } else { Some(seed) };
+        if let Some(handfuls) = handfuls {
+            let start = handfuls as usize * size;
+            let end = start + size;
+            if size == 0 || end >= items.len() {
                 return Err(CliError::FewItems {
                     task: task.id.clone(),
                     items: items.len(),
-                    examples: examples.len(),
+                    examples: size,
                 });
             }
             examples = items.drain(start..end).collect();

@@ -27,7 +27,7 @@ pub use workload::{Batch, Modules, PrecisionName, Work, Workload};
 
 use crate::formats::{FormatError, GgufFile, WeightsStream};
 
-use crate::learn::{ExampleScore, LearnError, LearnOptions, LearningRun};
+use crate::learn::{ExampleScore, LearnError, LearnOptions, LearningRun, Optimizer};
 use crate::lora::PeftAdapter;
 use crate::lora::{self, AdapterSet, LoraError, Merge, ModuleWeight, PeftFiles};
 use crate::model::measured::LinearAlone;
@@ -72,7 +72,7 @@ enum Prepared {
     Product(Box<LinearAlone>),
     Encoder(Vec<Vec<u32>>),
     Loss(Vec<TokenizedExample>, Merge),
-    Learn(Vec<TokenizedExample>, Merge, u32),
+    Learn(Vec<TokenizedExample>, LearnOptions),
     Decode { inputs: Vec<Vec<u32>>, new_tokens: usize, with_encoder: bool },
     Load { name: String, config: T5Config, precision: Precision },
     LibraryLearn(Vec<String>, Vec<TokenizedExample>),
@@ -156,13 +156,24 @@ impl Bench {
                 let work = count::prepared_evaluation(&config, batch, modules);
                 Ok((Prepared::Loss(examples, modules.merge), work))
             }
-            Workload::Learn { batch, modules, budget } => {
+            Workload::Learn { batch, modules, budget, optimizer } => {
                 let config = self.load_model(batch)?;
                 self.make_modules(&batch.model, &config, modules);
                 let examples = synthetic::examples(&config, batch);
                 let mut work = count::prepared_evaluation(&config, batch, modules);
                 work.multiply_adds *= u64::from(*budget);
-                Ok((Prepared::Learn(examples, modules.merge, *budget), work))
+                let settings = match optimizer {
+                    Optimizer::Cobyla => LearnOptions::as_published(),
+                    _ => LearnOptions::default(),
+                };
+                let options = LearnOptions {
+                    budget: *budget,
+                    merge: modules.merge,
+                    modules: modules.modules as u32,
+                    optimizer: *optimizer,
+                    ..settings
+                };
+                Ok((Prepared::Learn(examples, options), work))
             }
             Workload::Seq2seq { batch, new_tokens } | Workload::Decode { batch, new_tokens } => {
                 let config = self.load_model(batch)?;
@@ -237,15 +248,9 @@ impl Bench {
                 check_finite(&losses)?;
                 Ok((seconds, 0))
             }
-            Prepared::Learn(examples, merge, budget) => {
-                let options = LearnOptions {
-                    budget: *budget,
-                    merge: *merge,
-                    modules: adapters.len() as u32,
-                    ..LearnOptions::as_published()
-                };
+            Prepared::Learn(examples, options) => {
                 let names: Vec<String> = (0..adapters.len()).map(|i| i.to_string()).collect();
-                learn(model()?, examples, &adapters, &names, options, clock)
+                learn(model()?, examples, &adapters, &names, options.clone(), clock)
             }
             Prepared::Decode { inputs, new_tokens, with_encoder } => {
                 let inputs = slices(inputs);
@@ -432,7 +437,9 @@ mod tests {
         for workload in [
             format!(r#"{{"measure": "encoder", {batch}}}"#),
             format!(r#"{{"measure": "loss", {batch}, "targets": 4, {modules}}}"#),
-            format!(r#"{{"measure": "learn", {batch}, "targets": 4, {modules}, "budget": 6}}"#),
+            format!(
+                r#"{{"measure": "learn", {batch}, "targets": 4, {modules}, "budget": 6, "optimizer": "cobyla"}}"#
+            ),
             format!(r#"{{"measure": "seq2seq", {batch}, "newTokens": 3}}"#),
             format!(r#"{{"measure": "decode", {batch}, "newTokens": 3}}"#),
             r#"{"measure": "product", "rows": 5, "columns": 33, "depth": 64, "precision": "int8"}"#

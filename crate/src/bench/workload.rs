@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Ceiling;
+use crate::learn::Optimizer;
 use crate::lora::Merge;
 use crate::model::Precision;
 
@@ -52,6 +53,8 @@ pub enum Workload {
         modules: Modules,
         /// Evaluations.
         budget: u32,
+        /// The search: `cobyla` as published, any other with the default settings.
+        optimizer: Optimizer,
     },
     /// The encoder and `newTokens` greedy tokens.
     Seq2seq {
