@@ -1,5 +1,6 @@
-// The end-to-end tests in Chromium: each once on an isolated page (threads) and once on
-// one that is not, and the GPU tests on a software GPU. Build the site first.
+// The end-to-end tests in Chromium on an isolated page (threads), those of the engine once more on one
+// that is not, and the GPU tests on a software GPU. Build the site first. E2E_TRACE=1 keeps a trace of
+// each test that fails, which takes time in all of them.
 
 import { defineConfig } from "@playwright/test";
 
@@ -22,6 +23,8 @@ const SOFTWARE_GPU = [
 const ISOLATED = Number(process.env.E2E_PORT ?? 4471);
 const PLAIN = ISOLATED + 1;
 const GPU_SPEC = /gpu.spec.ts/;
+/** What one thread without isolation changes: the engine, its worker and its results. */
+const PLAIN_SPECS = /(golden|hub|workflow).spec.ts/;
 
 export default defineConfig({
   testDir: ".",
@@ -33,14 +36,18 @@ export default defineConfig({
   expect: { timeout: 60_000 },
   reporter: "list",
   snapshotPathTemplate: "{testDir}/screens/{arg}{ext}",
-  use: { launchOptions, channel: "chromium", trace: "retain-on-failure" },
+  use: {
+    launchOptions,
+    channel: "chromium",
+    trace: process.env.E2E_TRACE ? "retain-on-failure" : "off",
+  },
   projects: [
     {
       name: "isolated",
       testIgnore: GPU_SPEC,
       use: { baseURL: `http://localhost:${ISOLATED}/` },
     },
-    { name: "plain", testIgnore: GPU_SPEC, use: { baseURL: `http://localhost:${PLAIN}/` } },
+    { name: "plain", testMatch: PLAIN_SPECS, use: { baseURL: `http://localhost:${PLAIN}/` } },
     {
       name: "gpu",
       testMatch: GPU_SPEC,
