@@ -2,6 +2,7 @@
 
 import { meanWeight, type Source } from "loraloom";
 import { afterEach, expect, test, vi } from "vitest";
+import { registry } from "./fake-loom.js";
 import { openPage, type Page, pickedFile, showComposition, when } from "./page.js";
 
 afterEach(() => vi.unstubAllGlobals());
@@ -61,6 +62,21 @@ test("a second run is rejected with an error, and the first continues", async ()
   expect(learn.learnError.value?.why).toBe("A run is still running.");
   expect(await first).toBe(true);
   expect(client.learned).toHaveLength(1);
+});
+
+test("a large model is learned with a smaller budget unless one is chosen", async () => {
+  const ofSize = async (parameters: number) => {
+    const library = registry();
+    for (const base of library.bases) base.parameters = parameters;
+    return openPage(library, undefined, (client) => {
+      Object.assign(client, { defaults: { ...client.defaults, budget: 65 } });
+    });
+  };
+  expect((await ofSize(7e6)).settings.options.value?.budget).toBe(65);
+  const page = await ofSize(77e6);
+  expect(page.settings.options.value?.budget).toBe(35);
+  page.settings.changeSetting(setting(page, "budget"), 105);
+  expect(page.settings.options.value?.budget).toBe(105);
 });
 
 test("a run that fails shows the error and can be tried again", async () => {

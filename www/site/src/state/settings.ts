@@ -3,7 +3,12 @@
 import { computed, signal } from "@preact/signals";
 import type { LearnOptions, Setting } from "loraloom";
 import { readSaved, saveOnChange } from "./saved.js";
-import { loom } from "./session.js";
+import { base, loom, registryBase } from "./session.js";
+
+/** Parameters from which the default budget would take longer than 15 seconds on two cores. */
+const LARGE_MODEL = 5e7;
+/** The budget for such a model: 10 seconds with flan-t5-small. */
+const LARGE_MODEL_BUDGET = 35;
 
 /** Values that were changed, by the setting's name. */
 const changed = signal<Record<string, unknown>>(readSaved("options") ?? {});
@@ -12,13 +17,22 @@ saveOnChange("options", () => changed.value);
 /** The learning settings; none before the engine has started. */
 export const settings = computed<Setting[]>(() => loom.value?.settings ?? []);
 
+/** The default options of the base that is loaded, or of the one that will be. */
+const defaults = computed<LearnOptions | null>(() => {
+  if (!loom.value) return null;
+  const { budget, ...others } = loom.value.defaults;
+  const parameters = base.value?.parameters ?? registryBase.value?.parameters ?? 0;
+  const most = parameters > LARGE_MODEL ? LARGE_MODEL_BUDGET : budget;
+  return { ...others, budget: Math.min(budget, most) };
+});
+
 /** All options of the next run; null before the engine has started. */
 export const options = computed<LearnOptions | null>(() => {
-  if (!loom.value) return null;
+  if (!defaults.value) return null;
   const valid = settings.value
     .filter(({ name }) => name in changed.value)
     .map((setting) => [setting.name, validValue(setting, changed.value[setting.name])]);
-  return { ...loom.value.defaults, ...Object.fromEntries(valid) };
+  return { ...defaults.value, ...Object.fromEntries(valid) };
 });
 
 /** The valid value of a setting nearest to an input; its default where the input is no value. */
