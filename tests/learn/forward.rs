@@ -101,12 +101,43 @@ fn the_modules_of_a_task_are_found_within_the_budget() {
             assert_eq!(result.evaluations, computed as f64 / EXAMPLES as f64);
             assert!((result.seconds - 0.25 * result.history.len() as f64).abs() < 1e-9);
             let groups = result.history.iter().filter(|one| one.phase == Phase::Groups).count();
-            assert_eq!(groups > 0, budget > 40);
+            assert!(groups > 0);
             let lowest = result.history.iter().filter(|one| one.complete).map(|one| one.loss);
             assert_eq!(result.loss, lowest.fold(f64::INFINITY, f64::min));
-            assert_eq!(result.assessment.unwrap().verdict, Verdict::Works);
+            let verdict = result.assessment.unwrap().verdict;
+            // What is left of 35 evaluations refines few of the twelve weights of three modules.
+            let expected = if budget == 35 {
+                vec![Verdict::Partly, Verdict::Works]
+            } else {
+                vec![Verdict::Works]
+            };
+            assert!(expected.contains(&verdict), "{budget}: {verdict:?}");
         }
     }
+}
+
+#[test]
+fn twenty_evaluations_find_two_modules_of_forty_one() {
+    for needed in [vec![(7, 1.0), (38, 1.0)], vec![(40, 1.0), (0, 1.0)]] {
+        let task = Task { needed: needed.clone(), base: 3.0 };
+        let result = finish(&mut new_run(20, 41, EXAMPLES), &task);
+        let mut expected: Vec<String> =
+            needed.iter().map(|(index, _)| format!("module-{index}")).collect();
+        expected.sort_unstable();
+        assert_eq!(used(&result), expected);
+        assert!(result.evaluations <= 20.0);
+    }
+}
+
+#[test]
+fn more_candidates_than_half_of_the_budget_are_looked_at_in_their_order() {
+    let task = Task { needed: vec![(7, 1.0), (60, 1.0)], base: 3.0 };
+    let result = finish(&mut new_run(35, 1000, EXAMPLES), &task);
+    assert_eq!(used(&result), ["module-60", "module-7"]);
+    let alone = result.history.iter().filter(|one| one.weights.len() == 1);
+    let looked_at: BTreeSet<&str> = alone.map(|one| one.weights[0].id.as_str()).collect();
+    assert_eq!(looked_at.len(), 35 * EXAMPLES / 2);
+    assert!(looked_at.contains("module-86") && !looked_at.contains("module-87"));
 }
 
 #[test]

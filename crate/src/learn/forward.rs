@@ -130,17 +130,20 @@ impl Forward {
     async fn run(&mut self, candidates: &[usize]) {
         // The run has evaluated it, so that this computes nothing.
         self.loss_of(Phase::Search, &Point::new()).await;
-        // More than a quarter of the budget is not spent on a first look. Where there is too little for
-        // a race, the first candidates are evaluated on every example.
+        // A first look takes up to half of the budget, and the look for a second module a quarter. Where
+        // there is too little for a race, the first candidates are evaluated on every example.
         let (limit, stages) = if self.budget < TINY_BUDGET * self.examples {
             ((self.budget / self.examples).saturating_sub(1), vec![(self.examples, 1)])
         } else {
-            (self.budget / 4, self.plan.races[0].clone())
+            (self.budget / 2, self.plan.races[0].clone())
         };
         let pool = &candidates[..limit.min(candidates.len())];
         let raced = self.race(&Point::new(), pool, self.trial(), &stages).await;
         let Some(&(loss, first)) = raced.last.first() else { return };
-        let rivals = BTreeMap::from([(first, order_of(&raced.first))]);
+        let order = order_of(&raced.first);
+        let mut pool = order.clone();
+        pool.truncate(self.budget / 4 + 1);
+        let rivals = BTreeMap::from([(first, order)]);
         let weights = [self.trial(); LayerGroup::COUNT];
         let state = State { loss, point: vec![(first, weights)], rivals };
         let mut state = self.grow(state, pool).await;
@@ -152,9 +155,8 @@ impl Forward {
         self.refine(Phase::Groups, &mut state, &groups, &steps, left, self.bound).await;
     }
 
-    /// Adds modules while one lowers the loss enough.
-    async fn grow(&mut self, mut state: State, candidates: &[usize]) -> State {
-        let mut pool = candidates.to_vec();
+    /// Adds modules of a pool while one lowers the loss enough.
+    async fn grow(&mut self, mut state: State, mut pool: Vec<usize>) -> State {
         while state.point.len() < MOST_MODULES {
             let later = state.point.len() > 1;
             if later {
