@@ -5,12 +5,14 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import type { Page } from "@playwright/test";
 import {
+  answers,
   dots,
   editExamples,
   expect,
   learn,
   learnButton,
   openSite,
+  setBudget,
   setEndless,
   settled,
   stopButton,
@@ -135,6 +137,34 @@ test("learning moves nothing around on the page", async ({ page }) => {
   for (const [index, top] of after.entries()) {
     expect(Math.abs(top - (before[index] as number))).toBeLessThanOrEqual(24);
   }
+});
+
+test("a press that began on Answer does not stop the answer that begins meanwhile", async ({
+  page,
+}) => {
+  await openSite(page);
+  await setBudget(page, 16);
+  await learn(page);
+  await page.getByTestId("input").fill("one two");
+  // Pressed on Answer, and released as soon as the button reads Stop.
+  await page.locator("#result form").evaluate(async (form) => {
+    const button = form.querySelector("button[type=submit]") as HTMLButtonElement;
+    const input = form.querySelector("textarea") as HTMLTextAreaElement;
+    const stop = new Promise<void>((resolve) => {
+      new MutationObserver(() => {
+        if (button.textContent === "Stop") resolve();
+      }).observe(button, { subtree: true, childList: true, characterData: true });
+    });
+    button.dispatchEvent(new PointerEvent("pointerdown", { bubbles: true }));
+    input.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
+    await stop;
+    button.click();
+  });
+  await expect(page.getByRole("group", { name: "Answers to one two" })).toBeVisible();
+  await settled(page);
+  const spoken = await page.getByTestId("answer-composed").textContent();
+  expect(spoken).not.toMatch(/^(…|Learn first.*|Type an input.*|)$/);
+  expect(await answers(page, "one two")).toMatchObject({ composed: spoken });
 });
 
 test("the main thread stays free while learning", async ({ page }) => {

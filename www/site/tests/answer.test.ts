@@ -68,6 +68,30 @@ test("a stopped answer keeps its text and skips the other side", async () => {
   expect(client.calls).not.toContain("generate composed");
 });
 
+test("a press that began on Answer stops nothing, and one that began on Stop starts nothing", async () => {
+  const page = await openPage();
+  const { answer, bench, client } = page;
+  showComposition(page, composition);
+  answer.setInput("red");
+  // The automatic answer begins between the press and its release.
+  const run = answer.answer();
+  await when(() => answer.answering.value);
+  answer.pressAnswer(false);
+  await run;
+  expect(bench.answers.value?.composed).toMatchObject({ text: "composed two 1 red.", done: true });
+
+  client.calls.length = 0;
+  answer.pressAnswer(true);
+  expect(answer.answering.value).toBe(false);
+  expect(client.calls).toEqual([]);
+  answer.setInput("blue");
+  answer.pressAnswer(false);
+  await when(() => answer.answering.value);
+  answer.pressAnswer(true);
+  await when(() => !answer.answering.value);
+  expect(client.calls).toEqual(["generate base"]);
+});
+
 test("an empty input is an error", async () => {
   const { answer, client } = await openPage();
   answer.setInput("  ");

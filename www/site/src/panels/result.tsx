@@ -1,6 +1,7 @@
 // The third step: whether it works, the base's answer beside the composed one, the test set, and the link.
 
 import "./result.css";
+import { useRef } from "preact/hooks";
 import { download, FileInput } from "../components/files.js";
 import { Panel } from "../components/panel.js";
 import { Problem } from "../components/problem.js";
@@ -14,6 +15,7 @@ import {
   expected,
   hasTestSet,
   nextTestInput,
+  pressAnswer,
   readTestFile,
   runTest,
   setInput,
@@ -143,13 +145,17 @@ function verdictKind(): "none" | "other" | "good" | "partly" | "bad" {
 
 function InputForm() {
   const { result } = text;
+  const readsStop = answering.value;
+  // What the button read when the press in progress began; null for a click without one.
+  const pressed = useRef<boolean | null>(null);
   const idle = loom.value !== null && !busy.value && !testing.value && !learning.value;
   return (
     <form
       onSubmit={(event) => {
         event.preventDefault();
-        if (answering.value) stopAnswering();
-        else if (idle) void answer();
+        const readStop = pressed.current ?? readsStop;
+        pressed.current = null;
+        if (readStop || idle) pressAnswer(readStop);
       }}
     >
       <label class="field">
@@ -169,8 +175,17 @@ function InputForm() {
         />
       </label>
       <div class="row small">
-        <button type="submit" aria-disabled={!idle}>
-          {answering.value ? result.stop : result.answer}
+        <button
+          type="submit"
+          aria-disabled={!idle}
+          onPointerDown={() => {
+            pressed.current = readsStop;
+          }}
+          onKeyDown={({ repeat }) => {
+            if (!repeat) pressed.current = readsStop;
+          }}
+        >
+          {readsStop ? result.stop : result.answer}
         </button>
         {hasTestSet.value && (
           <button

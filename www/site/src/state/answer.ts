@@ -164,6 +164,13 @@ export async function answer(): Promise<void> {
   });
 }
 
+/** Does what the button read when it was pressed, whatever it reads by the time that the press ends. */
+export function pressAnswer(readStop: boolean): void {
+  if (readStop !== answering.value) return;
+  if (readStop) stopAnswering();
+  else void answer();
+}
+
 /** Runs the test set with the base and with the composition. */
 export async function runTest(): Promise<void> {
   const setId = testedId(bench.value);
