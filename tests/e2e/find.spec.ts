@@ -7,6 +7,7 @@ import type { Page } from "@playwright/test";
 import { type Hub, startHub } from "./hub.js";
 import { largeLibrary } from "./large-library.js";
 import {
+  acceptOffer,
   editExamples,
   expect,
   learn,
@@ -60,7 +61,8 @@ test("of 10,000 modules a search fetches a few pages, and learning the modules c
   const whole = Object.values(files).reduce((sum, { length }) => sum + length, 0);
   const registry = `${hub.url}/many/library/resolve/main/registry.json`;
   const address = `./?${new URLSearchParams({ registry, hub: hub.url })}`;
-  await page.goto(address);
+  await openSite(page, address);
+  await acceptOffer(page);
   await openDetails(page);
   await expect(page.getByTestId("fetch-facts")).toContainText("10,000 modules");
   await expect(page.getByTestId("found")).toHaveText("10,000 modules found");
@@ -116,6 +118,7 @@ test("of LoraHub's published modules only the closest to the examples are fetche
     "google/flan-t5-large": golden(),
   });
   await openSite(page, `./?hub=${encodeURIComponent(hub.url)}`);
+  await acceptOffer(page);
   await typeExamples(page);
   await page.getByTestId("library-choice").locator("summary").click();
   await expect(page.getByTestId("library-choice")).toContainText("3.1 GB");

@@ -7,7 +7,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { zipSync } from "../../www/node_modules/fflate/esm/index.mjs";
 import { type Hub, startHub } from "./hub.js";
-import { expect, openDetails, openPackage, openSite, test } from "./support.js";
+import { acceptOffer, expect, openDetails, openPackage, openSite, test } from "./support.js";
 
 // A folder has no file list: the page tries the names that it may have.
 test.use({ expectErrors: /40[14]|ERR_/ });
@@ -285,6 +285,7 @@ test("the page warns of a model that fails the check against published outputs",
   const known = "google/flan-t5-small";
   const hub = await startHub({ [known]: golden() });
   await openSite(page, `./?hub=${encodeURIComponent(hub.url)}`);
+  await acceptOffer(page);
   await openDetails(page);
   await page.getByText("Use another model").click();
   const choice = page.getByTestId("base-choice");

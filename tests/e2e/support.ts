@@ -49,6 +49,13 @@ export async function openSite(page: Page, path = "./"): Promise<void> {
   await expect(learnButton(page)).toBeEnabled();
 }
 
+/** Accepts the library or the hub of another site that the address names, and waits for its page. */
+export async function acceptOffer(page: Page): Promise<void> {
+  await page.locator(".landing").getByRole("button").first().click();
+  await expect(page.locator(".landing")).toHaveCount(0);
+  await expect(learnButton(page)).toBeEnabled();
+}
+
 /** The page's one button, by what it does now. */
 export const learnButton = (page: Page) =>
   page.locator("#task").getByRole("button", { name: /^Learn (this task|again)$/ });

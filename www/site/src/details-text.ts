@@ -2,6 +2,29 @@
 
 import { bytes, count } from "./format.js";
 
+/** The hosts of a download; none for the page's own. */
+const from = (hosts: string[]) => (hosts.length ? ` from ${hosts.join(" and ")}` : "");
+
+const landing = {
+  decline: "Not now",
+  link: {
+    title: "A shared mix",
+    accept: (hosts: string[], size: number) =>
+      `Download${size ? ` ${bytes(size)}` : ""}${from(hosts)} and open`,
+    help: "A shared mix. Its model and modules are downloaded once; nothing is learned.",
+  },
+  library: {
+    title: "A library on another site",
+    accept: (hosts: string[]) => `Load the library${from(hosts)}`,
+    help: "Nothing is loaded from there before you press the button. Until then this page uses its own library.",
+  },
+  hub: {
+    title: "Models and modules from another site",
+    accept: (hosts: string[]) => `Use models and modules${from(hosts)}`,
+    help: "Nothing is loaded from there before you press the button.",
+  },
+};
+
 const take = {
   adapter: "Save as a PEFT adapter (ZIP)",
   makingAdapter: "Making the adapter…",
@@ -180,6 +203,7 @@ const storage = {
 };
 
 export const details = {
+  landing,
   take,
   qr,
   runs,

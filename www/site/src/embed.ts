@@ -3,13 +3,24 @@
 
 import "loraloom/element";
 
+/** The library of a page whose address names none. */
+const OWN_LIBRARY = "./library/registry.json";
+
+/** Names the host of a library on another site, from which the element's button loads. */
+function sourceOf(registry: string): string {
+  if (!URL.canParse(registry, location.href)) return "";
+  const { host, origin } = new URL(registry, location.href);
+  return origin === location.origin ? "" : `“Load and answer” loads the library from ${host}.`;
+}
+
 function show() {
-  document.querySelector("lora-loom")?.remove();
+  const registry = new URLSearchParams(location.search).get("registry") || OWN_LIBRARY;
+  const source = document.createElement("p");
+  source.textContent = sourceOf(registry);
   const element = document.createElement("lora-loom");
-  const registry = new URLSearchParams(location.search).get("registry");
-  element.setAttribute("registry", registry ?? "./library/registry.json");
+  element.setAttribute("registry", registry);
   element.setAttribute("recipe", location.hash);
-  document.querySelector("main")?.append(element);
+  document.querySelector("main div")?.replaceChildren(source, element);
 }
 
 addEventListener("hashchange", show);

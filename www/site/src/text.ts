@@ -90,8 +90,6 @@ const hero = {
   details: "Details",
   reading: "Reading the library",
   tryAgain: "Try again",
-  openLink: (size: string) => `Download ${size} and open`,
-  openLinkHelp: "A shared mix. Its model and modules are downloaded once; nothing is learned.",
 };
 
 const task = {

@@ -6,6 +6,7 @@ import { Term } from "../components/tooltip.js";
 import { details } from "../details-text.js";
 import { bytes } from "../format.js";
 import {
+  addressOfFile,
   baseBytes,
   bytesOf,
   found,
@@ -13,15 +14,7 @@ import {
   moduleCount,
   modulesToLoad,
 } from "../state/library.js";
-import {
-  base,
-  chosenBase,
-  hubUrl,
-  loom,
-  registryBase,
-  registryUrl,
-  verified,
-} from "../state/session.js";
+import { base, chosenBase, loom, registryBase, verified } from "../state/session.js";
 
 /** The download's parts, sizes and licenses, and the controls of the model and the storage. */
 export function DownloadFacts() {
@@ -68,8 +61,7 @@ function LibraryDownload() {
   if (!model) return null;
   const modules = modulesToLoad.value;
   const moduleBytes = bytesOf(modules);
-  const onHub = model.files.weights.path.startsWith("hub:");
-  const { host } = new URL(onHub ? hubUrl : registryUrl, document.baseURI);
+  const { host } = new URL(addressOfFile(model.files.weights.path), document.baseURI);
   // A registry may leave exact sizes to the hub.
   const about = model.files.weights.bytes === 0;
   const each = bytesOf(found.value?.modules.slice(0, 1) ?? []);

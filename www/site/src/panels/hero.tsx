@@ -3,13 +3,13 @@
 
 import "./hero.css";
 import { weaveUrl } from "../charts/weave.js";
-import { LazyDetails } from "../components/lazy.js";
+import { Lazy, LazyDetails } from "../components/lazy.js";
 import { Problem } from "../components/problem.js";
 import { bytes } from "../format.js";
 import { composition } from "../state/bench.js";
 import { baseBytes, bytesOf, modulesToLoad } from "../state/library.js";
 import { base, gpu, loom, restartError, start, startError, verified } from "../state/session.js";
-import { linkError, linkOffer, restoreFromAddress } from "../state/workflow.js";
+import { linkError, linkOffer } from "../state/workflow.js";
 import { text } from "../text.js";
 
 const SOURCE = "https://github.com/loraloom/loraloom";
@@ -49,29 +49,12 @@ export function Hero() {
           </button>
         )}
       </Problem>
-      <Landing />
+      {linkOffer.value && (
+        <Lazy load={() => import("./landing.js").then(({ Landing }) => Landing)} />
+      )}
       <Problem error={linkError.value} />
       <Problem error={restartError.value} />
     </header>
-  );
-}
-
-/** A shared mix whose download is too large to begin unasked. */
-function Landing() {
-  const { hero } = text;
-  const offer = linkOffer.value;
-  if (!offer) return null;
-  return (
-    <section class="landing" aria-labelledby="landing-title">
-      <h2 id="landing-title">{offer.title}</h2>
-      {offer.note && <p>{offer.note}</p>}
-      <p class="row">
-        <button type="button" class="primary" onClick={() => void restoreFromAddress(true)}>
-          {hero.openLink(bytes(offer.bytes))}
-        </button>
-        <span class="status">{hero.openLinkHelp}</span>
-      </p>
-    </section>
   );
 }
 

@@ -2,13 +2,14 @@
 
 import { SourceForm } from "../components/source-form.js";
 import { details } from "../details-text.js";
+import { accept, ownAddress, unaccepted } from "../state/consent.js";
 import { registryUrl } from "../state/session.js";
 
 /** Links to other libraries, which open in this tab and keep the examples. */
 export function LibraryChoice() {
   const { libraries } = details;
   const open = (url: string) => {
-    const page = new URL(location.href);
+    const page = ownAddress();
     page.searchParams.set("registry", url);
     page.hash = "";
     return page.href;
@@ -31,7 +32,11 @@ export function LibraryChoice() {
         label={libraries.address}
         placeholder={libraries.placeholder}
         action={libraries.open}
-        onSource={(url) => location.assign(open(url))}
+        onSource={(url) => {
+          const typed = unaccepted(url);
+          if (typed) accept([typed]);
+          location.assign(open(url));
+        }}
       />
     </>
   );

@@ -9,6 +9,7 @@ import {
   base,
   downloadOptions,
   ensureBase,
+  hubUrl,
   libraryModules,
   loom,
   registry,
@@ -52,7 +53,10 @@ saveOnChange(`suggested for ${registryUrl}`, () => suggestedFor.value);
 const entries = signal(new Map<string, RegistryModule>());
 
 /** The size of a file, or an estimate. */
-const fileBytes = ({ bytes, about_bytes }: RegistryFile) => bytes || (about_bytes ?? 0);
+export const fileBytes = ({ bytes, about_bytes }: RegistryFile) => bytes || (about_bytes ?? 0);
+
+/** The address that a file of the library is beside: its registry's, or the hub's. */
+export const addressOfFile = (path: string) => (path.startsWith("hub:") ? hubUrl : registryUrl);
 
 /** Bytes to fetch for a module; 0 where unknown. */
 export const moduleBytes = ({ files }: RegistryModule) =>

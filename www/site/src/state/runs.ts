@@ -3,6 +3,7 @@
 import { computed, effect, signal } from "@preact/signals";
 import type { GroupWeights } from "loraloom";
 import { checks, mix, noteMix } from "./bench.js";
+import { ownAddress } from "./consent.js";
 import { type ErrorText, toErrorText } from "./errors.js";
 import { registryUrl } from "./session.js";
 import { made } from "./share.js";
@@ -119,6 +120,7 @@ export async function importRuns(contents: string): Promise<number> {
 /** Opens a kept mix by its link. */
 export function openRun({ fragment, mix: kept, imported }: KeptRun): void {
   if (!imported) noteMix(fragment, kept);
+  history.replaceState(null, "", ownAddress());
   location.hash = fragment;
 }
 

@@ -4,7 +4,6 @@ import { computed, type Signal, signal } from "@preact/signals";
 import {
   addressSource,
   type BaseInfo,
-  DEFAULT_HUB,
   type DeviceKind,
   type GpuStatus,
   LoraLoom,
@@ -14,6 +13,7 @@ import {
   type Verified,
 } from "loraloom";
 import { text } from "../text.js";
+import { addressOf } from "./consent.js";
 import { type ErrorText, toErrorText } from "./errors.js";
 import { readSaved, saveOnChange } from "./saved.js";
 
@@ -57,12 +57,11 @@ export const libraryModules = computed(() => {
   return registry.value?.modules.filter((one) => one.base === id) ?? [];
 });
 
-const query = new URLSearchParams(location.search);
-/** The address of the library: the site's own, unless `?registry=` names another. */
-export const registryUrl = query.get("registry") ?? "./library/registry.json";
+/** The address of the library: the site's own, unless `?registry=` names another that was accepted. */
+export const registryUrl = addressOf("registry");
 
-/** The hub that ids and the library's `hub:` files belong to, unless `?hub=` names another. */
-export const hubUrl = query.get("hub") ?? DEFAULT_HUB;
+/** The hub that ids and the library's `hub:` files belong to: that of `?hub=`, where it was accepted. */
+export const hubUrl = addressOf("hub");
 
 interface EngineSettings {
   device: DeviceKind;
@@ -82,7 +81,7 @@ saveOnChange("engine", () => engineSettings.value);
 
 /** The device that `?device=` names. It is removed from the address, which becomes a link for others. */
 function deviceFromAddress(): Partial<EngineSettings> {
-  const device = query.get("device");
+  const device = new URLSearchParams(location.search).get("device");
   if (device !== "webgpu" && device !== "wasm") return {};
   const address = new URL(location.href);
   address.searchParams.delete("device");

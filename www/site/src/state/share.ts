@@ -4,6 +4,7 @@ import { computed, effect, signal } from "@preact/signals";
 import type { ShareInput } from "loraloom";
 import { text } from "../text.js";
 import { composition, mix, saveMix, update } from "./bench.js";
+import { ownAddress } from "./consent.js";
 import { type ErrorText, toErrorText } from "./errors.js";
 import { base, loom, registryUrl } from "./session.js";
 import { isEdited, type Mix, nameMix, UNTITLED } from "./workbench.js";
@@ -66,7 +67,7 @@ export function keepLinkCurrent(): void {
       engine.share(of.input).then(
         (fragment) => {
           if (number !== latest) return;
-          const address = new URL(location.href);
+          const address = ownAddress();
           address.hash = fragment;
           latestLink.value = { address: address.href, of };
           shareError.value = null;
@@ -78,7 +79,9 @@ export function keepLinkCurrent(): void {
           if (number !== latest) return;
           latestLink.value = null;
           shareError.value = toErrorText(error);
-          history.replaceState(null, "", location.pathname + location.search);
+          const address = ownAddress();
+          address.hash = "";
+          history.replaceState(null, "", address);
         },
       );
     if (of.mix.undo.length || of.mix.redo.length) timer = setTimeout(make, DEBOUNCE_MS);

@@ -1,13 +1,13 @@
 // The steps in order: what the page's one button does, and opening a link.
 
 import { signal } from "@preact/signals";
-import type { LoraLoom } from "loraloom";
 import { text } from "../text.js";
 import { answer, nextTestInput, noteLoaded } from "./answer.js";
 import { input, ownId, readMix, update } from "./bench.js";
-import type { ErrorText } from "./errors.js";
+import { isWaiting } from "./consent.js";
+import { type ErrorText, toErrorText } from "./errors.js";
 import { learn } from "./learn.js";
-import { baseBytes, bytesOf, entryOf, fetchEntries } from "./library.js";
+import { fetchEntries } from "./library.js";
 import { readRecorded } from "./recorded.js";
 import { base, baseKey, downloadOptions, loom, readMemory, start, withLoading } from "./session.js";
 import { chooseDefaultTask, libraryTasks } from "./task.js";
@@ -16,17 +16,21 @@ import { fillInput, takeLink, takeSaved } from "./workbench.js";
 /** The error of opening the link in the address. */
 export const linkError = signal<ErrorText | null>(null);
 
-/** A link whose download waits for the visitor. */
-interface LinkOffer {
-  fragment: string;
+/** A link or a library of another site, which is fetched once the visitor accepts it. */
+export interface LinkOffer {
+  kind: "link" | "library" | "hub";
+  /** The name of a link's mix, and how to write an input for it; empty where there is none. */
   title: string;
   note: string;
+  /** Bytes of the download; 0 where unknown. */
   bytes: number;
+  /** Hosts of other sites that were not accepted yet. */
+  hosts: string[];
+  /** The page's address that it comes from. */
+  address: string;
+  accept: () => void;
 }
 export const linkOffer = signal<LinkOffer | null>(null);
-
-/** Bytes above which a link is not opened unasked. */
-const ASKED_BYTES = 60e6;
 
 /** Loads the model, learns from the table's examples, and answers an input: a typed one, or a new one. */
 export async function learnAndAnswer(): Promise<void> {
@@ -40,46 +44,41 @@ export async function learnAndAnswer(): Promise<void> {
 /** Starts the engine, chooses the default task, and opens the link in the address. */
 export async function startPage(): Promise<void> {
   const recorded = readRecorded();
+  // Before the page's own library is there, which a site may lack.
+  const offered = mayOpen("", true);
   if (!(await start())) return;
-  await recorded;
+  await Promise.all([recorded, offered]);
   chooseDefaultTask();
   await restoreFromAddress();
 }
 
-/** Reads the recipe in a link, and what it downloads; null where that is no link. */
-async function readOffer(engine: LoraLoom, fragment: string): Promise<LinkOffer | null> {
+/**
+ * Offers what the address names where that waits for the visitor: a library of another site, a link with a
+ * large download or one from another site. Resolves with whether the link may be opened.
+ */
+async function mayOpen(fragment: string, accepted: boolean): Promise<boolean> {
   try {
-    const { title, instruction, base: model, modules } = await engine.decode(fragment);
-    await fetchEntries(modules.map(({ id }) => id));
-    const entries = modules.flatMap(({ id }) => entryOf(id) ?? []);
-    const needsBase = base.value?.id !== model.id;
-    const download = (needsBase ? baseBytes.value : 0) + bytesOf(entries);
-    return { fragment, title, note: instruction ?? "", bytes: download };
-  } catch {
-    // Opening the link reports what is wrong with it.
-    return null;
+    const asks = isWaiting() || (fragment && !accepted && !readMix(fragment));
+    linkOffer.value = asks ? await (await import("./offer.js")).offerOf(fragment) : null;
+    return linkOffer.value === null;
+  } catch (error) {
+    linkError.value = toErrorText(error);
+    return false;
   }
 }
 
 /**
- * Restores the composition that the address holds, without learning. A large download waits until it is
- * `accepted`.
+ * Restores the composition that the address holds, without learning. A large download, and one from another
+ * site, waits until it is `accepted`.
  */
 export async function restoreFromAddress(accepted = false): Promise<void> {
   // Some programs escape the # of a link, which then is a part of the path or query.
   const escaped = location.href.includes("%23") ? location.href : "";
   const fragment = location.hash.replace(/^#/, "") || escaped;
   linkError.value = null;
-  linkOffer.value = null;
+  if (!(await mayOpen(fragment, accepted))) return;
   const engine = loom.value;
   if (!fragment || !engine) return;
-  if (!accepted && !readMix(fragment)) {
-    const offer = await readOffer(engine, fragment);
-    if (offer && offer.bytes > ASKED_BYTES) {
-      linkOffer.value = offer;
-      return;
-    }
-  }
   const saved = readMix(fragment);
   const result = await withLoading(
     text.stages.link,
