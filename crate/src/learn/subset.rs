@@ -34,8 +34,8 @@ impl SubsetSearch {
     pub(super) fn new(options: &LearnOptions, candidates: usize, examples: usize) -> Self {
         let all = || (0..candidates).collect::<Vec<usize>>();
         let limit = (options.modules as usize).min(candidates);
-        // Half of the budget at most goes into the selection.
-        let rated = candidates.min((options.budget as usize / 2).max(limit));
+        // Three fifths of the budget at most go into the selection.
+        let rated = candidates.min((options.budget as usize * 3 / 5).max(limit));
         let chosen = match options.selection {
             Selection::All | Selection::ByHand => Some(all()),
             Selection::Random => Some(random_candidates(options, candidates)),
