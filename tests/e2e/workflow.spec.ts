@@ -89,7 +89,7 @@ test("the workflow: an unseen task, learning, answers, its test set, and a link 
   const table = page.getByRole("region", { name: "Evaluations" });
   const shown = await dots(page);
   await page.getByTestId("numbers").locator("summary").click();
-  expect(await table.locator("tbody tr").count()).toBe(shown);
+  await expect(table.locator("tbody tr")).toHaveCount(shown);
   await expect(page.getByTestId("numbers").locator("circle")).toHaveCount(shown);
 
   await page.getByRole("button", { name: "Another input" }).click();
@@ -240,6 +240,9 @@ test("a mix is taken away as its recipe, as code, and in a frame of another page
   await openSite(page);
   await setBudget(page, 40);
   await learn(page);
+  // The automatic answer may not have begun yet.
+  await expect(page.locator(".side.composed .answer .placeholder")).toHaveCount(0);
+  await settled(page);
   const composed = await page.getByTestId("answer-composed").textContent();
   const input = await page.getByTestId("input").inputValue();
   const take = page.getByTestId("take");
