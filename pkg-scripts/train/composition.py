@@ -133,8 +133,8 @@ def table(rows: Sequence[Row], shown: set[str]) -> str:
 def curves(rows: Sequence[Row]) -> str:
     """Exact match, loss and seconds of learning against the budget, for each method that searches."""
     lines = [
-        "| search | budget | evaluations | seconds | exact match | loss | modules |",
-        "|---|--:|--:|--:|--:|--:|--:|",
+        "| search | budget | draws | evaluations | seconds | exact match | loss | modules |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     keys = {(row.method, row.budget) for row in rows if row.loss and row.budget is not None}
     for method, budget in sorted(keys, key=lambda key: (METHODS.index(key[0]), key[1])):
@@ -147,6 +147,7 @@ def curves(rows: Sequence[Row]) -> str:
         cells = [
             _TITLES[method],
             str(budget),
+            str(max(len(row.exact_match) for row in of)),
             f"{mean(lambda row: [row.evaluations]):.1f}",
             f"{mean(lambda row: row.learn_seconds):.2f}",
             _with_error([row.mean for row in of]),
