@@ -1,4 +1,4 @@
-// The archives that the page saves, read back by another implementation.
+// The archives that the page saves, read back.
 
 import { unzipSync } from "fflate";
 import { expect, test } from "vitest";
