@@ -42,6 +42,12 @@ impl Task {
         (self.base * missing / self.needed.len() as f64 + harm) * hardness + 0.01
     }
 
+    /// The ids of the modules that are needed, in order.
+    fn modules(&self) -> Vec<String> {
+        let ids = self.needed.iter().map(|(index, _)| format!("module-{index}"));
+        ids.collect::<BTreeSet<String>>().into_iter().collect()
+    }
+
     fn losses(&self, step: &Step) -> Vec<ExampleScore> {
         let score =
             |&example: &u32| ExampleScore { loss: self.loss(step, example) as f32, tokens: 3 };
@@ -91,11 +97,7 @@ fn the_modules_of_a_task_are_found_within_the_budget() {
         for budget in [35, 65, 105] {
             let task = Task { needed: needed.clone(), base: 3.0 };
             let result = finish(&mut new_run(budget, 41, EXAMPLES), &task);
-            let expected: Vec<String> =
-                needed.iter().map(|(index, _)| format!("module-{index}")).collect();
-            let mut expected: Vec<&str> = expected.iter().map(String::as_str).collect();
-            expected.sort_unstable();
-            assert_eq!(used(&result), expected, "{budget}");
+            assert_eq!(used(&result), task.modules(), "{budget}");
             assert!(result.complete && result.evaluations <= f64::from(budget));
             let computed: usize = result.history.iter().map(|one| one.examples.len()).sum();
             assert_eq!(result.evaluations, computed as f64 / EXAMPLES as f64);
@@ -119,12 +121,9 @@ fn the_modules_of_a_task_are_found_within_the_budget() {
 #[test]
 fn twenty_evaluations_find_two_modules_of_forty_one() {
     for needed in [vec![(7, 1.0), (38, 1.0)], vec![(40, 1.0), (0, 1.0)]] {
-        let task = Task { needed: needed.clone(), base: 3.0 };
+        let task = Task { needed, base: 3.0 };
         let result = finish(&mut new_run(20, 41, EXAMPLES), &task);
-        let mut expected: Vec<String> =
-            needed.iter().map(|(index, _)| format!("module-{index}")).collect();
-        expected.sort_unstable();
-        assert_eq!(used(&result), expected);
+        assert_eq!(used(&result), task.modules());
         assert!(result.evaluations <= 20.0);
     }
 }

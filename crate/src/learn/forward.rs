@@ -185,13 +185,13 @@ impl Forward {
     async fn swap(&mut self, state: &mut State) {
         for (module, weights) in state.point.clone() {
             let rest = with(&state.point, module, [0.0; LayerGroup::COUNT]);
-            if rest.is_empty() || self.plan.swaps == 0 {
-                continue;
-            }
             let rivals = state.rivals.get(&module).cloned().unwrap_or_default();
             let unused =
                 rivals.iter().copied().filter(|c| state.point.iter().all(|(used, _)| used != c));
             let unused: Vec<usize> = unused.take(self.plan.swaps).collect();
+            if rest.is_empty() || unused.is_empty() {
+                continue;
+            }
             let stages = self.plan.swap_race.clone();
             let raced = self.race(&rest, &unused, weights[0], &stages).await;
             if let Some(&(loss, better)) = raced.last.first().filter(|(loss, _)| *loss < state.loss)
