@@ -3,6 +3,7 @@
 
 #[cfg(feature = "gpu")]
 mod gpu;
+mod gradients;
 mod transformers_5;
 
 use std::collections::BTreeMap;

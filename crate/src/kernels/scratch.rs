@@ -75,6 +75,12 @@ impl<T: Element> DerefMut for Scratch<T> {
     }
 }
 
+/// Frees this thread's spare buffers.
+pub fn release() {
+    f32::spare(|spare| *spare = Vec::new());
+    u8::spare(|spare| *spare = Vec::new());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -84,7 +84,32 @@ impl Linear {
         }
     }
 
-    #[cfg(feature = "gpu")]
+    /// The matrix of the transposed weights, `[d_in, d_out]`; those in 8 bits are quantised again.
+    pub(super) fn transposed(&self) -> Self {
+        /// Columns that are gathered together, so that each row is read a few times only.
+        const COLUMNS: usize = 32;
+        let (d_out, d_in) = (self.d_out(), self.d_in());
+        let mut transposed = match self {
+            Linear::F32(_) => Linear::zeros([d_in, d_out], Precision::F32),
+            Linear::Int8(_) => Linear::zeros([d_in, d_out], Precision::Int8),
+        };
+        let mut rows = vec![0.0; d_out * d_in];
+        for (index, row) in rows.chunks_exact_mut(d_in.max(1)).enumerate() {
+            self.read_row(index, row);
+        }
+        for first in (0..d_in).step_by(COLUMNS) {
+            let count = COLUMNS.min(d_in - first);
+            let mut columns = vec![0.0; count * d_out];
+            for (index, row) in rows.chunks_exact(d_in).enumerate() {
+                for (column, &value) in row[first..first + count].iter().enumerate() {
+                    columns[column * d_out + index] = value;
+                }
+            }
+            transposed.set_rows(first, &columns);
+        }
+        transposed
+    }
+
     pub(super) fn d_in(&self) -> usize {
         match self {
             Linear::F32(packed) => packed.depth(),
@@ -244,11 +269,11 @@ impl Activations {
 #[derive(Debug, Clone)]
 pub struct LoraBranch {
     /// A, `[rank, d_in]`.
-    lora_a: Linear,
+    pub(super) lora_a: Linear,
     /// B, `[d_out, rank]`.
-    lora_b: Linear,
+    pub(super) lora_b: Linear,
     /// `[rank]`, apart from A and B so that other weights of the modules need no packing.
-    scales: Vec<f32>,
+    pub(super) scales: Vec<f32>,
 }
 
 impl LoraBranch {
@@ -266,6 +291,10 @@ impl LoraBranch {
             lora_b: Linear::new(lora_b, [d_out, rank], precision),
             scales,
         }
+    }
+
+    fn is_used(&self) -> bool {
+        self.scales.iter().any(|&scale| scale != 0.0)
     }
 
     /// Sets the factor of every rank.
@@ -338,6 +367,20 @@ impl<'a> Context<'a> {
             }
     }
 
+    /// The LoRA branch of a layer, if it has one that changes something.
+    pub(super) fn branch(&self, id: LinearId) -> Option<&'a LoraBranch> {
+        self.branches
+            .and_then(|branches| branches.layers.get(&id))
+            .filter(|branch| branch.is_used())
+    }
+
+    /// The LoRA branches that change something, with their layers.
+    pub(super) fn branches(&self) -> impl Iterator<Item = (LinearId, &'a LoraBranch)> + use<'a> {
+        let layers = self.branches.iter().flat_map(|branches| &branches.layers);
+        let layers = layers.map(|(&id, branch)| (id, branch));
+        layers.filter(|(_, branch)| branch.is_used()).collect::<Vec<_>>().into_iter()
+    }
+
     /// Without LoRA branches.
     pub(super) fn without_branches(self) -> Self {
         Self { branches: None, ..self }
@@ -378,9 +421,7 @@ impl<'a> Context<'a> {
         rows: usize,
         with: impl FnOnce(Option<(&Activations, &Linear)>),
     ) {
-        let branch = self.branches.and_then(|branches| branches.layers.get(&id));
-        let used = |branch: &&LoraBranch| branch.scales.iter().any(|&scale| scale != 0.0);
-        let Some(branch) = branch.filter(used) else {
+        let Some(branch) = self.branch(id) else {
             return with(None);
         };
         let (rank, int14) = (branch.scales.len(), self.uses_int14(id));
@@ -398,7 +439,7 @@ impl<'a> Context<'a> {
 }
 
 /// The sum of one or two products into `out`, `[rows, d_out]`.
-fn product(
+pub(super) fn product(
     isa: Isa,
     products: &[(&Activations, &Linear)],
     int14: bool,

@@ -7,6 +7,7 @@
 //! | `batch` | tokenized examples, losses, encoder states |
 //! | `builder`, `packed` | a model built tensor by tensor, and the copy of its packed weights |
 //! | `linear` | weight matrices, activations and LoRA branches in each [`Precision`] |
+//! | `gradient` | gradients of LoRA branches, and the linear layers' part of the backward pass |
 //! | `linear_id` | names of the linear layers |
 //! | `reference_outputs` | the check of a model against published outputs |
 //! | [`t5`] | the T5 family |
@@ -19,6 +20,7 @@ use std::sync::Arc;
 mod batch;
 mod builder;
 mod error;
+mod gradient;
 mod linear;
 mod linear_id;
 #[cfg(feature = "bench")]
@@ -30,6 +32,7 @@ pub mod t5;
 pub use batch::{Encoded, ExampleLoss, MAX_TOKENS, TokenizedExample};
 pub use builder::{ModelBuilder, TensorKind, TensorSpecs, Tensors};
 pub use error::{Control, ModelError};
+pub use gradient::{BranchGradient, GradientBatch, Gradients, WithRespectTo};
 pub use linear::{LoraBranch, LoraBranches, Precision};
 pub use linear_id::{GroupCoefficients, LayerGroup, LinearId, LinearKind, Stack};
 pub use packed::{PACKED_LAYOUT, PackedCopy, PackedReader, PackedSource};
@@ -149,6 +152,15 @@ pub trait Model: fmt::Debug + Send + Sync {
     /// # Errors
     /// A [`ModelError`] for an input or labels that are empty, too long or not of this vocabulary.
     fn prepare(&self, batch: &[TokenizedExample]) -> Result<Box<dyn PreparedBatch>, ModelError>;
+
+    /// Prepares a batch for gradients, which takes about as much memory again as the model.
+    ///
+    /// # Errors
+    /// As [`Model::prepare`].
+    fn differentiate(
+        &self,
+        batch: &[TokenizedExample],
+    ) -> Result<Box<dyn GradientBatch>, ModelError>;
 
     /// Runs the encoder over a batch of inputs.
     ///

@@ -51,6 +51,18 @@ impl PackedF32 {
         }
     }
 
+    /// Writes the values of one row (one input of the layer), `[columns]`.
+    ///
+    /// # Panics
+    /// If the row does not exist or there are more values than columns.
+    pub fn set_row(&mut self, row: usize, values: &[f32]) {
+        assert!(row < self.depth && values.len() <= self.columns);
+        for (panel, values) in values.chunks(PANEL).enumerate() {
+            let first = (panel * self.depth + row) * PANEL;
+            self.panels[first..first + values.len()].copy_from_slice(values);
+        }
+    }
+
     /// Copies a column to `out`, `[depth]`.
     ///
     /// # Panics
@@ -87,7 +99,7 @@ impl PackedF32 {
     }
 
     #[inline(always)]
-    fn panel(&self, index: usize) -> &[f32] {
+    pub(super) fn panel(&self, index: usize) -> &[f32] {
         &self.panels[index * self.depth * PANEL..(index + 1) * self.depth * PANEL]
     }
 }

@@ -3,12 +3,17 @@
 
 mod attention;
 mod float;
+mod gradient;
 mod int8;
 mod math;
 mod rows;
 
 pub use attention::{HeadCache, Query, attend};
 pub use float::{Operand, PackedF32, Store, product_f32};
+pub use gradient::{
+    HeadGradient, HeadGradientInput, attention_gradient, gated_gelu_gradient, relu_gradient,
+    rms_norm_gradient,
+};
 pub use int8::{PackedInt8, QuantizedRows, Term, norm_rows, product_int8, quantize_rows};
 pub(super) use math::ROUNDER;
 pub use math::ln;

@@ -22,6 +22,23 @@ fn sum_of(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     sum_lanes(lanes)
 }
 
+/// Σ x·y in eight lanes, which are summed as a tree.
+#[inline(always)]
+pub(super) fn sum_of_products(x: &[f32], y: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    let (x, x_rest) = x.as_chunks::<LANES>();
+    let (y, y_rest) = y.as_chunks::<LANES>();
+    for (x, y) in x.iter().zip(y) {
+        for ((lane, &x), &y) in lanes.iter_mut().zip(x).zip(y) {
+            *lane += x * y;
+        }
+    }
+    for ((lane, &x), &y) in lanes.iter_mut().zip(x_rest).zip(y_rest) {
+        *lane += x * y;
+    }
+    sum_lanes(lanes)
+}
+
 /// The largest value; −∞ for an empty row.
 #[inline(always)]
 pub(super) fn largest_body(row: &[f32]) -> f32 {
@@ -122,7 +139,7 @@ fn gated_gelu_body(gate: &mut [f32], up: &[f32]) {
 
 /// GELU in its tanh form.
 #[inline(always)]
-fn gelu<const N: usize>(x: [f32; N]) -> [f32; N] {
+pub(super) fn gelu<const N: usize>(x: [f32; N]) -> [f32; N] {
     const SQRT_8_OVER_PI: f32 = 1.595_769;
     // (1 + tanh u)/2 = 1/(1 + e^(−2u)), without the cancellation of 1 + tanh.
     let minus_twice_u = each(x, |x| -(SQRT_8_OVER_PI * (x + 0.044_715 * (x * x * x))));

@@ -35,6 +35,17 @@ pub(super) struct FeedForwardLayer {
     block: usize,
 }
 
+impl FeedForwardLayer {
+    pub(super) fn id(&self, kind: LinearKind) -> LinearId {
+        LinearId { stack: self.stack, block: self.block, kind }
+    }
+
+    /// The id of `wi` or `wi_0`.
+    pub(super) fn wi_id(&self) -> LinearId {
+        self.id(if self.gate.is_some() { LinearKind::Wi0 } else { LinearKind::Wi })
+    }
+}
+
 /// One block of a stack.
 #[derive(Debug, Clone)]
 pub(super) struct Block {
@@ -83,18 +94,20 @@ impl Block {
         })
     }
 
+    /// The linear layers with their ids.
+    pub(super) fn layers(&self) -> Vec<(LinearId, &Linear)> {
+        let Self { feed_forward, .. } = self;
+        let mut layers: Vec<(LinearId, &Linear)> = self.attention.layers().collect();
+        layers.extend(self.cross.iter().flat_map(Attention::layers));
+        layers.push((feed_forward.wi_id(), &feed_forward.wi));
+        let gate = feed_forward.gate.iter();
+        layers.extend(gate.map(|gate| (feed_forward.id(LinearKind::Wi1), gate)));
+        layers.push((feed_forward.id(LinearKind::Wo), &feed_forward.wo));
+        layers
+    }
+
     pub(super) fn bytes(&self) -> usize {
-        let attention = |attention: &Attention| {
-            [&attention.q, &attention.k, &attention.v, &attention.o]
-                .into_iter()
-                .map(Linear::bytes)
-                .sum::<usize>()
-        };
-        attention(&self.attention)
-            + self.cross.as_ref().map_or(0, attention)
-            + self.feed_forward.wi.bytes()
-            + self.feed_forward.gate.as_ref().map_or(0, Linear::bytes)
-            + self.feed_forward.wo.bytes()
+        self.layers().into_iter().map(|(_, layer)| layer.bytes()).sum()
     }
 }
 
@@ -251,6 +264,10 @@ pub(super) struct AttentionMask<'a> {
 }
 
 impl Attention {
+    fn layers(&self) -> impl Iterator<Item = (LinearId, &Linear)> {
+        self.ids.into_iter().zip([&self.q, &self.k, &self.v, &self.o])
+    }
+
     /// Queries, keys and values of the attention of `x` over itself, each
     /// `[rows, num_heads · d_kv]`.
     pub(super) fn own(
@@ -401,7 +418,7 @@ pub(super) fn finish(
 impl FeedForwardLayer {
     /// Adds the sub-layer's result to a run of rows `x`.
     fn apply(&self, context: Context<'_>, config: &T5Config, x: &mut [f32]) {
-        let id = |kind| LinearId { stack: self.stack, block: self.block, kind };
+        let id = |kind| self.id(kind);
         let (norm, epsilon) = (&self.norm, config.layer_norm_epsilon);
         let int14 = context.uses_int14(id(LinearKind::Wi0));
         let input = Activations::normed(context, epsilon, norm, 1.0, x, int14);

@@ -42,8 +42,38 @@ impl PreparedStack {
         Self { bounds: bounds(lengths), embedded, bias, first }
     }
 
+    /// Row bounds of the examples, `[examples + 1]`.
+    pub(super) fn bounds(&self) -> &[usize] {
+        &self.bounds
+    }
+
+    /// Tokens of all examples.
+    pub(super) fn rows(&self) -> usize {
+        self.bounds.last().copied().unwrap_or(0)
+    }
+
+    /// `[tokens, d_model]`.
+    pub(super) fn embedded(&self) -> &[f32] {
+        &self.embedded
+    }
+
+    /// Which keys each token attends to.
+    pub(super) fn mask(&self, causal: bool) -> AttentionMask<'_> {
+        AttentionMask { bounds: &self.bounds, first: 0, bias: Some(&self.bias), causal }
+    }
+
+    /// Each example's mean of its tokens' losses.
+    pub(super) fn example_losses(&self, token_losses: &[f64]) -> Vec<ExampleLoss> {
+        let losses = self.bounds.windows(2).map(|pair| {
+            let tokens = pair[1] - pair[0];
+            let sum: f64 = token_losses[pair[0]..pair[1]].iter().sum();
+            ExampleLoss { loss: (sum / tokens as f64) as f32, tokens }
+        });
+        losses.collect()
+    }
+
     /// Queries, keys and values of a block's attention of `x` over itself.
-    fn own(
+    pub(super) fn own(
         &self,
         model: &T5Model,
         context: Context<'_>,
@@ -60,10 +90,10 @@ impl PreparedStack {
 /// A batch with everything computed that LoRA branches do not change.
 #[derive(Debug)]
 pub(super) struct T5Batch {
-    model: T5Model,
-    inputs: PreparedStack,
-    outputs: PreparedStack,
-    labels: Vec<u32>,
+    pub(super) model: T5Model,
+    pub(super) inputs: PreparedStack,
+    pub(super) outputs: PreparedStack,
+    pub(super) labels: Vec<u32>,
 }
 
 impl T5Model {
@@ -82,9 +112,7 @@ impl T5Model {
         context: Context<'_>,
         control: &Control,
     ) -> Result<Encoded, ModelError> {
-        let (config, bounds) = (self.config(), inputs.bounds.clone());
-        let mask =
-            AttentionMask { bounds: &bounds, first: 0, bias: Some(&inputs.bias), causal: false };
+        let (config, bounds, mask) = (self.config(), inputs.bounds.clone(), inputs.mask(false));
         let mut x = inputs.embedded.clone();
         for (index, block) in self.weights.encoder.blocks.iter().enumerate() {
             control.check()?;
@@ -159,7 +187,7 @@ impl PreparedBatch for T5Batch {
         let encoded = model.encode_prepared(&self.inputs, context, control)?;
         let outputs = &self.outputs;
         let bounds = &outputs.bounds;
-        let own_mask = AttentionMask { bounds, first: 0, bias: Some(&outputs.bias), causal: true };
+        let own_mask = outputs.mask(true);
         let cross_mask = AttentionMask { bias: None, causal: false, ..own_mask };
         let mut x = outputs.embedded.clone();
         for (index, block) in model.weights.decoder.blocks.iter().enumerate() {
@@ -179,13 +207,6 @@ impl PreparedBatch for T5Batch {
         }
         control.check()?;
         let token_losses = model.token_losses(context, &x, &self.labels);
-        Ok(bounds
-            .windows(2)
-            .map(|pair| {
-                let tokens = pair[1] - pair[0];
-                let sum: f64 = token_losses[pair[0]..pair[1]].iter().sum();
-                ExampleLoss { loss: (sum / tokens as f64) as f32, tokens }
-            })
-            .collect())
+        Ok(outputs.example_losses(&token_losses))
     }
 }

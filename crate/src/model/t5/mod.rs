@@ -7,6 +7,7 @@ mod blocks;
 mod config;
 #[cfg(feature = "gpu")]
 mod gpu;
+mod gradient;
 mod greedy;
 mod losses;
 mod model;

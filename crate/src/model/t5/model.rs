@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::blocks::{Attention, Block, Cache};
 #[cfg(feature = "gpu")]
 use super::gpu::{self, T5GpuModel};
+use super::gradient::T5GradientBatch;
 use super::{GreedyDecoder, T5Config, tensors};
 use crate::formats::{TensorSource, take_all};
 use crate::kernels::cpu::Isa;
@@ -12,8 +13,8 @@ use crate::kernels::cpu::Isa;
 use crate::kernels::gpu::{Gpu, GpuError};
 use crate::model::linear::{Activations, Context, Embedding, Linear};
 use crate::model::{
-    Control, Decoder, Encoded, LoraBranches, Model, ModelBuilder, ModelConfig, ModelError,
-    Precision, PreparedBatch, Stack, Tensors, TokenizedExample,
+    Control, Decoder, Encoded, GradientBatch, LoraBranches, Model, ModelBuilder, ModelConfig,
+    ModelError, Precision, PreparedBatch, Stack, Tensors, TokenizedExample,
 };
 #[cfg(feature = "gpu")]
 use crate::model::{GpuLoad, GpuModel};
@@ -144,11 +145,15 @@ impl T5Model {
         cache
     }
 
+    /// The factor of the decoder's final norm.
+    pub(super) fn lm_head_factor(&self) -> f32 {
+        let config = self.config();
+        if config.scale_decoder_outputs { 1.0 / (config.d_model as f32).sqrt() } else { 1.0 }
+    }
+
     /// The decoder's final norm, scaled where the configuration says so.
     pub(super) fn lm_head_input(&self, context: Context<'_>, x: &[f32]) -> Activations {
-        let config = self.config();
-        let factor =
-            if config.scale_decoder_outputs { 1.0 / (config.d_model as f32).sqrt() } else { 1.0 };
+        let (config, factor) = (self.config(), self.lm_head_factor());
         let weight = &self.weights.decoder.final_norm;
         Activations::normed(context, config.layer_norm_epsilon, weight, factor, x, true)
     }
@@ -171,6 +176,13 @@ impl Model for T5Model {
 
     fn prepare(&self, batch: &[TokenizedExample]) -> Result<Box<dyn PreparedBatch>, ModelError> {
         Ok(Box::new(self.prepare_batch(batch)?))
+    }
+
+    fn differentiate(
+        &self,
+        batch: &[TokenizedExample],
+    ) -> Result<Box<dyn GradientBatch>, ModelError> {
+        Ok(Box::new(T5GradientBatch::new(self, batch)?))
     }
 
     fn encode(
