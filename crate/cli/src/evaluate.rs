@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use loraloom::formats::Example;
-use loraloom::learn::{Assessment, LearnOptions, Optimizer};
+use loraloom::learn::{Assessment, Effort, LearnOptions, Optimizer, TuneOptions};
 use loraloom::lora::{Composition, Merge, WeightedModule};
 use loraloom::registry::{RegistryTask, TaskSet};
 use loraloom::session::{Session, SessionError};
@@ -19,6 +19,7 @@ use crate::error::{CliError, write};
 use crate::library::Library;
 use crate::model::ModelFiles;
 use crate::output::Output;
+use crate::settings::choice;
 
 /// Compare methods of composition on a registry's unseen tasks.
 #[derive(Args)]
@@ -44,6 +45,9 @@ pub struct Evaluate {
     /// Budgets of the methods that search, in evaluations (default: each one's own).
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     budgets: Vec<u32>,
+    /// Efforts of tuning (default: balanced).
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = choice::<Effort>())]
+    efforts: Vec<Effort>,
     /// Draws of the few-shot examples: the first draw is the task's own examples, each further one
     /// takes as many from the test set, which are then not tested.
     #[arg(long, value_name = "N", default_value_t = 5)]
@@ -84,6 +88,10 @@ enum Method {
     RidgeTrustRegion,
     /// The default settings of this program.
     Default,
+    /// The same, then tuned on the examples.
+    ComposedTuned,
+    /// The same, then one scale for each module and layer tuned.
+    ScalesTuned,
 }
 
 impl Method {
@@ -103,7 +111,9 @@ impl Method {
             Self::CmaEs => Some(preselected(Optimizer::CmaEs)),
             Self::Greedy => Some(preselected(Optimizer::Greedy)),
             Self::RidgeTrustRegion => Some(preselected(Optimizer::RidgeTrustRegion)),
-            Self::Default => Some(LearnOptions::default()),
+            Self::Default | Self::ComposedTuned | Self::ScalesTuned => {
+                Some(LearnOptions::default())
+            }
             Self::ZeroShot | Self::InContext | Self::BestSingle | Self::Uniform => None,
         }
     }
@@ -117,6 +127,8 @@ struct Row {
     method: Method,
     /// Budget of the search, for a method that searches.
     budget: Option<u32>,
+    /// Effort of tuning, for a method that tunes.
+    effort: Option<Effort>,
     /// Percentages.
     exact_match: Vec<f64>,
     /// Time of learning and of answering the test set.
@@ -127,6 +139,9 @@ struct Row {
     loss: Vec<f64>,
     /// What the few-shot examples say about new inputs.
     assessments: Vec<Assessment>,
+    /// Assessments before tuning, for a method that tunes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    before_tuning: Vec<Assessment>,
     /// Number of modules that have a weight.
     modules: Vec<usize>,
     /// Mean number of evaluations of the few-shot loss.
@@ -171,7 +186,10 @@ impl Evaluate {
             let mut of_task: Vec<Row> = methods
                 .iter()
                 .flat_map(|&method| self.budgets_of(method).into_iter().map(move |b| (method, b)))
-                .map(|(method, budget)| Row::new(task, method, budget))
+                .flat_map(|(method, budget)| {
+                    let row = move |effort| Row::new(task, method, budget, effort);
+                    self.efforts_of(method).into_iter().map(row)
+                })
                 .collect();
             for draw in draws {
                 let mut run = Run::new(&mut session, &modules, draw, &self)?;
@@ -203,6 +221,15 @@ impl Evaluate {
             None => vec![None],
             Some(options) if self.budgets.is_empty() => vec![Some(options.budget)],
             Some(_) => self.budgets.iter().copied().map(Some).collect(),
+        }
+    }
+
+    /// The efforts that a method is evaluated with, none for one that does not tune the adapter.
+    fn efforts_of(&self, method: Method) -> Vec<Option<Effort>> {
+        match method {
+            Method::ComposedTuned if self.efforts.is_empty() => vec![Some(Effort::Balanced)],
+            Method::ComposedTuned => self.efforts.iter().copied().map(Some).collect(),
+            _ => vec![None],
         }
     }
 
@@ -273,6 +300,8 @@ struct Run<'a> {
     modules: &'a [String],
     draw: &'a Draw,
     max_new_tokens: usize,
+    /// The last composition found by the default settings, with its budget.
+    composed: Option<(u32, Learned)>,
 }
 
 impl<'a> Run<'a> {
@@ -286,12 +315,12 @@ impl<'a> Run<'a> {
             return Err(CliError::NoModules);
         }
         let max_new_tokens = arguments.max_new_tokens;
-        Ok(Self { session, modules, draw, max_new_tokens })
+        Ok(Self { session, modules, draw, max_new_tokens, composed: None })
     }
 
     /// Runs a row's method and adds the result.
     fn add_to(&mut self, row: &mut Row) -> Result<(), CliError> {
-        let learned = self.learn(row.method, row.budget)?;
+        let learned = self.learn(row.method, row.budget, row.effort)?;
         let started = Instant::now();
         let prompts: Vec<String> = (self.draw.items.iter())
             .map(|item| match row.method {
@@ -319,6 +348,7 @@ impl<'a> Run<'a> {
         row.learn_seconds.push(learned.seconds);
         row.loss.push(score.loss);
         row.assessments.push(assessment);
+        row.before_tuning.extend(learned.before_tuning);
         row.modules.push(
             learned.composition.modules.iter().filter(|module| !module.weight.is_zero()).count(),
         );
@@ -328,7 +358,12 @@ impl<'a> Run<'a> {
     }
 
     /// The composition of a method.
-    fn learn(&mut self, method: Method, budget: Option<u32>) -> Result<Learned, CliError> {
+    fn learn(
+        &mut self,
+        method: Method,
+        budget: Option<u32>,
+        effort: Option<Effort>,
+    ) -> Result<Learned, CliError> {
         let Some(options) = method.options() else {
             return match method {
                 Method::BestSingle => self.best_single(),
@@ -342,6 +377,20 @@ impl<'a> Run<'a> {
         };
         let budget = budget.unwrap_or(options.budget);
         let options = LearnOptions { seed: self.draw.seed, budget, ..options };
+        let tuning = match method {
+            Method::ComposedTuned => effort.map(TuneOptions::of),
+            Method::ScalesTuned => Some(TuneOptions::of_scales()),
+            _ => return self.compose(options),
+        };
+        let composed = match self.composed.take().filter(|(of, _)| *of == budget) {
+            Some((_, composed)) => composed,
+            None => self.compose(options)?,
+        };
+        self.composed = Some((budget, composed.clone()));
+        self.tune(composed, tuning.unwrap_or_default())
+    }
+
+    fn compose(&mut self, options: LearnOptions) -> Result<Learned, CliError> {
         let (examples, modules) = (&self.draw.examples, self.modules);
         let result = block_on(self.session.learn(examples, modules, options, &[], &mut ()))?;
         Ok(Learned {
@@ -349,6 +398,26 @@ impl<'a> Run<'a> {
             seconds: result.seconds,
             evaluations: result.evaluations,
             assessment: result.assessment,
+            before_tuning: None,
+        })
+    }
+
+    /// Tunes a composition; the base alone stays as it is. Steps count as the evaluations that take
+    /// their time.
+    fn tune(&mut self, composed: Learned, options: TuneOptions) -> Result<Learned, CliError> {
+        const ID: &str = "tuned";
+        if composed.composition.modules.iter().all(|module| module.weight.is_zero()) {
+            return Ok(Learned { before_tuning: composed.assessment.clone(), ..composed });
+        }
+        let examples = &self.draw.examples;
+        let composition = &composed.composition;
+        let tuned = block_on(self.session.tune(examples, composition, options, ID, &mut ()))?;
+        Ok(Learned {
+            composition: tuned.composition,
+            evaluations: composed.evaluations * (1.0 + tuned.seconds / composed.seconds),
+            seconds: composed.seconds + tuned.seconds,
+            assessment: Some(tuned.assessment),
+            before_tuning: composed.assessment,
         })
     }
 
@@ -374,33 +443,42 @@ impl<'a> Run<'a> {
 }
 
 /// A method's composition, and what finding it took.
+#[derive(Clone)]
 struct Learned {
     composition: Composition,
     seconds: f64,
     evaluations: f64,
     assessment: Option<Assessment>,
+    before_tuning: Option<Assessment>,
 }
 
 impl Learned {
     /// Modules with weights that took no evaluation.
     fn of(modules: Vec<WeightedModule>) -> Self {
         let composition = Composition { modules, merge: Merge::Delta };
-        Self { composition, seconds: 0.0, evaluations: 0.0, assessment: None }
+        Self { composition, seconds: 0.0, evaluations: 0.0, assessment: None, before_tuning: None }
     }
 }
 
 impl Row {
-    fn new(task: &RegistryTask, method: Method, budget: Option<u32>) -> Self {
+    fn new(
+        task: &RegistryTask,
+        method: Method,
+        budget: Option<u32>,
+        effort: Option<Effort>,
+    ) -> Self {
         Self {
             task: task.id.clone(),
             set: task.set,
             method,
             budget,
+            effort,
             exact_match: Vec::new(),
             seconds: Vec::new(),
             learn_seconds: Vec::new(),
             loss: Vec::new(),
             assessments: Vec::new(),
+            before_tuning: Vec::new(),
             modules: Vec::new(),
             evaluations: 0.0,
             prompt_tokens: 0.0,
@@ -410,7 +488,8 @@ impl Row {
     /// The method, with its budget if it has one.
     fn label(&self) -> String {
         let budget = self.budget.map_or(String::new(), |budget| format!("@{budget}"));
-        name_of(self.method) + &budget
+        let effort = self.effort.map_or(String::new(), |effort| format!(" {}", name_of(effort)));
+        name_of(self.method) + &budget + &effort
     }
 }
 
@@ -445,7 +524,7 @@ fn text(rows: &[Row]) -> String {
             let of = rows.iter().filter(|row| row.set == set && row.label() == label);
             let means: Vec<f64> = of.map(|row| mean(&row.exact_match)).collect();
             let (set, tasks) = (name_of(set), means.len());
-            lines.push(format!("{set:9} {label:12} {:5.1} mean of {tasks} tasks", mean(&means)));
+            lines.push(format!("{set:9} {label:28} {:5.1} mean of {tasks} tasks", mean(&means)));
         }
     }
     lines.join("\n")

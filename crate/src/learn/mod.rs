@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`LearnOptions`], [`settings`] | every setting with its default, limits, label and help |
 //! | [`Search`] | proposes points and takes their losses: [`Cobyla`], [`CmaEs`], [`Greedy`], [`RidgeTrustRegion`] |
+//! | [`Adam`], [`TuneOptions`] | tuning from a composition, by gradients |
 //! | [`LearningRun`] | which modules are searched over, the record of every evaluation, the best point |
 //!
 //! Nothing here depends on a model: a caller evaluates the weights that [`LearningRun::next`]
@@ -30,6 +31,7 @@ mod run;
 mod settings;
 mod strategy;
 mod subset;
+mod tuning;
 
 pub use assessment::{Assessment, Enough, ExampleAnswer, Expected, Verdict};
 pub use cma_es::CmaEs;
@@ -40,6 +42,7 @@ pub use ridge::RidgeTrustRegion;
 pub use run::{Evaluation, LearnResult, LearningRun, Step};
 pub use settings::{Choice, Choices, Setting, SettingKind, settings};
 pub use strategy::{ExampleScore, Phase};
+pub use tuning::{Adam, Effort, Schedule, TuneOptions, TuneStep};
 
 /// A gradient-free minimizer with an ask-and-tell interface: [`Search::ask`] returns points,
 /// [`Search::tell`] takes their losses.

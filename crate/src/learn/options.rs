@@ -192,6 +192,12 @@ pub enum LearnError {
         /// Number of the evaluation.
         number: u32,
     },
+    /// The losses or gradients of tuning are no longer finite.
+    #[error("the loss or its gradient is not a finite number at step {step}")]
+    Diverged {
+        /// Number of the step.
+        step: u32,
+    },
     /// A loss was reported while no evaluation was in progress.
     #[error("a loss was reported while no evaluation was in progress")]
     NothingToReport,

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::{LearnError, LearnOptions, Objective, Optimizer, Selection};
+use super::{Effort, LearnError, LearnOptions, Objective, Optimizer, Selection};
 use crate::lora::Merge;
 use crate::model::Precision;
 
@@ -153,6 +153,18 @@ impl Choices for Objective {
                 "reference",
                 "Mean over all tokens divided by the examples, as the published code.",
             ),
+        }
+    }
+}
+
+impl Choices for Effort {
+    const ALL: &'static [Self] = &[Self::Quick, Self::Balanced, Self::Thorough];
+
+    fn describe(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Quick => ("quick", "5 steps."),
+            Self::Balanced => ("balanced (recommended)", "10 steps that get smaller."),
+            Self::Thorough => ("thorough", "20 steps; overconfident about new inputs."),
         }
     }
 }

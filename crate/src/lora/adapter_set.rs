@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
-use super::merge::{MergedLayer, Weighted};
+use super::merge::{MergedLayer, Parts, Weighted};
 use super::{LoraError, Merge, ModuleWeight, PeftAdapter, PeftLayer};
 #[cfg(feature = "gpu")]
 use crate::kernels::gpu::GpuError;
@@ -138,11 +138,26 @@ impl<A: Borrow<PeftAdapter> + Clone> AdapterSet<A> {
         &self,
         weights: &[W],
     ) -> Result<BTreeMap<LinearId, MergedLayer>, LoraError> {
+        let layers = self.merged_with_parts(weights)?;
+        Ok(layers.into_iter().map(|(layer, (merged, _))| (layer, merged)).collect())
+    }
+
+    /// [`AdapterSet::merged`] with [`Merge::parts`].
+    ///
+    /// # Errors
+    /// [`LoraError::WeightCount`] or [`LoraError::Weight`].
+    pub(super) fn merged_with_parts<W: Into<ModuleWeight> + Copy>(
+        &self,
+        weights: &[W],
+    ) -> Result<BTreeMap<LinearId, (MergedLayer, Parts)>, LoraError> {
         let weights = &self.check(weights)?;
         let adapters = self.adapters();
         let layers = self.layers.iter().map(|&layer| (layer, weighted(&adapters, layer, weights)));
         let changed = layers.filter(|(_, modules)| !modules.is_empty());
-        Ok(changed.map(|(layer, modules)| (layer, self.merge.merge(&modules))).collect())
+        let merged = changed.map(|(layer, modules)| {
+            (layer, (self.merge.merge(&modules), self.merge.parts(&modules)))
+        });
+        Ok(merged.collect())
     }
 
     /// Copies the modules to the device of `model`, which has to be of the configuration that they

@@ -38,20 +38,29 @@ pub fn export<W: Into<ModuleWeight> + Copy>(
     if layers.is_empty() {
         return Err(LoraError::Nothing);
     }
+    files_of(config, layers, base_model)
+}
+
+/// The files of an adapter with these layers.
+///
+/// # Errors
+/// [`LoraError::Unwritable`].
+pub(super) fn files_of(
+    config: &dyn ModelConfig,
+    mut layers: BTreeMap<LinearId, MergedLayer>,
+    base_model: &str,
+) -> Result<PeftFiles, LoraError> {
+    // The scaling of the file is 1.
+    layers.values_mut().for_each(MergedLayer::fold_scales);
     let tensors = layers.iter().flat_map(|(id, layer)| {
         let rank = layer.scales.len();
         let [d_in, d_out] = [&layer.lora_a, &layer.lora_b].map(|matrix| matrix.len() / rank);
-        // The scaling of the file is 1.
-        let rows = layer.lora_b.chunks_exact(rank);
-        let lora_b: Vec<f32> = rows
-            .flat_map(|row| row.iter().zip(&layer.scales).map(|(value, scale)| value * scale))
-            .collect();
         let tensor = |half: &str, shape: [usize; 2], values: &[f32]| NamedTensor {
             name: format!("base_model.model.{id}.lora_{half}.weight"),
             shape: shape.into(),
             values: values.into(),
         };
-        [tensor("A", [rank, d_in], &layer.lora_a), tensor("B", [d_out, rank], &lora_b)]
+        [tensor("A", [rank, d_in], &layer.lora_a), tensor("B", [d_out, rank], &layer.lora_b)]
     });
     let tensors: Vec<NamedTensor> = tensors.collect();
     let description = peft_config(config, &layers, base_model);

@@ -29,7 +29,11 @@ pub enum Merge {
 /// A module's matrices of one layer, and its weight.
 pub(super) type Weighted<'a> = (&'a PeftLayer, f32);
 
+/// Rank and scaling of each part of a merged layer that has a weight of its own.
+pub(super) type Parts = Vec<(usize, f32)>;
+
 /// The merged update of one layer, `B · (scales ⊙ A)`.
+#[derive(Debug, Clone)]
 pub(super) struct MergedLayer {
     /// A, `[rank, d_in]`.
     pub(super) lora_a: Vec<f32>,
@@ -37,6 +41,16 @@ pub(super) struct MergedLayer {
     pub(super) lora_b: Vec<f32>,
     /// `[rank]`.
     pub(super) scales: Vec<f32>,
+}
+
+impl MergedLayer {
+    /// Puts the scales into B, so that they become 1.
+    pub(super) fn fold_scales(&mut self) {
+        for row in self.lora_b.chunks_exact_mut(self.scales.len()) {
+            row.iter_mut().zip(&self.scales).for_each(|(value, scale)| *value *= scale);
+        }
+        self.scales.fill(1.0);
+    }
 }
 
 impl Merge {
@@ -80,6 +94,12 @@ impl Merge {
             stack(modules.iter().map(|&(layer, _)| layer))
         };
         MergedLayer { lora_a, lora_b, scales: self.scales(modules) }
+    }
+
+    /// The rank and the scaling of each part of [`Merge::merge`] that has a weight of its own.
+    pub(super) fn parts(self, modules: &[Weighted<'_>]) -> Parts {
+        let weighted = if self.is_summed() { &modules[..1] } else { modules };
+        weighted.iter().map(|(layer, _)| (layer.rank, layer.scaling)).collect()
     }
 
     /// The scale of each rank of [`Merge::merge`].

@@ -7,6 +7,7 @@ mod error;
 mod export;
 mod merge;
 mod peft;
+mod tunable;
 
 pub use adapter_set::AdapterSet;
 #[cfg(feature = "gpu")]
@@ -16,3 +17,4 @@ pub use error::LoraError;
 pub use export::{PeftFiles, export};
 pub use merge::Merge;
 pub use peft::{AdapterConfig, AdapterNotes, PeftAdapter, PeftLayer};
+pub use tunable::{TunableComposition, TunedPart};

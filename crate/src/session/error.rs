@@ -24,6 +24,8 @@ pub enum Operation {
     LeaveOneOut,
     /// [`Session::learn`](super::Session::learn).
     Learn,
+    /// [`Session::tune`](super::Session::tune).
+    Tune,
     /// [`Session::retrieve`](super::Session::retrieve).
     Retrieve,
     /// [`Session::generate`](super::Session::generate).
@@ -135,6 +137,9 @@ pub enum SessionError {
     /// A setting or the list of candidates is not valid.
     #[error("{0}")]
     Learn(#[from] LearnError),
+    /// A setting of tuning is not valid, or its steps do not converge.
+    #[error(transparent)]
+    Tune(LearnError),
 }
 
 impl SessionError {

@@ -142,7 +142,7 @@ impl<B: Backend> Session<B> {
     }
 
     /// The answers to the examples; fewer if the observer stopped it.
-    async fn example_answers<O: Observer>(
+    pub(super) async fn example_answers<O: Observer>(
         &mut self,
         operation: Operation,
         examples: &[Example],

@@ -11,6 +11,7 @@ mod learning;
 mod report;
 mod retrieval;
 mod scoring;
+mod tuning;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::formats::{AddedTokenFiles, Example, Tokenizer, sha256_hex};
-use crate::learn::Evaluation;
+use crate::learn::{Evaluation, TuneStep};
 use crate::lora::{
     AdapterNotes, AdapterSet, Composition, Merge, ModuleWeight, PeftAdapter, PeftFiles, export,
 };
@@ -36,6 +37,7 @@ pub use learning::{UnwritableOutput, unwritable_outputs};
 pub use report::{Detail, ErrorCode, ErrorReport};
 use retrieval::Embeddings;
 pub use scoring::{ModuleLoss, Score};
+pub use tuning::TuneResult;
 
 /// The backend of a build: the GPU where it has one.
 #[cfg(feature = "gpu")]
@@ -63,6 +65,13 @@ pub enum SessionEvent {
     Evaluation {
         /// The evaluation.
         evaluation: Evaluation,
+    },
+    /// Tuning made a step.
+    Tuned {
+        /// The step.
+        step: TuneStep,
+        /// Steps in total.
+        steps: u32,
     },
     /// A text was decoded further.
     Token {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Operation, SessionError};
+use crate::learn::LearnError;
 use crate::lora::LoraError;
 use crate::model::ModelError;
 
@@ -102,7 +103,8 @@ impl SessionError {
             | Self::Composition { .. }
             | Self::NoExamples { .. }
             | Self::Text { .. }
-            | Self::Learn(_) => ErrorCode::InvalidInput,
+            | Self::Learn(_)
+            | Self::Tune(_) => ErrorCode::InvalidInput,
         }
     }
 
@@ -125,7 +127,8 @@ impl SessionError {
             Self::Text { index: Some(index), .. } => {
                 detail("example", Detail::Number(*index as f64 + 1.0));
             }
-            Self::Learn(crate::learn::LearnError::Setting { name, .. }) => {
+            Self::Learn(LearnError::Setting { name, .. })
+            | Self::Tune(LearnError::Setting { name, .. }) => {
                 detail("setting", Detail::Text((*name).to_owned()));
             }
             _ => {}
@@ -142,6 +145,7 @@ impl SessionError {
             Self::Module { id, .. } | Self::Mismatch { id, .. } => {
                 return format!("The module “{id}” could not be loaded.");
             }
+            Self::Tune(_) => Operation::Tune,
             Self::Learn(_) => Operation::Learn,
             Self::Aborted { operation }
             | Self::UnknownModule { operation, .. }
@@ -157,6 +161,7 @@ impl SessionError {
             Operation::Export => "The composition was not exported.",
             Operation::LeaveOneOut => "The modules could not be compared.",
             Operation::Learn => "Learning did not start.",
+            Operation::Tune => "The composition was not tuned.",
             Operation::Retrieve => "No modules were suggested.",
             Operation::Generate => "The input was not answered.",
             Operation::Test => "The test did not run.",
@@ -185,7 +190,8 @@ impl SessionError {
             Self::NoExamples { .. } => "Give at least one input with its output.",
             Self::Text { .. } => "Shorten or correct that text.",
             Self::Model { .. } => "Shorten or correct it, and try again.",
-            Self::Learn(_) => "Correct that, and start again.",
+            Self::Tune(LearnError::Diverged { .. }) => "Use a lower learning rate or fewer steps.",
+            Self::Learn(_) | Self::Tune(_) => "Correct that, and start again.",
         }
     }
 }
