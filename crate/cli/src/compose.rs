@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
-use loraloom::learn::{Assessment, Enough, Evaluation, Optimizer, Phase, Verdict};
+use loraloom::learn::{Assessment, Effort, Evaluation, Optimizer, Phase, TuneOptions};
 use loraloom::lora::{Composition, ModuleWeight, WeightedModule};
 use loraloom::recipe::{LoadedHashes, Recipe, RecipeDraft, encode};
 use loraloom::session::SessionEvent;
@@ -14,8 +14,9 @@ use crate::arguments::{ModelArguments, read_examples};
 use crate::error::{CliError, write};
 use crate::library::{self, Library};
 use crate::model::ModelFiles;
-use crate::output::{Output, note_unwritable};
-use crate::settings::{All, SettingArguments};
+use crate::output::{Output, assessment_text, note, note_unwritable};
+use crate::settings::{All, SettingArguments, choice};
+use crate::tune::{Request, Tuned};
 
 /// Learn one weight for each module from a few examples, without gradients.
 #[derive(Args)]
@@ -44,6 +45,13 @@ pub struct Compose {
     /// Name of the task in the recipe (default: the examples' file name).
     #[arg(long, value_name = "TEXT", requires = "recipe")]
     title: Option<String>,
+    /// Tune the result on the examples by a few gradient steps, into one adapter.
+    #[arg(long, value_name = "EFFORT", value_parser = choice::<Effort>(), requires = "adapter_out",
+          num_args = 0..=1, default_missing_value = "balanced")]
+    tune: Option<Effort>,
+    /// Folder to write the tuned adapter into, as PEFT reads it.
+    #[arg(long, value_name = "DIR", requires = "tune")]
+    adapter_out: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -56,6 +64,8 @@ struct Composed {
     seconds: f64,
     assessment: Option<Assessment>,
     history: Vec<Evaluation>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tuned: Option<Tuned>,
 }
 
 impl Compose {
@@ -119,7 +129,23 @@ impl Compose {
                 write(path, json + "\n")?;
             }
         }
+        let composition = Composition { modules: result.modules.clone(), merge: result.merge };
+        let is_base = composition.modules.iter().all(|module| module.weight.is_zero());
+        let tuned = match (self.tune, &self.adapter_out) {
+            (Some(_), Some(_)) if is_base => {
+                note("the base alone does as well as any mix, so that nothing was tuned");
+                None
+            }
+            (Some(effort), Some(out)) => {
+                let options = TuneOptions::of(effort);
+                let request = Request { examples: &examples, composition: &composition, options };
+                let base_model = self.model.model.display().to_string();
+                Some(request.run(&mut session, &base_model, out, output)?)
+            }
+            _ => None,
+        };
         let composed = Composed {
+            tuned,
             weights: result.modules,
             optimizer: result.optimizer,
             loss_start: result.loss_start,
@@ -129,7 +155,11 @@ impl Compose {
             assessment: result.assessment,
             history: result.history,
         };
-        output.result(&composed, || text(&composed, link.as_deref()))
+        output.result(&composed, || {
+            let tuned = composed.tuned.as_ref().zip(self.adapter_out.as_deref());
+            let tuned = tuned.map(|(tuned, out)| format!("\n{}", tuned.text(out)));
+            text(&composed, link.as_deref()) + &tuned.unwrap_or_default()
+        })
     }
 }
 
@@ -164,34 +194,5 @@ fn text(composed: &Composed, link: Option<&str>) -> String {
     ));
     lines.extend(composed.assessment.as_ref().map(assessment_text));
     lines.extend(link.map(|link| format!("link #{link}")));
-    lines.join("\n")
-}
-
-/// The assessment in a few lines.
-fn assessment_text(assessment: &Assessment) -> String {
-    let verdict = match assessment.verdict {
-        Verdict::Works => "works",
-        Verdict::Partly => "works partly",
-        Verdict::Unlikely => "does not work",
-    };
-    let [mean, low, high] =
-        [assessment.expected.mean, assessment.expected.low, assessment.expected.high]
-            .map(|share| (100.0 * share).round());
-    let correct = assessment.answers.iter().filter(|answer| answer.correct).count();
-    let mut lines = vec![format!(
-        "{verdict}: expect about {mean} of 100 new inputs answered exactly ({low} to {high} in 8 of \
-         10 cases); {correct} of {} examples are",
-        assessment.answers.len()
-    )];
-    if !assessment.calibrated {
-        lines.push("this estimate was measured on another base".into());
-    }
-    lines.extend(assessment.enough.map(|enough| match enough {
-        Enough::Base => "the base alone is enough".into(),
-        Enough::Module => "one module alone is enough".into(),
-    }));
-    for index in &assessment.contradicting {
-        lines.push(format!("example {} contradicts the others", index + 1));
-    }
     lines.join("\n")
 }

@@ -32,6 +32,7 @@ mod quantize;
 mod registry;
 mod score;
 mod settings;
+mod tune;
 mod verify;
 
 use std::process::ExitCode;
@@ -63,6 +64,7 @@ enum Command {
     Score(score::Score),
     Generate(generate::Generate),
     Compose(compose::Compose),
+    Tune(tune::Tune),
     Evaluate(evaluate::Evaluate),
     Export(export::Export),
     Quantize(quantize::Quantize),
@@ -102,6 +104,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Score(command) => command.run(&output),
         Command::Generate(command) => command.run(&output),
         Command::Compose(command) => command.run(&output),
+        Command::Tune(command) => command.run(&output),
         Command::Evaluate(command) => command.run(&output),
         Command::Export(command) => command.run(&output),
         Command::Quantize(command) => command.run(&output),

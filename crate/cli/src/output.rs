@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::{IsTerminal, Write, stderr, stdout};
 
+use loraloom::learn::{Assessment, Enough, Verdict};
 use loraloom::session::{ErrorCode, UnwritableOutput};
 use serde::Serialize;
 
@@ -64,4 +65,33 @@ impl Output {
         let written = stdout().write_all(line.as_bytes());
         written.map_err(|source| CliError::Write { path: "stdout".into(), source })
     }
+}
+
+/// The assessment in a few lines.
+pub fn assessment_text(assessment: &Assessment) -> String {
+    let verdict = match assessment.verdict {
+        Verdict::Works => "works",
+        Verdict::Partly => "works partly",
+        Verdict::Unlikely => "does not work",
+    };
+    let [mean, low, high] =
+        [assessment.expected.mean, assessment.expected.low, assessment.expected.high]
+            .map(|share| (100.0 * share).round());
+    let correct = assessment.answers.iter().filter(|answer| answer.correct).count();
+    let mut lines = vec![format!(
+        "{verdict}: expect about {mean} of 100 new inputs answered exactly ({low} to {high} in 8 of \
+         10 cases); {correct} of {} examples are",
+        assessment.answers.len()
+    )];
+    if !assessment.calibrated {
+        lines.push("this estimate was measured on another base".into());
+    }
+    lines.extend(assessment.enough.map(|enough| match enough {
+        Enough::Base => "the base alone is enough".into(),
+        Enough::Module => "one module alone is enough".into(),
+    }));
+    for index in &assessment.contradicting {
+        lines.push(format!("example {} contradicts the others", index + 1));
+    }
+    lines.join("\n")
 }

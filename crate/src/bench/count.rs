@@ -100,6 +100,22 @@ pub(super) fn evaluation(config: &T5Config, batch: &Batch, modules: &Modules) ->
     Work { multiply_adds: base + low_rank, ..Work::default() }
 }
 
+/// One step of tuning: the forward pass; for each product the gradient of its input, which is another
+/// product of that size; and the low-rank branches a third time, for the gradient of B. What is
+/// computed again in place of being kept is not counted.
+pub(super) fn gradient(config: &T5Config, batch: &Batch, modules: &Modules) -> Work {
+    let none = Modules { modules: 0, rank: 0, ..modules.clone() };
+    let base = evaluation(config, batch, &none).multiply_adds;
+    let all = evaluation(config, batch, modules).multiply_adds;
+    // Attention has two more products in the backward pass than in the forward pass.
+    let targets = batch.targets as u64;
+    let attention = attention(config, Stack::Encoder, batch.tokens as u64) * batch.tokens as u64
+        + attention(config, Stack::Decoder, targets + batch.tokens as u64) * targets;
+    let multiply_adds =
+        2 * base - prepared(config, batch) + 3 * (all - base) + batch.examples as u64 * attention;
+    Work { multiply_adds, ..Work::default() }
+}
+
 /// `new_tokens` greedy steps of the batch after its encoder. Bytes are the weights that each step
 /// reads, at the precision's own size, and the keys and values.
 pub(super) fn decoding(config: &T5Config, batch: &Batch, new_tokens: usize) -> Work {

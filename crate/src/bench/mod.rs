@@ -27,13 +27,18 @@ pub use workload::{Batch, Modules, PrecisionName, Work, Workload};
 
 use crate::formats::{FormatError, GgufFile, WeightsStream};
 
-use crate::learn::{ExampleScore, LearnError, LearnOptions, LearningRun, Optimizer};
+use crate::learn::{
+    Adam, Effort, ExampleScore, LearnError, LearnOptions, LearningRun, Optimizer, TuneOptions,
+};
 use crate::lora::PeftAdapter;
-use crate::lora::{self, AdapterSet, LoraError, Merge, ModuleWeight, PeftFiles};
+use crate::lora::{
+    self, AdapterSet, LoraError, Merge, ModuleWeight, PeftFiles, TunableComposition, TunedPart,
+};
 use crate::model::measured::LinearAlone;
 use crate::model::t5::T5Config;
 use crate::model::{
-    Control, Model, ModelBuilder, ModelError, Precision, PreparedBatch, TokenizedExample,
+    Control, ExampleLoss, GradientBatch, Model, ModelBuilder, ModelError, Precision, PreparedBatch,
+    TokenizedExample,
 };
 use synthetic::Noise;
 
@@ -72,11 +77,44 @@ enum Prepared {
     Product(Box<LinearAlone>),
     Encoder(Vec<Vec<u32>>),
     Loss(Vec<TokenizedExample>, Merge),
+    Tune(Box<Tuning>),
     Learn(Vec<TokenizedExample>, LearnOptions),
     Decode { inputs: Vec<Vec<u32>>, new_tokens: usize, with_encoder: bool },
     Load { name: String, config: T5Config, precision: Precision },
     LibraryLearn(Vec<String>, Vec<TokenizedExample>),
     LibraryDecode(Vec<Vec<u32>>),
+}
+
+/// A composition under tuning, with the batch that its gradients are computed from.
+struct Tuning {
+    batch: Box<dyn GradientBatch>,
+    composition: TunableComposition,
+    parameters: Vec<f32>,
+    adam: Adam,
+}
+
+impl Tuning {
+    fn new(
+        model: &dyn Model,
+        set: &AdapterSet<&PeftAdapter>,
+        examples: &[TokenizedExample],
+    ) -> Result<Self, BenchError> {
+        let weights = vec![1.0; set.len()];
+        let composition = TunableComposition::new(set, &weights, TunedPart::LoraB)?;
+        let parameters = composition.parameters();
+        let adam = Adam::new(TuneOptions::of(Effort::Thorough), parameters.len());
+        Ok(Self { batch: model.differentiate(examples)?, composition, parameters, adam })
+    }
+
+    fn step(&mut self, precision: Precision) -> Result<Vec<ExampleLoss>, BenchError> {
+        let Self { batch, composition, parameters, adam } = self;
+        let branches = composition.branches(precision);
+        let with_respect_to = composition.with_respect_to();
+        let of = batch.gradients(&branches, with_respect_to, &Control::none())?;
+        adam.step(parameters, &composition.gradient(&of.branches));
+        composition.set_parameters(parameters);
+        Ok(of.losses)
+    }
 }
 
 /// The pieces of a model's file, from the first on, as they would arrive; none after the last.
@@ -155,6 +193,18 @@ impl Bench {
                 let examples = synthetic::examples(&config, batch);
                 let work = count::prepared_evaluation(&config, batch, modules);
                 Ok((Prepared::Loss(examples, modules.merge), work))
+            }
+            Workload::Tune { batch, modules } => {
+                let config = self.load_model(batch)?;
+                self.make_modules(&batch.model, &config, modules);
+                let examples = synthetic::examples(&config, batch);
+                let work = count::gradient(&config, batch, modules);
+                let model = self.model.as_ref().map(|(_, model)| model);
+                let model = model.ok_or_else(|| BenchError::request("there is no model"))?;
+                let adapters: Vec<&PeftAdapter> = self.adapters.iter().collect();
+                let set = AdapterSet::new(&config, &adapters, modules.merge)?;
+                let tuning = Tuning::new(&**model, &set, &examples)?;
+                Ok((Prepared::Tune(Box::new(tuning)), work))
             }
             Workload::Learn { batch, modules, budget, optimizer } => {
                 let config = self.load_model(batch)?;
@@ -244,6 +294,13 @@ impl Bench {
                 let start = clock();
                 let side = composition.branches(&weights, model.precision())?;
                 let losses = batch.losses(Some(side), &control)?;
+                let seconds = clock() - start;
+                check_finite(&losses)?;
+                Ok((seconds, 0))
+            }
+            Prepared::Tune(tuning) => {
+                let start = clock();
+                let losses = tuning.step(model()?.precision())?;
                 let seconds = clock() - start;
                 check_finite(&losses)?;
                 Ok((seconds, 0))
@@ -371,7 +428,7 @@ fn slices(inputs: &[Vec<u32>]) -> Vec<&[u32]> {
     inputs.iter().map(Vec::as_slice).collect()
 }
 
-fn check_finite(losses: &[crate::model::ExampleLoss]) -> Result<(), BenchError> {
+fn check_finite(losses: &[ExampleLoss]) -> Result<(), BenchError> {
     if losses.iter().all(|example| example.loss.is_finite()) {
         return Ok(());
     }
@@ -440,6 +497,7 @@ mod tests {
             format!(
                 r#"{{"measure": "learn", {batch}, "targets": 4, {modules}, "budget": 6, "optimizer": "cobyla"}}"#
             ),
+            format!(r#"{{"measure": "tune", {batch}, "targets": 4, {modules}}}"#),
             format!(r#"{{"measure": "seq2seq", {batch}, "newTokens": 3}}"#),
             format!(r#"{{"measure": "decode", {batch}, "newTokens": 3}}"#),
             r#"{"measure": "product", "rows": 5, "columns": 33, "depth": 64, "precision": "int8"}"#

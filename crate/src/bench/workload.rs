@@ -43,6 +43,16 @@ pub enum Workload {
         #[serde(flatten)]
         modules: Modules,
     },
+    /// One step of tuning a composition of the modules: the gradient of the losses, and Adam. What a
+    /// run computes once is left out.
+    Tune {
+        /// The model and the batch.
+        #[serde(flatten)]
+        batch: Batch,
+        /// The modules.
+        #[serde(flatten)]
+        modules: Modules,
+    },
     /// A whole learning run.
     Learn {
         /// The model and the batch.

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::{Effort, LearnError, LearnOptions, Objective, Optimizer, Selection};
-use crate::lora::Merge;
+use crate::lora::{Merge, TunedPart};
 use crate::model::Precision;
 
 /// One setting of a learning run.
@@ -165,6 +165,17 @@ impl Choices for Effort {
             Self::Quick => ("quick", "5 steps."),
             Self::Balanced => ("balanced (recommended)", "10 steps that get smaller."),
             Self::Thorough => ("thorough", "20 steps; overconfident about new inputs."),
+        }
+    }
+}
+
+impl Choices for TunedPart {
+    const ALL: &'static [Self] = &[Self::LoraB, Self::Scales];
+
+    fn describe(self) -> (&'static str, &'static str) {
+        match self {
+            Self::LoraB => ("B", "B of every layer."),
+            Self::Scales => ("scales", "One scale for each module and layer."),
         }
     }
 }

@@ -1,0 +1,129 @@
+//! `loraloom tune`: tunes a composition on a few examples, into one adapter.
+
+use std::path::{Path, PathBuf};
+
+use clap::{ArgGroup, Args};
+use loraloom::formats::Example;
+use loraloom::learn::{Assessment, Effort, TuneOptions, TuneStep};
+use loraloom::lora::{Composition, TunedPart};
+use loraloom::session::{Session, SessionEvent, TuneResult};
+use pollster::block_on;
+use serde::Serialize;
+
+use crate::arguments::{AdapterArguments, ModelArguments, read_examples};
+use crate::error::{CliError, create_folder, write};
+use crate::library;
+use crate::model::ModelFiles;
+use crate::output::{Output, assessment_text};
+use crate::settings::choice;
+
+/// Id of the tuned module in its session.
+const ID: &str = "tuned";
+
+/// Tune a composition on the examples by a few gradient steps, and write it as one PEFT adapter.
+#[derive(Args)]
+#[command(group(ArgGroup::new("composition").required(true).args(["adapters"])))]
+pub struct Tune {
+    #[command(flatten)]
+    model: ModelArguments,
+    #[command(flatten)]
+    adapters: AdapterArguments,
+    /// File of examples to tune on, as for score.
+    #[arg(long, value_name = "FILE")]
+    examples: PathBuf,
+    /// Steps and learning rate that go together.
+    #[arg(long, value_name = "NAME", value_parser = choice::<Effort>(), default_value = "balanced")]
+    effort: Effort,
+    /// What is tuned: B of every layer, or one scale for each module and layer.
+    #[arg(long, value_name = "NAME", value_parser = choice::<TunedPart>(), default_value = "lora-b")]
+    part: TunedPart,
+    /// Number of steps, in place of the effort's.
+    #[arg(long, value_name = "N")]
+    steps: Option<u32>,
+    /// Learning rate, in place of the effort's.
+    #[arg(long, value_name = "RATE")]
+    learning_rate: Option<f64>,
+    /// Folder to write adapter_config.json and adapter_model.safetensors into.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+/// A tuned composition, as it is printed.
+#[derive(Serialize)]
+pub struct Tuned {
+    loss_start: f64,
+    loss: f64,
+    seconds: f64,
+    steps: Vec<TuneStep>,
+    assessment: Assessment,
+    bytes: usize,
+}
+
+impl Tune {
+    pub fn run(self, output: &Output) -> Result<(), CliError> {
+        let examples = read_examples(&self.examples)?;
+        let files = ModelFiles::find(&self.model.model)?;
+        let (mut session, _) = files.open(self.model.precision.precision, output)?;
+        let Some(composition) = library::add_adapters(&mut session, &self.adapters)? else {
+            return Err(CliError::NoModules);
+        };
+        let mut options = match self.part {
+            TunedPart::LoraB => TuneOptions::of(self.effort),
+            TunedPart::Scales => TuneOptions::of_scales(),
+        };
+        options.steps = self.steps.unwrap_or(options.steps);
+        options.learning_rate = self.learning_rate.unwrap_or(options.learning_rate);
+        let base_model = self.model.model.display().to_string();
+        let request = Request { examples: &examples, composition: &composition, options };
+        let tuned = request.run(&mut session, &base_model, &self.out, output)?;
+        output.result(&tuned, || tuned.text(&self.out))
+    }
+}
+
+/// What is tuned, on what and how.
+pub struct Request<'a> {
+    pub examples: &'a [Example],
+    pub composition: &'a Composition,
+    pub options: TuneOptions,
+}
+
+impl Request<'_> {
+    /// Tunes, and writes the adapter for a base of this name into a folder.
+    pub fn run(
+        self,
+        session: &mut Session,
+        base_model: &str,
+        out: &Path,
+        output: &Output,
+    ) -> Result<Tuned, CliError> {
+        // A folder that cannot be written is found before the work is done.
+        create_folder(out)?;
+        let mut observer = |event| {
+            if let SessionEvent::Tuned { step, steps } = event {
+                let TuneStep { number, loss, seconds } = step;
+                output.progress(format!("step {number}/{steps}  loss {loss:9.5}  {seconds:6.3} s"));
+            }
+        };
+        let Self { examples, composition, options } = self;
+        let tuned = block_on(session.tune(examples, composition, options, ID, &mut observer))?;
+        let files = session.export(&tuned.composition, base_model)?;
+        write(&out.join("adapter_config.json"), &files.config)?;
+        write(&out.join("adapter_model.safetensors"), &files.weights)?;
+        let TuneResult { loss_start, loss, seconds, steps, assessment, .. } = tuned;
+        Ok(Tuned { loss_start, loss, seconds, steps, assessment, bytes: files.weights.len() })
+    }
+}
+
+impl Tuned {
+    /// The result in a few lines.
+    pub fn text(&self, out: &Path) -> String {
+        let Self { loss_start, loss, seconds, steps, assessment, bytes } = self;
+        format!(
+            "loss {loss:.5}, {loss_start:.5} before tuning; {} steps in {seconds:.1} s\n{}\n{}: one \
+             adapter of {bytes} bytes",
+            steps.len(),
+            assessment_text(assessment),
+            out.display()
+        )
+    }
+}
