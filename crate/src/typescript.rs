@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ts_rs::{Config, TS, TypeVisitor};
 
 use crate::formats::{ChosenWeights, Example, ExamplesFormat, Placeholder};
-use crate::learn::{Assessment, LearnOptions, LearnResult, Setting};
+use crate::learn::{Assessment, LearnOptions, LearnResult, Setting, TuneOptions};
 use crate::lora::{Composition, PeftFiles};
 use crate::model::{Precision, Verified};
 use crate::recipe::{LoadedHashes, Recipe, RecipeDraft};
@@ -14,7 +14,7 @@ use crate::registry::{
 };
 use crate::session::{
     BaseInfo, ErrorReport, Generated, GpuStatus, ModuleInfo, ModuleLoss, Score, SessionEvent,
-    TestResult,
+    TestResult, TuneResult,
 };
 
 /// Declarations by name: the order in which types refer to each other changes from one compilation to
@@ -75,6 +75,8 @@ pub fn declarations() -> String {
     all.visit::<Setting>();
     all.visit::<Suggestion>();
     all.visit::<TestResult>();
+    all.visit::<TuneOptions>();
+    all.visit::<TuneResult>();
     all.visit::<Verified>();
     let mut text = "// The types of the wasm engine: what it takes, returns and reports.\n\
          // Generated from the crate by pkg-scripts/generate-types: change them there.\n"

@@ -7,6 +7,7 @@ mod failover;
 mod gpu;
 mod precision;
 mod retrieval;
+mod tuning;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

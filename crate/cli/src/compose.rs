@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 use loraloom::learn::{Assessment, Effort, Evaluation, Optimizer, Phase, TuneOptions};
-use loraloom::lora::{Composition, ModuleWeight, WeightedModule};
+use loraloom::lora::{Composition, ModuleWeight, TunedPart, WeightedModule};
 use loraloom::recipe::{LoadedHashes, Recipe, RecipeDraft, encode};
 use loraloom::session::SessionEvent;
 use pollster::block_on;
@@ -115,6 +115,7 @@ impl Compose {
                 registry: library.path().display().to_string(),
                 base: base.clone(),
                 composition: Composition { modules: result.modules.clone(), merge: result.merge },
+                scales: None,
                 precision: self.model.precision.precision,
                 title: self.title.unwrap_or_else(|| file_name.into()),
                 instruction: None,
@@ -137,7 +138,7 @@ impl Compose {
                 None
             }
             (Some(effort), Some(out)) => {
-                let options = TuneOptions::of(effort);
+                let options = TuneOptions::of(TunedPart::LoraB, effort);
                 let request = Request { examples: &examples, composition: &composition, options };
                 let base_model = self.model.model.display().to_string();
                 Some(request.run(&mut session, &base_model, out, output)?)

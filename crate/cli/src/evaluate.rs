@@ -8,7 +8,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use loraloom::formats::Example;
 use loraloom::learn::{Assessment, Effort, LearnOptions, Optimizer, TuneOptions};
-use loraloom::lora::{Composition, Merge, WeightedModule};
+use loraloom::lora::{Composition, Merge, TunedPart, WeightedModule};
 use loraloom::registry::{RegistryTask, TaskSet};
 use loraloom::session::{Session, SessionError};
 use pollster::block_on;
@@ -224,11 +224,15 @@ impl Evaluate {
         }
     }
 
-    /// The efforts that a method is evaluated with, none for one that does not tune the adapter.
+    /// The efforts that a method is evaluated with, none for one that does not tune.
     fn efforts_of(&self, method: Method) -> Vec<Option<Effort>> {
         match method {
-            Method::ComposedTuned if self.efforts.is_empty() => vec![Some(Effort::Balanced)],
-            Method::ComposedTuned => self.efforts.iter().copied().map(Some).collect(),
+            Method::ComposedTuned | Method::ScalesTuned if self.efforts.is_empty() => {
+                vec![Some(Effort::default())]
+            }
+            Method::ComposedTuned | Method::ScalesTuned => {
+                self.efforts.iter().copied().map(Some).collect()
+            }
             _ => vec![None],
         }
     }
@@ -377,9 +381,9 @@ impl<'a> Run<'a> {
         };
         let budget = budget.unwrap_or(options.budget);
         let options = LearnOptions { seed: self.draw.seed, budget, ..options };
-        let tuning = match method {
-            Method::ComposedTuned => effort.map(TuneOptions::of),
-            Method::ScalesTuned => Some(TuneOptions::of_scales()),
+        let part = match method {
+            Method::ComposedTuned => TunedPart::LoraB,
+            Method::ScalesTuned => TunedPart::Scales,
             _ => return self.compose(options),
         };
         let composed = match self.composed.take().filter(|(of, _)| *of == budget) {
@@ -387,7 +391,7 @@ impl<'a> Run<'a> {
             None => self.compose(options)?,
         };
         self.composed = Some((budget, composed.clone()));
-        self.tune(composed, tuning.unwrap_or_default())
+        self.tune(composed, TuneOptions::of(part, effort.unwrap_or_default()))
     }
 
     fn compose(&mut self, options: LearnOptions) -> Result<Learned, CliError> {

@@ -67,12 +67,8 @@ impl Tune {
         let Some(composition) = library::add_adapters(&mut session, &self.adapters)? else {
             return Err(CliError::NoModules);
         };
-        let mut options = match self.part {
-            TunedPart::LoraB => TuneOptions::of(self.effort),
-            TunedPart::Scales => TuneOptions::of_scales(),
-        };
-        options.steps = self.steps.unwrap_or(options.steps);
-        options.learning_rate = self.learning_rate.unwrap_or(options.learning_rate);
+        let Self { part, effort, steps, learning_rate, .. } = self;
+        let options = TuneOptions { part, effort, steps, learning_rate };
         let base_model = self.model.model.display().to_string();
         let request = Request { examples: &examples, composition: &composition, options };
         let tuned = request.run(&mut session, &base_model, &self.out, output)?;

@@ -102,7 +102,7 @@ impl Tuning {
         let weights = vec![1.0; set.len()];
         let composition = TunableComposition::new(set, &weights, TunedPart::LoraB)?;
         let parameters = composition.parameters();
-        let adam = Adam::new(TuneOptions::of(Effort::Thorough), parameters.len());
+        let adam = Adam::new(TuneOptions::of(TunedPart::LoraB, Effort::Thorough), parameters.len());
         Ok(Self { batch: model.differentiate(examples)?, composition, parameters, adam })
     }
 

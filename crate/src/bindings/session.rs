@@ -158,6 +158,33 @@ impl Session {
         returned(self.0.learn(&examples, &modules, options, &history, &mut hooks).await)
     }
 
+    /// Tunes a composition on examples, and adds the result as a module of this id.
+    #[wasm_bindgen(unchecked_return_type = "TuneResult")]
+    pub async fn tune(
+        &mut self,
+        #[wasm_bindgen(unchecked_param_type = "Example[]")] examples: JsValue,
+        #[wasm_bindgen(unchecked_param_type = "Composition")] composition: JsValue,
+        #[wasm_bindgen(unchecked_param_type = "Partial<TuneOptions>")] options: JsValue,
+        id: String,
+        mut hooks: Hooks,
+    ) -> Result<JsValue, JsValue> {
+        let examples: Vec<_> = from_js(examples)?;
+        let (composition, options) = (from_js(composition)?, from_js(options)?);
+        returned(self.0.tune(&examples, &composition, options, &id, &mut hooks).await)
+    }
+
+    /// Adds a composition with other scales as a module of this id, as `tune` made it.
+    #[wasm_bindgen(js_name = addScaled, unchecked_return_type = "ModuleInfo")]
+    pub fn add_scaled(
+        &mut self,
+        id: &str,
+        #[wasm_bindgen(unchecked_param_type = "Composition")] composition: JsValue,
+        #[wasm_bindgen(unchecked_param_type = "LayerScales")] scales: JsValue,
+    ) -> Result<JsValue, JsValue> {
+        let (composition, scales) = (from_js(composition)?, from_js(scales)?);
+        returned(self.0.add_scaled(id, &composition, &scales))
+    }
+
     /// The candidates that are most similar to the examples, at most `limit`; rejects with code
     /// `aborted` if it is stopped.
     #[wasm_bindgen(unchecked_return_type = "Suggestion[]")]

@@ -42,7 +42,7 @@ pub use ridge::RidgeTrustRegion;
 pub use run::{Evaluation, LearnResult, LearningRun, Step};
 pub use settings::{Choice, Choices, Setting, SettingKind, settings};
 pub use strategy::{ExampleScore, Phase};
-pub use tuning::{Adam, Effort, Schedule, TuneOptions, TuneStep};
+pub use tuning::{Adam, Effort, TuneOptions, TuneStep};
 
 /// A gradient-free minimizer with an ask-and-tell interface: [`Search::ask`] returns points,
 /// [`Search::tell`] takes their losses.

@@ -162,9 +162,11 @@ impl Choices for Effort {
 
     fn describe(self) -> (&'static str, &'static str) {
         match self {
-            Self::Quick => ("quick", "5 steps."),
-            Self::Balanced => ("balanced (recommended)", "10 steps that get smaller."),
-            Self::Thorough => ("thorough", "20 steps; overconfident about new inputs."),
+            Self::Quick => ("quick", "A few large steps."),
+            Self::Balanced => {
+                ("balanced (recommended)", "Twice the steps, each smaller than the one before.")
+            }
+            Self::Thorough => ("thorough", "Four times the steps; overconfident about new inputs."),
         }
     }
 }

@@ -7,27 +7,17 @@ use serde::{Deserialize, Serialize};
 use super::LearnError;
 use crate::lora::TunedPart;
 
-/// How the learning rate changes over the steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "kebab-case")]
-pub enum Schedule {
-    /// The same in every step.
-    Constant,
-    /// Falls linearly to 0 after the last step.
-    Linear,
-}
-
-/// Settings that go together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Steps and a learning rate that go together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 pub enum Effort {
-    /// 5 steps at 0.002.
+    /// B by 5 steps at 0.002; scales by 10 at 0.05.
     Quick,
-    /// 10 steps from 0.002 falling to 0.
+    /// B by 10 steps from 0.002 falling to 0; scales by 20 from 0.05 falling to 0.
+    #[default]
     Balanced,
-    /// 20 steps at 0.001.
+    /// B by 20 steps at 0.001; scales by 40 at 0.05.
     Thorough,
 }
 
@@ -38,17 +28,21 @@ pub enum Effort {
 pub struct TuneOptions {
     /// What is tuned.
     pub part: TunedPart,
-    /// Number of steps, each on all examples.
-    pub steps: u32,
-    /// Learning rate of Adam.
-    pub learning_rate: f64,
-    /// How the learning rate changes.
-    pub schedule: Schedule,
+    /// How much.
+    pub effort: Effort,
+    /// Number of steps, each on all examples; none for the effort's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub steps: Option<u32>,
+    /// Learning rate of Adam; none for the effort's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub learning_rate: Option<f64>,
 }
 
 impl Default for TuneOptions {
     fn default() -> Self {
-        Self::of(Effort::Balanced)
+        Self::of(TunedPart::LoraB, Effort::default())
     }
 }
 
@@ -57,19 +51,27 @@ impl TuneOptions {
     pub const MAX_STEPS: u32 = 1000;
 
     /// The settings of an effort.
-    pub fn of(effort: Effort) -> Self {
-        let (steps, learning_rate, schedule) = match effort {
-            Effort::Quick => (5, 2e-3, Schedule::Constant),
-            Effort::Balanced => (10, 2e-3, Schedule::Linear),
-            Effort::Thorough => (20, 1e-3, Schedule::Constant),
-        };
-        Self { part: TunedPart::LoraB, steps, learning_rate, schedule }
+    pub fn of(part: TunedPart, effort: Effort) -> Self {
+        Self { part, effort, steps: None, learning_rate: None }
     }
 
-    /// The settings for one scale for each module and layer.
-    pub fn of_scales() -> Self {
-        let part = TunedPart::Scales;
-        Self { part, steps: 20, learning_rate: 0.05, schedule: Schedule::Constant }
+    /// Number of steps.
+    pub fn steps(&self) -> u32 {
+        self.steps.unwrap_or(match (self.part, self.effort) {
+            (TunedPart::LoraB, Effort::Quick) => 5,
+            (TunedPart::LoraB, Effort::Balanced) | (TunedPart::Scales, Effort::Quick) => 10,
+            (TunedPart::LoraB, Effort::Thorough) | (TunedPart::Scales, Effort::Balanced) => 20,
+            (TunedPart::Scales, Effort::Thorough) => 40,
+        })
+    }
+
+    /// The learning rate of the first step.
+    pub fn learning_rate(&self) -> f64 {
+        self.learning_rate.unwrap_or(match (self.part, self.effort) {
+            (TunedPart::LoraB, Effort::Quick | Effort::Balanced) => 2e-3,
+            (TunedPart::LoraB, Effort::Thorough) => 1e-3,
+            (TunedPart::Scales, _) => 0.05,
+        })
     }
 
     /// Checks every setting against its limits.
@@ -77,7 +79,7 @@ impl TuneOptions {
     /// # Errors
     /// [`LearnError::Setting`] names the first setting that is out of range.
     pub fn validate(&self) -> Result<(), LearnError> {
-        let Self { steps, learning_rate, .. } = *self;
+        let (steps, learning_rate) = (self.steps(), self.learning_rate());
         if !(1..=Self::MAX_STEPS).contains(&steps) {
             let expected = format!("a whole number from 1 to {}", Self::MAX_STEPS);
             return Err(LearnError::Setting { name: "steps", expected, found: steps.to_string() });
@@ -94,11 +96,11 @@ impl TuneOptions {
 
     /// The learning rate of a step, counted from 0.
     fn rate(&self, step: u32) -> f64 {
-        match self.schedule {
-            Schedule::Constant => self.learning_rate,
-            Schedule::Linear => {
-                self.learning_rate * (1.0 - f64::from(step) / f64::from(self.steps))
+        match self.effort {
+            Effort::Balanced => {
+                self.learning_rate() * (1.0 - f64::from(step) / f64::from(self.steps()))
             }
+            Effort::Quick | Effort::Thorough => self.learning_rate(),
         }
     }
 }
@@ -170,7 +172,7 @@ mod tests {
     /// `torch.optim.Adam([p], lr=0.05, betas=(0.9, 0.99))` after `clip_grad_norm_(p, 1.0)`.
     #[test]
     fn adam_makes_the_steps_of_pytorch() {
-        let options = TuneOptions { learning_rate: 0.05, ..TuneOptions::of(Effort::Thorough) };
+        let options = TuneOptions::of(TunedPart::Scales, Effort::Thorough);
         let mut adam = Adam::new(options, 3);
         let mut parameters = [1.0, -2.0, 0.5];
         for gradient in [[0.3, -0.1, 0.0], [3.0, 4.0, 0.0], [-0.2, 0.1, 1e-4]] {
@@ -184,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_falling_rate_ends_at_0_after_the_last_step() {
-        let options = TuneOptions::of(Effort::Balanced);
+        let options = TuneOptions::default();
         assert_eq!(options.rate(0), 2e-3);
         assert!((options.rate(5) - 1e-3).abs() < 1e-12 && options.rate(10) == 0.0);
     }
@@ -197,11 +199,12 @@ mod tests {
         };
         let options = TuneOptions::default();
         assert_eq!(named(options), None);
-        assert_eq!(named(TuneOptions::of_scales()), None);
-        assert_eq!(named(TuneOptions { steps: 0, ..options }), Some("steps"));
-        assert_eq!(named(TuneOptions { steps: 1001, ..options }), Some("steps"));
-        for learning_rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-            assert_eq!(named(TuneOptions { learning_rate, ..options }), Some("learningRate"));
+        for steps in [0, 1001] {
+            assert_eq!(named(TuneOptions { steps: Some(steps), ..options }), Some("steps"));
+        }
+        for rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            let options = TuneOptions { learning_rate: Some(rate), ..options };
+            assert_eq!(named(options), Some("learningRate"));
         }
     }
 }

@@ -62,6 +62,19 @@ pub enum LoraError {
         /// Number of weights.
         found: usize,
     },
+    /// Scales of layers that are not those of the composition.
+    #[error(
+        "{found} scales with a step of {step} were given; the composition has {expected}, one for \
+         each layer and module, and needs a step above 0"
+    )]
+    Scales {
+        /// Layers of all modules.
+        expected: usize,
+        /// Number of scales.
+        found: usize,
+        /// The step, printed.
+        step: String,
+    },
     /// All weights are 0, so that there is no adapter to write.
     #[error("every weight is 0, so the base alone is the result and there is no adapter to write")]
     Nothing,
@@ -89,7 +102,10 @@ impl LoraError {
             | Self::Shape { module, .. }
             | Self::Unequal { module, .. }
             | Self::Weight { module, .. } => Some(module),
-            Self::WeightCount { .. } | Self::Nothing | Self::Unwritable { .. } => None,
+            Self::WeightCount { .. }
+            | Self::Scales { .. }
+            | Self::Nothing
+            | Self::Unwritable { .. } => None,
         }
     }
 }

@@ -22,6 +22,40 @@ pub enum TunedPart {
     Scales,
 }
 
+/// One scale for each layer and module, in 8 bits, so that they fit a link.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(deny_unknown_fields)]
+pub struct LayerScales {
+    /// What a value is a multiple of.
+    pub step: f32,
+    /// Layer by layer in the order of [`LinearId`], in each the modules that have a weight there, in the
+    /// composition's order.
+    pub values: Vec<i8>,
+}
+
+impl LayerScales {
+    /// The largest value.
+    const LARGEST: f32 = 127.0;
+
+    /// The scales, each rounded to a multiple of the step.
+    fn quantize(scales: &[f32]) -> Self {
+        let largest = scales.iter().fold(0.0f32, |largest, scale| largest.max(scale.abs()));
+        let step = if largest > 0.0 { largest / Self::LARGEST } else { 1.0 };
+        // A cast to an integer saturates.
+        Self { step, values: scales.iter().map(|scale| (scale / step).round() as i8).collect() }
+    }
+
+    /// Whether the step is a number above 0.
+    pub fn has_valid_step(&self) -> bool {
+        self.step.is_finite() && self.step > 0.0
+    }
+
+    fn scales(&self) -> Vec<f32> {
+        self.values.iter().map(|&value| f32::from(value) * self.step).collect()
+    }
+}
+
 /// A layer's merged matrices, and the modules that its ranks belong to.
 #[derive(Debug, Clone)]
 struct TunableLayer {
@@ -93,6 +127,39 @@ impl TunableComposition {
             }
         }
         assert!(rest.is_empty(), "one value for each parameter");
+    }
+
+    /// Rounds the scales to 8 bits, and returns them; none where B is tuned.
+    pub fn quantize_scales(&mut self) -> Option<LayerScales> {
+        if self.part != TunedPart::Scales {
+            return None;
+        }
+        let scales = LayerScales::quantize(&self.parameters());
+        self.set_parameters(&scales.scales());
+        Some(scales)
+    }
+
+    /// The modules of a set with these weights, and other scales in their place.
+    ///
+    /// # Errors
+    /// As [`TunableComposition::new`], and [`LoraError::Scales`] if they are not one for each layer and
+    /// module.
+    pub fn with_scales<
+        A: std::borrow::Borrow<PeftAdapter> + Clone,
+        W: Into<ModuleWeight> + Copy,
+    >(
+        set: &AdapterSet<A>,
+        weights: &[W],
+        scales: &LayerScales,
+    ) -> Result<Self, LoraError> {
+        let mut composition = Self::new(set, weights, TunedPart::Scales)?;
+        let expected = composition.layers.values().map(|layer| layer.modules.len()).sum();
+        if scales.values.len() != expected || !scales.has_valid_step() {
+            let (found, step) = (scales.values.len(), scales.step.to_string());
+            return Err(LoraError::Scales { expected, found, step });
+        }
+        composition.set_parameters(&scales.scales());
+        Ok(composition)
     }
 
     /// The gradient of the parameters; 0 for layers that have none.

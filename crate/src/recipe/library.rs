@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{EntryKind, Recipe, RecipeBase, RecipeError, RecipeModule};
 use crate::formats::Example;
-use crate::lora::Composition;
+use crate::lora::{Composition, LayerScales};
 use crate::model::Precision;
 use crate::registry::{RegistryBase, RegistryModule};
 
@@ -47,6 +47,10 @@ pub struct RecipeDraft {
     pub base: String,
     /// The modules with their weights; those at 0 are left out.
     pub composition: Composition,
+    /// Scales of the layers, where the composition was tuned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub scales: Option<LayerScales>,
     /// What the base's products are computed in.
     pub precision: Precision,
     /// Name of the task, for people.
@@ -101,8 +105,16 @@ impl Recipe {
     /// [`RecipeError::Missing`] for what the registry does not have, [`RecipeError::NoHash`] for what
     /// has no hash, and [`RecipeError::Invalid`] as [`Recipe::validate`].
     pub fn new(draft: RecipeDraft, library: RecipeLibrary<'_>) -> Result<Self, RecipeError> {
-        let RecipeDraft { registry, base, composition, precision, title, instruction, examples } =
-            draft;
+        let RecipeDraft {
+            registry,
+            base,
+            composition,
+            scales,
+            precision,
+            title,
+            instruction,
+            examples,
+        } = draft;
         let hash = library.short_hash(EntryKind::Base, &base)?;
         let modules = (composition.modules.into_iter())
             .filter(|module| !module.weight.is_zero())
@@ -116,6 +128,7 @@ impl Recipe {
             base: RecipeBase { id: base, hash },
             modules,
             merge: composition.merge,
+            scales,
             precision,
             title,
             instruction,

@@ -18,8 +18,12 @@
 //! say so; number of examples, each of them input and output (texts).
 //!
 //! Version 2: as version 1, but with the number of a module's weights, a byte, before them: 1, or 4 for
-//! the groups of layers in the order of [`LayerGroup::ALL`]. A recipe is written in the oldest version
-//! that holds it.
+//! the groups of layers in the order of [`LayerGroup::ALL`].
+//!
+//! Version 3: as version 2, and at the end the scales of a tuned composition: their step (`f32`), their
+//! number, and each as a signed byte.
+//!
+//! A recipe is written in the oldest version that holds it.
 
 use base64::alphabet::URL_SAFE;
 use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
@@ -30,11 +34,11 @@ use super::{
     MAX_EXAMPLES, MAX_MODULES, Recipe, RecipeBase, RecipeError, RecipeModule, check_id, invalid,
 };
 use crate::formats::Example;
-use crate::lora::{Merge, ModuleWeight};
+use crate::lora::{LayerScales, Merge, ModuleWeight};
 use crate::model::Precision;
 
 /// The newest version.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 const CHECKSUM_BYTES: usize = 4;
 /// The longest recipe that a link holds.
 const MAX_RECIPE_BYTES: usize = 64 << 10;
@@ -218,6 +222,9 @@ fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
 
 /// The oldest version that holds a recipe.
 pub(super) fn version_of(recipe: &Recipe) -> u8 {
+    if recipe.scales.is_some() {
+        return 3;
+    }
     let single = |module: &RecipeModule| matches!(module.weight, ModuleWeight::All(_));
     if recipe.modules.iter().all(single) { 1 } else { 2 }
 }
@@ -260,6 +267,11 @@ pub(super) fn write(recipe: &Recipe, version: u8) -> Vec<u8> {
     for example in &recipe.examples {
         write_text(&mut bytes, &example.input);
         write_text(&mut bytes, &example.output);
+    }
+    if let Some(scales) = recipe.scales.as_ref().filter(|_| version > 2) {
+        bytes.extend(scales.step.to_le_bytes());
+        write_number(&mut bytes, scales.values.len());
+        bytes.extend(scales.values.iter().map(|value| value.to_le_bytes()[0]));
     }
     bytes
 }
@@ -318,13 +330,23 @@ fn read(reader: &mut Reader<'_>, version: u8) -> Result<Recipe, RecipeError> {
         };
         examples.push(Example { input: text("input")?, output: text("output")? });
     }
+    let scales = if version > 2 {
+        let step = reader.float().ok_or_else(ended("the step of the scales"))?;
+        let values = reader.number().and_then(|count| reader.take(count));
+        let values = values.ok_or_else(ended("the scales"))?;
+        let values = values.iter().map(|&byte| i8::from_le_bytes([byte])).collect();
+        Some(LayerScales { step, values })
+    } else {
+        None
+    };
     if !reader.bytes.is_empty() {
-        return Err(invalid("the end", "after the examples".into(), "more"));
+        return Err(invalid("the end", "after the last part".into(), "more"));
     }
     Ok(Recipe {
         registry,
         base,
         modules,
+        scales,
         merge: if flags & flags::DELTA == 0 { Merge::Lorahub } else { Merge::Delta },
         precision: if flags & flags::INT8 == 0 { Precision::F32 } else { Precision::Int8 },
         title,

@@ -16,12 +16,14 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::formats::{Example, excerpt};
-use crate::lora::{Merge, ModuleWeight};
+use crate::lora::{LayerScales, Merge, ModuleWeight};
 use crate::model::Precision;
 use crate::registry::is_id;
 
 /// Maximum number of modules of a recipe.
 const MAX_MODULES: usize = 1000;
+/// Maximum number of scales of a recipe: more than any link has room for.
+const MAX_SCALES: usize = 64 << 10;
 /// Maximum number of examples of a recipe.
 const MAX_EXAMPLES: usize = 100;
 /// The longest address of a registry, in bytes.
@@ -179,6 +181,10 @@ pub struct Recipe {
     pub modules: Vec<RecipeModule>,
     /// How the modules become one LoRA branch.
     pub merge: Merge,
+    /// Scales of the layers, where the composition was tuned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub scales: Option<LayerScales>,
     /// What the base's products are computed in.
     pub precision: Precision,
     /// Name of the task, for people.
@@ -215,6 +221,12 @@ impl Recipe {
             check_hash(&of("hash"), &module.hash)?;
             if let Some(weight) = module.weight.groups().into_iter().find(|w| !w.is_finite()) {
                 return Err(invalid(&of("weight"), "a finite number".into(), weight));
+            }
+        }
+        if let Some(scales) = &self.scales {
+            check_count("the number of scales", scales.values.len(), MAX_SCALES)?;
+            if !scales.has_valid_step() {
+                return Err(invalid("the step of the scales", "above 0".into(), scales.step));
             }
         }
         check_length("the title", &self.title, MAX_TITLE_BYTES)?;

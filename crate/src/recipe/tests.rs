@@ -29,6 +29,11 @@ impl Random {
         }
     }
 
+    fn scales(&mut self) -> LayerScales {
+        let values = (0..self.below(300)).map(|_| self.next() as i8).collect();
+        LayerScales { step: 0.001 + self.below(100) as f32 / 1000.0, values }
+    }
+
     fn weight(&mut self) -> f32 {
         let weight = f32::from_bits(self.next() as u32);
         if weight.is_finite() { weight } else { 0.0 }
@@ -54,6 +59,7 @@ impl Random {
             base: RecipeBase { id: self.text(ID, 1, 256), hash: self.hash() },
             modules,
             merge: [Merge::Lorahub, Merge::Delta][self.below(2)],
+            scales: (self.below(4) == 0).then(|| self.scales()),
             precision: [Precision::F32, Precision::Int8][self.below(2)],
             title: self.text(TEXT, 0, 100),
             instruction: (self.below(2) == 1).then(|| self.text(TEXT, 0, 200)),
@@ -83,6 +89,7 @@ fn published_modules() -> Recipe {
         base: RecipeBase { id: "google/flan-t5-large".into(), hash: "0123456789ab".into() },
         modules,
         merge: Merge::Delta,
+        scales: None,
         precision: Precision::Int8,
         title: "Tell which of two events came first".into(),
         instruction: None,
@@ -164,9 +171,9 @@ fn a_changed_character_is_noticed_wherever_it_is() {
 #[test]
 fn a_newer_version_is_told_from_a_broken_link() {
     let link = encode(&published_modules()).unwrap();
-    // The first two characters hold the first byte; 3 instead of 1.
-    let newer = format!("Aw{}", &link[2..]);
-    assert_eq!(decode(&newer).unwrap_err(), RecipeError::Version { found: 3 });
+    // The first two characters hold the first byte; 4 instead of 1.
+    let newer = format!("BA{}", &link[2..]);
+    assert_eq!(decode(&newer).unwrap_err(), RecipeError::Version { found: 4 });
     assert!(message(&newer).contains("newer program"));
 }
 
@@ -224,7 +231,7 @@ fn bytes_at_random_with_a_right_checksum_are_refused_without_a_panic() {
     let mut random = Random(3);
     let whole = published_modules();
     for round in 0..20_000u32 {
-        let version = 1 + (round % 2) as u8;
+        let version = 1 + (round % 3) as u8;
         let mut contents = link::write(&whole, version);
         for _ in 0..1 + random.below(4) {
             let place = random.below(contents.len().min(120));
@@ -249,6 +256,10 @@ fn what_a_recipe_may_not_hold_is_named() {
         (
             change(&|r| r.modules[2].weight = f32::NAN.into()),
             "the weight of module 3 should be a finite",
+        ),
+        (
+            change(&|r| r.scales = Some(LayerScales { step: 0.0, values: vec![1] })),
+            "the step of the scales should be above 0",
         ),
         (
             change(&|r| r.modules[0].weight = [1.0, f32::INFINITY, 1.0, 1.0].into()),
@@ -294,6 +305,7 @@ fn draft(registry: &Registry) -> RecipeDraft {
                 .collect(),
             merge: Merge::Delta,
         },
+        scales: None,
         precision: Precision::Int8,
         title: "A task".into(),
         instruction: None,

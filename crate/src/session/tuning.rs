@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::{Backend, ModuleInfo, Observer, Operation, Session, SessionError, SessionEvent, ready};
 use crate::formats::Example;
 use crate::learn::{Adam, Assessment, LearnError, Objective, TuneOptions, TuneStep};
-use crate::lora::{AdapterSet, Composition, Merge, PeftFiles, TunableComposition, WeightedModule};
+use crate::lora::{
+    AdapterSet, Composition, LayerScales, Merge, PeftFiles, TunableComposition, WeightedModule,
+};
 use crate::model::{Control, ExampleLoss, ModelError};
 
 const OPERATION: Operation = Operation::Tune;
@@ -19,6 +21,10 @@ pub struct TuneResult {
     pub module: ModuleInfo,
     /// The module alone, at weight 1.
     pub composition: Composition,
+    /// The scales, where they were tuned: with the composition before, they make the module again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub scales: Option<LayerScales>,
     /// The mean of the examples' losses before tuning.
     pub loss_start: f64,
     /// The mean of the examples' losses.
@@ -51,7 +57,7 @@ impl<B: Backend> Session<B> {
     ) -> Result<TuneResult, SessionError> {
         options.validate().map_err(SessionError::Tune)?;
         let tuned = self.tune_adapter(examples, composition, options, observer).await?;
-        let Tuned { files, steps } = tuned;
+        let Tuned { files, steps, scales } = tuned;
         let module = self.add_module(id, &files.config, files.weights)?;
         let weighted = WeightedModule { id: id.to_owned(), weight: 1.0.into() };
         let composition = Composition { modules: vec![weighted], merge: Merge::Delta };
@@ -62,10 +68,11 @@ impl<B: Backend> Session<B> {
         Ok(TuneResult {
             module,
             composition,
+            scales,
             loss_start: steps.first().map_or(f64::INFINITY, |step| step.loss),
             loss: score.loss,
             seconds: steps.iter().map(|step| step.seconds).sum(),
-            complete: steps.len() == options.steps as usize,
+            complete: steps.len() == options.steps() as usize,
             steps,
             assessment: Assessment { answers, ..assessment },
         })
@@ -94,7 +101,7 @@ impl<B: Backend> Session<B> {
         let mut parameters = tunable.parameters();
         let mut adam = Adam::new(options, parameters.len());
         let mut steps: Vec<TuneStep> = Vec::new();
-        for number in 1..=options.steps {
+        for number in 1..=options.steps() {
             if observer.next_turn().await {
                 break;
             }
@@ -112,19 +119,45 @@ impl<B: Backend> Session<B> {
             let seconds = (self.clock)() - started + std::mem::take(&mut waiting);
             let step = TuneStep { number, loss, seconds };
             steps.push(step);
-            observer.on_event(SessionEvent::Tuned { step, steps: options.steps });
+            observer.on_event(SessionEvent::Tuned { step, steps: options.steps() });
         }
         if steps.is_empty() {
             return Err(SessionError::Aborted { operation: OPERATION });
         }
+        let scales = tunable.quantize_scales();
         let files = tunable.export(base.model.config(), &base.id);
-        Ok(Tuned { files: files.map_err(|error| refused(error.into()))?, steps })
+        Ok(Tuned { files: files.map_err(|error| refused(error.into()))?, steps, scales })
+    }
+
+    /// Adds a composition of loaded modules with other scales as a module of this id, as
+    /// [`Session::tune`] made it.
+    ///
+    /// # Errors
+    /// A [`SessionError`] naming what does not fit.
+    pub fn add_scaled(
+        &mut self,
+        id: &str,
+        composition: &Composition,
+        scales: &LayerScales,
+    ) -> Result<ModuleInfo, SessionError> {
+        let composed = self.compose(OPERATION, Some(composition))?;
+        let base = ready(&self.base)?;
+        let (set, config) = (&composed.set, base.model.config());
+        let files = AdapterSet::new(config, &set.adapters, set.merge).and_then(|set| {
+            let scaled = TunableComposition::with_scales(&set, &composed.weights, scales)?;
+            scaled.export(config, &base.id)
+        });
+        let files = files.map_err(|error| {
+            SessionError::backend(OPERATION, composed.ids.iter().copied(), error.into())
+        })?;
+        self.add_module(id, &files.config, files.weights)
     }
 }
 
 /// A tuned composition as an adapter.
 struct Tuned {
     files: PeftFiles,
+    scales: Option<LayerScales>,
     steps: Vec<TuneStep>,
 }
 

@@ -19,6 +19,8 @@ import type {
   SuggestInput,
   TestCall,
   TestInput,
+  TuneCall,
+  TuneInput,
 } from "./options.js";
 import type {
   Answer,
@@ -52,7 +54,7 @@ import type {
   WorkerRequest,
 } from "./protocol.js";
 import { RunningCall } from "./running-call.js";
-import { addressSource } from "./sources.js";
+import { addressSource, filesSource } from "./sources.js";
 
 const DEFAULT_STALL_SECONDS = 15;
 const DEFAULT_MAX_NEW_TOKENS = 64;
@@ -409,6 +411,43 @@ export class LoraLoom {
       );
       // The result holds those before it, of a run that is resumed.
       return { ...result, history: [...result.history, ...evaluations] };
+    });
+  }
+
+  /**
+   * Tunes a composition by a few gradient steps on examples, on the CPU. The result is a module that takes
+   * the composition's place; {@link LoraLoom.exportAdapter} writes it as a PEFT adapter.
+   *
+   * @example
+   * ```ts
+   * const call = loom.tune({ examples, composition: learned });
+   * for await (const { number, loss } of call) console.log(number, loss);
+   * const { composition, assessment } = await call;
+   * console.log(assessment.verdict, composition.modules);
+   * ```
+   */
+  tune(input: TuneInput): TuneCall {
+    return new RunningCall(async ({ onStep, stop }) => {
+      const { examples, options = {}, id = "tuned" } = input;
+      const composition = toComposition(input.composition) as Composition;
+      const result = await this.#call(
+        { kind: "tune", examples, composition, options, id },
+        input,
+        (event) => {
+          if (event.kind !== "tuned") return;
+          input.onStep?.(event.step);
+          onStep(event.step);
+        },
+        stop,
+      );
+      // A new worker, after a crash, reads the module from these files.
+      const { config, weights } = await this.exportAdapter(result.composition);
+      const files = [
+        new File([config], "adapter_config.json"),
+        new File([weights], "adapter_model.safetensors"),
+      ];
+      this.#local.set(id, filesSource(files));
+      return result;
     });
   }
 

@@ -80,6 +80,7 @@ const text = (code: ErrorCode, what: string, why: string, next: string) => ({
 /** Names of the calls of which one runs at a time. */
 const CALLS = {
   learn: "Learning",
+  tune: "Tuning",
   assess: "The assessment",
   leaveOneOut: "Measuring the modules",
   generate: "Generating",

@@ -17,6 +17,9 @@ import type {
   Recipe,
   Source,
   TestResult,
+  TuneOptions,
+  TuneResult,
+  TuneStep,
   UnwritableOutput,
 } from "./protocol.js";
 import type { RunningCall } from "./running-call.js";
@@ -66,6 +69,8 @@ export type OpenOptions = InspectOptions & LoadOptions;
 
 /** A running {@link LoraLoom.learn}; its steps are the evaluations. */
 export type LearnCall = RunningCall<LearnResult, Evaluation>;
+/** A running {@link LoraLoom.tune}; its steps are those of tuning. */
+export type TuneCall = RunningCall<TuneResult, TuneStep>;
 /** A running {@link LoraLoom.generate}; its steps are the text so far, after every token. */
 export type GenerateCall = RunningCall<Generated, string>;
 /** A running {@link LoraLoom.test}; its steps are the counts after every answer. */
@@ -105,6 +110,20 @@ export interface LearnInput extends CallOptions {
   onSelected?: (modules: ModuleLoss[]) => void;
   /** Called before the first evaluation with the outputs that the model cannot write, if there are any. */
   onUnwritable?: (outputs: UnwritableOutput[]) => void;
+}
+
+/** Input of {@link LoraLoom.tune}. */
+export interface TuneInput extends CallOptions {
+  /** Examples to tune on, usually those that the composition was learned from. */
+  examples: Example[];
+  /** Modules and their weights. */
+  composition: Composition;
+  /** Id of the tuned module. Default: `tuned`. */
+  id?: string;
+  /** What is tuned and how much. Default: B of every layer, by 10 steps. */
+  options?: Partial<TuneOptions>;
+  /** Called after every step. */
+  onStep?: (step: TuneStep) => void;
 }
 
 /** Input of {@link LoraLoom.suggest}. */

@@ -30,6 +30,8 @@ import type {
   Setting,
   Suggestion,
   TestResult,
+  TuneOptions,
+  TuneResult,
   Verified,
 } from "./generated/types.js";
 
@@ -199,6 +201,16 @@ export interface Requests {
     };
     answer: LearnResult;
     event: EngineEvent<"unwritable" | "selected" | "evaluation" | "gpu">;
+  };
+  tune: {
+    request: {
+      examples: Example[];
+      composition: Composition;
+      options: Partial<TuneOptions>;
+      id: string;
+    };
+    answer: TuneResult;
+    event: EngineEvent<"tuned" | "gpu">;
   };
   assess: {
     request: { examples: Example[]; composition: Composition | null };

@@ -177,6 +177,11 @@ modules: Array<WeightedModule>,
 merge: Merge, };
 
 /**
+ * Steps and a learning rate that go together.
+ */
+export type Effort = "quick" | "balanced" | "thorough";
+
+/**
  * What does as well as any mix.
  */
 export type Enough = "base" | "module";
@@ -1066,7 +1071,15 @@ modules: Array<ModuleLoss>, } | { "kind": "evaluation",
 /**
  * The evaluation.
  */
-evaluation: Evaluation, } | { "kind": "token", 
+evaluation: Evaluation, } | { "kind": "tuned", 
+/**
+ * The step.
+ */
+step: TuneStep, 
+/**
+ * Steps in total.
+ */
+steps: number, } | { "kind": "token", 
 /**
  * The text so far.
  */
@@ -1256,6 +1269,86 @@ complete: boolean,
  * The answers, in the order of the items.
  */
 answers: Array<TestAnswer>, };
+
+/**
+ * The settings of a tuning run.
+ */
+export type TuneOptions = { 
+/**
+ * What is tuned.
+ */
+part: TunedPart, 
+/**
+ * How much.
+ */
+effort: Effort, 
+/**
+ * Number of steps, each on all examples; none for the effort's.
+ */
+steps?: number, 
+/**
+ * Learning rate of Adam; none for the effort's.
+ */
+learningRate?: number, };
+
+/**
+ * The result of tuning: a module that takes the place of the composition.
+ */
+export type TuneResult = { 
+/**
+ * The module, which is loaded.
+ */
+module: ModuleInfo, 
+/**
+ * The module alone, at weight 1.
+ */
+composition: Composition, 
+/**
+ * The mean of the examples' losses before tuning.
+ */
+lossStart: number, 
+/**
+ * The mean of the examples' losses.
+ */
+loss: number, 
+/**
+ * Every step.
+ */
+steps: Array<TuneStep>, 
+/**
+ * Time of all steps together.
+ */
+seconds: number, 
+/**
+ * Whether all steps were made; false if it was stopped.
+ */
+complete: boolean, 
+/**
+ * Whether the module works.
+ */
+assessment: Assessment, };
+
+/**
+ * One step of tuning.
+ */
+export type TuneStep = { 
+/**
+ * Number of the step, from 1.
+ */
+number: number, 
+/**
+ * The mean of the examples' losses before the step.
+ */
+loss: number, 
+/**
+ * Time that the step took.
+ */
+seconds: number, };
+
+/**
+ * What of a composition is tuned.
+ */
+export type TunedPart = "lora-b" | "scales";
 
 /**
  * An example's output with text that the model cannot write, so that no weights give it.

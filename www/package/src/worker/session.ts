@@ -11,6 +11,7 @@ import type {
   GpuStatus,
   Inspected,
   LearnResult,
+  TuneResult,
   ModuleInfo,
   PeftFiles,
   RequestKind,
@@ -269,6 +270,18 @@ export class WorkerSession implements Handlers {
       session.learn(examples, modules, options, history, hooks),
     );
     return { ...result, history: result.history.filter(({ number }) => !sent.has(number)) };
+  }
+
+  async tune(
+    { examples, composition, options, id }: Input<"tune">,
+    task: Task<"tune">,
+  ): Promise<TuneResult> {
+    const result = await this.#run("tune", task, (session, _base, hooks) =>
+      session.tune(examples, composition, options, id, hooks),
+    );
+    this.#modules.set(id, result.module);
+    this.#local.add(id);
+    return result;
   }
 
   assess({ examples, composition }: Input<"assess">, task: Task<"assess">) {

@@ -1,0 +1,128 @@
+//! Tuning a composition of the demo library, as a page does it.
+
+use loraloom::learn::{Effort, LearnError, TuneOptions, TuneStep};
+use loraloom::lora::{Composition, LayerScales, Merge, TunedPart, WeightedModule};
+use loraloom::session::{CpuBackend, Observer, Session, SessionError, SessionEvent};
+use pollster::block_on;
+
+use super::{loaded, registry};
+
+const TASK: &str = "half-smile";
+const MODULES: [&str; 2] = ["half", "smile"];
+
+fn composition(weight: f32) -> Composition {
+    let modules = MODULES.map(|id| WeightedModule { id: id.into(), weight: weight.into() });
+    Composition { modules: modules.into(), merge: Merge::Delta }
+}
+
+fn examples() -> Vec<loraloom::formats::Example> {
+    let registry = registry();
+    registry.tasks.iter().find(|task| task.id == TASK).unwrap().examples.clone()
+}
+
+fn session() -> Session<CpuBackend> {
+    let registry = registry();
+    loaded(&registry, registry.modules.len()).0
+}
+
+/// Keeps the steps, and stops before the one of that number.
+struct Steps(Vec<TuneStep>, usize);
+
+impl Observer for Steps {
+    fn on_event(&mut self, event: SessionEvent) {
+        if let SessionEvent::Tuned { step, .. } = event {
+            self.0.push(step);
+        }
+    }
+
+    async fn next_turn(&mut self) -> bool {
+        self.0.len() + 1 == self.1
+    }
+}
+
+#[test]
+fn tuning_lowers_the_loss_and_its_adapter_is_a_module_with_the_same_bits() {
+    let mut session = session();
+    let (examples, composed) = (examples(), composition(1.0));
+    let before = block_on(session.score(&examples, Some(&composed))).unwrap().loss;
+    for part in [TunedPart::LoraB, TunedPart::Scales] {
+        let options = TuneOptions::of(part, Effort::Quick);
+        let mut steps = Steps(Vec::new(), 0);
+        let tuned =
+            block_on(session.tune(&examples, &composed, options, "tuned", &mut steps)).unwrap();
+        assert!(tuned.complete && tuned.steps.len() == options.steps() as usize);
+        assert_eq!(tuned.steps, steps.0);
+        assert!((tuned.loss_start - before).abs() < 1e-3 * before, "{before} {tuned:?}");
+        assert!(tuned.loss < 0.4 * before, "{part:?}: {before} before, {} after", tuned.loss);
+        assert_eq!(tuned.assessment.answers.len(), examples.len());
+        let found = block_on(session.score(&examples, Some(&tuned.composition))).unwrap().loss;
+        assert_eq!(found.to_bits(), tuned.loss.to_bits());
+
+        let files = session.export(&tuned.composition, "base").unwrap();
+        session.add_module("read", &files.config, files.weights).unwrap();
+        let read = Composition {
+            modules: vec![WeightedModule { id: "read".into(), weight: 1.0.into() }],
+            merge: Merge::Delta,
+        };
+        let found = block_on(session.score(&examples, Some(&read))).unwrap().loss;
+        assert_eq!(found.to_bits(), tuned.loss.to_bits());
+
+        // Scales fit a link, from which another machine makes the module again.
+        assert_eq!(tuned.scales.is_some(), part == TunedPart::Scales);
+        if let Some(scales) = &tuned.scales {
+            let info = session.add_scaled("again", &composed, scales).unwrap();
+            assert_eq!(info.sha256, tuned.module.sha256);
+        }
+    }
+}
+
+#[test]
+fn scales_of_another_composition_are_refused() {
+    let mut session = session();
+    for (scales, part) in [
+        (LayerScales { step: 0.01, values: vec![100; 7] }, "7 scales"),
+        (LayerScales { step: f32::NAN, values: Vec::new() }, "step"),
+        (LayerScales { step: 0.0, values: Vec::new() }, "step"),
+    ] {
+        let error = session.add_scaled("tuned", &composition(1.0), &scales).unwrap_err();
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    assert!(session.module("tuned").is_none());
+}
+
+#[test]
+fn a_stopped_run_has_the_steps_made_so_far() {
+    let mut session = session();
+    let (examples, composed, options) = (examples(), composition(1.0), TuneOptions::default());
+    let mut stop = Steps(Vec::new(), 3);
+    let tuned = block_on(session.tune(&examples, &composed, options, "tuned", &mut stop)).unwrap();
+    assert_eq!((tuned.complete, tuned.steps.len()), (false, 2));
+    let mut stop = Steps(Vec::new(), 1);
+    let refused = block_on(session.tune(&examples, &composed, options, "tuned", &mut stop));
+    assert!(matches!(refused, Err(SessionError::Aborted { .. })), "{refused:?}");
+}
+
+#[test]
+fn what_cannot_be_tuned_is_refused_by_name() {
+    let mut session = session();
+    let examples = examples();
+    let options = TuneOptions::default();
+    let mut refused = |composed: &Composition, options, examples: &[_]| {
+        let tuned = block_on(session.tune(examples, composed, options, "tuned", &mut ()));
+        let error = tuned.unwrap_err();
+        (error.report().what, error.to_string(), error)
+    };
+    let (what, why, _) = refused(&composition(0.0), options, &examples);
+    assert_eq!(what, "The composition was not tuned.");
+    assert!(why.contains("every weight is 0"), "{why}");
+    let no_steps = TuneOptions { steps: Some(0), ..options };
+    let (what, why, _) = refused(&composition(1.0), no_steps, &examples);
+    assert_eq!(what, "The composition was not tuned.");
+    assert!(why.contains("steps"), "{why}");
+    let (_, _, error) = refused(&composition(1.0), options, &[]);
+    assert!(matches!(error, SessionError::NoExamples { .. }), "{error:?}");
+    // Weights at which the model computes no finite numbers.
+    let (_, _, error) = refused(&composition(1e30), options, &examples);
+    let diverged = matches!(error, SessionError::Tune(LearnError::Diverged { step: 1 }));
+    assert!(diverged, "{error:?}");
+}
