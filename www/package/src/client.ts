@@ -4,6 +4,7 @@
 import type { LoraLoomError } from "./errors.js";
 import { type CallOptions, createWorker, Link } from "./link.js";
 import type {
+  AddScaledInput,
   AssessInput,
   GenerateCall,
   GenerateInput,
@@ -58,6 +59,7 @@ import { addressSource, filesSource } from "./sources.js";
 
 const DEFAULT_STALL_SECONDS = 15;
 const DEFAULT_MAX_NEW_TOKENS = 64;
+const DEFAULT_TUNED_ID = "tuned";
 const DEFAULT_SEARCH_LIMIT = 24;
 const DEFAULT_SUGGEST_LIMIT = 20;
 
@@ -97,6 +99,8 @@ export class LoraLoom {
   readonly #options: InspectOptions;
   readonly #loaded = new Set<string>();
   readonly #local = new Map<string, Source>();
+  /** The tuned modules that a link can hold. */
+  readonly #scaled = new Map<string, Omit<AddScaledInput, "id">>();
   #device: Device;
   #base: BaseInfo | null = null;
   #opened: { source: Source; precision: Precision } | null = null;
@@ -188,6 +192,7 @@ export class LoraLoom {
     this.#opened = opened;
     this.#loaded.clear();
     this.#local.clear();
+    this.#scaled.clear();
     return this.#base;
   }
 
@@ -275,7 +280,7 @@ export class LoraLoom {
    * ```
    */
   async loadModules(ids: string[], options: CallOptions = {}): Promise<ModuleInfo[]> {
-    const fromLibrary = ids.filter((id) => !this.#local.has(id));
+    const fromLibrary = ids.filter((id) => !this.#isLocal(id));
     const infos = await this.#call({ kind: "loadModules", ids: fromLibrary }, options);
     for (const info of infos) this.#loaded.add(info.id);
     return infos;
@@ -306,7 +311,7 @@ export class LoraLoom {
   ): Promise<ModuleInfo> {
     const from = this.#asSource(source);
     const info = await this.#call({ kind: "addModule", id, source: from }, options);
-    this.#local.set(id, from);
+    this.#keepLocal(id, from);
     return info;
   }
 
@@ -385,7 +390,7 @@ export class LoraLoom {
     return new RunningCall(async ({ onStep, stop }) => {
       const { examples, modules = this.fittingModules() } = input;
       const options = { ...this.defaults, ...input.options };
-      const missing = modules.filter((id) => !this.#loaded.has(id) && !this.#local.has(id));
+      const missing = modules.filter((id) => !this.#loaded.has(id) && !this.#isLocal(id));
       if (missing.length) {
         const signal = input.signal ? AbortSignal.any([input.signal, stop]) : stop;
         try {
@@ -428,7 +433,7 @@ export class LoraLoom {
    */
   tune(input: TuneInput): TuneCall {
     return new RunningCall(async ({ onStep, stop }) => {
-      const { examples, options = {}, id = "tuned" } = input;
+      const { examples, options = {}, id = DEFAULT_TUNED_ID } = input;
       const composition = toComposition(input.composition) as Composition;
       const result = await this.#call(
         { kind: "tune", examples, composition, options, id },
@@ -440,15 +445,28 @@ export class LoraLoom {
         },
         stop,
       );
-      // A new worker, after a crash, reads the module from these files.
-      const { config, weights } = await this.exportAdapter(result.composition);
-      const files = [
-        new File([config], "adapter_config.json"),
-        new File([weights], "adapter_model.safetensors"),
-      ];
-      this.#local.set(id, filesSource(files));
+      // From these a new worker makes the module again, after a crash.
+      if (result.scales) this.#keepScaled(id, { composition, scales: result.scales });
+      else this.#keepLocal(id, adapterSource(await this.exportAdapter(result.composition)));
       return result;
     });
+  }
+
+  /**
+   * Adds a tuned composition as a module, from the scales of an earlier {@link LoraLoom.tune}.
+   *
+   * @example
+   * ```ts
+   * const { scales } = await loom.tune({ examples, composition: learned, options: { part: "scales" } });
+   * if (scales) await loom.addScaled({ composition: learned, scales, id: "again" });
+   * ```
+   */
+  async addScaled(input: AddScaledInput): Promise<ModuleInfo> {
+    const { scales, id = DEFAULT_TUNED_ID } = input;
+    const composition = toComposition(input.composition) as Composition;
+    const info = await this.#call({ kind: "addScaled", id, composition, scales });
+    this.#keepScaled(id, { composition, scales });
+    return info;
   }
 
   /**
@@ -630,6 +648,7 @@ export class LoraLoom {
       kind: "share",
       registry: input.registry ?? absolute(this.#options.registryUrl),
       composition: toComposition(input.composition) as Composition,
+      ...(input.scales && { scales: input.scales }),
       title: input.title,
       instruction: input.instruction ?? null,
       examples: input.examples ?? [],
@@ -672,10 +691,10 @@ export class LoraLoom {
     await this.loadModules(ids, options);
     // Files without a hash in the library have one now.
     await this.#call({ kind: "checkRecipe", recipe, loaded: true }, options);
-    return {
-      recipe,
-      composition: { modules: modules.map(({ id, weight }) => ({ id, weight })), merge },
-    };
+    const composition = { modules: modules.map(({ id, weight }) => ({ id, weight })), merge };
+    if (!recipe.scales) return { recipe, composition };
+    const { id } = await this.addScaled({ composition, scales: recipe.scales });
+    return { recipe, composition: { modules: [{ id, weight: 1 }], merge: "delta" } };
   }
 
   /**
@@ -688,6 +707,21 @@ export class LoraLoom {
    */
   dispose(): void {
     this.#link.close();
+  }
+
+  #keepLocal(id: string, source: Source): void {
+    this.#scaled.delete(id);
+    this.#local.set(id, source);
+  }
+
+  #keepScaled(id: string, scaled: Omit<AddScaledInput, "id">): void {
+    this.#local.delete(id);
+    this.#scaled.set(id, scaled);
+  }
+
+  /** Whether a module is not the library's. */
+  #isLocal(id: string): boolean {
+    return this.#local.has(id) || this.#scaled.has(id);
   }
 
   #asSource(source: Source | string | undefined, id: string | null = null): Source {
@@ -717,6 +751,9 @@ export class LoraLoom {
         for (const [id, source] of this.#local) {
           await this.#link.call({ kind: "addModule", id, source });
         }
+        for (const [id, scaled] of this.#scaled) {
+          await this.#link.call({ kind: "addScaled", id, ...scaled });
+        }
       } catch {
         // The next call reports what is missing.
       } finally {
@@ -738,6 +775,14 @@ function absolute(url: string | URL): string {
     // The engine refuses it, with a message.
     return String(url);
   }
+}
+
+/** The two files of a PEFT folder as a source of a module. */
+function adapterSource({ config, weights }: PeftFiles): Source {
+  return filesSource([
+    new File([config], "adapter_config.json"),
+    new File([weights], "adapter_model.safetensors"),
+  ]);
 }
 
 /** The composition in a value that may have more fields: a `LearnResult` is a composition too. */

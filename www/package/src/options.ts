@@ -10,6 +10,7 @@ import type {
   Example,
   Generated,
   GpuStatus,
+  LayerScales,
   LearnOptions,
   LearnResult,
   ModuleLoss,
@@ -126,6 +127,16 @@ export interface TuneInput extends CallOptions {
   onStep?: (step: TuneStep) => void;
 }
 
+/** Input of {@link LoraLoom.addScaled}. */
+export interface AddScaledInput {
+  /** The composition that was tuned; its modules are loaded. */
+  composition: Composition;
+  /** One scale for each layer and module. */
+  scales: LayerScales;
+  /** Id of the module. Default: `tuned`. */
+  id?: string;
+}
+
 /** Input of {@link LoraLoom.suggest}. */
 export interface SuggestInput extends CallOptions {
   /** Examples of the task, usually five. */
@@ -185,6 +196,8 @@ export interface LeaveOneOutInput extends CallOptions {
 export interface ShareInput {
   /** Modules and their weights. */
   composition: Composition;
+  /** Scales of its layers, where they were tuned: {@link LoraLoom.tune} with the part `scales`. */
+  scales?: LayerScales;
   /** Name of the task. */
   title: string;
   /** What the task is, in one line. */
@@ -199,6 +212,6 @@ export interface ShareInput {
 export interface Restored {
   /** The recipe in the link. */
   recipe: Recipe;
-  /** Its composition; every module is loaded. */
+  /** Its composition, of a tuned one the tuned module alone; every module is loaded. */
   composition: Composition;
 }

@@ -13,6 +13,7 @@ import type {
   FoundModules,
   Generated,
   GpuStatus,
+  LayerScales,
   LearnOptions,
   LearnResult,
   ModuleInfo,
@@ -211,6 +212,11 @@ export interface Requests {
     };
     answer: TuneResult;
     event: EngineEvent<"tuned" | "gpu">;
+  };
+  addScaled: {
+    request: { id: string; composition: Composition; scales: LayerScales };
+    answer: ModuleInfo;
+    event: never;
   };
   assess: {
     request: { examples: Example[]; composition: Composition | null };

@@ -469,6 +469,20 @@ folder?: string,
 file: string | null, };
 
 /**
+ * One scale for each layer and module, in 8 bits, so that they fit a link.
+ */
+export type LayerScales = { 
+/**
+ * What a value is a multiple of.
+ */
+step: number, 
+/**
+ * Layer by layer in the order of [`LinearId`], in each the modules that have a weight there, in the
+ * composition's order.
+ */
+values: Array<number>, };
+
+/**
  * The settings of a learning run.
  */
 export type LearnOptions = { 
@@ -758,6 +772,10 @@ modules: Array<RecipeModule>,
  */
 merge: Merge, 
 /**
+ * Scales of the layers, where the composition was tuned.
+ */
+scales?: LayerScales, 
+/**
  * What the base's products are computed in.
  */
 precision: Precision, 
@@ -803,6 +821,10 @@ base: string,
  * The modules with their weights; those at 0 are left out.
  */
 composition: Composition, 
+/**
+ * Scales of the layers, where the composition was tuned.
+ */
+scales?: LayerScales, 
 /**
  * What the base's products are computed in.
  */
@@ -1303,6 +1325,10 @@ module: ModuleInfo,
  * The module alone, at weight 1.
  */
 composition: Composition, 
+/**
+ * The scales, where they were tuned: with the composition before, they make the module again.
+ */
+scales?: LayerScales, 
 /**
  * The mean of the examples' losses before tuning.
  */

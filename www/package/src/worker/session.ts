@@ -11,13 +11,13 @@ import type {
   GpuStatus,
   Inspected,
   LearnResult,
-  TuneResult,
   ModuleInfo,
   PeftFiles,
   RequestKind,
   Requests,
   SessionEvent,
   Storage,
+  TuneResult,
   WorkerEvent,
   WorkerRequest,
 } from "../protocol.js";
@@ -284,6 +284,14 @@ export class WorkerSession implements Handlers {
     return result;
   }
 
+  async addScaled({ id, composition, scales }: Input<"addScaled">): Promise<ModuleInfo> {
+    const { session } = this.#ready();
+    const info = await this.#serialize(() => session.addScaled(id, composition, scales));
+    this.#modules.set(id, info);
+    this.#local.add(id);
+    return info;
+  }
+
   assess({ examples, composition }: Input<"assess">, task: Task<"assess">) {
     return this.#run("assess", task, (session, _base, hooks) =>
       session.assess(examples, composition, hooks),
@@ -330,12 +338,15 @@ export class WorkerSession implements Handlers {
   async share(request: Input<"share">, task: Task<"share">): Promise<string> {
     const { module, library } = this.#started();
     if (!this.#base) throw loraLoomError("nothing-to-share", {});
-    const { registry, composition, title, instruction, examples } = request;
+    const { registry, composition, scales, title, instruction, examples } = request;
     const { id: base, info } = this.#base;
     const ids = composition.modules.map(({ id }) => id).filter((id) => !this.#local.has(id));
     const modules = await library.entries(ids, await this.#download(task));
     const { precision } = info;
-    const draft = { registry, base, composition, precision, title, instruction, examples };
+    const draft = {
+      ...{ registry, base, composition, precision, title, instruction, examples },
+      ...(scales && { scales }),
+    };
     const { bases } = library.registry;
     return module.encodeRecipe(module.makeRecipe(draft, bases, modules, this.#hashes()));
   }
