@@ -1,7 +1,7 @@
 //! Tuning a composition of the demo library, as a page does it.
 
 use loraloom::learn::{Effort, LearnError, TuneOptions, TuneStep};
-use loraloom::lora::{Composition, LayerScales, Merge, TunedPart, WeightedModule};
+use loraloom::lora::{Composition, Merge, TunedPart, TunedScales, WeightedModule};
 use loraloom::session::{CpuBackend, Observer, Session, SessionError, SessionEvent};
 use pollster::block_on;
 
@@ -80,9 +80,10 @@ fn tuning_lowers_the_loss_and_its_adapter_is_a_module_with_the_same_bits() {
 fn scales_of_another_composition_are_refused() {
     let mut session = session();
     for (scales, part) in [
-        (LayerScales { step: 0.01, values: vec![100; 7] }, "7 scales"),
-        (LayerScales { step: f32::NAN, values: Vec::new() }, "step"),
-        (LayerScales { step: 0.0, values: Vec::new() }, "step"),
+        (TunedScales { step: 0.01, values: vec![7; 6] }, "6 scales"),
+        (TunedScales { step: f32::NAN, values: Vec::new() }, "step"),
+        (TunedScales { step: 0.0, values: Vec::new() }, "step"),
+        (TunedScales { step: 0.1, values: vec![8] }, "from −7 to 7"),
     ] {
         let error = session.add_scaled("tuned", &composition(1.0), &scales).unwrap_err();
         assert!(error.to_string().contains(part), "{error}");

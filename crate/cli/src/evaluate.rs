@@ -90,7 +90,7 @@ enum Method {
     Default,
     /// The same, then tuned on the examples.
     ComposedTuned,
-    /// The same, then one scale for each module and layer tuned.
+    /// The same, then one scale for each rank tuned.
     ScalesTuned,
 }
 

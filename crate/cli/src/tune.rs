@@ -34,7 +34,7 @@ pub struct Tune {
     /// Steps and learning rate that go together.
     #[arg(long, value_name = "NAME", value_parser = choice::<Effort>(), default_value = "balanced")]
     effort: Effort,
-    /// What is tuned: B of every layer, or one scale for each module and layer.
+    /// What is tuned: B of every layer, or one scale for each rank of each layer.
     #[arg(long, value_name = "NAME", value_parser = choice::<TunedPart>(), default_value = "lora-b")]
     part: TunedPart,
     /// Number of steps, in place of the effort's.

@@ -179,7 +179,7 @@ impl Session {
         &mut self,
         id: &str,
         #[wasm_bindgen(unchecked_param_type = "Composition")] composition: JsValue,
-        #[wasm_bindgen(unchecked_param_type = "LayerScales")] scales: JsValue,
+        #[wasm_bindgen(unchecked_param_type = "TunedScales")] scales: JsValue,
     ) -> Result<JsValue, JsValue> {
         let (composition, scales) = (from_js(composition)?, from_js(scales)?);
         returned(self.0.add_scaled(id, &composition, &scales))

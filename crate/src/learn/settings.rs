@@ -177,7 +177,7 @@ impl Choices for TunedPart {
     fn describe(self) -> (&'static str, &'static str) {
         match self {
             Self::LoraB => ("B", "B of every layer."),
-            Self::Scales => ("scales", "One scale for each module and layer."),
+            Self::Scales => ("scales", "One scale for each rank, which a link holds."),
         }
     }
 }

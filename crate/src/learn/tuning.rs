@@ -12,12 +12,12 @@ use crate::lora::TunedPart;
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 pub enum Effort {
-    /// B by 5 steps at 0.002; scales by 10 at 0.05.
+    /// B by 5 steps at 0.002; scales by 10 at 0.1.
     Quick,
-    /// B by 10 steps from 0.002 falling to 0; scales by 20 from 0.05 falling to 0.
+    /// B by 10 steps from 0.002 falling to 0; scales by 20 from 0.1 falling to 0.
     #[default]
     Balanced,
-    /// B by 20 steps at 0.001; scales by 40 at 0.05.
+    /// B by 20 steps at 0.001; scales by 40 at 0.1.
     Thorough,
 }
 
@@ -70,7 +70,7 @@ impl TuneOptions {
         self.learning_rate.unwrap_or(match (self.part, self.effort) {
             (TunedPart::LoraB, Effort::Quick | Effort::Balanced) => 2e-3,
             (TunedPart::LoraB, Effort::Thorough) => 1e-3,
-            (TunedPart::Scales, _) => 0.05,
+            (TunedPart::Scales, _) => 0.1,
         })
     }
 
@@ -172,7 +172,8 @@ mod tests {
     /// `torch.optim.Adam([p], lr=0.05, betas=(0.9, 0.99))` after `clip_grad_norm_(p, 1.0)`.
     #[test]
     fn adam_makes_the_steps_of_pytorch() {
-        let options = TuneOptions::of(TunedPart::Scales, Effort::Thorough);
+        let of_pytorch = TuneOptions::of(TunedPart::Scales, Effort::Thorough);
+        let options = TuneOptions { learning_rate: Some(0.05), ..of_pytorch };
         let mut adam = Adam::new(options, 3);
         let mut parameters = [1.0, -2.0, 0.5];
         for gradient in [[0.3, -0.1, 0.0], [3.0, 4.0, 0.0], [-0.2, 0.1, 1e-4]] {

@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
-use super::merge::{MergedLayer, Parts, Weighted};
+use super::merge::{MergedLayer, Weighted};
 use super::{LoraError, Merge, ModuleWeight, PeftAdapter, PeftLayer};
 #[cfg(feature = "gpu")]
 use crate::kernels::gpu::GpuError;
@@ -148,24 +148,24 @@ impl<A: Borrow<PeftAdapter> + Clone> AdapterSet<A> {
         &self,
         weights: &[W],
     ) -> Result<BTreeMap<LinearId, MergedLayer>, LoraError> {
-        let layers = self.merged_with_parts(weights)?;
+        let layers = self.merged_with_scalings(weights)?;
         Ok(layers.into_iter().map(|(layer, (merged, _))| (layer, merged)).collect())
     }
 
-    /// [`AdapterSet::merged`] with [`Merge::parts`].
+    /// [`AdapterSet::merged`] with [`Merge::scalings`].
     ///
     /// # Errors
     /// [`LoraError::WeightCount`] or [`LoraError::Weight`].
-    pub(super) fn merged_with_parts<W: Into<ModuleWeight> + Copy>(
+    pub(super) fn merged_with_scalings<W: Into<ModuleWeight> + Copy>(
         &self,
         weights: &[W],
-    ) -> Result<BTreeMap<LinearId, (MergedLayer, Parts)>, LoraError> {
+    ) -> Result<BTreeMap<LinearId, (MergedLayer, Vec<f32>)>, LoraError> {
         let weights = &self.check(weights)?;
         let adapters = self.adapters();
         let layers = self.layers.iter().map(|&layer| (layer, weighted(&adapters, layer, weights)));
         let changed = layers.filter(|(_, modules)| !modules.is_empty());
         let merged = changed.map(|(layer, modules)| {
-            (layer, (self.merge.merge(&modules), self.merge.parts(&modules)))
+            (layer, (self.merge.merge(&modules), self.merge.scalings(&modules)))
         });
         Ok(merged.collect())
     }

@@ -62,13 +62,13 @@ pub enum LoraError {
         /// Number of weights.
         found: usize,
     },
-    /// Scales of layers that are not those of the composition.
+    /// Scales that are not those of the composition.
     #[error(
         "{found} scales with a step of {step} were given; the composition has {expected}, one for \
-         each layer and module, and needs a step above 0"
+         each rank, from −7 to 7 times a step above 0"
     )]
     Scales {
-        /// Layers of all modules.
+        /// Ranks of all layers and modules.
         expected: usize,
         /// Number of scales.
         found: usize,

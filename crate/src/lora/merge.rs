@@ -29,9 +29,6 @@ pub enum Merge {
 /// A module's matrices of one layer, and its weight.
 pub(super) type Weighted<'a> = (&'a PeftLayer, f32);
 
-/// Rank and scaling of each part of a merged layer that has a weight of its own.
-pub(super) type Parts = Vec<(usize, f32)>;
-
 /// The merged update of one layer, `B · (scales ⊙ A)`.
 #[derive(Debug, Clone)]
 pub(super) struct MergedLayer {
@@ -96,10 +93,11 @@ impl Merge {
         MergedLayer { lora_a, lora_b, scales: self.scales(modules) }
     }
 
-    /// The rank and the scaling of each part of [`Merge::merge`] that has a weight of its own.
-    pub(super) fn parts(self, modules: &[Weighted<'_>]) -> Parts {
-        let weighted = if self.is_summed() { &modules[..1] } else { modules };
-        weighted.iter().map(|(layer, _)| (layer.rank, layer.scaling)).collect()
+    /// The scaling of each rank of [`Merge::merge`].
+    pub(super) fn scalings(self, modules: &[Weighted<'_>]) -> Vec<f32> {
+        let parts = if self.is_summed() { &modules[..1] } else { modules };
+        let of = |&(layer, _): &Weighted<'_>| std::iter::repeat_n(layer.scaling, layer.rank);
+        parts.iter().flat_map(of).collect()
     }
 
     /// The scale of each rank of [`Merge::merge`].

@@ -17,4 +17,4 @@ pub use error::LoraError;
 pub use export::{PeftFiles, export};
 pub use merge::Merge;
 pub use peft::{AdapterConfig, AdapterNotes, PeftAdapter, PeftLayer};
-pub use tunable::{LayerScales, TunableComposition, TunedPart};
+pub use tunable::{TunableComposition, TunedPart, TunedScales};

@@ -1,11 +1,12 @@
 //! A composition whose parameters are tuned by gradients.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::export::files_of;
-use super::merge::{MergedLayer, Parts};
+use super::merge::MergedLayer;
 use super::{AdapterSet, LoraError, ModuleWeight, PeftAdapter, PeftFiles};
 use crate::model::{
     BranchGradient, LinearId, LoraBranch, LoraBranches, ModelConfig, Precision, WithRespectTo,
@@ -18,50 +19,54 @@ use crate::model::{
 pub enum TunedPart {
     /// B of every layer, in which the weights and the scaling are.
     LoraB,
-    /// One scale for each module and layer, which starts at the module's weight.
+    /// One scale for each rank of each module and layer, which starts at the module's weight.
     Scales,
 }
 
-/// One scale for each layer and module, in 8 bits, so that they fit a link.
+/// Changes of the ranks' scales, in 4 bits each, so that they fit a link.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
-pub struct LayerScales {
-    /// What a value is a multiple of.
+pub struct TunedScales {
+    /// What a change of a module's weight is a multiple of.
     pub step: f32,
-    /// Layer by layer in the order of [`LinearId`], in each the modules that have a weight there, in the
-    /// composition's order.
+    /// −7 to 7, layer by layer in the order of [`LinearId`]; in each the ranks of the modules that have a
+    /// weight there, in the composition's order.
     pub values: Vec<i8>,
 }
 
-impl LayerScales {
+impl TunedScales {
     /// The largest value.
-    const LARGEST: f32 = 127.0;
+    pub const LARGEST: i8 = 7;
 
-    /// The scales, each rounded to a multiple of the step.
-    fn quantize(scales: &[f32]) -> Self {
-        let largest = scales.iter().fold(0.0f32, |largest, scale| largest.max(scale.abs()));
-        let step = if largest > 0.0 { largest / Self::LARGEST } else { 1.0 };
-        // A cast to an integer saturates.
-        Self { step, values: scales.iter().map(|scale| (scale / step).round() as i8).collect() }
+    /// The changes, each rounded to a multiple of the step.
+    fn quantize(changes: &[f32]) -> Self {
+        let largest = changes.iter().fold(0.0f32, |largest, change| largest.max(change.abs()));
+        let step = if largest > 0.0 { largest / f32::from(Self::LARGEST) } else { 1.0 };
+        let value = |change: &f32| (change / step).round() as i8;
+        Self { step, values: changes.iter().map(value).collect() }
     }
 
-    /// Whether the step is a number above 0.
-    pub fn has_valid_step(&self) -> bool {
-        self.step.is_finite() && self.step > 0.0
+    /// Whether the step is above 0 and every value in its range.
+    pub fn is_valid(&self) -> bool {
+        let range = -Self::LARGEST..=Self::LARGEST;
+        self.step.is_finite()
+            && self.step > 0.0
+            && self.values.iter().all(|value| range.contains(value))
     }
 
-    fn scales(&self) -> Vec<f32> {
-        self.values.iter().map(|&value| f32::from(value) * self.step).collect()
+    fn changes(&self) -> impl Iterator<Item = f32> {
+        self.values.iter().map(|&value| f32::from(value) * self.step)
     }
 }
 
-/// A layer's merged matrices, and the modules that its ranks belong to.
+/// A layer's merged matrices, and each rank's weight and scaling.
 #[derive(Debug, Clone)]
 struct TunableLayer {
     merged: MergedLayer,
-    /// In the order of the stacked matrices.
-    modules: Parts,
+    /// The weight that the rank starts at.
+    weights: Vec<f32>,
+    scalings: Vec<f32>,
 }
 
 /// A composition under tuning.
@@ -76,20 +81,22 @@ impl TunableComposition {
     ///
     /// # Errors
     /// As [`AdapterSet::branches`], and [`LoraError::Nothing`] if every weight is 0.
-    pub fn new<A: std::borrow::Borrow<PeftAdapter> + Clone, W: Into<ModuleWeight> + Copy>(
+    pub fn new<A: Borrow<PeftAdapter> + Clone, W: Into<ModuleWeight> + Copy>(
         set: &AdapterSet<A>,
         weights: &[W],
         part: TunedPart,
     ) -> Result<Self, LoraError> {
-        let layers = set.merged_with_parts(weights)?;
+        let layers = set.merged_with_scalings(weights)?;
         if layers.is_empty() {
             return Err(LoraError::Nothing);
         }
-        let layer = |(id, (mut merged, modules)): (LinearId, (MergedLayer, _))| {
+        let layer = |(id, (mut merged, scalings)): (LinearId, (MergedLayer, Vec<f32>))| {
+            let scales = merged.scales.iter().zip(&scalings);
+            let weights = scales.map(|(scale, scaling)| scale / scaling).collect();
             if part == TunedPart::LoraB {
                 merged.fold_scales();
             }
-            (id, TunableLayer { merged, modules })
+            (id, TunableLayer { merged, weights, scalings })
         };
         Ok(Self { part, layers: layers.into_iter().map(layer).collect() })
     }
@@ -104,7 +111,10 @@ impl TunableComposition {
         let layers = self.layers.values();
         match self.part {
             TunedPart::LoraB => layers.flat_map(|layer| &layer.merged.lora_b).copied().collect(),
-            TunedPart::Scales => layers.flat_map(TunableLayer::module_scales).collect(),
+            TunedPart::Scales => layers
+                .flat_map(|layer| layer.merged.scales.iter().zip(&layer.scalings))
+                .map(|(scale, scaling)| scale / scaling)
+                .collect(),
         }
     }
 
@@ -117,49 +127,59 @@ impl TunableComposition {
         for layer in self.layers.values_mut() {
             let count = match self.part {
                 TunedPart::LoraB => layer.merged.lora_b.len(),
-                TunedPart::Scales => layer.modules.len(),
+                TunedPart::Scales => layer.scalings.len(),
             };
             let (of_layer, others) = rest.split_at(count);
             rest = others;
             match self.part {
                 TunedPart::LoraB => layer.merged.lora_b.copy_from_slice(of_layer),
-                TunedPart::Scales => layer.set_module_scales(of_layer),
+                TunedPart::Scales => layer.set_weights(of_layer.iter().copied()),
             }
         }
         assert!(rest.is_empty(), "one value for each parameter");
     }
 
-    /// Rounds the scales to 8 bits, and returns them; none where B is tuned.
-    pub fn quantize_scales(&mut self) -> Option<LayerScales> {
+    /// Rounds the scales' changes to 4 bits, and returns them; none where B is tuned.
+    pub fn quantize_scales(&mut self) -> Option<TunedScales> {
         if self.part != TunedPart::Scales {
             return None;
         }
-        let scales = LayerScales::quantize(&self.parameters());
-        self.set_parameters(&scales.scales());
+        let start = self.layers.values().flat_map(|layer| &layer.weights);
+        let changes: Vec<f32> =
+            self.parameters().iter().zip(start).map(|(scale, start)| scale - start).collect();
+        let scales = TunedScales::quantize(&changes);
+        self.change_scales(&scales);
         Some(scales)
     }
 
-    /// The modules of a set with these weights, and other scales in their place.
+    /// The modules of a set with these weights, and the scales changed by tuning.
     ///
     /// # Errors
-    /// As [`TunableComposition::new`], and [`LoraError::Scales`] if they are not one for each layer and
-    /// module.
-    pub fn with_scales<
-        A: std::borrow::Borrow<PeftAdapter> + Clone,
-        W: Into<ModuleWeight> + Copy,
-    >(
+    /// As [`TunableComposition::new`], and [`LoraError::Scales`] if there is not one change for each rank.
+    pub fn with_scales<A: Borrow<PeftAdapter> + Clone, W: Into<ModuleWeight> + Copy>(
         set: &AdapterSet<A>,
         weights: &[W],
-        scales: &LayerScales,
+        scales: &TunedScales,
     ) -> Result<Self, LoraError> {
         let mut composition = Self::new(set, weights, TunedPart::Scales)?;
-        let expected = composition.layers.values().map(|layer| layer.modules.len()).sum();
-        if scales.values.len() != expected || !scales.has_valid_step() {
+        let expected = composition.layers.values().map(|layer| layer.weights.len()).sum();
+        if scales.values.len() != expected || !scales.is_valid() {
             let (found, step) = (scales.values.len(), scales.step.to_string());
             return Err(LoraError::Scales { expected, found, step });
         }
-        composition.set_parameters(&scales.scales());
+        composition.change_scales(scales);
         Ok(composition)
+    }
+
+    /// Sets the scales to those at the start with these changes, one for each rank.
+    fn change_scales(&mut self, scales: &TunedScales) {
+        let mut changes = scales.changes();
+        for layer in self.layers.values_mut() {
+            let weights = layer.weights.clone();
+            layer.set_weights(
+                weights.iter().zip(&mut changes).map(|(start, change)| start + change),
+            );
+        }
     }
 
     /// The gradient of the parameters; 0 for layers that have none.
@@ -173,12 +193,9 @@ impl TunableComposition {
                     None => gradient.resize(gradient.len() + layer.merged.lora_b.len(), 0.0),
                 },
                 TunedPart::Scales => {
-                    let mut ranks = of_layer.map_or(&[][..], |of_layer| &of_layer.scales);
-                    for &(rank, scaling) in &layer.modules {
-                        let (of_module, others) = ranks.split_at(rank.min(ranks.len()));
-                        ranks = others;
-                        gradient.push(scaling * of_module.iter().sum::<f32>());
-                    }
+                    let scales = of_layer.map_or(&[][..], |of_layer| &of_layer.scales);
+                    let scales = scales.iter().copied().chain(std::iter::repeat(0.0));
+                    gradient.extend(layer.scalings.iter().zip(scales).map(|(s, g)| s * g));
                 }
             }
         }
@@ -209,21 +226,8 @@ impl TunableComposition {
 }
 
 impl TunableLayer {
-    /// One scale for each module.
-    fn module_scales(&self) -> Vec<f32> {
-        let mut first = 0;
-        let scale = |&(rank, scaling): &(usize, f32)| {
-            let scale = self.merged.scales[first] / scaling;
-            first += rank;
-            scale
-        };
-        self.modules.iter().map(scale).collect()
-    }
-
-    fn set_module_scales(&mut self, scales: &[f32]) {
-        let ranks = self.modules.iter().zip(scales);
-        self.merged.scales = ranks
-            .flat_map(|(&(rank, scaling), &scale)| std::iter::repeat_n(scale * scaling, rank))
-            .collect();
+    fn set_weights(&mut self, weights: impl Iterator<Item = f32>) {
+        self.merged.scales =
+            weights.zip(&self.scalings).map(|(weight, scaling)| weight * scaling).collect();
     }
 }

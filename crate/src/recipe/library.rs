@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{EntryKind, Recipe, RecipeBase, RecipeError, RecipeModule};
 use crate::formats::Example;
-use crate::lora::{Composition, LayerScales};
+use crate::lora::{Composition, TunedScales};
 use crate::model::Precision;
 use crate::registry::{RegistryBase, RegistryModule};
 
@@ -47,10 +47,10 @@ pub struct RecipeDraft {
     pub base: String,
     /// The modules with their weights; those at 0 are left out.
     pub composition: Composition,
-    /// Scales of the layers, where the composition was tuned.
+    /// Scales of the ranks, where the composition was tuned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "typescript", ts(optional))]
-    pub scales: Option<LayerScales>,
+    pub scales: Option<TunedScales>,
     /// What the base's products are computed in.
     pub precision: Precision,
     /// Name of the task, for people.

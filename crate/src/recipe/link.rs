@@ -21,7 +21,7 @@
 //! the groups of layers in the order of [`LayerGroup::ALL`].
 //!
 //! Version 3: as version 2, and at the end the scales of a tuned composition: their step (`f32`), their
-//! number, and each as a signed byte.
+//! number, and two in each byte, plus 8, the first in the lower half.
 //!
 //! A recipe is written in the oldest version that holds it.
 
@@ -31,10 +31,11 @@ use base64::{Engine, engine::DecodePaddingMode};
 use sha2::{Digest, Sha256};
 
 use super::{
-    MAX_EXAMPLES, MAX_MODULES, Recipe, RecipeBase, RecipeError, RecipeModule, check_id, invalid,
+    MAX_EXAMPLES, MAX_MODULES, MAX_SCALES, Recipe, RecipeBase, RecipeError, RecipeModule, check_id,
+    invalid,
 };
 use crate::formats::Example;
-use crate::lora::{LayerScales, Merge, ModuleWeight};
+use crate::lora::{Merge, ModuleWeight, TunedScales};
 use crate::model::Precision;
 
 /// The newest version.
@@ -271,7 +272,9 @@ pub(super) fn write(recipe: &Recipe, version: u8) -> Vec<u8> {
     if let Some(scales) = recipe.scales.as_ref().filter(|_| version > 2) {
         bytes.extend(scales.step.to_le_bytes());
         write_number(&mut bytes, scales.values.len());
-        bytes.extend(scales.values.iter().map(|value| value.to_le_bytes()[0]));
+        let half = |value: &i8| (value + 8) as u8;
+        let pair = |pair: &[i8]| half(&pair[0]) | pair.get(1).map_or(0, half) << 4;
+        bytes.extend(scales.values.chunks(2).map(pair));
     }
     bytes
 }
@@ -332,10 +335,12 @@ fn read(reader: &mut Reader<'_>, version: u8) -> Result<Recipe, RecipeError> {
     }
     let scales = if version > 2 {
         let step = reader.float().ok_or_else(ended("the step of the scales"))?;
-        let values = reader.number().and_then(|count| reader.take(count));
-        let values = values.ok_or_else(ended("the scales"))?;
-        let values = values.iter().map(|&byte| i8::from_le_bytes([byte])).collect();
-        Some(LayerScales { step, values })
+        let count = reader.number().filter(|&count| count <= MAX_SCALES);
+        let count = count.ok_or_else(broken("the number of scales", "a number"))?;
+        let pairs = reader.take(count.div_ceil(2)).ok_or_else(ended("the scales"))?;
+        let values = pairs.iter().flat_map(|&pair| [pair & 15, pair >> 4]);
+        let values = values.take(count).map(|half| half as i8 - 8).collect();
+        Some(TunedScales { step, values })
     } else {
         None
     };

@@ -16,7 +16,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::formats::{Example, excerpt};
-use crate::lora::{LayerScales, Merge, ModuleWeight};
+use crate::lora::{Merge, ModuleWeight, TunedScales};
 use crate::model::Precision;
 use crate::registry::is_id;
 
@@ -181,10 +181,10 @@ pub struct Recipe {
     pub modules: Vec<RecipeModule>,
     /// How the modules become one LoRA branch.
     pub merge: Merge,
-    /// Scales of the layers, where the composition was tuned.
+    /// Scales of the ranks, where the composition was tuned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "typescript", ts(optional))]
-    pub scales: Option<LayerScales>,
+    pub scales: Option<TunedScales>,
     /// What the base's products are computed in.
     pub precision: Precision,
     /// Name of the task, for people.
@@ -225,8 +225,9 @@ impl Recipe {
         }
         if let Some(scales) = &self.scales {
             check_count("the number of scales", scales.values.len(), MAX_SCALES)?;
-            if !scales.has_valid_step() {
-                return Err(invalid("the step of the scales", "above 0".into(), scales.step));
+            if !scales.is_valid() {
+                let expected = "from −7 to 7 times a step above 0".into();
+                return Err(invalid("every scale", expected, scales.step));
             }
         }
         check_length("the title", &self.title, MAX_TITLE_BYTES)?;

@@ -29,9 +29,9 @@ impl Random {
         }
     }
 
-    fn scales(&mut self) -> LayerScales {
-        let values = (0..self.below(300)).map(|_| self.next() as i8).collect();
-        LayerScales { step: 0.001 + self.below(100) as f32 / 1000.0, values }
+    fn scales(&mut self) -> TunedScales {
+        let values = (0..self.below(300)).map(|_| self.below(15) as i8 - 7).collect();
+        TunedScales { step: 0.001 + self.below(100) as f32 / 1000.0, values }
     }
 
     fn weight(&mut self) -> f32 {
@@ -258,8 +258,8 @@ fn what_a_recipe_may_not_hold_is_named() {
             "the weight of module 3 should be a finite",
         ),
         (
-            change(&|r| r.scales = Some(LayerScales { step: 0.0, values: vec![1] })),
-            "the step of the scales should be above 0",
+            change(&|r| r.scales = Some(TunedScales { step: 0.0, values: vec![1] })),
+            "every scale should be from −7 to 7",
         ),
         (
             change(&|r| r.modules[0].weight = [1.0, f32::INFINITY, 1.0, 1.0].into()),

@@ -6,7 +6,7 @@ use super::{Backend, ModuleInfo, Observer, Operation, Session, SessionError, Ses
 use crate::formats::Example;
 use crate::learn::{Adam, Assessment, LearnError, Objective, TuneOptions, TuneStep};
 use crate::lora::{
-    AdapterSet, Composition, LayerScales, Merge, PeftFiles, TunableComposition, WeightedModule,
+    AdapterSet, Composition, Merge, PeftFiles, TunableComposition, TunedScales, WeightedModule,
 };
 use crate::model::{Control, ExampleLoss, ModelError};
 
@@ -24,7 +24,7 @@ pub struct TuneResult {
     /// The scales, where they were tuned: with the composition before, they make the module again.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "typescript", ts(optional))]
-    pub scales: Option<LayerScales>,
+    pub scales: Option<TunedScales>,
     /// The mean of the examples' losses before tuning.
     pub loss_start: f64,
     /// The mean of the examples' losses.
@@ -138,7 +138,7 @@ impl<B: Backend> Session<B> {
         &mut self,
         id: &str,
         composition: &Composition,
-        scales: &LayerScales,
+        scales: &TunedScales,
     ) -> Result<ModuleInfo, SessionError> {
         let composed = self.compose(OPERATION, Some(composition))?;
         let base = ready(&self.base)?;
@@ -157,7 +157,7 @@ impl<B: Backend> Session<B> {
 /// A tuned composition as an adapter.
 struct Tuned {
     files: PeftFiles,
-    scales: Option<LayerScales>,
+    scales: Option<TunedScales>,
     steps: Vec<TuneStep>,
 }
 

@@ -10,7 +10,7 @@ import type {
   Example,
   Generated,
   GpuStatus,
-  LayerScales,
+  TunedScales,
   LearnOptions,
   LearnResult,
   ModuleLoss,
@@ -131,8 +131,8 @@ export interface TuneInput extends CallOptions {
 export interface AddScaledInput {
   /** The composition that was tuned; its modules are loaded. */
   composition: Composition;
-  /** One scale for each layer and module. */
-  scales: LayerScales;
+  /** The result's scales. */
+  scales: TunedScales;
   /** Id of the module. Default: `tuned`. */
   id?: string;
 }
@@ -196,8 +196,8 @@ export interface LeaveOneOutInput extends CallOptions {
 export interface ShareInput {
   /** Modules and their weights. */
   composition: Composition;
-  /** Scales of its layers, where they were tuned: {@link LoraLoom.tune} with the part `scales`. */
-  scales?: LayerScales;
+  /** Its scales, where they were tuned: {@link LoraLoom.tune} with the part `scales`. */
+  scales?: TunedScales;
   /** Name of the task. */
   title: string;
   /** What the task is, in one line. */

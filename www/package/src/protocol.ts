@@ -13,7 +13,7 @@ import type {
   FoundModules,
   Generated,
   GpuStatus,
-  LayerScales,
+  TunedScales,
   LearnOptions,
   LearnResult,
   ModuleInfo,
@@ -214,7 +214,7 @@ export interface Requests {
     event: EngineEvent<"tuned" | "gpu">;
   };
   addScaled: {
-    request: { id: string; composition: Composition; scales: LayerScales };
+    request: { id: string; composition: Composition; scales: TunedScales };
     answer: ModuleInfo;
     event: never;
   };

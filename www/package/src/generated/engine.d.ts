@@ -1,10 +1,10 @@
 // The exports of the wasm builds. Written by pkg-scripts/generate-types after a build.
 import type {
     Assessment, BaseInfo, Candidate, ChosenWeights, Composition, Evaluation, Example, ExamplesFormat,
-    FoundModules, Generated, GpuStatus, LearnOptions, LearnResult, LoadedHashes, ModuleInfo, ModuleLoss,
+    FoundModules, Generated, GpuStatus, LayerScales, LearnOptions, LearnResult, LoadedHashes, ModuleInfo, ModuleLoss,
     ModuleQuery, PeftFiles, Placeholder, Precision, Recipe, RecipeDraft, Registry, RegistryBase,
     RegistryFile, RegistryModule, RemoteFolder, Score, SessionEvent, Setting, Suggestion, TestResult,
-    Verified,
+    TuneOptions, TuneResult, Verified,
 } from "./types.js";
 export interface Hooks {
     onEvent(event: SessionEvent): void;
@@ -36,6 +36,7 @@ export class Session {
     [Symbol.dispose](): void;
     addEmbeddings(bytes: Uint8Array): void;
     addModule(id: string, config: Uint8Array, weights: Uint8Array): ModuleInfo;
+    addScaled(id: string, composition: Composition, scales: LayerScales): ModuleInfo;
     assess(examples: Example[], composition: Composition | null, hooks: Hooks): Promise<Assessment>;
     embeddings(): Uint8Array;
     exportAdapter(composition: Composition, baseModel: string): PeftFiles;
@@ -48,6 +49,7 @@ export class Session {
     score(examples: Example[], composition: Composition | null): Promise<Score>;
     suggest(examples: Example[], candidates: Candidate[], limit: number, hooks: Hooks): Promise<Suggestion[]>;
     test(examples: Example[], composition: Composition | null, maxNewTokens: number, hooks: Hooks): Promise<TestResult>;
+    tune(examples: Example[], composition: Composition, options: Partial<TuneOptions>, id: string, hooks: Hooks): Promise<TuneResult>;
     verify(id: string): Promise<Verified | null>;
 }
 export class Sha256 {

@@ -469,20 +469,6 @@ folder?: string,
 file: string | null, };
 
 /**
- * One scale for each layer and module, in 8 bits, so that they fit a link.
- */
-export type LayerScales = { 
-/**
- * What a value is a multiple of.
- */
-step: number, 
-/**
- * Layer by layer in the order of [`LinearId`], in each the modules that have a weight there, in the
- * composition's order.
- */
-values: Array<number>, };
-
-/**
  * The settings of a learning run.
  */
 export type LearnOptions = { 
@@ -772,9 +758,9 @@ modules: Array<RecipeModule>,
  */
 merge: Merge, 
 /**
- * Scales of the layers, where the composition was tuned.
+ * Scales of the ranks, where the composition was tuned.
  */
-scales?: LayerScales, 
+scales?: TunedScales, 
 /**
  * What the base's products are computed in.
  */
@@ -822,9 +808,9 @@ base: string,
  */
 composition: Composition, 
 /**
- * Scales of the layers, where the composition was tuned.
+ * Scales of the ranks, where the composition was tuned.
  */
-scales?: LayerScales, 
+scales?: TunedScales, 
 /**
  * What the base's products are computed in.
  */
@@ -1328,7 +1314,7 @@ composition: Composition,
 /**
  * The scales, where they were tuned: with the composition before, they make the module again.
  */
-scales?: LayerScales, 
+scales?: TunedScales, 
 /**
  * The mean of the examples' losses before tuning.
  */
@@ -1375,6 +1361,20 @@ seconds: number, };
  * What of a composition is tuned.
  */
 export type TunedPart = "lora-b" | "scales";
+
+/**
+ * Changes of the ranks' scales, in 4 bits each, so that they fit a link.
+ */
+export type TunedScales = { 
+/**
+ * What a change of a module's weight is a multiple of.
+ */
+step: number, 
+/**
+ * −7 to 7, layer by layer in the order of [`LinearId`]; in each the ranks of the modules that have a
+ * weight there, in the composition's order.
+ */
+values: Array<number>, };
 
 /**
  * An example's output with text that the model cannot write, so that no weights give it.
