@@ -102,23 +102,13 @@ const task = {
   untitled: (example: string) => (example ? `“${example}”` : "My own examples (empty)"),
   input: "Input",
   output: "Output",
-  cell: (field: "input" | "output", row: number) =>
-    `${field === "input" ? "Input" : "Output"} ${row}`,
-  remove: "Remove",
-  removeRow: (row: number) => `Remove row ${row}`,
   edit: "Edit",
   done: "Done",
   useOwn: "Use my own",
-  addRow: "Add a row",
-  openFile: "Open a file",
   undo: "Undo",
   redo: "Redo",
   more: (rows: number) => `${count(rows, "more example")}`,
   fewer: "Fewer examples",
-  paste: "Paste CSV, TSV or JSONL",
-  pasteHelp:
-    'One pair per line: input,output, or with a tab between them, or {"input": …, "output": …}',
-  usePasted: "Use these examples",
   ownHelp:
     "Keep inputs and outputs short. This works only if some modules come close to your task.",
   right: "comes out right",
@@ -159,8 +149,6 @@ const learn = {
   spokenCount: (done: number) => count(done, "mix", "mixes"),
   options: "Options",
   about: (setting: string) => `About: ${setting}`,
-  recommended: "Recommended",
-  published: "As published",
 };
 
 const mix = {
@@ -194,11 +182,6 @@ const mix = {
   fewer: "Fewer modules",
   add: "Add a module",
   keep: (slot: string) => `Keep as ${slot}`,
-  recall: (slot: string) => `Back to ${slot}`,
-  compare: "Compared",
-  rightOf: (correct: number, total: number) => `${correct} of ${total}`,
-  now: "Now",
-  compareRows: { answer: "Answer", examples: "Examples right", error: "Error", test: "Test" },
   error: (from: number, to: number) => `Error on the examples ${loss(from)} → ${loss(to)}`,
   errorNow: (value: number) => `Error on the examples ${loss(value)}`,
   measuring: "Error on the examples …",
@@ -291,9 +274,6 @@ const result = {
     `${percent(Math.round(share * 10) / 10)} (${correct} of ${done})`,
   notTested: "not tested",
   allAnswers: "The composed model’s answers",
-  answersLabel: "Answers to the test set",
-  answerColumns: ["Input", "Expected", "Answer"],
-  csv: "Save as CSV",
 };
 
 const share = {
@@ -303,15 +283,12 @@ const share = {
   runs: "Your mixes",
   copy: "Copy link",
   copied: "Copied. It opens with this exact mix, and gives the same answers.",
+  blocked: "This browser does not let the page copy: copy the link below.",
   ready: "Opens with this exact mix. Nothing to learn again.",
   verdict: (verdict: string) => `${verdict}.`,
   verdictOf: (title: string, verdict: string) => `${title}. ${verdict}.`,
   none: "Learn first.",
   noneHelp: "The link holds the mix, not the model: a few hundred characters.",
-  name: "Name of the task",
-  note: "How to write an input (optional)",
-  include: (rows: number) => `Include my ${count(rows, "example")}`,
-  link: "Link",
   options: "What the link says",
   editedNote: "(Weights changed by hand.)",
 };
