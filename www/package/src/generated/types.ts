@@ -179,7 +179,7 @@ merge: Merge, };
 /**
  * What does as well as any mix.
  */
-export type Enough = "base" | "module";
+export type Enough = "base" | "module" | "held";
 
 /**
  * What kind of failure it is.
@@ -507,7 +507,12 @@ bound: number,
 /**
  * Factor of the penalty mean|w|.
  */
-regularization: number, };
+regularization: number, 
+/**
+ * Modules with coefficients that the run does not change: they are part of every composition that
+ * it tries but the base alone, and are no candidates. One at 0 stays out.
+ */
+held: Array<WeightedModule>, };
 
 /**
  * The result of a run.
@@ -1103,7 +1108,7 @@ export type Setting = {
 /**
  * The field of [`LearnOptions`], in camel case.
  */
-name: keyof LearnOptions, 
+name: Exclude<keyof LearnOptions, "held">, 
 /**
  * Name for people.
  */

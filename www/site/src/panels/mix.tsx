@@ -11,8 +11,14 @@ import { Fader } from "../components/fader.js";
 import { Lazy, LazyDetails } from "../components/lazy.js";
 import { Panel } from "../components/panel.js";
 import { weight } from "../format.js";
-import { checks, mix, task } from "../state/bench.js";
-import { evaluations, learning, lossWithout, planned } from "../state/learn.js";
+import { checks, mix, mixRelation, task } from "../state/bench.js";
+import {
+  evaluations,
+  learning,
+  leaveOneOutProgress,
+  lossWithout,
+  planned,
+} from "../state/learn.js";
 import { moduleCount, titleOf } from "../state/library.js";
 import {
   addModuleToMix,
@@ -30,6 +36,7 @@ import {
   shownRows,
   slots,
   toggleGroups,
+  toggleHold,
   toggleMute,
   toggleSolo,
   undoDesk,
@@ -38,6 +45,7 @@ import { addedModules } from "../state/modules.js";
 import { recordedRun } from "../state/recorded.js";
 import { busy, libraryModules, loom } from "../state/session.js";
 import { GROUPS, isEdited, SLOTS, sizeOf } from "../state/workbench.js";
+import { learnAndAnswer } from "../state/workflow.js";
 import { text } from "../text.js";
 
 export function MixPanel() {
@@ -139,6 +147,8 @@ function Threads() {
                   onWeight={(value, joined) => setWeight(row.id, value, joined)}
                   onMute={() => toggleMute(row.id)}
                   onSolo={() => toggleSolo(row.id)}
+                  held={row.held}
+                  onHold={() => toggleHold(row.id)}
                   onReset={() => resetWeight(row.id)}
                 />
               </li>
@@ -200,10 +210,25 @@ function effectOf({ id }: MixRow): string {
 function Desk() {
   const current = mix.value;
   if (!current || learning.value) return null;
-  const { undo, redo, run } = current;
+  const { undo, redo, run, held } = current;
+  const free = loom.value !== null && !busy.value && leaveOneOutProgress.value === null;
   return (
     <>
       <div class="row small desk">
+        {held.length > 0 && mixRelation.value === "same" && (
+          <button
+            type="button"
+            class="accent"
+            disabled={!free}
+            onClick={() => {
+              // This button is gone while it learns.
+              document.querySelector<HTMLElement>("#task .primary")?.focus({ preventScroll: true });
+              void learnAndAnswer(true);
+            }}
+          >
+            {text.mix.learnRest}
+          </button>
+        )}
         <button type="button" disabled={!undo.length} onClick={undoDesk}>
           {text.mix.undo}
         </button>

@@ -1,6 +1,6 @@
 // The chart and the tables of all mixes, and what each module adds.
 
-import { meanWeight } from "loraloom";
+import { meanWeight, type WeightedModule } from "loraloom";
 import { LossChart } from "../charts/loss-chart.js";
 import { ProgressBar } from "../components/progress-bar.js";
 import { ScrollTable } from "../components/table.js";
@@ -21,6 +21,13 @@ import { titleOf } from "../state/library.js";
 import { busy } from "../state/session.js";
 import { sizeOf } from "../state/workbench.js";
 import { text } from "../text.js";
+
+/** A module that was tried, alone or beside those before it. */
+function selectText(weights: WeightedModule[]) {
+  const { tables } = text.mix;
+  const name = titleOf(weights.at(-1)?.id ?? "");
+  return weights.length > 1 ? tables.beside(name, weights.length - 1) : tables.alone(name);
+}
 
 export function Numbers() {
   const without = new Map(lossWithout.value?.losses.map(({ id, loss }) => [id, loss]));
@@ -56,7 +63,7 @@ export function Numbers() {
               {one.weights.every((module) => sizeOf(module.weight) === 0)
                 ? tables.base
                 : one.phase === "select"
-                  ? tables.alone(titleOf(one.weights[0]?.id ?? ""))
+                  ? selectText(one.weights)
                   : tables.phases[one.phase]}
             </td>
             <td>

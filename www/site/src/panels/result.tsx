@@ -35,6 +35,7 @@ import {
   update,
 } from "../state/bench.js";
 import { learning } from "../state/learn.js";
+import { titleOf } from "../state/library.js";
 import { recordedRun } from "../state/recorded.js";
 import { busy, loom } from "../state/session.js";
 import { EXAMPLE_FILES, readExamplesFile } from "../state/task.js";
@@ -105,6 +106,7 @@ function Judgement() {
   if (!current || !found) return <p class="placeholder">{result.checking}</p>;
   const { assessment } = found;
   const edited = isEdited(current);
+  const held = current.options?.held?.map(({ id }) => titleOf(id)) ?? [];
   const examples = current.task?.examples ?? [];
   const wrong = assessment.answers.flatMap(({ correct }, row) => (correct ? [] : [row]));
   const { correct, total } = rightOf(assessment);
@@ -127,7 +129,8 @@ function Judgement() {
       <b>{result.verdict(assessment.verdict, assessment.expected)}</b>
       <p>
         {result.examplesRight(correct, total)}
-        {result.range(assessment.expected)} {!assessment.calibrated && result.uncalibrated} {next}
+        {result.range(assessment.expected)} {!assessment.calibrated && result.uncalibrated} {next}{" "}
+        {!edited && held.length > 0 && result.held(held)}
       </p>
     </>
   );

@@ -5,7 +5,7 @@ import { checks, mix } from "./bench.js";
 import { type ErrorText, toErrorText } from "./errors.js";
 import { registryUrl } from "./session.js";
 import { made } from "./share.js";
-import { type Mix, rightOf } from "./workbench.js";
+import { isEdited, type Mix, rightOf } from "./workbench.js";
 
 /** A mix that was kept. */
 export interface KeptRun {
@@ -81,7 +81,7 @@ export const learnedRun = computed<Omit<KeptRun, "time" | "registry"> | null>(()
   // A link is made after its mix: until then, the one that is there leads to the mix before.
   if (current?.origin !== "learned" || made.value?.mix !== current || !found) return null;
   // As it was learned; what faders make of it is kept as a link.
-  if (current.undo.length || current.redo.length) return null;
+  if (isEdited(current)) return null;
   const fragment = new URL(made.value.address).hash.slice(1);
   return { fragment, mix: current, right: rightOf(found.assessment) };
 });
