@@ -179,7 +179,7 @@ function Table({ onEdit }: { onEdit: () => void }) {
     <>
       {/* biome-ignore lint/a11y/useKeyWithClickEvents: the button “Edit” does the same by keyboard */}
       <table
-        class={`read ${unfolded.value ? "" : "folded"}`}
+        class={`read ${unfolded.value || hidden <= 0 ? "" : "folded"}`}
         title={text.task.edit}
         onClick={onEdit}
         data-testid="examples"
