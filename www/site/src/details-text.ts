@@ -43,6 +43,11 @@ const learnOptions = {
   published: "As published",
 };
 
+const numbers = {
+  last: (shown: number, all: number) =>
+    `The last ${shown} of ${all.toLocaleString("en")} evaluations.`,
+};
+
 const compared = {
   caption: "Compared",
   recall: (slot: string) => `Back to ${slot}`,
@@ -245,6 +250,7 @@ export const details = {
   landing,
   edit,
   learnOptions,
+  numbers,
   compared,
   testAnswers,
   shareOptions,
