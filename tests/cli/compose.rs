@@ -73,6 +73,35 @@ fn one_seed_gives_one_result_for_every_search() {
 }
 
 #[test]
+fn what_is_held_stays_and_the_rest_is_learned_beside_it() {
+    for optimizer in ["forward", "cobyla"] {
+        let options = ["--optimizer", optimizer, "--budget", "30", "--modules", "5"];
+        let held = ["--hold", "03=-0.25", "--hold", "07=0.5,0.5,1,0.5", "--hold", "11=0"];
+        let found = json(&learn(&[&options[..], &held[..]].concat()));
+        let of = |modules: &Value, id: &str| {
+            let modules = modules.as_array().unwrap().iter();
+            modules.filter(|module| module["id"] == id).cloned().collect::<Vec<Value>>()
+        };
+        assert_eq!(of(&found["weights"], "03")[0]["weight"], -0.25);
+        assert_eq!(of(&found["weights"], "07")[0]["weight"]["decoderCrossAttention"], 1.0);
+        let history = found["history"].as_array().unwrap();
+        assert_eq!(history[0]["weights"].as_array().unwrap().len(), 2, "{optimizer}");
+        let with_three = history.iter().filter(|one| of(&one["weights"], "03").len() == 1).count();
+        assert_eq!(with_three, history.len() - 1, "{optimizer}: all but the base alone");
+        assert!(history.iter().all(|one| of(&one["weights"], "11").is_empty()), "{optimizer}");
+        assert!(found["loss"].as_f64() <= history[0]["loss"].as_f64());
+    }
+    let refused = |held: &str| {
+        let output = loraloom(&learn(&["--hold", held]));
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(refused("03").contains("MODULE=WEIGHT"));
+    assert!(refused("03=much").contains("is not a number"));
+    assert!(refused("nothing=1").contains("nothing"));
+}
+
+#[test]
 fn a_recipe_holds_what_was_learned_and_scores_the_same() {
     let folder = folder("recipe");
     let library = path("www/site/public/library");

@@ -2,7 +2,16 @@
 // and a mix that is not the one of the task in the table.
 
 import type { Page } from "@playwright/test";
-import { copyLink, editExamples, expect, learn, openSite, settled, test } from "./support.js";
+import {
+  copyLink,
+  editExamples,
+  expect,
+  learn,
+  learnButton,
+  openSite,
+  settled,
+  test,
+} from "./support.js";
 
 const fader = (page: Page, row = 0) => page.locator("#mix").getByRole("slider").nth(row);
 const desk = (page: Page, name: string) =>
@@ -101,6 +110,55 @@ test("the faders are played by keyboard alone", async ({ page }) => {
   await expect(mute).toHaveAttribute("aria-pressed", "true");
   await page.keyboard.press("Control+y");
   await expect(mute).toHaveAttribute("aria-pressed", "false");
+});
+
+test("what is held stays while the rest is learned, and undo brings the mix before back", async ({
+  page,
+}) => {
+  await openSite(page);
+  await learn(page);
+  const mix = page.locator("#mix");
+  const hold = mix.getByRole("button", { name: /^Hold / });
+  const learnRest = desk(page, "Learn the rest");
+  await expect(learnRest).toHaveCount(0);
+  const name = (await mix.locator("li .name").first().textContent()) ?? "";
+  const rowOf = () => mix.locator("li", { hasText: name });
+  const before = await mix.getByTestId("weights").textContent();
+
+  // By keyboard: its weight, then its lock.
+  await fader(page).focus();
+  await page.keyboard.type("0.6");
+  await page.keyboard.press("Enter");
+  await page.keyboard.press("h");
+  await expect(hold.first()).toHaveAttribute("aria-pressed", "true");
+  await settled(page);
+  const byHand = await mix.getByTestId("weights").textContent();
+  expect(byHand).not.toBe(before);
+
+  await learnRest.click();
+  await expect(page.getByTestId("learn-status")).toContainText("Learned in");
+  await expect(learnButton(page)).toBeFocused();
+  await settled(page);
+  await expect(rowOf().getByRole("slider")).toHaveAttribute("aria-valuetext", "+0.60");
+  await expect(rowOf().getByRole("button", { name: /^Hold / })).toHaveAttribute(
+    "aria-pressed",
+    "true",
+  );
+  expect(await mix.getByRole("slider").count()).toBeGreaterThan(1);
+  const verdict = page.getByTestId("verdict");
+  await expect(verdict).toContainText(`Held by hand: ${name}.`);
+  await expect(verdict).not.toContainText("changed by hand");
+  await expect(page.getByTestId("loss")).toContainText("→");
+
+  await desk(page, "Undo").click();
+  expect(await mix.getByTestId("weights").textContent()).toBe(byHand);
+  await expect(verdict).toContainText("changed by hand");
+  await desk(page, "Redo").click();
+  await expect(verdict).toContainText(`Held by hand: ${name}.`);
+  await rowOf()
+    .getByRole("button", { name: /^Hold / })
+    .click();
+  await expect(learnRest).toHaveCount(0);
 });
 
 test("two mixes are kept and compared", async ({ page }) => {

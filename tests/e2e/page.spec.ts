@@ -71,6 +71,12 @@ test("accessible in every state: typing, an error, learning, moved, compared, of
   await stopButton(page).click();
   await settled(page);
   await page.locator("#mix").getByRole("button", { name: "Keep as A" }).click();
+  await page
+    .locator("#mix")
+    .getByRole("button", { name: /^Hold / })
+    .first()
+    .click();
+  await expect(page.getByRole("button", { name: "Learn the rest" })).toBeVisible();
   await page.getByRole("slider").first().focus();
   await page.keyboard.press("Home");
   await page.keyboard.press("Enter");
@@ -106,6 +112,22 @@ test("nothing is wider than a small phone", async ({ page }) => {
   });
   await learn(page);
   expect(await overflow(page)).toBeLessThanOrEqual(0);
+  const task = page.getByRole("combobox", { name: "Task", exact: true });
+  await task.selectOption({ label: "Find the fruit, in German, with thanks" });
+  await learn(page);
+  await page
+    .getByRole("button", { name: /^Groups of layers/ })
+    .first()
+    .click();
+  await page
+    .getByRole("button", { name: /^Hold / })
+    .first()
+    .click();
+  await page.getByRole("button", { name: "Keep as A" }).click();
+  expect(await overflow(page)).toBeLessThanOrEqual(0);
+  // A thread is wide enough to be dragged.
+  const track = await page.getByRole("slider").first().boundingBox();
+  expect(track?.width).toBeGreaterThan(64);
 });
 
 test("a large library without tasks has no task list, and is no wider than a small phone", async ({
@@ -207,6 +229,25 @@ test("the result is on the first screen, beside the base's, without scrolling", 
     await expect(page.locator(".side.base .mark")).toHaveText("✗");
     await expect(page.locator(".side.composed .mark")).toHaveText("✓");
   }
+});
+
+test("long examples and a mix that works partly leave the result on a phone's first screen", async ({
+  page,
+}) => {
+  await page.setViewportSize({ width: 390, height: 844 });
+  await openSite(page);
+  const task = page.getByRole("combobox", { name: "Task", exact: true });
+  await task.selectOption({ label: "Find the fruit, in German, with thanks" });
+  await learn(page);
+  await expect(page.getByTestId("verdict")).toContainText("Partly");
+  expect(await page.evaluate(() => scrollY)).toBe(0);
+  for (const part of ["answer-base", "answer-composed"]) {
+    const box = await page.getByTestId(part).boundingBox();
+    expect((box?.y ?? 0) + (box?.height ?? 0)).toBeLessThanOrEqual(844);
+  }
+  // The first line of the verdict is there too.
+  const verdict = await page.getByTestId("verdict").locator("b").boundingBox();
+  expect((verdict?.y ?? 0) + (verdict?.height ?? 0)).toBeLessThanOrEqual(844);
 });
 
 test("the workflow is usable by keyboard alone", async ({ page }) => {

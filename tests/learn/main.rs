@@ -2,6 +2,7 @@
 //! and the run.
 
 mod forward;
+mod held;
 mod model;
 mod objectives;
 mod reference;

@@ -21,7 +21,7 @@ export default defineConfig({
             { name: "client", test: /package\/dist\/(?!element)/, priority: 1 },
             {
               name: "page",
-              test: /preact|site\/src\/(?!panels|embed|main|details-text|state\/(take|offer)|zip|charts\/qr)/,
+              test: /preact|site\/src\/(?!panels|embed|main|details-text|state\/(take|offer|kept)|zip|charts\/qr)/,
             },
           ],
         },

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use loraloom::formats::{Example, ExamplesFormat, parse_examples_file};
 use loraloom::learn::Choices;
-use loraloom::lora::ModuleWeight;
+use loraloom::lora::{ModuleWeight, WeightedModule};
 use loraloom::model::{LayerGroup, Precision};
 
 use crate::error::{CliError, read};
@@ -53,6 +53,12 @@ fn parse_adapter(text: &str) -> Result<(PathBuf, ModuleWeight), String> {
         }
         _ => Ok((text.into(), 1.0.into())),
     }
+}
+
+/// Parses a module's id with its weight.
+pub fn parse_held(text: &str) -> Result<WeightedModule, String> {
+    let (id, weight) = text.rsplit_once('=').ok_or("it should be MODULE=WEIGHT")?;
+    Ok(WeightedModule { id: id.into(), weight: parse_weight(weight)? })
 }
 
 fn parse_weight(text: &str) -> Result<ModuleWeight, String> {

@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
-use loraloom::learn::{Assessment, Effort, Evaluation, Optimizer, Phase, TuneOptions};
+use loraloom::learn::{
+    Assessment, Effort, Evaluation, LearnOptions, Optimizer, Phase, TuneOptions,
+};
 use loraloom::lora::{Composition, ModuleWeight, TunedPart, WeightedModule};
 use loraloom::recipe::{LoadedHashes, Recipe, RecipeDraft, encode};
 use loraloom::session::SessionEvent;
 use pollster::block_on;
 use serde::Serialize;
 
-use crate::arguments::{ModelArguments, read_examples};
+use crate::arguments::{ModelArguments, parse_held, read_examples};
 use crate::error::{CliError, write};
 use crate::library::{self, Library};
 use crate::model::ModelFiles;
@@ -37,6 +39,10 @@ pub struct Compose {
     /// File of examples to learn from, as for score.
     #[arg(long, value_name = "FILE")]
     examples: PathBuf,
+    /// Module with a weight that is not changed, or with four separated by commas as for generate: the
+    /// search adds the rest to it. Repeat it for more; 0 leaves a module out.
+    #[arg(long, value_name = "MODULE=WEIGHT", value_parser = parse_held)]
+    hold: Vec<WeightedModule>,
     #[command(flatten)]
     settings: SettingArguments<All>,
     /// File to write the composition to, as a recipe.
@@ -70,7 +76,7 @@ struct Composed {
 
 impl Compose {
     pub fn run(self, output: &Output) -> Result<(), CliError> {
-        let options = self.settings.options;
+        let options = LearnOptions { held: self.hold, ..self.settings.options };
         // A recipe names modules that others can fetch. clap does not check `requires` here, because
         // the two sources of modules exclude each other.
         if self.registry.is_none() && (self.recipe.is_some() || self.base.is_some()) {

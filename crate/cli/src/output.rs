@@ -89,6 +89,7 @@ pub fn assessment_text(assessment: &Assessment) -> String {
     lines.extend(assessment.enough.map(|enough| match enough {
         Enough::Base => "the base alone is enough".into(),
         Enough::Module => "one module alone is enough".into(),
+        Enough::Held => "the modules that are held are enough".into(),
     }));
     for index in &assessment.contradicting {
         lines.push(format!("example {} contradicts the others", index + 1));

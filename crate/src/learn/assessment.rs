@@ -68,6 +68,8 @@ pub enum Enough {
     Base,
     /// One module alone.
     Module,
+    /// The modules that were held, alone.
+    Held,
 }
 
 /// The answer to one of the few examples.

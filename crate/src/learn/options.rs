@@ -1,9 +1,11 @@
 //! The settings of a learning run and their defaults; [`super::settings`] describes each of them.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::settings;
-use crate::lora::Merge;
+use crate::lora::{Merge, WeightedModule};
 
 /// Which search finds the coefficients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +100,9 @@ pub struct LearnOptions {
     pub bound: f64,
     /// Factor of the penalty mean|w|.
     pub regularization: f64,
+    /// Modules with coefficients that the run does not change: they are part of every composition that
+    /// it tries but the base alone, and are no candidates. One at 0 stays out.
+    pub held: Vec<WeightedModule>,
 }
 
 impl Default for LearnOptions {
@@ -113,6 +118,7 @@ impl Default for LearnOptions {
             seed: 42,
             bound: 2.5,
             regularization: 0.0,
+            held: Vec::new(),
         }
     }
 }
@@ -133,12 +139,12 @@ impl LearnOptions {
         }
     }
 
-    /// Checks every setting against its limits.
+    /// Checks every setting against its limits, and the modules that are held.
     ///
     /// # Errors
     /// [`LearnError::Setting`] names the first setting that is out of range.
     pub fn validate(&self) -> Result<(), LearnError> {
-        let Self { budget, seconds, modules, seed, bound, regularization, .. } = *self;
+        let &Self { budget, seconds, modules, seed, bound, regularization, .. } = self;
         let integers = [("budget", budget), ("modules", modules), ("seed", seed)];
         let mut numbers =
             vec![("seconds", seconds), ("bound", bound), ("regularization", regularization)];
@@ -146,6 +152,13 @@ impl LearnOptions {
         settings().iter().try_for_each(|setting| {
             let value = numbers.iter().find(|(name, _)| *name == setting.name);
             value.map_or(Ok(()), |(_, value)| setting.check(*value))
+        })?;
+        let mut seen = BTreeSet::new();
+        self.held.iter().try_for_each(|WeightedModule { id, weight }| {
+            if !weight.groups().iter().all(|weight| weight.is_finite()) {
+                return Err(LearnError::HeldWeight { id: id.clone() });
+            }
+            seen.insert(id).then_some(()).ok_or(LearnError::DuplicateModule { id: id.clone() })
         })
     }
 }
@@ -164,9 +177,15 @@ pub enum LearnError {
         /// What was given.
         found: String,
     },
-    /// There is nothing to search over.
-    #[error("learning needs at least one module, found none")]
+    /// There is nothing to search over: there are no candidates, or all of them are held.
+    #[error("learning needs at least one module that is not held, found none")]
     NoModules,
+    /// The coefficient of a module that is held is not a finite number.
+    #[error("the weight at which the module {id} is held should be a finite number")]
+    HeldWeight {
+        /// The module.
+        id: String,
+    },
     /// Two candidates have the same id.
     #[error("the module {id} is listed twice; every module needs an id of its own")]
     DuplicateModule {

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::assessment::{is_enough, left_out};
 use super::forward::forward;
 use super::strategy::{
-    ExampleScore, Loss, Phase, Point, Proposal, Scores, Strategy, Weights, point_key, point_of,
+    ExampleScore, Loss, Phase, Point, PointKey, Proposal, Scores, Strategy, Weights, point_key,
+    point_of,
 };
 use super::subset::{SubsetSearch, random_candidates};
 use super::{Assessment, Enough, LearnError, LearnOptions, Optimizer, Selection};
@@ -91,16 +92,21 @@ pub struct LearnResult {
 /// [`LearningRun::report`] takes the examples' losses; a caller that stops in between has cancelled
 /// the run, and [`LearningRun::result`] returns the best point at any time.
 ///
-/// The base model alone is evaluated first and counts. No example is evaluated twice with the same
-/// weights. The same losses lead to the same steps, so that a run which was cancelled continues once
+/// The base model alone is evaluated first and counts; where modules are held, it is evaluated after
+/// these alone, and is no result. No example is evaluated twice with the same weights. The same losses lead to the same steps, so that a run which was cancelled continues once
 /// its history is reported again ([`LearningRun::replay`]).
 pub struct LearningRun {
     options: LearnOptions,
-    candidates: Vec<String>,
+    /// The candidates, then the modules that are held.
+    modules: Vec<String>,
+    candidates: usize,
+    /// The weights that are held, those at 0 left out.
+    held: Point,
     examples: usize,
     loss: Loss,
     strategy: Box<dyn Strategy + Send>,
-    /// Compositions that the strategy proposed; the base alone before it was asked.
+    /// Compositions that the strategy proposed, with what is held; before it was asked, what is held and
+    /// the base, alone.
     batch: Vec<Proposal>,
     /// Those of the batch before this one have been evaluated.
     at: usize,
@@ -117,16 +123,18 @@ pub struct LearningRun {
 
 impl LearningRun {
     /// A run that chooses from the candidates, by a number of examples, as the options say. Where there
-    /// are more candidates than the budget has room for, the first ones are looked at.
+    /// are more candidates than the budget has room for, the first ones are looked at. Those that are
+    /// held are left out.
     ///
     /// # Errors
     /// If a setting is out of range, there is no example, or the candidates are none or not distinct.
     pub fn new(
         options: LearnOptions,
-        candidates: Vec<String>,
+        mut candidates: Vec<String>,
         examples: usize,
     ) -> Result<Self, LearnError> {
         options.validate()?;
+        candidates.retain(|id| options.held.iter().all(|held| held.id != *id));
         if candidates.is_empty() {
             return Err(LearnError::NoModules);
         }
@@ -137,6 +145,17 @@ impl LearningRun {
         if let Some(id) = candidates.iter().find(|id| !seen.insert(id.as_str())) {
             return Err(LearnError::DuplicateModule { id: id.clone() });
         }
+        let held: Point = (candidates.len()..)
+            .zip(&options.held)
+            .map(|(index, module)| (index, module.weight.groups().map(f64::from)))
+            .filter(|(_, weights)| *weights != [0.0; LayerGroup::COUNT])
+            .collect();
+        let all: Vec<usize> = (0..examples).collect();
+        let alone = |point| Proposal { phase: Phase::Search, point, examples: all.clone() };
+        let mut batch = vec![alone(held.clone())];
+        if !held.is_empty() {
+            batch.push(alone(Point::new()));
+        }
         let (strategy, loss): (Box<dyn Strategy + Send>, Loss) = match options.optimizer {
             Optimizer::Forward => {
                 let loss = Loss {
@@ -144,7 +163,8 @@ impl LearningRun {
                     regularization: options.regularization,
                     dimensions: candidates.len().min(options.modules as usize),
                 };
-                let budget = options.budget as usize * examples;
+                // It counts one evaluation of nothing but what is held.
+                let budget = (options.budget as usize + 1 - batch.len()) * examples;
                 let pool = match options.selection {
                     Selection::Random => random_candidates(&options, candidates.len()),
                     _ => (0..candidates.len()).collect(),
@@ -157,15 +177,18 @@ impl LearningRun {
                 (Box::new(search), loss)
             }
         };
-        let base =
-            Proposal { phase: Phase::Search, point: Vec::new(), examples: (0..examples).collect() };
+        let count = candidates.len();
+        let mut modules = candidates;
+        modules.extend(options.held.iter().map(|held| held.id.clone()));
         Ok(Self {
             options,
-            candidates,
+            modules,
+            candidates: count,
+            held,
             examples,
             loss,
             strategy,
-            batch: vec![base],
+            batch,
             at: 0,
             asked: false,
             scores: Scores::new(examples),
@@ -187,17 +210,17 @@ impl LearningRun {
     /// before the search; none while they are being chosen.
     pub fn chosen(&self) -> Option<Vec<&str>> {
         let chosen = self.strategy.chosen()?;
-        Some(chosen.iter().map(|&candidate| self.candidates[candidate].as_str()).collect())
+        Some(chosen.iter().map(|&candidate| self.modules[candidate].as_str()).collect())
     }
 
-    /// [`LearningRun::chosen`] with the objective of each alone, once they have been chosen by it.
+    /// [`LearningRun::chosen`] with the objective of each, alone or beside what is held, once they have been chosen by it.
     pub fn selected(&self) -> Option<Vec<(&str, f64)>> {
         let weights = [self.options.bound.min(1.0); LayerGroup::COUNT];
         let selected = self.strategy.chosen()?.iter().map(|&candidate| {
-            let point = vec![(candidate, weights)];
+            let point = self.with_held(vec![(candidate, weights)]);
             let all: Vec<usize> = (0..self.examples).collect();
             let losses = self.scores.of(&point, &all)?;
-            Some((self.candidates[candidate].as_str(), self.loss.of(&point, &losses)))
+            Some((self.modules[candidate].as_str(), self.loss_of(&point, &losses)))
         });
         selected.collect()
     }
@@ -228,13 +251,28 @@ impl LearningRun {
                 let losses: Vec<Vec<ExampleScore>> = self.batch.iter().map(losses).collect();
                 self.strategy.tell(&losses);
             }
-            self.batch = self.strategy.ask();
+            let proposals = self.strategy.ask().into_iter();
+            self.batch = proposals
+                .map(|proposal| Proposal { point: self.with_held(proposal.point), ..proposal })
+                .collect();
             self.at = 0;
             self.asked = true;
             self.finished = self.batch.is_empty();
         }
         self.finished = true;
         None
+    }
+
+    /// A point of the strategy with what is held.
+    fn with_held(&self, mut point: Point) -> Point {
+        point.splice(..0, self.held.iter().copied());
+        point
+    }
+
+    /// The objective of a point, whose penalty is on the weights that are searched.
+    fn loss_of(&self, point: &Point, losses: &[ExampleScore]) -> f64 {
+        let searched = point.iter().copied().filter(|(module, _)| *module < self.candidates);
+        self.loss.of(&searched.collect(), losses)
     }
 
     /// The proposals of the batch, by index, with examples that were not evaluated, and these.
@@ -298,12 +336,18 @@ impl LearningRun {
         self.spent += examples.len();
         self.seconds += seconds;
         let complete = known.len() == self.examples;
-        let loss = self.loss.of(&point, &known);
+        let loss = self.loss_of(&point, &known);
         let weights = self.named(&point);
-        if complete && point_key(&point).is_empty() {
+        let base = point_key(&point).is_empty();
+        if complete && base {
             self.loss_start = loss;
         }
-        if complete && loss.is_finite() && self.best.as_ref().is_none_or(|(best, _)| loss < *best) {
+        let result = self.held.is_empty() || !base;
+        if complete
+            && result
+            && loss.is_finite()
+            && self.best.as_ref().is_none_or(|(best, _)| loss < *best)
+        {
             self.best = Some((loss, point));
         }
         self.history.push(Evaluation {
@@ -369,21 +413,31 @@ impl LearningRun {
         let Some((mut loss, mut point)) = self.best.clone() else {
             return (f64::INFINITY, Point::new(), None);
         };
-        let tried = self.scores.complete();
+        let mut tried = self.scores.complete();
+        if !self.held.is_empty() {
+            // The base alone, which is no result.
+            tried.remove(&PointKey::new());
+        }
         let Some(losses) = tried.get(&point_key(&point)) else { return (loss, point, None) };
         let mut assessment = Assessment::new(losses);
         if self.options.optimizer == Optimizer::Forward {
+            // A module beside those that are held is no simpler than another mix with them.
+            let simple = if self.held.is_empty() { 1 } else { self.held.len() };
             let simple = tried.iter().filter(|(key, losses)| {
-                key.len() <= 1 && is_enough(losses, assessment.probability)
+                key.len() <= simple && is_enough(losses, assessment.probability)
             });
             let simple = simple.map(|(key, losses)| {
                 let point = point_of(key);
-                (key.len(), self.loss.of(&point, losses), point, losses)
+                (key.len(), self.loss_of(&point, losses), point, losses)
             });
             let simplest = simple.min_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
             if let Some((modules, simple_loss, simple_point, losses)) = simplest {
                 (loss, point) = (simple_loss, simple_point);
-                let enough = if modules == 0 { Enough::Base } else { Enough::Module };
+                let enough = match modules {
+                    _ if !self.held.is_empty() => Enough::Held,
+                    0 => Enough::Base,
+                    _ => Enough::Module,
+                };
                 assessment = Assessment { enough: Some(enough), ..Assessment::new(losses) };
             }
         }
@@ -394,8 +448,8 @@ impl LearningRun {
 
     /// A point with its modules' names.
     fn named(&self, point: &Point) -> Vec<WeightedModule> {
-        let module = |&(candidate, weights): &(usize, Weights)| WeightedModule {
-            id: self.candidates[candidate].clone(),
+        let module = |&(module, weights): &(usize, Weights)| WeightedModule {
+            id: self.modules[module].clone(),
             weight: ModuleWeight::from(weights.map(|weight| weight as f32)),
         };
         point.iter().map(module).collect()

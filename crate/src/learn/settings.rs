@@ -12,7 +12,7 @@ use crate::model::Precision;
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Setting {
     /// The field of [`LearnOptions`], in camel case.
-    #[cfg_attr(feature = "typescript", ts(type = "keyof LearnOptions"))]
+    #[cfg_attr(feature = "typescript", ts(type = "Exclude<keyof LearnOptions, \"held\">"))]
     pub name: &'static str,
     /// Name for people.
     pub label: &'static str,
@@ -206,6 +206,8 @@ pub fn settings() -> Vec<Setting> {
         seed,
         bound,
         regularization,
+        // Modules and weights, of which a form has nothing to say.
+        held: _,
     } = LearnOptions::default();
     let integer = |min, max, default| SettingKind::Integer { min, max, default };
     let number = |min, max, default| SettingKind::Number { min, max, default, step: 0.01 };

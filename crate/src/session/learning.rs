@@ -58,9 +58,11 @@ impl<B: Backend> Session<B> {
         let base = ready(&self.base)?;
         let tokenized = base.tokenize(OPERATION, examples)?;
         let merge = options.merge;
+        let held: Vec<String> = options.held.iter().map(|module| module.id.clone()).collect();
         let mut run = LearningRun::new(options, modules.to_vec(), examples.len())?;
         run.replay(history)?;
-        let ids = || modules.iter().map(String::as_str);
+        let free = modules.iter().filter(|id| !held.contains(id));
+        let ids = || held.iter().chain(free.clone()).map(String::as_str);
         let candidates = self.modules_of(OPERATION, ids(), merge)?;
         AdapterSet::new(base.model.config(), &candidates.adapters, merge)
             .map_err(|error| SessionError::backend(OPERATION, ids(), error.into()))?;

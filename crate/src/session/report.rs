@@ -116,7 +116,8 @@ impl SessionError {
         match self {
             Self::Module { id, .. }
             | Self::Mismatch { id, .. }
-            | Self::UnknownModule { id, .. } => {
+            | Self::UnknownModule { id, .. }
+            | Self::Learn(crate::learn::LearnError::HeldWeight { id }) => {
                 detail("module", Detail::Text(id.clone()));
             }
             Self::Composition { ids, source, .. } => {

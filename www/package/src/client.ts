@@ -377,7 +377,7 @@ export class LoraLoom {
 
   /**
    * Learns one weight per module from a few examples, without gradients. Missing modules are loaded
-   * first.
+   * first. With `options.held`, modules stay at given weights, and the rest is learned beside them.
    *
    * @example
    * ```ts
@@ -390,7 +390,8 @@ export class LoraLoom {
     return new RunningCall(async ({ onStep, stop }) => {
       const { examples, modules = this.fittingModules() } = input;
       const options = { ...this.defaults, ...input.options };
-      const missing = modules.filter((id) => !this.#loaded.has(id) && !this.#isLocal(id));
+      const used = new Set([...modules, ...options.held.map(({ id }) => id)]);
+      const missing = [...used].filter((id) => !this.#loaded.has(id) && !this.#isLocal(id));
       if (missing.length) {
         const signal = input.signal ? AbortSignal.any([input.signal, stop]) : stop;
         try {

@@ -1,7 +1,8 @@
 // Errors: a code for programs, a text in three parts for people, and the data that the text is made
-// from. Every text of an error that TypeScript throws is in `ERRORS`; those of the engine come from Rust.
+// from. The texts of the page's side are here, those of the worker in worker/errors.ts, which no page has
+// to load; those of the engine come from Rust.
 
-import type { ErrorCode, ErrorReport, Placeholder } from "./generated/types.js";
+import type { ErrorCode, ErrorReport } from "./generated/types.js";
 
 /**
  * A failure of a call.
@@ -46,56 +47,37 @@ export function isErrorReport(value: unknown): value is ErrorReport {
   return typeof value === "object" && value !== null && "code" in value && "what" in value;
 }
 
-/** The report of anything thrown. */
-export function reportOf(error: unknown): ErrorReport {
-  const known = isErrorReport(error)
-    ? error
-    : loraLoomError("unknown", { reason: reasonOf(error) });
-  const { code, what, why, next, details } = known;
-  return { code, what, why, next, details };
-}
-
 /** The words of an error that comes from outside, to quote in a text. */
 export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** The last two parts of an address, as a name for people. */
-export function shortName(url: string): string {
-  const path = new URL(url).pathname.split("/").slice(-2).join("/");
-  try {
-    return decodeURIComponent(path);
-  } catch {
-    return path;
-  }
-}
-
-const text = (code: ErrorCode, what: string, why: string, next: string) => ({
+/** An error's code and text. */
+export const text = (code: ErrorCode, what: string, why: string, next: string) => ({
   code,
   what,
   why,
   next,
 });
 
-/** Names of the calls of which one runs at a time. */
-const CALLS = {
-  learn: "Learning",
-  tune: "Tuning",
-  assess: "The assessment",
-  leaveOneOut: "Measuring the modules",
-  generate: "Generating",
-  test: "The test",
-  score: "Scoring",
-  suggest: "The search for modules",
-};
+/** A function that returns the error of a kind, with its data; `cause` is what was thrown first. */
+export function errorsOf<T extends Record<string, (data: never) => Omit<ErrorReport, "details">>>(
+  texts: T,
+) {
+  return <K extends keyof T>(
+    kind: K,
+    data: Parameters<T[K]>[0],
+    cause?: unknown,
+  ): LoraLoomError => {
+    const render = texts[kind] as (data: object) => Omit<ErrorReport, "details">;
+    const details = { ...(data as ErrorReport["details"]) };
+    const report = { ...render(details), details };
+    return new LoraLoomError(report, cause === undefined ? undefined : { cause });
+  };
+}
 
-/** The calls of which one runs at a time. */
-export type LongCall = keyof typeof CALLS;
-
-const KEPT = "what was already loaded is kept.";
-
-const ERRORS = {
-  // The engine and its worker.
+/** The error of a kind that the page's side throws. */
+export const loraLoomError = errorsOf({
   disposed: (_: object) =>
     text("not-loaded", "The engine is closed.", "dispose() was called.", "Open it again."),
   "disposed-during-call": (_: object) =>
@@ -119,167 +101,6 @@ const ERRORS = {
       reason || "The worker's script did not load.",
       "Reload the page; if it happens again, the site's files may be incomplete.",
     ),
-  trap: ({ reason }: { reason: string }) =>
-    text(
-      "internal",
-      "The engine stopped.",
-      `It met a state that it does not handle (${reason}).`,
-      "It is started again with what was loaded. Try once more, and report it if it comes back.",
-    ),
-  "trap-memory": ({ reason, bytes }: { reason: string; bytes: number }) =>
-    text(
-      "out-of-memory",
-      "The engine stopped.",
-      `It ran out of memory at ${bytes} bytes (${reason}).`,
-      "It is started again with what was loaded. Use fewer modules or shorter inputs.",
-    ),
-  unknown: ({ reason }: { reason: string }) =>
-    text(
-      "internal",
-      "The request failed.",
-      reason,
-      "Try again; if it happens again, reload the page.",
-    ),
-  busy: ({ call, running }: { call: LongCall; running: LongCall }) =>
-    text(
-      "busy",
-      `${CALLS[call]} did not start.`,
-      `${CALLS[running]} is still running, and the model does one thing at a time.`,
-      "Wait for it to finish, or stop it first.",
-    ),
-  "no-simd": (_: object) =>
-    text(
-      "unsupported",
-      "This browser cannot run the model.",
-      "It has no WebAssembly SIMD, which every build of the engine needs.",
-      "Use Chrome or Edge 116+, Firefox 124+ or Safari 17.4+.",
-    ),
-  "wasm-not-loaded": ({ url, reason }: { url: string; reason: string }) =>
-    text(
-      "network",
-      "The engine could not be loaded.",
-      `${url} did not load: ${reason}.`,
-      "Check the connection and that the site's wasm folder is served, then try again.",
-    ),
-  "not-started": (_: object) =>
-    text(
-      "not-loaded",
-      "Nothing is loaded yet.",
-      "The engine was not started.",
-      "Open a library first.",
-    ),
-  "base-not-loaded": (_: object) =>
-    text(
-      "not-loaded",
-      "The model is not loaded yet.",
-      "This needs the base model, and it was not fetched.",
-      "Load the model first.",
-    ),
-
-  // What a library, a repository or a folder contains.
-  "base-not-in-library": ({ id, bases }: { id: string; bases: string }) =>
-    text(
-      "not-found",
-      "The base model was not found.",
-      `The library has no base "${id}"; it has ${bases || "none"}.`,
-      "Choose one of those, or another library.",
-    ),
-  "module-not-in-library": ({ id }: { id: string }) =>
-    text(
-      "not-found",
-      `The module "${id}" was not found.`,
-      "The library does not list it.",
-      "Choose a module from the library, or add its PEFT folder.",
-    ),
-  "module-of-other-base": ({ id, base, loaded }: { id: string; base: string; loaded: string }) =>
-    text(
-      "invalid-input",
-      `The module "${id}" does not fit.`,
-      `It was trained for the base "${base}"; "${loaded}" is loaded.`,
-      "Choose modules of the loaded base.",
-    ),
-  "task-not-in-library": ({ id }: { id: string }) =>
-    text(
-      "not-found",
-      "The test set was not found.",
-      `The library has no task "${id}".`,
-      "Choose a task of the library.",
-    ),
-  "repository-not-found": ({ repo, hub, status }: { repo: string; hub: string; status: number }) =>
-    text(
-      "not-found",
-      `${repo} was not found.`,
-      `At ${hub} it does not exist, or is private (${status}).`,
-      "Check the id; a private model's files can be downloaded and dropped on the page.",
-    ),
-  "listing-invalid": ({ repo, url }: { repo: string; url: string }) =>
-    text(
-      "invalid-input",
-      `The files of ${repo} are not known.`,
-      `Expected a list of files at ${url}, found something else.`,
-      "Check the hub's address, or give the address of the folder that holds the files.",
-    ),
-  "file-not-in-folder": ({
-    folder,
-    expected,
-    found,
-  }: Record<"folder" | "expected" | "found", string>) =>
-    text(
-      "not-found",
-      `${folder} lacks a file.`,
-      `Expected ${expected}, found ${found || "no files"}.`,
-      "Check that it is a T5 or Flan-T5 model, or a PEFT adapter of one, and that all its files are there.",
-    ),
-  "file-not-on-host": ({ folder, expected }: Record<"folder" | "expected", string>) =>
-    text(
-      "not-found",
-      `${folder} was not found, or lacks a file.`,
-      `Expected ${expected}, found no such file.`,
-      "Check that it is a T5 or Flan-T5 model, or a PEFT adapter of one, and that all its files are there.",
-    ),
-  placeholder: ({
-    file,
-    place,
-    placeholder,
-  }: {
-    file: string;
-    place: string;
-    placeholder: Placeholder;
-  }) =>
-    placeholder === "lfs-pointer"
-      ? text(
-          "integrity",
-          `${file} is a Git LFS pointer, not the file.`,
-          `${place} was cloned without Git LFS, which holds the contents elsewhere.`,
-          "Fetch the contents with git lfs pull, or download the file itself.",
-        )
-      : text(
-          "integrity",
-          `${file} is a web page, not the file.`,
-          `${place} answered with HTML, as some hosts do for files that they do not have.`,
-          "Check the address; on a hub, a file's own address has /resolve/ in it.",
-        ),
-  "several-adapters": ({ folders }: { folders: string }) =>
-    text(
-      "invalid-input",
-      "There are several modules.",
-      `Expected one PEFT folder, found ${folders}.`,
-      "Choose one of them, or add all with addModules().",
-    ),
-  "zip-invalid": ({ path, reason }: { path: string; reason: string }) =>
-    text(
-      "invalid-input",
-      `${path} could not be unpacked.`,
-      `It should be a ZIP archive: ${reason}.`,
-      "Pack the PEFT folder again, or drop the folder itself.",
-    ),
-  "nothing-to-share": (_: object) =>
-    text(
-      "not-loaded",
-      "There is nothing to share yet.",
-      "No base model is loaded.",
-      "Load the model and learn first.",
-    ),
   "element-attribute": ({ attribute }: { attribute: string }) =>
     text(
       "invalid-input",
@@ -287,123 +108,4 @@ const ERRORS = {
       `<lora-loom> needs the attributes registry and recipe; ${attribute} is missing.`,
       "Copy the recipe from a link: it is what follows the #.",
     ),
-
-  // Downloads.
-  "no-answer": ({ url, reason }: { url: string; reason: string }) =>
-    text(
-      "network",
-      `${shortName(url)} could not be fetched.`,
-      `No answer from ${new URL(url).host || url}: ${reason}.`,
-      `Check the connection, and that the server lets other sites read its files (CORS); ${KEPT}`,
-    ),
-  "host-unreachable": ({ folder, url, reason }: Record<"folder" | "url" | "reason", string>) =>
-    text(
-      "network",
-      `${folder} could not be reached.`,
-      `No answer for ${url}: ${reason}.`,
-      "Check the address and the connection, and that the server lets other sites read its files (CORS).",
-    ),
-  stalled: ({ url, seconds, loaded, total }: Stall) =>
-    text(
-      "network",
-      `${shortName(url)} stopped loading.`,
-      `No byte came for ${seconds} seconds; ${loaded} of ${total} bytes are here.`,
-      `Check the connection and try again; ${KEPT}`,
-    ),
-  "connection-broke": ({ url, reason }: { url: string; reason: string }) =>
-    text(
-      "network",
-      `${shortName(url)} stopped loading.`,
-      `The connection broke: ${reason}.`,
-      `Check the connection and try again; ${KEPT}`,
-    ),
-  "http-status": ({ url, status }: { url: string; status: number }) => {
-    const what = `${shortName(url)} could not be fetched.`;
-    switch (status) {
-      case 401:
-      case 403:
-        return text(
-          "network",
-          what,
-          `The server gives ${url} only to people who are signed in (${status}).`,
-          "Choose a public model, or download the files yourself and drop them on the page.",
-        );
-      case 404:
-        return text(
-          "not-found",
-          what,
-          `The server has no such file (404): ${url}.`,
-          "Check the address, and that every file was published; or choose another.",
-        );
-      case 429:
-        return text(
-          "network",
-          what,
-          `The server had too many requests from here (429): ${url}.`,
-          `Wait some minutes and try again; ${KEPT}`,
-        );
-      default:
-        return text(
-          "network",
-          what,
-          `The server answered ${status} instead of the file: ${url}.`,
-          `Wait a little and try again; ${KEPT}`,
-        );
-    }
-  },
-  "wrong-hash": ({ url, expected, found }: Record<"url" | "expected" | "found", string>) =>
-    text(
-      "integrity",
-      `${shortName(url)} is not the file that the registry names.`,
-      `Expected SHA-256 ${expected.slice(0, 12)}…, found ${found.slice(0, 12)}… at ${url}: the file was changed or damaged.`,
-      "None of it was used. Reload the page for a newer list of files, or tell whoever hosts it.",
-    ),
-  "wrong-size": ({ url, expected, found }: { url: string; expected: number; found: number }) =>
-    text(
-      "integrity",
-      `${shortName(url)} has the wrong size.`,
-      `Expected ${expected} bytes, the server sent ${found <= expected ? found : `more than ${expected}`}: the file was cut short or changed.`,
-      "None of it was used. Try again, or tell whoever hosts the file.",
-    ),
-  "keeps-changing": ({ url, times }: { url: string; times: number }) =>
-    text(
-      "integrity",
-      `${shortName(url)} changes again and again.`,
-      `${times} times the file at ${url} became another one before all of it had come.`,
-      "Try again later, or tell whoever hosts the file.",
-    ),
-  "too-large": ({ url, limit }: { url: string; limit: number }) =>
-    text(
-      "invalid-input",
-      `${shortName(url)} is too large.`,
-      `Expected at most ${limit} bytes at ${url}, found more.`,
-      "Check that the address is the right one.",
-    ),
-  "file-out-of-memory": ({ url, bytes }: { url: string; bytes: number }) =>
-    text(
-      "out-of-memory",
-      `${shortName(url)} does not fit in memory.`,
-      `It takes ${bytes} bytes, more than this tab can hold.`,
-      "Close other tabs, or choose a smaller model.",
-    ),
-};
-
-interface Stall {
-  url: string;
-  seconds: number;
-  loaded: number;
-  total: number | string;
-}
-
-type ErrorKind = keyof typeof ERRORS;
-
-/** The error of a kind, with its data; `cause` is what was thrown first. */
-export function loraLoomError<K extends ErrorKind>(
-  kind: K,
-  data: Parameters<(typeof ERRORS)[K]>[0],
-  cause?: unknown,
-): LoraLoomError {
-  const render = ERRORS[kind] as (data: object) => Omit<ErrorReport, "details">;
-  const report = { ...render(data), details: { ...data } as ErrorReport["details"] };
-  return new LoraLoomError(report, cause === undefined ? undefined : { cause });
-}
+});

@@ -106,6 +106,7 @@ export const options: LearnOptions = {
   seed: 0,
   bound: 1.5,
   regularization: 0.05,
+  held: [],
 };
 
 /** What each class of a wasm build has. */

@@ -25,6 +25,50 @@ const landing = {
   },
 };
 
+const edit = {
+  cell: (field: "input" | "output", row: number) =>
+    `${field === "input" ? "Input" : "Output"} ${row}`,
+  remove: "Remove",
+  removeRow: (row: number) => `Remove row ${row}`,
+  addRow: "Add a row",
+  openFile: "Open a file",
+  paste: "Paste CSV, TSV or JSONL",
+  pasteHelp:
+    'One pair per line: input,output, or with a tab between them, or {"input": …, "output": …}',
+  usePasted: "Use these examples",
+};
+
+const learnOptions = {
+  recommended: "Recommended",
+  published: "As published",
+};
+
+const numbers = {
+  last: (shown: number, all: number) =>
+    `The last ${shown} of ${all.toLocaleString("en")} evaluations.`,
+};
+
+const compared = {
+  caption: "Compared",
+  recall: (slot: string) => `Back to ${slot}`,
+  rightOf: (correct: number, total: number) => `${correct} of ${total}`,
+  now: "Now",
+  rows: { answer: "Answer", examples: "Examples right", error: "Error", test: "Test" },
+};
+
+const testAnswers = {
+  label: "Answers to the test set",
+  columns: ["Input", "Expected", "Answer"],
+  csv: "Save as CSV",
+};
+
+const shareOptions = {
+  name: "Name of the task",
+  note: "How to write an input (optional)",
+  include: (rows: number) => `Include my ${count(rows, "example")}`,
+  link: "Link",
+};
+
 const take = {
   adapter: "Save as a PEFT adapter (ZIP)",
   makingAdapter: "Making the adapter…",
@@ -204,6 +248,12 @@ const storage = {
 
 export const details = {
   landing,
+  edit,
+  learnOptions,
+  numbers,
+  compared,
+  testAnswers,
+  shareOptions,
   take,
   qr,
   runs,

@@ -14,15 +14,24 @@ import { restoreFromAddress, startPage } from "./state/workflow.js";
 
 const { title } = document;
 
-render(<App />, document.getElementById("app") as HTMLElement);
-keepLinkCurrent();
-followFaders();
-keepRuns();
-// The tab has the mix's name and its drawing.
-effect(() => {
-  document.title = mix.value ? `${mix.value.title} · LoraLoom` : title;
-  const icon = document.querySelector<HTMLLinkElement>("link[rel=icon]");
-  if (icon) icon.href = weaveUrl(composition.value?.modules ?? []);
-});
-addEventListener("hashchange", () => void restoreFromAddress());
-void startPage();
+/** Runs what follows in a task of its own, so that none keeps the page from responding for long. */
+const nextTask = () => new Promise<void>((resolve) => setTimeout(resolve));
+
+async function main() {
+  await nextTask();
+  render(<App />, document.getElementById("app") as HTMLElement);
+  await nextTask();
+  keepLinkCurrent();
+  followFaders();
+  keepRuns();
+  // The tab has the mix's name and its drawing.
+  effect(() => {
+    document.title = mix.value ? `${mix.value.title} · LoraLoom` : title;
+    const icon = document.querySelector<HTMLLinkElement>("link[rel=icon]");
+    if (icon) icon.href = weaveUrl(composition.value?.modules ?? []);
+  });
+  addEventListener("hashchange", () => void restoreFromAddress());
+  await startPage();
+}
+
+void main();

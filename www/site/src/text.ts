@@ -102,23 +102,13 @@ const task = {
   untitled: (example: string) => (example ? `“${example}”` : "My own examples (empty)"),
   input: "Input",
   output: "Output",
-  cell: (field: "input" | "output", row: number) =>
-    `${field === "input" ? "Input" : "Output"} ${row}`,
-  remove: "Remove",
-  removeRow: (row: number) => `Remove row ${row}`,
   edit: "Edit",
   done: "Done",
   useOwn: "Use my own",
-  addRow: "Add a row",
-  openFile: "Open a file",
   undo: "Undo",
   redo: "Redo",
   more: (rows: number) => `${count(rows, "more example")}`,
   fewer: "Fewer examples",
-  paste: "Paste CSV, TSV or JSONL",
-  pasteHelp:
-    'One pair per line: input,output, or with a tab between them, or {"input": …, "output": …}',
-  usePasted: "Use these examples",
   ownHelp:
     "Keep inputs and outputs short. This works only if some modules come close to your task.",
   right: "comes out right",
@@ -159,8 +149,6 @@ const learn = {
   spokenCount: (done: number) => count(done, "mix", "mixes"),
   options: "Options",
   about: (setting: string) => `About: ${setting}`,
-  recommended: "Recommended",
-  published: "As published",
 };
 
 const mix = {
@@ -170,7 +158,7 @@ const mix = {
   recorded: "A recorded run of this task",
   help: (learned: boolean) =>
     `Drag a thread; a double click returns to what was ${learned ? "learned" : "opened"}.`,
-  keys: "Arrow keys move it, Enter types a weight, M mutes, S plays alone, G opens its groups of layers.",
+  keys: "Arrow keys move it, Enter types a weight, M mutes, S plays alone, H holds it, G opens its groups of layers.",
   groupsOf: (name: string) => `Groups of layers of ${name}`,
   groups: {
     encoder: "Encoder",
@@ -183,8 +171,11 @@ const mix = {
   typeOver: (weight: string, name: string) => `${weight}, type the weight of ${name}`,
   mute: "M",
   solo: "S",
+  hold: "H",
   muteOf: (name: string) => `Mute ${name}`,
   soloOf: (name: string) => `Only ${name}`,
+  holdOf: (name: string) => `Hold ${name}: learn only the rest`,
+  learnRest: "Learn the rest",
   off: "off",
   undo: "Undo",
   redo: "Redo",
@@ -194,11 +185,6 @@ const mix = {
   fewer: "Fewer modules",
   add: "Add a module",
   keep: (slot: string) => `Keep as ${slot}`,
-  recall: (slot: string) => `Back to ${slot}`,
-  compare: "Compared",
-  rightOf: (correct: number, total: number) => `${correct} of ${total}`,
-  now: "Now",
-  compareRows: { answer: "Answer", examples: "Examples right", error: "Error", test: "Test" },
   error: (from: number, to: number) => `Error on the examples ${loss(from)} → ${loss(to)}`,
   errorNow: (value: number) => `Error on the examples ${loss(value)}`,
   measuring: "Error on the examples …",
@@ -215,6 +201,7 @@ const mix = {
     evaluationColumns: ["Mix", "Phase", "Error", "Best", "Time"],
     base: "model alone",
     alone: (name: string) => `${name} alone`,
+    beside: (name: string, others: number) => `${name} beside ${others}`,
     phases: { search: "mix", groups: "groups of layers" },
     partial: (examples: number) => ` (${count(examples, "example")})`,
   },
@@ -273,8 +260,10 @@ const result = {
   enough: {
     base: "The base model alone is enough: no module is needed.",
     module: "One module alone is enough.",
+    held: "The modules that you held are enough.",
   },
   edited: "The weights were changed by hand.",
+  held: (names: string[]) => `Held by hand: ${names.join(", ")}.`,
   learning: "Learning.",
   notForTask: "Learn to see whether it works.",
   recorded: "A recorded run; press “Learn this task” to make it here.",
@@ -291,9 +280,6 @@ const result = {
     `${percent(Math.round(share * 10) / 10)} (${correct} of ${done})`,
   notTested: "not tested",
   allAnswers: "The composed model’s answers",
-  answersLabel: "Answers to the test set",
-  answerColumns: ["Input", "Expected", "Answer"],
-  csv: "Save as CSV",
 };
 
 const share = {
@@ -303,15 +289,12 @@ const share = {
   runs: "Your mixes",
   copy: "Copy link",
   copied: "Copied. It opens with this exact mix, and gives the same answers.",
+  blocked: "This browser does not let the page copy: copy the link below.",
   ready: "Opens with this exact mix. Nothing to learn again.",
   verdict: (verdict: string) => `${verdict}.`,
   verdictOf: (title: string, verdict: string) => `${title}. ${verdict}.`,
   none: "Learn first.",
   noneHelp: "The link holds the mix, not the model: a few hundred characters.",
-  name: "Name of the task",
-  note: "How to write an input (optional)",
-  include: (rows: number) => `Include my ${count(rows, "example")}`,
-  link: "Link",
   options: "What the link says",
   editedNote: "(Weights changed by hand.)",
 };

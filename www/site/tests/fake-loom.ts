@@ -132,6 +132,7 @@ export class FakeLoom implements Client {
     bound: 1.5,
     regularization: 0.05,
     seconds: 0,
+    held: [],
   };
   readonly published: Client["published"] = { ...this.defaults, merge: "lorahub" };
   readonly device: Client["device"] = {
@@ -221,8 +222,10 @@ export class FakeLoom implements Client {
       if (this.#busy) throw new Error("busy");
       this.#busy = true;
       this.learned.push(input);
-      const { budget = 0, merge = "delta" } = { ...this.defaults, ...input.options };
-      const modules = (input.modules ?? []).map((id) => ({ id, weight: 1 }));
+      const { budget, merge, held } = { ...this.defaults, ...input.options };
+      const free = (input.modules ?? []).filter((id) => held.every((one) => one.id !== id));
+      const modules = free.map((id) => ({ id, weight: 1 }));
+      const kept = held.filter(({ weight }) => weight !== 0);
       input.onSelected?.(modules.map(({ id }) => ({ id, loss: 2 })));
       let number = 0;
       while (number < budget) {
@@ -231,7 +234,7 @@ export class FakeLoom implements Client {
         number++;
         // The second evaluation is the best.
         const loss = number === 2 ? 0.5 : 1;
-        const weights = modules.map(({ id }) => ({ id, weight: number / 10 }));
+        const weights = [...kept, ...modules.map(({ id }) => ({ id, weight: number / 10 }))];
         const best = number < 2 ? 1 : 0.5;
         input.onEvaluation?.({
           number,
@@ -247,7 +250,7 @@ export class FakeLoom implements Client {
       }
       this.#busy = false;
       return {
-        modules: modules.map(({ id }) => ({ id, weight: 0.2 })),
+        modules: [...kept, ...modules.map(({ id }) => ({ id, weight: 0.2 }))],
         merge,
         optimizer: "cobyla",
         lossStart: 1,

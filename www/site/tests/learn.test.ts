@@ -269,3 +269,62 @@ test("an output that the model cannot write is named while it is in the table", 
   task.editExample(1, "output", "dog");
   expect(learn.unwritableNow.value).toEqual([]);
 });
+
+test("the rest is learned beside what is held, and undo returns what it replaced", async () => {
+  const page = await openPage();
+  const { bench, client, learn, mix, workflow } = page;
+  await workflow.learnAndAnswer();
+  const first = bench.mix.value;
+  mix.setWeight("two", -0.75, false);
+  mix.toggleMute("three");
+  mix.toggleHold("two");
+  mix.toggleHold("three");
+  const before = bench.mix.value?.desk;
+  await workflow.learnAndAnswer(true);
+
+  const held = [
+    { id: "two", weight: -0.75 },
+    { id: "three", weight: 0 },
+  ];
+  expect(client.learned.at(-1)?.options?.held).toEqual(held);
+  expect(bench.mix.value?.options?.held).toEqual(held);
+  const weights = () =>
+    Object.fromEntries(
+      bench.composition.value?.modules.map(({ id, weight }) => [id, weight]) ?? [],
+    );
+  expect(weights()).toEqual({ one: 0.2, two: -0.75, three: 0 });
+  expect(page.workbench.isEdited(bench.mix.value as NonNullable<typeof first>)).toBe(false);
+  // What was muted has its weight as before.
+  expect(mix.rows.value.find(({ id }) => id === "three")).toMatchObject({
+    weight: 0.2,
+    muted: true,
+    held: true,
+  });
+  expect(learn.evaluations.value).toHaveLength(6);
+
+  mix.undoDesk();
+  expect(bench.mix.value?.desk).toEqual(before);
+  expect(bench.mix.value?.run).toEqual(first?.run);
+  expect(bench.mix.value?.options).toEqual(first?.options);
+  expect(learn.evaluations.value).toEqual([]);
+  mix.redoDesk();
+  expect(weights()).toEqual({ one: 0.2, two: -0.75, three: 0 });
+  expect(bench.mix.value?.options?.held).toEqual(held);
+  mix.undoDesk();
+  while (bench.mix.value?.undo.length) mix.undoDesk();
+  expect(bench.mix.value?.desk).toEqual(first?.desk);
+});
+
+test("holding a module changes no answer, and the rest of another task's mix is not learned", async () => {
+  const page = await openPage();
+  const { bench, client, mix, task, workflow } = page;
+  await workflow.learnAndAnswer();
+  const { version } = bench.mix.value ?? {};
+  mix.toggleHold("one");
+  expect(bench.mix.value?.version).toBe(version);
+  task.editExample(0, "output", "another");
+  await workflow.learnAndAnswer(true);
+  expect(client.learned.at(-1)?.options?.held).toEqual([]);
+  expect(bench.mix.value?.task?.examples[0]?.output).toBe("another");
+  expect(bench.mix.value?.held).toEqual([]);
+});

@@ -71,6 +71,10 @@ function check(page: Page): void {
     // The task is one that a run really had.
     expect(client.learned.map(({ examples }) => examples)).toContainEqual(mix.task?.examples);
     expect(Object.isFrozen(mix.task?.examples[0])).toBe(true);
+    // What was learned has what was held, unless it was opened again from its link.
+    for (const { id, weight } of mix.options?.held ?? []) {
+      expect(mix.initial.find((one) => one.id === id)?.weight ?? 0).toEqual(weight);
+    }
   }
   const same = mix?.task && task && filled(task.examples);
   expect(bench.mixRelation.value === "same").toBe(
@@ -160,6 +164,9 @@ test(
       drag: () => page.mix.setWeight(fader(), random() * 3 - 1, random() < 0.5),
       mute: () => page.mix.toggleMute(fader()),
       solo: () => page.mix.toggleSolo(fader()),
+      hold: () => page.mix.toggleHold(fader()),
+      rest: () => void page.workflow.learnAndAnswer(true),
+      restAndWait: () => page.workflow.learnAndAnswer(true),
       reset: () => page.mix.resetWeight(fader()),
       resetAll: page.mix.resetDesk,
       undoDesk: page.mix.undoDesk,

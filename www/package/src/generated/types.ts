@@ -184,7 +184,7 @@ export type Effort = "quick" | "balanced" | "thorough";
 /**
  * What does as well as any mix.
  */
-export type Enough = "base" | "module";
+export type Enough = "base" | "module" | "held";
 
 /**
  * What kind of failure it is.
@@ -512,7 +512,12 @@ bound: number,
 /**
  * Factor of the penalty mean|w|.
  */
-regularization: number, };
+regularization: number, 
+/**
+ * Modules with coefficients that the run does not change: they are part of every composition that
+ * it tries but the base alone, and are no candidates. One at 0 stays out.
+ */
+held: Array<WeightedModule>, };
 
 /**
  * The result of a run.
@@ -1124,7 +1129,7 @@ export type Setting = {
 /**
  * The field of [`LearnOptions`], in camel case.
  */
-name: keyof LearnOptions, 
+name: Exclude<keyof LearnOptions, "held">, 
 /**
  * Name for people.
  */

@@ -1,10 +1,10 @@
 // Loading a base model: its packed copy where one is stored, otherwise its files, from which a packed
 // copy is then made and stored.
 
-import { loraLoomError, shortName } from "../errors.js";
 import type { Precision } from "../protocol.js";
 import { type DownloadContext, downloadFile, FRESH_STARTS, RestartRequired } from "./download.js";
 import type { BaseLoad, EngineModule } from "./engine.js";
+import { loraLoomError, shortName } from "./errors.js";
 import { Progress } from "./fetch.js";
 import { type BasePieces, type Piece, readPieces } from "./folder.js";
 import { PackedCopy } from "./packed.js";

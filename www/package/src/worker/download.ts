@@ -1,9 +1,9 @@
 // The download of one file: the stored part first, then the rest over HTTP, checked against its hash and
 // stored. A file counts as complete only after its hash was checked; what fails the check is deleted.
 
-import { loraLoomError, shortName } from "../errors.js";
 import type { Placeholder, ProgressEvent, StageEvent } from "../protocol.js";
 import type { Sha256 } from "./engine.js";
+import { loraLoomError, shortName } from "./errors.js";
 import { ChangedOnServer, type HttpContext, type Served } from "./http.js";
 import { SafeWriter } from "./safe-writer.js";
 import type { FileRecord, Store, StoredEntry } from "./store.js";

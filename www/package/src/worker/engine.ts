@@ -1,9 +1,10 @@
 // The wasm builds: which one this machine can run, and loading it.
 
-import { loraLoomError, reasonOf } from "../errors.js";
+import { reasonOf } from "../errors.js";
 import type * as engine from "../generated/engine.js";
 import type { Build, Device, DeviceKind, GpuStatus } from "../protocol.js";
 import type { Capabilities } from "./capabilities.js";
+import { loraLoomError } from "./errors.js";
 import { NO_WEBGPU } from "./gpu.js";
 
 export type { BaseLoad, ModuleSearch, Session, Sha256 } from "../generated/engine.js";

@@ -1,6 +1,6 @@
 // Files by their addresses, several at a time, read whole, with their progress as one.
 
-import { LoraLoomError, loraLoomError, shortName } from "../errors.js";
+import { LoraLoomError } from "../errors.js";
 import {
   type DownloadContext,
   downloadFile,
@@ -10,6 +10,7 @@ import {
   type Sink,
   storeKey,
 } from "./download.js";
+import { loraLoomError, shortName } from "./errors.js";
 import { SafeWriter } from "./safe-writer.js";
 import { transfer } from "./transfer.js";
 

@@ -1,10 +1,11 @@
 // The files of a base model or of a PEFT folder in a hub's repository, a folder of a static host, or
 // among files of this computer: which ones are needed, and where their bytes come from.
 
-import { LoraLoomError, loraLoomError, reasonOf } from "../errors.js";
+import { LoraLoomError, reasonOf } from "../errors.js";
 import type { FilesSource, LocalFile, Placeholder, RemoteFolder } from "../protocol.js";
 import { type DownloadContext, findStored, httpContext, type RemoteFile } from "./download.js";
 import type { EngineModule } from "./engine.js";
+import { loraLoomError } from "./errors.js";
 import { fetchFiles, fetchListing, httpStatus, type Progress } from "./fetch.js";
 import { fetchOnce, strongEtag } from "./http.js";
 import { unzip } from "./unzip.js";

@@ -1,6 +1,7 @@
 // HTTP requests with retries: timeouts, `Retry-After`, and the headers that distinguish a file's versions.
 
-import { type LoraLoomError, loraLoomError, reasonOf } from "../errors.js";
+import { type LoraLoomError, reasonOf } from "../errors.js";
+import { loraLoomError } from "./errors.js";
 import { isTimeout, withTimeout } from "./timeout.js";
 
 /** Attempts in a row that bring no new byte before giving up. */

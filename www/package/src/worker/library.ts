@@ -1,6 +1,5 @@
 // The module library: its registry, the search in it, and the files of its bases, modules and tasks.
 
-import { loraLoomError } from "../errors.js";
 import type {
   Candidate,
   Example,
@@ -14,6 +13,7 @@ import type {
 } from "../protocol.js";
 import type { DownloadContext, RemoteFile } from "./download.js";
 import type { EngineModule, ModuleSearch } from "./engine.js";
+import { loraLoomError } from "./errors.js";
 import { fetchFiles, fetchRegistry } from "./fetch.js";
 import {
   type AdapterPieces,

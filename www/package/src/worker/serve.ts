@@ -1,7 +1,8 @@
 // The message loop of the worker: requests in, events and one answer out, stops in between.
 
-import { loraLoomError, reasonOf, reportOf } from "../errors.js";
+import { reasonOf } from "../errors.js";
 import type { ErrorReport, FromWorker, ToWorker } from "../protocol.js";
+import { loraLoomError, reportOf } from "./errors.js";
 import { handle, type WorkerSession } from "./session.js";
 
 /** Memory from which a trap counts as a failed allocation; the limit of WebAssembly is 4 GiB. */

@@ -1,7 +1,7 @@
 // The worker's handlers, one for each kind of request: a module library, the engine's session with a
 // base and modules, and the stored files.
 
-import { isErrorReport, type LongCall, LoraLoomError, loraLoomError } from "../errors.js";
+import { isErrorReport, LoraLoomError } from "../errors.js";
 import type {
   Answer,
   BaseInfo,
@@ -32,6 +32,7 @@ import {
   type LoadedEngine,
   type Session,
 } from "./engine.js";
+import { type LongCall, loraLoomError } from "./errors.js";
 import { fetchFiles } from "./fetch.js";
 import { adapterFolder, adapterFolders, baseFolder, readPieces, remoteFiles } from "./folder.js";
 import { Library } from "./library.js";

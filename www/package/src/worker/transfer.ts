@@ -1,7 +1,7 @@
 // The transfer of one file over HTTP, from any byte on. Long files come in ranges, several at a time.
 // A transfer that stalls or breaks is resumed from the last byte. The contents are not judged here.
 
-import { loraLoomError } from "../errors.js";
+import { loraLoomError } from "./errors.js";
 import {
   ChangedOnServer,
   contentRange,

@@ -2,8 +2,9 @@
 // worker without a bundler cannot resolve an import by name.
 
 import { unzipSync } from "fflate";
-import { loraLoomError, reasonOf } from "../errors.js";
+import { reasonOf } from "../errors.js";
 import type { LocalFile } from "../protocol.js";
+import { loraLoomError } from "./errors.js";
 
 /** Limit of the length of an unpacked file. */
 const MAX_UNPACKED_BYTES = 2 ** 30;

@@ -15,6 +15,12 @@ const SMALL = { height: 46, left: 4, right: 4, top: 4, bottom: 4, dot: 1.8 };
 /** Evaluations that the empty chart has room for. */
 const MIN_ROOM = 40;
 
+/**
+ * Dots that are elements of their own, with their losses on hover, once learning has ended; more of them, or
+ * drawing them again and again, takes too long.
+ */
+const MAX_ELEMENTS = 200;
+
 /** Lower losses are drawn here: 0 has no logarithm. */
 const MIN_LOSS = 0.001;
 /** How far below the first loss the axis reaches at first. */
@@ -156,7 +162,7 @@ export function LossChart({
             )}
           </>
         )}
-        {small
+        {small || !ended || evaluations.length > MAX_ELEMENTS
           ? [...dotPaths()].map(([kind, path]) => <path key={kind} class={kind} d={path} />)
           : evaluations.map((one) => (
               <circle

@@ -1,5 +1,5 @@
-// A fader: drag, arrow keys, or a typed number; M mutes, S plays alone, a double click returns to what
-// was learned.
+// A fader: drag, arrow keys, or a typed number; M mutes, S plays alone, H holds, a double click returns to
+// what was learned.
 
 import { useSignal } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
@@ -20,6 +20,8 @@ export interface FaderProps {
   muted: boolean;
   /** Whether another one plays alone, or this one. */
   solo?: boolean;
+  /** Whether it keeps its weight while the rest is learned. */
+  held?: boolean;
   disabled: boolean;
   /** What is known of its effect. */
   effect: string;
@@ -31,12 +33,13 @@ export interface FaderProps {
   onWeight: (weight: number, joined: boolean) => void;
   onMute?: () => void;
   onSolo?: () => void;
+  onHold?: () => void;
   onOpen?: () => void;
   onReset: () => void;
 }
 
 export function Fader(props: FaderProps) {
-  const { name, weight, disabled, onMute, onSolo } = props;
+  const { name, weight, disabled, onMute, onSolo, onHold } = props;
   const fullName = props.of ? `${props.of}, ${name}` : name;
   const typing = useSignal<string | null>(null);
   const track = useRef<HTMLDivElement>(null);
@@ -79,6 +82,8 @@ export function Fader(props: FaderProps) {
       M: onMute,
       s: onSolo,
       S: onSolo,
+      h: onHold,
+      H: onHold,
       g: props.onOpen,
       G: props.onOpen,
       Backspace: props.onReset,
@@ -183,6 +188,14 @@ export function Fader(props: FaderProps) {
         >
           {text.mix.solo}
         </Switch>
+        <Switch
+          disabled={disabled}
+          pressed={props.held}
+          label={text.mix.holdOf(name)}
+          onClick={onHold}
+        >
+          {text.mix.hold}
+        </Switch>
       </span>
     </>
   );
@@ -204,6 +217,7 @@ function Switch(props: {
       disabled={props.disabled}
       aria-pressed={props.pressed}
       aria-label={props.label}
+      title={props.label}
       onClick={props.onClick}
     >
       {props.children}

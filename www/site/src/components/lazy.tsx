@@ -4,8 +4,8 @@ import { useEffect } from "preact/hooks";
 
 type Load = () => Promise<ComponentType>;
 
-/** A component that is fetched when it is first shown. */
-export function Lazy({ load }: { load: Load }) {
+/** A component that is fetched when it is first shown; its children stand there until then. */
+export function Lazy({ load, children }: { load: Load; children?: ComponentChildren }) {
   const loaded = useSignal<{ Contents: ComponentType } | null>(null);
   useEffect(() => {
     void load().then((Contents) => {
@@ -13,7 +13,7 @@ export function Lazy({ load }: { load: Load }) {
     });
   }, []);
   const Contents = loaded.value?.Contents;
-  return Contents ? <Contents /> : null;
+  return Contents ? <Contents /> : children;
 }
 
 /** A disclosure whose contents are fetched when it is first opened. */

@@ -1,4 +1,3 @@
-import type { LearnOptions } from "loraloom";
 import { changeSetting, options, settings } from "../state/settings.js";
 import { text } from "../text.js";
 import { Tooltip } from "./tooltip.js";
@@ -8,7 +7,7 @@ export function SettingField({ name }: { name: string }) {
   const setting = settings.value.find((one) => one.name === name);
   if (!setting || !options.value) return null;
   const { label, help, kind } = setting;
-  const value = options.value[name as keyof LearnOptions];
+  const value = options.value[setting.name];
   const id = `setting-${name}`;
   const choice = kind.kind === "choice" && kind.choices.find((one) => one.value === value);
   return (

@@ -8,12 +8,17 @@ import { Fragment } from "preact";
 import { LossChart } from "../charts/loss-chart.js";
 import { Thread } from "../charts/thread.js";
 import { Fader } from "../components/fader.js";
-import { LazyDetails } from "../components/lazy.js";
+import { Lazy, LazyDetails } from "../components/lazy.js";
 import { Panel } from "../components/panel.js";
-import { SettingField } from "../components/setting.js";
-import { loss, percent, weight } from "../format.js";
-import { answers, checks, mix, task } from "../state/bench.js";
-import { evaluations, learning, lossWithout, planned } from "../state/learn.js";
+import { weight } from "../format.js";
+import { checks, mix, mixRelation, task } from "../state/bench.js";
+import {
+  evaluations,
+  learning,
+  leaveOneOutProgress,
+  lossWithout,
+  planned,
+} from "../state/learn.js";
 import { moduleCount, titleOf } from "../state/library.js";
 import {
   addModuleToMix,
@@ -21,7 +26,6 @@ import {
   keep,
   type MixRow,
   opened,
-  recall,
   redoDesk,
   resetDesk,
   resetGroup,
@@ -32,6 +36,7 @@ import {
   shownRows,
   slots,
   toggleGroups,
+  toggleHold,
   toggleMute,
   toggleSolo,
   undoDesk,
@@ -39,12 +44,9 @@ import {
 import { addedModules } from "../state/modules.js";
 import { recordedRun } from "../state/recorded.js";
 import { busy, libraryModules, loom } from "../state/session.js";
-import { replaceOptions, settings } from "../state/settings.js";
-import { GROUPS, isEdited, rightOf, SLOTS, sizeOf } from "../state/workbench.js";
+import { GROUPS, isEdited, SLOTS, sizeOf } from "../state/workbench.js";
+import { learnAndAnswer } from "../state/workflow.js";
 import { text } from "../text.js";
-
-/** The setting that the library's panel shows. */
-const MODULE_SETTING = "selection";
 
 export function MixPanel() {
   const used = rows.value.filter(({ weight }) => sizeOf(weight) !== 0).length;
@@ -145,6 +147,8 @@ function Threads() {
                   onWeight={(value, joined) => setWeight(row.id, value, joined)}
                   onMute={() => toggleMute(row.id)}
                   onSolo={() => toggleSolo(row.id)}
+                  held={row.held}
+                  onHold={() => toggleHold(row.id)}
                   onReset={() => resetWeight(row.id)}
                 />
               </li>
@@ -206,10 +210,25 @@ function effectOf({ id }: MixRow): string {
 function Desk() {
   const current = mix.value;
   if (!current || learning.value) return null;
-  const { undo, redo, run } = current;
+  const { undo, redo, run, held } = current;
+  const free = loom.value !== null && !busy.value && leaveOneOutProgress.value === null;
   return (
     <>
       <div class="row small desk">
+        {held.length > 0 && mixRelation.value === "same" && (
+          <button
+            type="button"
+            class="accent"
+            disabled={!free}
+            onClick={() => {
+              // This button is gone while it learns.
+              document.querySelector<HTMLElement>("#task .primary")?.focus({ preventScroll: true });
+              void learnAndAnswer(true);
+            }}
+          >
+            {text.mix.learnRest}
+          </button>
+        )}
         <button type="button" disabled={!undo.length} onClick={undoDesk}>
           {text.mix.undo}
         </button>
@@ -225,75 +244,10 @@ function Desk() {
           </button>
         ))}
       </div>
-      <Compared />
+      {SLOTS.some((slot) => slots.value[slot]) && (
+        <Lazy load={() => import("./compared.js").then(({ Compared }) => Compared)} />
+      )}
     </>
-  );
-}
-
-/** A and B beside the mix as it is now. */
-function Compared() {
-  const kept = SLOTS.filter((slot) => slots.value[slot]);
-  if (!kept.length) return null;
-  const { compareRows } = text.mix;
-  const of = text.mix.rightOf;
-  const right = checks.value && rightOf(checks.value.assessment);
-  const now = {
-    answer: answers.value?.current ? (answers.value.composed?.text ?? "") : text.result.wait,
-    correct: right ? of(right.correct, right.total) : text.result.wait,
-    loss: checks.value?.loss ?? null,
-  };
-  return (
-    <table class="numbers compared" data-testid="compared">
-      <caption class="visually-hidden">{text.mix.compare}</caption>
-      <thead>
-        <tr>
-          <td />
-          {kept.map((slot) => (
-            <th key={slot} scope="col">
-              <button type="button" class="plain" onClick={() => recall(slot)}>
-                {text.mix.recall(slot)}
-              </button>
-            </th>
-          ))}
-          <th scope="col">{text.mix.now}</th>
-        </tr>
-      </thead>
-      <tbody>
-        <tr>
-          <th scope="row">{compareRows.answer}</th>
-          {kept.map((slot) => (
-            <td key={slot}>{slots.value[slot]?.answer?.text ?? ""}</td>
-          ))}
-          <td>{now.answer}</td>
-        </tr>
-        <tr>
-          <th scope="row">{compareRows.examples}</th>
-          {kept.map((slot) => {
-            const found = slots.value[slot]?.correct;
-            return <td key={slot}>{found ? of(found.correct, found.total) : ""}</td>;
-          })}
-          <td>{now.correct}</td>
-        </tr>
-        <tr>
-          <th scope="row">{compareRows.error}</th>
-          {kept.map((slot) => {
-            const found = slots.value[slot]?.loss ?? null;
-            return <td key={slot}>{found === null ? "" : loss(found)}</td>;
-          })}
-          <td>{now.loss === null ? "" : loss(now.loss)}</td>
-        </tr>
-        {kept.some((slot) => slots.value[slot]?.test) && (
-          <tr>
-            <th scope="row">{compareRows.test}</th>
-            {kept.map((slot) => {
-              const found = slots.value[slot]?.test;
-              return <td key={slot}>{found ? percent(Math.round(found.exactMatch)) : ""}</td>;
-            })}
-            <td />
-          </tr>
-        )}
-      </tbody>
-    </table>
   );
 }
 
@@ -342,7 +296,13 @@ function Details() {
           <AddModule />
         </p>
       )}
-      <Options />
+      {loom.value && (
+        <LazyDetails
+          summary={text.learn.options}
+          testId="options"
+          load={() => import("./learn-options.js").then(({ LearnSettings }) => LearnSettings)}
+        />
+      )}
     </>
   );
 }
@@ -371,30 +331,5 @@ function AddModule() {
         </option>
       ))}
     </select>
-  );
-}
-
-function Options() {
-  const engine = loom.value;
-  if (!engine) return null;
-  return (
-    <details data-testid="options">
-      <summary>{text.learn.options}</summary>
-      <div class="row small">
-        <button type="button" onClick={() => replaceOptions({})}>
-          {text.learn.recommended}
-        </button>
-        <button type="button" onClick={() => replaceOptions(engine.published)}>
-          {text.learn.published}
-        </button>
-      </div>
-      <div class="options">
-        {settings.value
-          .filter(({ name }) => name !== MODULE_SETTING)
-          .map(({ name }) => (
-            <SettingField key={name} name={name} />
-          ))}
-      </div>
-    </details>
   );
 }

@@ -1,9 +1,10 @@
 // The chart and the tables of all mixes, and what each module adds.
 
-import { meanWeight } from "loraloom";
+import { meanWeight, type WeightedModule } from "loraloom";
 import { LossChart } from "../charts/loss-chart.js";
 import { ProgressBar } from "../components/progress-bar.js";
 import { ScrollTable } from "../components/table.js";
+import { details } from "../details-text.js";
 import { loss, seconds, weight } from "../format.js";
 import { mix } from "../state/bench.js";
 import { engaged } from "../state/engine-turn.js";
@@ -22,19 +23,28 @@ import { busy } from "../state/session.js";
 import { sizeOf } from "../state/workbench.js";
 import { text } from "../text.js";
 
+/** Evaluations that the table shows, the last ones, and while it learns: more rows take too long to draw. */
+const MAX_ROWS = 200;
+const MAX_LIVE_ROWS = 30;
+
+/** A module that was tried, alone or beside those before it. */
+function selectText(weights: WeightedModule[]) {
+  const { tables } = text.mix;
+  const name = titleOf(weights.at(-1)?.id ?? "");
+  return weights.length > 1 ? tables.beside(name, weights.length - 1) : tables.alone(name);
+}
+
 export function Numbers() {
   const without = new Map(lossWithout.value?.losses.map(({ id, loss }) => [id, loss]));
   const { tables } = text.mix;
+  const all = evaluations.value;
+  const limit = learning.value ? MAX_LIVE_ROWS : MAX_ROWS;
   const shown = mix.value && !learning.value ? mix.value.desk.modules : bestWeights.value;
   return (
     <>
       <figure>
         <figcaption>{text.mix.chart}</figcaption>
-        <LossChart
-          evaluations={evaluations.value}
-          planned={planned.value}
-          ended={!learning.value}
-        />
+        <LossChart evaluations={all} planned={planned.value} ended={!learning.value} />
       </figure>
       <LeaveOneOut />
       <ScrollTable label={tables.weights} columns={tables.weightColumns}>
@@ -49,14 +59,14 @@ export function Numbers() {
           ))}
       </ScrollTable>
       <ScrollTable label={tables.evaluations} columns={tables.evaluationColumns}>
-        {evaluations.value.map((one) => (
+        {all.slice(-limit).map((one) => (
           <tr key={one.number}>
             <td>{one.number}</td>
             <td>
               {one.weights.every((module) => sizeOf(module.weight) === 0)
                 ? tables.base
                 : one.phase === "select"
-                  ? tables.alone(titleOf(one.weights[0]?.id ?? ""))
+                  ? selectText(one.weights)
                   : tables.phases[one.phase]}
             </td>
             <td>
@@ -68,6 +78,7 @@ export function Numbers() {
           </tr>
         ))}
       </ScrollTable>
+      {all.length > limit && <p class="status">{details.numbers.last(limit, all.length)}</p>}
     </>
   );
 }

@@ -2,11 +2,11 @@
 
 import "./result.css";
 import { useRef } from "preact/hooks";
-import { download, FileInput } from "../components/files.js";
+import { FileInput } from "../components/files.js";
+import { LazyDetails } from "../components/lazy.js";
 import { Panel } from "../components/panel.js";
 import { Problem } from "../components/problem.js";
 import { ProgressBar } from "../components/progress-bar.js";
-import { ScrollTable } from "../components/table.js";
 import { Term } from "../components/tooltip.js";
 import {
   answer,
@@ -25,7 +25,6 @@ import {
 } from "../state/answer.js";
 import {
   answers,
-  bench,
   checks,
   input,
   mix,
@@ -36,6 +35,7 @@ import {
   update,
 } from "../state/bench.js";
 import { learning } from "../state/learn.js";
+import { titleOf } from "../state/library.js";
 import { recordedRun } from "../state/recorded.js";
 import { busy, loom } from "../state/session.js";
 import { EXAMPLE_FILES, readExamplesFile } from "../state/task.js";
@@ -106,6 +106,7 @@ function Judgement() {
   if (!current || !found) return <p class="placeholder">{result.checking}</p>;
   const { assessment } = found;
   const edited = isEdited(current);
+  const held = current.options?.held?.map(({ id }) => titleOf(id)) ?? [];
   const examples = current.task?.examples ?? [];
   const wrong = assessment.answers.flatMap(({ correct }, row) => (correct ? [] : [row]));
   const { correct, total } = rightOf(assessment);
@@ -128,7 +129,8 @@ function Judgement() {
       <b>{result.verdict(assessment.verdict, assessment.expected)}</b>
       <p>
         {result.examplesRight(correct, total)}
-        {result.range(assessment.expected)} {!assessment.calibrated && result.uncalibrated} {next}
+        {result.range(assessment.expected)} {!assessment.calibrated && result.uncalibrated} {next}{" "}
+        {!edited && held.length > 0 && result.held(held)}
       </p>
     </>
   );
@@ -350,46 +352,13 @@ function TestSet() {
           })}
         </div>
       )}
-      <TestAnswers />
+      {tests.value?.composed?.result?.answers.length && (
+        <LazyDetails
+          summary={result.allAnswers}
+          testId="test-answers"
+          load={() => import("./test-answers.js").then(({ TestAnswers }) => TestAnswers)}
+        />
+      )}
     </div>
-  );
-}
-
-/** A field of a CSV file. */
-const quoted = (field: string) => `"${field.replaceAll('"', '""')}"`;
-
-/** The composition's answer to each item. */
-function TestAnswers() {
-  const { result } = text;
-  const found = tests.value?.composed?.result;
-  if (!found?.answers.length) return null;
-  const save = () => {
-    const base = tests.value?.base?.result?.answers ?? [];
-    const lines = found.answers.map(({ input, expected, answer, correct }, index) =>
-      [input, expected, base[index]?.answer ?? "", answer, correct ? "1" : "0"].map(quoted).join(),
-    );
-    const header = "input,expected,base,composed,correct";
-    const file = new Blob([[header, ...lines].join("\r\n")], { type: "text/csv" });
-    download(file, `${bench.value.mix?.title ?? "test"}.csv`);
-  };
-  return (
-    <details>
-      <summary>{result.allAnswers}</summary>
-      <button type="button" onClick={save}>
-        {result.csv}
-      </button>
-      <ScrollTable label={result.answersLabel} columns={result.answerColumns}>
-        {found.answers.map((one, index) => (
-          <tr key={index}>
-            <td>{one.input}</td>
-            <td>{one.expected}</td>
-            <td>
-              {one.correct ? "" : "✗ "}
-              {one.answer}
-            </td>
-          </tr>
-        ))}
-      </ScrollTable>
-    </details>
   );
 }

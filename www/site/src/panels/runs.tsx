@@ -6,16 +6,9 @@ import { weaveUrl } from "../charts/weave.js";
 import { download, FileInput } from "../components/files.js";
 import { Problem } from "../components/problem.js";
 import { details } from "../details-text.js";
+import { exportRuns, importRuns, openRun, removeRun } from "../state/kept.js";
 import { learning } from "../state/learn.js";
-import {
-  exportRuns,
-  importRuns,
-  openRun,
-  readRuns,
-  removeRun,
-  runs,
-  runsError,
-} from "../state/runs.js";
+import { readRuns, runs, runsError } from "../state/runs.js";
 import { busy } from "../state/session.js";
 
 export function Runs() {

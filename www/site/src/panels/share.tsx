@@ -6,11 +6,12 @@ import { weaveUrl } from "../charts/weave.js";
 import { LazyDetails } from "../components/lazy.js";
 import { Problem } from "../components/problem.js";
 import { checks, composition, mix, mixRelation } from "../state/bench.js";
-import { link, made, setNote, setTitle, shareError, withExamples } from "../state/share.js";
+import { link, made, shareError } from "../state/share.js";
 import { text } from "../text.js";
 
 export function ShareBox() {
   const copied = useSignal("");
+  const blocked = useSignal(false);
   const { share } = text;
   const current = mix.value;
   const assessment = checks.value?.assessment;
@@ -21,10 +22,10 @@ export function ShareBox() {
     try {
       await navigator.clipboard.writeText(address);
       copied.value = address;
+      blocked.value = false;
     } catch {
-      // Without permission to copy, the link is selected.
-      (document.getElementById("link") as HTMLInputElement).select();
-      copied.value = "";
+      // Without permission to copy, the link is shown.
+      blocked.value = true;
     }
   };
   return (
@@ -49,7 +50,9 @@ export function ShareBox() {
               ? share.noneHelp
               : copied.value === link.value
                 ? share.copied
-                : share.ready}
+                : blocked.value
+                  ? share.blocked
+                  : share.ready}
           </p>
         </div>
       </div>
@@ -74,49 +77,12 @@ export function ShareBox() {
         load={() => import("./runs.js").then(({ Runs }) => Runs)}
       />
       {current && (
-        <details>
-          <summary>{share.options}</summary>
-          <div class="options one-per-row">
-            <label>
-              {share.name}
-              <input
-                value={current.title}
-                maxLength={120}
-                onInput={({ currentTarget }) => setTitle(currentTarget.value)}
-              />
-            </label>
-            <label>
-              {share.note}
-              <input
-                value={current.note}
-                maxLength={270}
-                onInput={({ currentTarget }) => setNote(currentTarget.value)}
-              />
-            </label>
-            {current.task?.own && (
-              <label class="check">
-                <input
-                  type="checkbox"
-                  checked={withExamples.value}
-                  onChange={({ currentTarget }) => {
-                    withExamples.value = currentTarget.checked;
-                  }}
-                />{" "}
-                {share.include(current.task.examples.length)}
-              </label>
-            )}
-            <label>
-              {share.link}
-              <input
-                id="link"
-                class="code"
-                readOnly
-                value={link.value ?? ""}
-                onFocus={({ currentTarget }) => currentTarget.select()}
-              />
-            </label>
-          </div>
-        </details>
+        <LazyDetails
+          summary={share.options}
+          testId="share-options"
+          open={blocked.value}
+          load={() => import("./share-options.js").then(({ ShareOptions }) => ShareOptions)}
+        />
       )}
     </section>
   );

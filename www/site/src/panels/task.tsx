@@ -3,25 +3,22 @@
 import "./task.css";
 import { useSignal } from "@preact/signals";
 import type { Example } from "loraloom";
-import { DropZone, FileInput } from "../components/files.js";
+import { DropZone } from "../components/files.js";
+import { Lazy } from "../components/lazy.js";
 import { Panel } from "../components/panel.js";
 import { Problem } from "../components/problem.js";
 import { bench, checks, drafts, mix, mixRelation, task } from "../state/bench.js";
 import { unwritableNow } from "../state/learn.js";
 import { registry } from "../state/session.js";
 import {
-  addExample,
   chooseTask,
-  EXAMPLE_FILES,
-  editExample,
   editing,
   examples,
   libraryTask,
   NEW_TASK,
   pasteExamples,
-  readExamplesFile,
+  readFile,
   redoTable,
-  removeExample,
   taskError,
   undoTable,
 } from "../state/task.js";
@@ -31,11 +28,6 @@ import { LearnControls } from "./learn.js";
 
 /** Examples that a phone shows before the others are unfolded. */
 const FOLDED_ROWS = 2;
-
-const readFile = async (file: File | undefined) => {
-  const contents = file && (await readExamplesFile(file));
-  if (contents) await pasteExamples(contents);
-};
 
 export function TaskPanel() {
   const current = task.value;
@@ -52,24 +44,15 @@ export function TaskPanel() {
           else void readFile(dataTransfer?.files[0]);
         }}
       >
-        {open ? <EditableTable /> : <Table onEdit={() => (editing.value = true)} />}
+        {open ? (
+          <Lazy load={() => import("./edit-table.js").then(({ EditableTable }) => EditableTable)}>
+            <Table onEdit={() => undefined} />
+          </Lazy>
+        ) : (
+          <Table onEdit={() => (editing.value = true)} />
+        )}
       </DropZone>
-      {open && (
-        <>
-          <div class="row small">
-            <button type="button" onClick={addExample}>
-              {text.task.addRow}
-            </button>
-            <FileInput
-              label={text.task.openFile}
-              accept={EXAMPLE_FILES}
-              onFiles={([file]) => void readFile(file)}
-            />
-            <UndoButtons />
-          </div>
-          <PasteBox />
-        </>
-      )}
+      {open && <Lazy load={() => import("./edit-table.js").then(({ EditTools }) => EditTools)} />}
       {unwritableNow.value.map(({ output, parts }) => (
         <p key={output} class="status no" data-testid="unwritable">
           {text.task.unwritable(output, parts)}
@@ -103,7 +86,7 @@ export function TaskPanel() {
 }
 
 /** Only once there is something to take back. */
-function UndoButtons() {
+export function UndoButtons() {
   const { undo, redo } = bench.value;
   return (
     <>
@@ -196,7 +179,7 @@ function Table({ onEdit }: { onEdit: () => void }) {
     <>
       {/* biome-ignore lint/a11y/useKeyWithClickEvents: the button “Edit” does the same by keyboard */}
       <table
-        class={`read ${unfolded.value ? "" : "folded"}`}
+        class={`read ${unfolded.value || hidden <= 0 ? "" : "folded"}`}
         title={text.task.edit}
         onClick={onEdit}
         data-testid="examples"
@@ -231,84 +214,5 @@ function Table({ onEdit }: { onEdit: () => void }) {
         </button>
       )}
     </>
-  );
-}
-
-/** The examples to type. */
-function EditableTable() {
-  return (
-    <table>
-      <thead>
-        <tr>
-          <th scope="col">{text.task.input}</th>
-          <th scope="col">{text.task.output}</th>
-          <th scope="col">
-            <span class="visually-hidden">{text.task.remove}</span>
-          </th>
-        </tr>
-      </thead>
-      <tbody>
-        {examples.value.map((example, row) => (
-          <tr key={row}>
-            {(["input", "output"] as const).map((field) => (
-              <td key={field}>
-                <textarea
-                  rows={1}
-                  aria-label={text.task.cell(field, row + 1)}
-                  value={example[field]}
-                  onInput={({ currentTarget }) => editExample(row, field, currentTarget.value)}
-                  onPaste={(event) => {
-                    const pasted = event.clipboardData?.getData("text/plain") ?? "";
-                    const lines = pasted.trim().split("\n").length;
-                    if (lines < 2 || !/[\t,{]/.test(pasted)) return;
-                    event.preventDefault();
-                    void pasteExamples(pasted);
-                  }}
-                />
-              </td>
-            ))}
-            <td>
-              <button
-                type="button"
-                class="quiet"
-                aria-label={text.task.removeRow(row + 1)}
-                onClick={() => removeExample(row)}
-              >
-                ×
-              </button>
-            </td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
-  );
-}
-
-function PasteBox() {
-  const pasted = useSignal("");
-  return (
-    <details>
-      <summary>{text.task.paste}</summary>
-      <label class="field">
-        <span>{text.task.pasteHelp}</span>
-        <textarea
-          rows={4}
-          class="code"
-          data-testid="paste"
-          value={pasted.value}
-          onInput={({ currentTarget }) => {
-            pasted.value = currentTarget.value;
-          }}
-        />
-      </label>
-      <button
-        type="button"
-        onClick={async () => {
-          if (await pasteExamples(pasted.value)) pasted.value = "";
-        }}
-      >
-        {text.task.usePasted}
-      </button>
-    </details>
   );
 }

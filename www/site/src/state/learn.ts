@@ -4,7 +4,7 @@ import { batch, computed, signal } from "@preact/signals";
 import type { Evaluation, LearnCall, ModuleLoss } from "loraloom";
 import { text } from "../text.js";
 import { BatchThrottle } from "../throttle.js";
-import { bench, composition, mix, update } from "./bench.js";
+import { bench, composition, mix, mixRelation, update } from "./bench.js";
 import { inForeground } from "./engine-turn.js";
 import { type ErrorText, toErrorText } from "./errors.js";
 import { baseBytes, bytesOf, modulesToLoad, needsShortlist, suggestModules } from "./library.js";
@@ -12,7 +12,14 @@ import { addedModules, candidates } from "./modules.js";
 import { base, baseKey, ensureLoaded, loom, readMemory } from "./session.js";
 import { options } from "./settings.js";
 import { completeExamples, filledExamples } from "./task.js";
-import { sizeOf, takeBase, takeLearned } from "./workbench.js";
+import {
+  heldModules,
+  type RunSummary,
+  sizeOf,
+  takeBase,
+  takeLearned,
+  takeRest,
+} from "./workbench.js";
 
 /** Whether a run is in progress. */
 export const learning = signal(false);
@@ -54,8 +61,13 @@ export const lossWithout = computed(() =>
 
 /** The weights of the best mix so far, while a run is in progress. */
 export const bestWeights = computed(() => {
+  // A run that holds modules begins with these, and the base alone is no mix of it.
+  const holds = evaluations.value[0]?.weights.length;
   // Of those that cover every example; one of some of them can be lower by chance.
-  const whole = evaluations.value.filter(({ complete, phase }) => complete && phase !== "select");
+  const whole = evaluations.value.filter(
+    ({ complete, phase, weights }) =>
+      complete && phase !== "select" && (!holds || weights.length > 0),
+  );
   const best = whole.reduce<Evaluation | null>(
     (found, one) => (found && found.loss <= one.loss ? found : one),
     null,
@@ -67,6 +79,9 @@ let running: LearnCall | null = null;
 let measuring = new AbortController();
 let stopped = false;
 
+/** The mix that the last run found, by its counts. */
+let lastRun: RunSummary | null = null;
+
 /** Clears what belongs to an earlier run. */
 export function clearRun(): void {
   evaluations.value = [];
@@ -74,9 +89,9 @@ export function clearRun(): void {
   ended.value = "";
 }
 
-// A mix from a link was not found by this page's last run.
+// A mix from a link, and one that undo brings back, was not found by this page's last run.
 mix.subscribe((current) => {
-  if (current && !current.run && !learning.peek()) clearRun();
+  if (current && current.run !== lastRun && !learning.peek()) clearRun();
 });
 
 // A mix belongs to one base, and so does what it cannot write.
@@ -85,8 +100,11 @@ base.subscribe((loaded) => {
   if (loaded) update((now) => takeBase(now, baseKey(loaded), loaded.precision));
 });
 
-/** Learns from the table's examples; resolves with whether there is a new mix. */
-export async function learn(): Promise<boolean> {
+/**
+ * Learns from the table's examples; resolves with whether there is a new mix. With `rest`, the modules that
+ * are held stay as they are.
+ */
+export async function learn(rest = false): Promise<boolean> {
   const examples = filledExamples();
   const task = bench.value.task;
   if (!examples || !task) return false;
@@ -107,8 +125,11 @@ export async function learn(): Promise<boolean> {
   const inLibrary = ids.filter((id) => !added.has(id));
   const moduleBytes = bytesOf(modulesToLoad.value.filter(({ id }) => inLibrary.includes(id)));
   if (!(await ensureLoaded(inLibrary, baseBytes.value, moduleBytes))) return false;
-  const settings = options.value;
-  if (!loom.value || !base.value || !settings) return false;
+  const chosen = options.value;
+  if (!loom.value || !base.value || !chosen) return false;
+  const before = mix.value;
+  const held = rest && before && mixRelation.value === "same" ? heldModules(before) : [];
+  const settings = { ...chosen, held };
   const engine = loom.value;
   const baseId = baseKey(base.value);
 
@@ -148,8 +169,16 @@ export async function learn(): Promise<boolean> {
     batch(() => {
       learning.value = false;
       update((now) =>
-        takeLearned(now, { task: { ...task, examples }, options: settings, base: baseId, result }),
+        held.length && now.mix?.version === before?.version
+          ? takeRest(now, { options: settings, result })
+          : takeLearned(now, {
+              task: { ...task, examples },
+              options: settings,
+              base: baseId,
+              result,
+            }),
       );
+      lastRun = mix.value?.run ?? null;
     });
     await readMemory();
     return true;

@@ -17,6 +17,7 @@ export const resetWeight = (id: string) => update((now) => workbench.resetWeight
 export const resetDesk = () => update(workbench.resetDesk);
 export const toggleMute = (id: string) => update((now) => workbench.toggleMute(now, id));
 export const toggleSolo = (id: string) => update((now) => workbench.toggleSolo(now, id));
+export const toggleHold = (id: string) => update((now) => workbench.toggleHold(now, id));
 export const undoDesk = () => update(workbench.undoDesk);
 export const redoDesk = () => update(workbench.redoDesk);
 export const keep = (slot: workbench.Slot) => update((now) => workbench.keep(now, slot));
@@ -46,6 +47,7 @@ export interface MixRow {
   weight: ModuleWeight;
   muted: boolean;
   solo: boolean;
+  held: boolean;
 }
 
 /** The order of the threads: by weight as learned, or by effect once that is measured. */
@@ -71,10 +73,12 @@ export const rows = computed<MixRow[]>(() => {
       weight: weights.find((one) => one.id === id)?.weight ?? 0,
       muted: false,
       solo: false,
+      held: false,
     }));
   }
   if (!mix.value) return [];
-  const { modules, muted, solo } = mix.value.desk;
+  const { desk, held } = mix.value;
+  const { modules, muted, solo } = desk;
   const place = new Map(order.value.map((id, index) => [id, index]));
   // Modules added by hand come last.
   const placeOf = (id: string) => place.get(id) ?? modules.length;
@@ -85,6 +89,7 @@ export const rows = computed<MixRow[]>(() => {
       weight,
       muted: solo === null ? muted.includes(id) : solo !== id,
       solo: solo === id,
+      held: held.includes(id),
     }));
 });
 

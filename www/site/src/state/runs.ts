@@ -1,13 +1,11 @@
 // The mixes that were learned here, kept in this browser with their links, to open them again.
 
 import { computed, effect, signal } from "@preact/signals";
-import type { GroupWeights } from "loraloom";
-import { checks, mix, noteMix } from "./bench.js";
-import { ownAddress } from "./consent.js";
+import { checks, mix } from "./bench.js";
 import { type ErrorText, toErrorText } from "./errors.js";
 import { registryUrl } from "./session.js";
 import { made } from "./share.js";
-import { GROUPS, type Mix, rightOf } from "./workbench.js";
+import { isEdited, type Mix, rightOf } from "./workbench.js";
 
 /** A mix that was kept. */
 export interface KeptRun {
@@ -66,62 +64,14 @@ export async function readRuns(): Promise<void> {
   }
 }
 
-async function write(work: (store: IDBObjectStore) => IDBRequest): Promise<void> {
+/** Changes what is kept. */
+export async function write(work: (store: IDBObjectStore) => IDBRequest): Promise<void> {
   try {
     await withStore<unknown>("readwrite", work);
     if (runs.value) await readRuns();
   } catch (error) {
     runsError.value = toErrorText(error);
   }
-}
-
-/** Removes a kept mix. */
-export const removeRun = (fragment: string) => write((store) => store.delete(fragment));
-
-/** The kept mixes as a file. */
-export const exportRuns = () =>
-  new Blob([JSON.stringify(runs.value ?? [])], { type: "application/json" });
-
-/** Whether a value of a file is a weight. */
-const isWeight = (value: unknown) =>
-  typeof value === "number" ||
-  GROUPS.every((group) => typeof (value as GroupWeights | null)?.[group] === "number");
-
-/** Whether a value of a file is a kept mix. */
-const isRun = (value: unknown): value is KeptRun => {
-  const { fragment, time, mix } = (value ?? {}) as Partial<KeptRun>;
-  return (
-    typeof fragment === "string" &&
-    /^[\w-]+$/.test(fragment) &&
-    typeof time === "number" &&
-    typeof mix?.title === "string" &&
-    Array.isArray(mix.desk?.modules) &&
-    mix.desk.modules.every((one) => typeof one?.id === "string" && isWeight(one.weight))
-  );
-};
-
-/** Adds the kept mixes of a file; resolves with how many. */
-export async function importRuns(contents: string): Promise<number> {
-  try {
-    const parsed: unknown = JSON.parse(contents);
-    const found = Array.isArray(parsed) ? parsed.filter(isRun) : [];
-    for (const run of found) {
-      const { fragment, time, mix, right = null } = run;
-      const kept: KeptRun = { fragment, time, mix, right, registry: registryUrl, imported: true };
-      await write((store) => store.put(kept));
-    }
-    return found.length;
-  } catch (error) {
-    runsError.value = toErrorText(error);
-    return 0;
-  }
-}
-
-/** Opens a kept mix by its link. */
-export function openRun({ fragment, mix: kept, imported }: KeptRun): void {
-  if (!imported) noteMix(fragment, kept);
-  history.replaceState(null, "", ownAddress());
-  location.hash = fragment;
 }
 
 /** The mix on the page as it is kept; null until its link is made and its examples are answered. */
@@ -131,7 +81,7 @@ export const learnedRun = computed<Omit<KeptRun, "time" | "registry"> | null>(()
   // A link is made after its mix: until then, the one that is there leads to the mix before.
   if (current?.origin !== "learned" || made.value?.mix !== current || !found) return null;
   // As it was learned; what faders make of it is kept as a link.
-  if (current.undo.length || current.redo.length) return null;
+  if (isEdited(current)) return null;
   const fragment = new URL(made.value.address).hash.slice(1);
   return { fragment, mix: current, right: rightOf(found.assessment) };
 });

@@ -17,7 +17,8 @@ const content = computed<{ mix: Mix; input: ShareInput } | null>(() => {
   const current = mix.value;
   if (!loom.value || !current || !composition.value || !base.value) return null;
   const included = withExamples.value || current.task?.own === false;
-  const edited = isEdited(current) ? text.share.editedNote : "";
+  const byHand = isEdited(current) || current.options?.held?.length;
+  const edited = byHand ? text.share.editedNote : "";
   const note = current.note.trim().replace(text.share.editedNote, "");
   const input = {
     composition: composition.value,

@@ -105,6 +105,12 @@ export async function readExamplesFile(file: File): Promise<string | null> {
   return file.text();
 }
 
+/** Reads a file of examples into the table. */
+export async function readFile(file: File | undefined): Promise<void> {
+  const contents = file && (await readExamplesFile(file));
+  if (contents) await pasteExamples(contents);
+}
+
 /** The filled rows; null, with an error, where a row is half filled or none is. */
 export function filledExamples(): Example[] | null {
   const half = examples.value.findIndex(({ input, output }) => !input.trim() !== !output.trim());

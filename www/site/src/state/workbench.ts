@@ -48,6 +48,9 @@ export interface Desk {
   solo: string | null;
 }
 
+/** A step of the faders; with what was known of the mix before, where learning the rest replaced it. */
+type DeskStep = Desk & { before?: Learned };
+
 /** Where a mix comes from. */
 export type Origin = "learned" | "link";
 
@@ -76,9 +79,14 @@ export interface Mix {
   /** The weights as they were learned or opened. */
   initial: WeightedModule[];
   desk: Desk;
-  undo: Desk[];
-  redo: Desk[];
+  /** The modules that keep their weights while the rest is learned. */
+  held: string[];
+  undo: DeskStep[];
+  redo: DeskStep[];
 }
+
+/** What a learning run found out. */
+type Learned = Pick<Mix, "origin" | "options" | "run" | "initial">;
 
 /** A generated text; `done` once it is whole. */
 export interface Spoken {
@@ -345,6 +353,7 @@ function newMix(
       merge: composition.merge,
       initial: modules,
       desk,
+      held: [],
       undo: [],
       redo: [],
     },
@@ -374,6 +383,41 @@ export function takeLearned(
   // A stopped run has no answers yet.
   if (!made.mix || !assessment?.answers.length) return made;
   return { ...made, checks: { version: made.mix.version, assessment, loss: null } };
+}
+
+/**
+ * Takes what was learned beside the modules that were held, as one step of undo. Those that are not heard stay
+ * so.
+ */
+export function takeRest(
+  bench: Workbench,
+  learned: { options: LearnOptions; result: LearnResult },
+): Workbench {
+  const { mix } = bench;
+  if (!mix) return bench;
+  const { options, result } = learned;
+  const { lossStart, loss, evaluations, seconds, complete, assessment } = result;
+  const silent = heard(mix.desk).filter(
+    ({ id, weight }) => isHeld(mix, id) && sizeOf(weight) === 0,
+  );
+  const muted = silent.map(({ id }) => id);
+  const initial = frozen(result.modules.filter(({ weight }) => sizeOf(weight) !== 0));
+  const modules = [...initial, ...mix.desk.modules.filter(({ id }) => muted.includes(id))];
+  const before = { origin: mix.origin, options: mix.options, run: mix.run, initial: mix.initial };
+  const made: Mix = {
+    ...mix,
+    origin: "learned",
+    options: frozen(options),
+    run: { lossStart, loss, evaluations, seconds, complete },
+    initial,
+    desk: { modules, muted, solo: null },
+    undo: [...mix.undo, { ...mix.desk, before }].slice(-HISTORY),
+    redo: [],
+    version: bench.next,
+  };
+  // A stopped run has no answers yet.
+  const checks = assessment?.answers.length ? { version: made.version, assessment, loss } : null;
+  return { ...bench, mix: made, checks, next: bench.next + 1 };
 }
 
 /** What a link holds. */
@@ -412,7 +456,14 @@ export function takeSaved(bench: Workbench, mix: Mix): Workbench {
   const version = bench.next;
   return {
     ...bench,
-    mix: { ...mix, task: frozen(mix.task), options: frozen(mix.options), version },
+    // One that an earlier version of the page kept holds nothing.
+    mix: {
+      ...mix,
+      held: mix.held ?? [],
+      task: frozen(mix.task),
+      options: frozen(mix.options),
+      version,
+    },
     next: version + 1,
   };
 }
@@ -613,9 +664,14 @@ export function toggleSolo(bench: Workbench, id: string): Workbench {
 
 function travelDesk(bench: Workbench, along: Stack): Workbench {
   const { mix, next } = bench;
-  const moved = mix && travel(mix, along, mix.desk);
+  if (!mix) return bench;
+  const { origin, options, run, initial, desk } = mix;
+  const replaced = mix[along].at(-1)?.before;
+  const current = replaced ? { ...desk, before: { origin, options, run, initial } } : desk;
+  const moved = travel<DeskStep>(mix, along, current);
   if (!moved) return bench;
-  const moves = { desk: moved.to, ...moved.stacks, version: next };
+  const { before, ...to } = moved.to;
+  const moves = { ...before, desk: to, ...moved.stacks, version: next };
   return { ...bench, mix: { ...mix, ...moves }, next: next + 1 };
 }
 
@@ -624,6 +680,22 @@ export const undoDesk = (bench: Workbench) => travelDesk(bench, "undo");
 
 /** Makes a move that was taken back again. */
 export const redoDesk = (bench: Workbench) => travelDesk(bench, "redo");
+
+/** Whether a module keeps its weight while the rest is learned. */
+export const isHeld = (mix: Mix, id: string) => mix.held.includes(id);
+
+/** Holds a module, or lets it go; the composition stays the same. */
+export function toggleHold(bench: Workbench, id: string): Workbench {
+  const { mix } = bench;
+  if (!mix) return bench;
+  const held = isHeld(mix, id) ? mix.held.filter((one) => one !== id) : [...mix.held, id];
+  return { ...bench, mix: { ...mix, held } };
+}
+
+/** The modules that are held, at the weights at which they are heard. */
+export function heldModules(mix: Mix): WeightedModule[] {
+  return heard(mix.desk).filter(({ id }) => isHeld(mix, id));
+}
 
 /** Keeps the mix in a slot, with what is known of it. */
 export function keep(bench: Workbench, slot: Slot): Workbench {

@@ -32,10 +32,13 @@ export interface LinkOffer {
 }
 export const linkOffer = signal<LinkOffer | null>(null);
 
-/** Loads the model, learns from the table's examples, and answers an input: a typed one, or a new one. */
-export async function learnAndAnswer(): Promise<void> {
+/**
+ * Loads the model, learns from the table's examples, and answers an input: a typed one, or a new one. With
+ * `rest`, the modules that are held stay as they are.
+ */
+export async function learnAndAnswer(rest = false): Promise<void> {
   chooseDefaultTask();
-  if (!(await learn())) return;
+  if (!(await learn(rest))) return;
   noteLoaded();
   if (!input.value.typed) await nextTestInput(true);
   if (input.value.text.trim()) await answer();
