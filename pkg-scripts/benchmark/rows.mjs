@@ -13,6 +13,7 @@ export const NAMES = [
   "encoder",
   "loss",
   "learn",
+  "tune",
   "seq2seq",
   "decode",
   "load",
@@ -158,6 +159,24 @@ function learn(model) {
   };
 }
 
+/** One step of tuning what a search usually finds. */
+function tune(model) {
+  return {
+    name: "tune",
+    shape: `${model} 5×128+${TARGETS}, 3 modules, a step`,
+    session: model,
+    workload: {
+      measure: "tune",
+      ...batch(model, 5, 128, TARGETS),
+      modules: 3,
+      rank: RANK,
+      merge: "delta",
+    },
+    ceiling: OF_INT8,
+    ...milliseconds,
+  };
+}
+
 /** Learning with the default settings; its evaluations have few modules each, and some examples. */
 function learnByDefault(model, budget) {
   return {
@@ -203,6 +222,7 @@ function ofModel(model) {
     compared(learn(model)),
     learnByDefault(model, 35),
     learnByDefault(model, 65),
+    tune(model),
     compared({
       name: "seq2seq",
       shape: `${model} 1×128, 16 tokens`,

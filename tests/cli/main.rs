@@ -9,6 +9,7 @@ mod hub;
 #[cfg(unix)]
 mod stand_in;
 mod tools;
+mod tune;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -70,8 +70,20 @@ class FilesForOthers(unittest.TestCase):
                     differing += abs(ours - example["loss"]) > 1e-4 * ours
                 self.assertGreater(differing, 0)
 
-    def _losses(self, name: str, case: dict, weights: list[str]) -> list[tuple]:
-        """Of each example: the loss of the exported adapter in PEFT, and of the composition here."""
+    def test_peft_loads_a_tuned_adapter_with_its_loss(self) -> None:
+        for name, case in compositions():
+            for part in ("lora-b", "scales"):
+                with self.subTest(name, part=part, **case):
+                    weights = [f"{weight}" for weight in case["weights"]]
+                    for theirs, ours, example in self._losses(name, case, weights, part):
+                        self.assertLess(abs(theirs - ours), 1e-5 * ours)
+                        self.assertLess(ours, example["loss"])
+
+    def _losses(
+        self, name: str, case: dict, weights: list[str], tuned: str | None = None
+    ) -> list[tuple]:
+        """Of each example: the loss of the written adapter in PEFT, and of the composition here or of
+        what a part of it was tuned to."""
         folder = MODELS / name
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         adapters = [
@@ -80,14 +92,19 @@ class FilesForOthers(unittest.TestCase):
         ]
         composition = [*adapters, f"--merge={case['merge']}", f"--model={folder}"]
         with tempfile.TemporaryDirectory() as made:
-            loraloom("export", *composition, f"--out={made}")
             examples = Path(made) / "examples.jsonl"
             lines = [
                 json.dumps({key: e[key] for key in ("input", "output")}) + "\n"
                 for e in case["examples"]
             ]
             examples.write_text("".join(lines))
-            scored = loraloom("score", *composition, f"--examples={examples}", "--precision=f32")
+            scored_by = [f"--examples={examples}", "--precision=f32"]
+            if tuned:
+                loraloom("tune", *composition, *scored_by, f"--part={tuned}", f"--out={made}")
+                composition = [f"--adapter={made}", f"--model={folder}"]
+            else:
+                loraloom("export", *composition, f"--out={made}")
+            scored = loraloom("score", *composition, *scored_by)
             base = T5ForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
             model = PeftModel.from_pretrained(base, made).eval()
             return [

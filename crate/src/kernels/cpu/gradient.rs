@@ -266,3 +266,193 @@ vectorised! {
     /// of its output.
     pub fn relu_gradient(x: &mut [f32], gradient: &[f32]) = relu_gradient_body
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::cpu::{Isa, gated_gelu, relu, rms_norm};
+
+    fn noise(count: usize, seed: u32) -> Vec<f32> {
+        let mut state = seed.wrapping_mul(747_796_405).wrapping_add(1);
+        (0..count)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+            })
+            .collect()
+    }
+
+    fn assert_close(found: &[f32], expected: &[f64], what: &str) {
+        let largest = expected.iter().fold(1e-3f64, |largest, value| largest.max(value.abs()));
+        assert_eq!(found.len(), expected.len(), "{what}");
+        for (index, (&found, expected)) in found.iter().zip(expected).enumerate() {
+            let error = (f64::from(found) - expected).abs();
+            assert!(error < 2e-5 * largest, "{what} {index}: {found} for {expected}");
+        }
+    }
+
+    /// One head in f64: rows of `[rows, width]` from `offset` on.
+    struct Plain<'a> {
+        q: &'a [f32],
+        k: &'a [f32],
+        v: &'a [f32],
+        output: &'a [f32],
+        width: usize,
+        offset: usize,
+        shape: [usize; 3],
+        bias: Option<(&'a [f32], usize)>,
+        causal: bool,
+    }
+
+    impl Plain<'_> {
+        /// Gradients of queries, keys and values.
+        fn gradients(&self) -> [Vec<f64>; 3] {
+            let Self { q, k, v, output, width, offset, shape: [queries, keys, d_kv], .. } = *self;
+            let at = |x: &[f32], row: usize, d: usize| f64::from(x[row * width + offset + d]);
+            let dot = |x: &[f32], i: usize, y: &[f32], j: usize| {
+                (0..d_kv).map(|d| at(x, i, d) * at(y, j, d)).sum::<f64>()
+            };
+            let [mut dq, mut dk, mut dv] = [queries, keys, keys].map(|rows| vec![0.0; rows * d_kv]);
+            for i in 0..queries {
+                let visible = if self.causal { keys.min(i + 1) } else { keys };
+                let score = |j: usize| {
+                    let bias =
+                        self.bias.map_or(0.0, |(bias, centre)| f64::from(bias[centre + j - i]));
+                    (dot(q, i, k, j) + bias).exp()
+                };
+                let total: f64 = (0..visible).map(score).sum();
+                let p: Vec<f64> = (0..visible).map(|j| score(j) / total).collect();
+                let dp: Vec<f64> = (0..visible).map(|j| dot(output, i, v, j)).collect();
+                let mean: f64 = p.iter().zip(&dp).map(|(p, dp)| p * dp).sum();
+                for j in 0..visible {
+                    let ds = p[j] * (dp[j] - mean);
+                    for d in 0..d_kv {
+                        dq[i * d_kv + d] += ds * at(k, j, d);
+                        dk[j * d_kv + d] += ds * at(q, i, d);
+                        dv[j * d_kv + d] += p[j] * at(output, i, d);
+                    }
+                }
+            }
+            [dq, dk, dv]
+        }
+    }
+
+    #[test]
+    fn attentions_gradients_are_those_of_the_plain_sums_on_every_instruction_set() {
+        for (queries, keys, d_kv, causal) in [
+            (1, 1, 1, false),
+            (5, 5, 3, true),
+            (7, 19, 17, false),
+            (16, 16, 8, true),
+            (33, 2, 5, false),
+        ] {
+            let width = 2 * d_kv + 1;
+            let [q, output] = [3, 4].map(|seed| noise((queries + 2) * width, seed));
+            let [k, v] = [5, 6].map(|seed| noise((keys + 1) * width, seed));
+            let bias = noise(queries + keys, 7);
+            let offset = d_kv;
+            let operand = |values| Operand { values, stride: width, offset };
+            let (first_query, first_key) = (2, 1);
+            let input = HeadGradientInput {
+                keys: operand(&k),
+                values: operand(&v),
+                output: operand(&output),
+                first_query,
+                queries,
+                first_key,
+                keys_len: keys,
+                d_kv,
+            };
+            let bias = causal.then_some((&bias[..], queries - 1));
+            let query = Query { rows: operand(&q), first_position: 0, bias, causal };
+            let plain = Plain {
+                q: &q[first_query * width..],
+                k: &k[first_key * width..],
+                v: &v[first_key * width..],
+                output: &output[first_query * width..],
+                width,
+                offset,
+                shape: [queries, keys, d_kv],
+                bias,
+                causal,
+            };
+            let expected = plain.gradients();
+            let mut reference = HeadGradient::default();
+            attention_gradient(Isa::PORTABLE, query, input, &mut reference);
+            let what = format!("{queries} x {keys} x {d_kv}");
+            assert_close(&reference.queries, &expected[0], &what);
+            assert_close(&reference.keys, &expected[1], &what);
+            assert_close(&reference.values, &expected[2], &what);
+            for isa in Isa::available() {
+                let mut found = HeadGradient::default();
+                attention_gradient(isa, query, input, &mut found);
+                let same = found.queries == reference.queries
+                    && found.keys == reference.keys
+                    && found.values == reference.values;
+                assert!(same, "{what} {isa:?}");
+            }
+        }
+    }
+
+    /// The gradient of `Σ gradient · f(x)` by differences of it.
+    fn by_differences(x: &[f32], gradient: &[f32], f: impl Fn(&[f32]) -> Vec<f32>) -> Vec<f64> {
+        const STEP: f32 = 1.0 / 256.0;
+        let sum = |x: &[f32]| -> f64 {
+            f(x).iter().zip(gradient).map(|(y, g)| f64::from(*y) * f64::from(*g)).sum()
+        };
+        let at = |index: usize| {
+            let moved = |by: f32| {
+                let mut x = x.to_vec();
+                x[index] += by;
+                sum(&x)
+            };
+            (moved(STEP) - moved(-STEP)) / (2.0 * f64::from(STEP))
+        };
+        (0..x.len()).map(at).collect()
+    }
+
+    fn assert_near(found: &[f32], expected: &[f64]) {
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((f64::from(*found) - expected).abs() < 2e-3, "{found} for {expected}");
+        }
+    }
+
+    #[test]
+    fn gradients_of_rows_are_the_differences_of_their_functions() {
+        for isa in Isa::available() {
+            let (width, rows) = (19, 3);
+            let [x, up, gradient] = [11, 12, 13].map(|seed| noise(width * rows, seed));
+            let weight = noise(width, 14);
+            let normed = |x: &[f32]| {
+                let mut out = vec![0.0; x.len()];
+                rms_norm(isa, x, &weight, 1e-6, 0.7, &mut out);
+                out
+            };
+            let mut found = vec![0.0; x.len()];
+            rms_norm_gradient(isa, &x, &weight, 1e-6, 0.7, &gradient, &mut found);
+            assert_near(&found, &by_differences(&x, &gradient, normed));
+
+            let gated = |gate: &[f32], up: &[f32]| {
+                let mut out = gate.to_vec();
+                gated_gelu(isa, &mut out, up);
+                out
+            };
+            let wide: Vec<f32> = x.iter().map(|value| 4.0 * value).collect();
+            let (mut of_gate, mut of_up) = (wide.clone(), up.clone());
+            gated_gelu_gradient(isa, &mut of_gate, &mut of_up, &gradient);
+            assert_near(&of_gate, &by_differences(&wide, &gradient, |gate| gated(gate, &up)));
+            assert_near(&of_up, &by_differences(&up, &gradient, |up| gated(&wide, up)));
+
+            let positive = |x: &[f32]| {
+                let mut out = x.to_vec();
+                relu(isa, &mut out);
+                out
+            };
+            // Away from the kink.
+            let x: Vec<f32> = x.iter().map(|value| value + 0.01f32.copysign(*value)).collect();
+            let mut found = x.clone();
+            relu_gradient(isa, &mut found, &gradient);
+            assert_near(&found, &by_differences(&x, &gradient, positive));
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Tuning from the command line, and the adapter that it writes.
+
+use serde_json::Value;
+
+use crate::{error, folder, json, loraloom, path, text};
+
+/// The arguments of a command on the model of tests/learn.
+fn on_model(command: &str, more: &[&str]) -> Vec<String> {
+    let model = text(&path("tests/learn/model"));
+    let examples = format!("{model}/examples.jsonl");
+    let shared = [command, "--precision", "f32", "--model", &model, "--examples", &examples];
+    shared.iter().chain(more).map(|argument| argument.to_string()).collect()
+}
+
+/// The option of the first adapters, each with a weight.
+fn adapters(weights: &[&str]) -> Vec<String> {
+    let mut folders: Vec<_> = path("tests/learn/model/adapters")
+        .read_dir()
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    folders.sort();
+    let adapter = |(folder, weight): (&std::path::PathBuf, &&str)| {
+        format!("--adapter={}={weight}", text(folder))
+    };
+    folders.iter().zip(weights).map(adapter).collect()
+}
+
+fn number(found: &Value, field: &str) -> f64 {
+    found[field].as_f64().unwrap()
+}
+
+#[test]
+fn the_adapter_has_the_loss_that_tuning_ended_with_and_two_runs_write_the_same() {
+    let modules = adapters(&["1", "0.5,1,0,1"]);
+    let before = number(&json(&[on_model("score", &[]), modules.clone()].concat()), "loss");
+    for part in ["lora-b", "scales"] {
+        let written = ["first", "second"].map(|name| {
+            let out = folder(&format!("tuned-{part}-{name}"));
+            let options = ["--part", part, "--out", &text(&out)];
+            let tuned = json(&[on_model("tune", &options), modules.clone()].concat());
+            assert!((number(&tuned, "loss_start") - before).abs() < 1e-6 * before);
+            assert!(number(&tuned, "loss") < before, "{part}: {tuned}");
+            let options = ["--adapter", &text(&out)];
+            let scored = number(&json(&on_model("score", &options)), "loss");
+            assert_eq!(scored, number(&tuned, "loss"), "{part}");
+            std::fs::read(out.join("adapter_model.safetensors")).unwrap()
+        });
+        assert_eq!(written[0], written[1], "{part}");
+    }
+}
+
+#[test]
+fn steps_and_rate_take_the_place_of_the_efforts() {
+    let modules = adapters(&["1"]);
+    let losses = |options: &[&str]| -> Vec<f64> {
+        let out = text(&folder("tuned-steps"));
+        let options = [options, &["--out", &out]].concat();
+        let tuned = json(&[on_model("tune", &options), modules.clone()].concat());
+        tuned["steps"].as_array().unwrap().iter().map(|step| number(step, "loss")).collect()
+    };
+    let quick = losses(&["--effort", "quick"]);
+    assert_eq!(quick.len(), 5);
+    assert_eq!(losses(&["--effort", "quick", "--steps", "3"]), quick[..3]);
+    let slow = losses(&["--effort", "quick", "--learning-rate", "0.0001"]);
+    assert!(slow[0] == quick[0] && slow[4] > quick[4], "{slow:?} {quick:?}");
+}
+
+#[test]
+fn a_composition_is_tuned_where_it_is_found() {
+    let out = folder("composed-tuned");
+    let model = text(&path("tests/learn/model"));
+    let adapters = format!("{model}/adapters");
+    let options = ["--adapters", &adapters, "--budget", "30", "--tune", "quick"];
+    let found =
+        json(&on_model("compose", &[&options[..], &["--adapter-out", &text(&out)]].concat()));
+    let tuned = &found["tuned"];
+    assert!(number(tuned, "loss") < number(&found, "loss"), "{tuned}");
+    assert!(out.join("adapter_config.json").exists());
+    let message = error(&on_model("compose", &options));
+    assert!(message.contains("--adapter-out"), "{message}");
+}
+
+#[test]
+fn what_cannot_be_tuned_is_refused() {
+    let out = text(&folder("not-tuned"));
+    for (modules, options, part) in [
+        (adapters(&["1"]), &["--steps", "0"][..], "steps should be a whole number from 1"),
+        (adapters(&["1"]), &["--learning-rate", "7"], "learningRate should be a number above 0"),
+        (adapters(&["0"]), &[], "every weight is 0"),
+        (Vec::new(), &[], "--adapter"),
+    ] {
+        let options = [options, &["--out", &out]].concat();
+        let arguments = [on_model("tune", &options), modules].concat();
+        assert!(!loraloom(&arguments).status.success());
+        let message = error(&arguments);
+        assert!(message.contains(part), "{message}");
+    }
+}
