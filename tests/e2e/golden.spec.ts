@@ -81,43 +81,67 @@ for (const [name, options] of Object.entries(BUILDS)) {
     const read = (name: string) => JSON.parse(readFileSync(join(testDir, "golden", name), "utf8"));
     const { models } = read("texts.json") as Golden;
     const bits: Record<string, Record<Precision, number[][]>> = read("bits.json");
+    const tunedBits: Record<string, Record<Precision, Record<string, number[]>>> = read(
+      "tuned_bits.json",
+    );
     await openPackage(page);
     const found = await page.evaluate(
       async ([models, precisions, options]) => {
         const { LoraLoom } = window.loraloom;
         const losses: Record<string, Record<string, number[][]>> = {};
+        const tuned: Record<string, Record<string, Record<string, number[]>>> = {};
         for (const [baseId, cases] of Object.entries(models)) {
           const ofModel: Record<string, number[][]> = {};
+          const tunedModel: Record<string, Record<string, number[]>> = {};
           for (const precision of precisions) {
             const registryUrl = "/golden/registry.json";
             const loom = await LoraLoom.open({ registryUrl, baseId, precision, ...options });
             await loom.loadModules(loom.fittingModules());
             const ofPrecision: number[][] = [];
-            for (const { merge, adapters, weights, examples } of cases) {
+            const tunedPrecision: Record<string, number[]> = {};
+            for (const [index, { merge, adapters, weights, examples }] of cases.entries()) {
               const modules = adapters.map((adapter, index) => ({
                 id: `${baseId}-${adapter}`,
                 weight: weights[index] as number,
               }));
-              const scored = await loom.score({
-                examples,
-                composition: merge && { modules, merge },
-              });
+              const composition = merge && { modules, merge };
+              const scored = await loom.score({ examples, composition });
               ofPrecision.push(scored.examples.map(({ loss }) => loss));
+              if (!composition || index < cases.length - 1) continue;
+              for (const part of ["lora-b", "scales"] as const) {
+                const call = loom.tune({ examples, composition, options: { part, steps: 3 } });
+                const scored = await loom.score({
+                  examples,
+                  composition: (await call).composition,
+                });
+                tunedPrecision[part] = scored.examples.map(({ loss }) => loss);
+              }
             }
+            tunedModel[precision] = tunedPrecision;
             ofModel[precision] = ofPrecision;
             loom.dispose();
           }
           losses[baseId] = ofModel;
+          tuned[baseId] = tunedModel;
         }
-        return losses;
+        return { losses, tuned };
       },
       [models, PRECISIONS, options] as const,
     );
-    expect(Object.keys(found).sort()).toEqual(Object.keys(bits).sort());
+    const { losses, tuned } = found;
+    expect(Object.keys(losses).sort()).toEqual(Object.keys(bits).sort());
     for (const [model, precisions] of Object.entries(bits)) {
       for (const [precision, cases] of Object.entries(precisions)) {
         const rounded = cases.map((losses) => losses.map(Math.fround));
-        expect(found[model]?.[precision], `${model} in ${precision}`).toEqual(rounded);
+        expect(losses[model]?.[precision], `${model} in ${precision}`).toEqual(rounded);
+      }
+    }
+    for (const [model, precisions] of Object.entries(tunedBits)) {
+      for (const [precision, parts] of Object.entries(precisions)) {
+        for (const [part, losses] of Object.entries(parts)) {
+          const where = `${model} in ${precision}, ${part} tuned`;
+          expect(tuned[model]?.[precision]?.[part], where).toEqual(losses.map(Math.fround));
+        }
       }
     }
   });
