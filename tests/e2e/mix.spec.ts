@@ -56,7 +56,7 @@ test("a thread is dragged, and the answer, the ticks, the error and the link fol
   expect(await weight(other)).not.toBe(first);
   await other.locator("#share summary", { hasText: "What the link says" }).click();
   await expect(other.getByLabel("How to write an input (optional)")).toHaveValue(
-    "(Weights changed by hand.)",
+    "(Some weights set by hand.)",
   );
   await fresh.close();
 
@@ -146,7 +146,7 @@ test("what is held stays while the rest is learned, and undo brings the mix befo
   );
   expect(await mix.getByRole("slider").count()).toBeGreaterThan(1);
   const verdict = page.getByTestId("verdict");
-  await expect(verdict).toContainText(`Held by hand: ${name}.`);
+  await expect(verdict).toContainText(`Held: ${name}.`);
   await expect(verdict).not.toContainText("changed by hand");
   await expect(page.getByTestId("loss")).toContainText("→");
 
@@ -154,7 +154,7 @@ test("what is held stays while the rest is learned, and undo brings the mix befo
   expect(await mix.getByTestId("weights").textContent()).toBe(byHand);
   await expect(verdict).toContainText("changed by hand");
   await desk(page, "Redo").click();
-  await expect(verdict).toContainText(`Held by hand: ${name}.`);
+  await expect(verdict).toContainText(`Held: ${name}.`);
   await rowOf()
     .getByRole("button", { name: /^Hold / })
     .click();

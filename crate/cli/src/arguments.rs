@@ -8,6 +8,7 @@ use loraloom::formats::{Example, ExamplesFormat, parse_examples_file};
 use loraloom::learn::Choices;
 use loraloom::lora::{ModuleWeight, WeightedModule};
 use loraloom::model::{LayerGroup, Precision};
+use loraloom::recipe::{Recipe, decode};
 
 use crate::error::{CliError, read};
 use crate::settings::{MergeOnly, SettingArguments, choice};
@@ -76,6 +77,17 @@ fn parse_weight(text: &str) -> Result<ModuleWeight, String> {
         format!("a module has one weight or {count}, one for each group of layers; found {found}")
     })?;
     Ok(groups.into())
+}
+
+/// Reads a recipe from its file, or from the fragment of a link.
+pub fn read_recipe(text: &str) -> Result<Recipe, CliError> {
+    let path = PathBuf::from(text);
+    if !path.exists() {
+        return Ok(decode(text)?);
+    }
+    let recipe: Recipe = serde_json::from_slice(&read(&path)?).map_err(CliError::in_file(&path))?;
+    recipe.validate().map_err(CliError::in_file(&path))?;
+    Ok(recipe)
 }
 
 /// Reads a file of examples, or stdin for `-`: JSON, JSON lines, or a table.

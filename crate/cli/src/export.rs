@@ -6,11 +6,11 @@ use std::sync::Arc;
 use clap::{ArgGroup, Args};
 use loraloom::lora::{Merge, ModuleWeight, PeftAdapter, export};
 use loraloom::model::ModelConfig;
-use loraloom::recipe::{LoadedHashes, Recipe, decode};
+use loraloom::recipe::LoadedHashes;
 use serde::Serialize;
 
-use crate::arguments::AdapterArguments;
-use crate::error::{CliError, create_folder, read, write};
+use crate::arguments::{AdapterArguments, read_recipe};
+use crate::error::{CliError, create_folder, write};
 use crate::library::{Library, read_adapter};
 use crate::model::ModelFiles;
 use crate::output::Output;
@@ -125,15 +125,4 @@ impl Export {
             merge: self.adapters.settings.options.merge,
         })
     }
-}
-
-/// Reads a recipe from its file, or from the fragment of a link.
-fn read_recipe(text: &str) -> Result<Recipe, CliError> {
-    let path = PathBuf::from(text);
-    if !path.exists() {
-        return Ok(decode(text)?);
-    }
-    let recipe: Recipe = serde_json::from_slice(&read(&path)?).map_err(CliError::in_file(&path))?;
-    recipe.validate().map_err(CliError::in_file(&path))?;
-    Ok(recipe)
 }

@@ -32,8 +32,10 @@ mod quantize;
 mod registry;
 mod score;
 mod settings;
+mod share;
 mod tune;
 mod verify;
+mod weave;
 
 use std::process::ExitCode;
 
@@ -68,6 +70,7 @@ enum Command {
     Evaluate(evaluate::Evaluate),
     Export(export::Export),
     Quantize(quantize::Quantize),
+    Share(share::Share),
     #[command(subcommand)]
     Registry(registry::RegistryCommand),
     Verify(verify::Verify),
@@ -108,6 +111,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Evaluate(command) => command.run(&output),
         Command::Export(command) => command.run(&output),
         Command::Quantize(command) => command.run(&output),
+        Command::Share(command) => command.run(&output),
         Command::Registry(command) => command.run(&output),
         Command::Verify(command) => command.run(&output),
     }

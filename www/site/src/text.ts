@@ -263,7 +263,7 @@ const result = {
     held: "The modules that you held are enough.",
   },
   edited: "The weights were changed by hand.",
-  held: (names: string[]) => `Held by hand: ${names.join(", ")}.`,
+  held: (names: string[]) => `Held: ${names.join(", ")}.`,
   learning: "Learning.",
   notForTask: "Learn to see whether it works.",
   recorded: "A recorded run; press “Learn this task” to make it here.",
@@ -296,7 +296,7 @@ const share = {
   none: "Learn first.",
   noneHelp: "The link holds the mix, not the model: a few hundred characters.",
   options: "What the link says",
-  editedNote: "(Weights changed by hand.)",
+  editedNote: "(Some weights set by hand.)",
 };
 
 const gallery = {

@@ -250,7 +250,7 @@ test("a link says that its weights were changed by hand, and only while they are
   await when(() => share.link.value?.endsWith("#2"));
   mix.resetWeight("one");
   await when(() => share.link.value?.endsWith("#3"));
-  expect(notes).toEqual([null, "(Weights changed by hand.)", null]);
+  expect(notes).toEqual([null, "(Some weights set by hand.)", null]);
 });
 
 test("an older link never replaces a newer one, and an error removes the link", async () => {
