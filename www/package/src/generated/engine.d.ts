@@ -1,7 +1,7 @@
 // The exports of the wasm builds. Written by pkg-scripts/generate-types after a build.
 import type {
     Assessment, BaseInfo, Candidate, ChosenWeights, Composition, Evaluation, Example, ExamplesFormat,
-    FoundModules, Generated, GpuStatus, LayerScales, LearnOptions, LearnResult, LoadedHashes, ModuleInfo, ModuleLoss,
+    FoundModules, Generated, GpuStatus, TunedScales, LearnOptions, LearnResult, LoadedHashes, ModuleInfo, ModuleLoss,
     ModuleQuery, PeftFiles, Placeholder, Precision, Recipe, RecipeDraft, Registry, RegistryBase,
     RegistryFile, RegistryModule, RemoteFolder, Score, SessionEvent, Setting, Suggestion, TestResult,
     TuneOptions, TuneResult, Verified,
@@ -36,7 +36,7 @@ export class Session {
     [Symbol.dispose](): void;
     addEmbeddings(bytes: Uint8Array): void;
     addModule(id: string, config: Uint8Array, weights: Uint8Array): ModuleInfo;
-    addScaled(id: string, composition: Composition, scales: LayerScales): ModuleInfo;
+    addScaled(id: string, composition: Composition, scales: TunedScales): ModuleInfo;
     assess(examples: Example[], composition: Composition | null, hooks: Hooks): Promise<Assessment>;
     embeddings(): Uint8Array;
     exportAdapter(composition: Composition, baseModel: string): PeftFiles;
