@@ -24,10 +24,15 @@ METHODS = (
     "greedy",
     "ridge-trust-region",
     "default",
+    "scales-tuned",
+    "composed-tuned",
     "lora-tuning",
 )
 # Budgets of the table's columns; other budgets are points of the curves.
-_BUDGETS = {"lorahub": 40, "cobyla": 80, "default": 65}
+_BUDGETS = {"lorahub": 40, "cobyla": 80, "default": 65, "scales-tuned": 65, "composed-tuned": 65}
+# The effort of tuning in the table's columns.
+_EFFORT = "balanced"
+_EFFORTS = ("quick", "balanced", "thorough")
 _TITLES = {
     "zero-shot": "zero-shot",
     "in-context": "five-shot in context",
@@ -39,6 +44,8 @@ _TITLES = {
     "greedy": "greedy, 20 best modules",
     "ridge-trust-region": "ridge trust region, 20 best modules",
     "default": "LoraLoom",
+    "scales-tuned": "LoraLoom, scales tuned",
+    "composed-tuned": "LoraLoom, B tuned",
     "lora-tuning": "LoRA tuning",
 }
 _SETS = ("settings", "table")
@@ -49,7 +56,8 @@ class Row:
     """A method on a task. ``exact_match`` (per cent) and ``seconds`` have one value for each seed;
     ``evaluations`` are of the few-shot loss, ``prompt_tokens`` the mean of an answered prompt. A method
     that searches has a ``budget``, and for each seed the seconds of learning, the ``loss`` of the
-    examples, the number of modules and what the examples say about new inputs."""
+    examples, the number of modules and what the examples say about new inputs; one that tunes has an
+    ``effort``, and its ``evaluations`` count steps as the evaluations that take their time."""
 
     task: str
     set: str
@@ -59,6 +67,7 @@ class Row:
     evaluations: float
     prompt_tokens: float
     budget: int | None = None
+    effort: str | None = None
     learn_seconds: list[float] = field(default_factory=list)
     loss: list[float] = field(default_factory=list)
     modules: list[int] = field(default_factory=list)
@@ -66,8 +75,15 @@ class Row:
 
     @property
     def in_table(self) -> bool:
-        """Whether its budget is the one of the method's column."""
-        return self.budget in (None, _BUDGETS.get(self.method))
+        """Whether its budget and its effort are those of the method's column."""
+        of_column = self.budget in (None, _BUDGETS.get(self.method))
+        return of_column and self.effort in (None, _EFFORT)
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        """The place of its method, budget and effort."""
+        effort = _EFFORTS.index(self.effort) if self.effort else -1
+        return METHODS.index(self.method), self.budget or 0, effort
 
     @property
     def mean(self) -> float:
@@ -136,17 +152,18 @@ def curves(rows: Sequence[Row]) -> str:
         "| search | budget | draws | evaluations | seconds | exact match | loss | modules |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    keys = {(row.method, row.budget) for row in rows if row.loss and row.budget is not None}
-    for method, budget in sorted(keys, key=lambda key: (METHODS.index(key[0]), key[1])):
-        of = [row for row in rows if (row.method, row.budget) == (method, budget)]
+    keys = {row.key for row in rows if row.loss and row.budget is not None}
+    for key in sorted(keys):
+        of = [row for row in rows if row.key == key]
+        one = of[0]
 
         def mean(values: Callable[[Row], Sequence[float]]) -> float:
             each = [sum(values(row)) / len(values(row)) for row in of]
             return sum(each) / len(each)
 
         cells = [
-            _TITLES[method],
-            str(budget),
+            _TITLES[one.method] + (f", {one.effort}" if one.effort else ""),
+            str(one.budget),
             str(max(len(row.exact_match) for row in of)),
             f"{mean(lambda row: [row.evaluations]):.1f}",
             f"{mean(lambda row: row.learn_seconds):.2f}",
@@ -158,9 +175,9 @@ def curves(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def _draws(rows: Sequence[Row]) -> list[tuple[float, dict]]:
-    """The share of right answers and the assessment of every run of the table's column."""
-    of = [row for row in rows if row.method == "default" and row.in_table]
+def _draws(rows: Sequence[Row], method: str = "default") -> list[tuple[float, dict]]:
+    """The share of right answers and the assessment of every run of a method's column."""
+    of = [row for row in rows if row.method == method and row.in_table]
     return [
         (exact / 100, assessment)
         for row in of
@@ -176,9 +193,9 @@ def correlation(a: Sequence[float], b: Sequence[float]) -> float:
     return products / math.sqrt(spread) if spread else 0.0
 
 
-def reliability(rows: Sequence[Row]) -> str:
-    """How the expected share of right answers compares with the share seen, by verdict."""
-    draws = _draws(rows)
+def reliability(rows: Sequence[Row], method: str = "default") -> str:
+    """How a method's expected share of right answers compares with the share seen, by verdict."""
+    draws = _draws(rows, method)
     if not draws:
         return ""
     seen = [share for share, _ in draws]
@@ -249,8 +266,10 @@ def write(rows: Sequence[Row], shown: set[str], out: Path) -> None:
             if any(row.loss and row.budget is not None for row in of_set):
                 about = "Means over tasks and draws; seconds on one thread."
                 sections.append(f"#### By budget\n\n{about}\n\n{curves(of_set)}\n")
-            if _draws(of_set):
-                sections.append(f"#### Expected and seen\n\n{reliability(of_set)}\n")
+            for method in ("default", "scales-tuned"):
+                if _draws(of_set, method):
+                    heading = f"#### Expected and seen: {_TITLES[method]}"
+                    sections.append(f"{heading}\n\n{reliability(of_set, method)}\n")
     out.with_suffix(".svg").write_text(
         figure([row for row in rows if row.set == "table"]), encoding="utf-8"
     )
@@ -267,18 +286,16 @@ def main() -> None:
     registry = json.loads((arguments.library / "registry.json").read_text(encoding="utf-8"))
     order = {task["id"]: place for place, task in enumerate(registry["tasks"])}
     kept = ("verdict", "probability", "expected")
+    fields = set(Row.__dataclass_fields__)
     read = [
-        Row(**row | {"assessments": [
+        Row(**{name: value for name, value in row.items() if name in fields} | {"assessments": [
             {name: one[name] for name in kept} for one in row.get("assessments", [])
         ]})
         for path in arguments.rows
         for row in json.loads(path.read_text(encoding="utf-8"))["rows"]
     ]
-    merged = {(row.task, row.method, row.budget): row for row in read}
-    rows = sorted(
-        merged.values(),
-        key=lambda row: (order[row.task], METHODS.index(row.method), row.budget or 0),
-    )
+    merged = {(row.task, *row.key): row for row in read}
+    rows = sorted(merged.values(), key=lambda row: (order[row.task], *row.key))
     shown = {task["id"] for task in registry["tasks"] if task["instruction_shown"]}
     write(rows, shown, arguments.out)
 

@@ -37,7 +37,7 @@ BUDGET = 40
 _FIRST_STEP = 0.5
 _GROUPS_AT_ONCE = 16
 # Searches of the engine alone.
-_ENGINE_ONLY = {"cma-es", "greedy", "ridge-trust-region", "default"}
+_ENGINE_ONLY = {"cma-es", "greedy", "ridge-trust-region", "default", "scales-tuned", "composed-tuned"}
 TWIN_METHODS = tuple(method for method in METHODS if method not in _ENGINE_ONLY)
 _TUNING = AdapterTraining(steps=40, batch=5)
 

@@ -57,6 +57,9 @@ fn tuning_lowers_the_loss_and_its_adapter_is_a_module_with_the_same_bits() {
         assert_eq!(tuned.assessment.answers.len(), examples.len());
         let found = block_on(session.score(&examples, Some(&tuned.composition))).unwrap().loss;
         assert_eq!(found.to_bits(), tuned.loss.to_bits());
+        let composition = Some(&tuned.composition);
+        let assessed = block_on(session.assess(&examples, composition, &mut ())).unwrap();
+        assert_eq!(assessed, tuned.assessment);
 
         let files = session.export(&tuned.composition, "base").unwrap();
         session.add_module("read", &files.config, files.weights).unwrap();

@@ -139,7 +139,15 @@ impl<B: Backend> Session<B> {
         const OPERATION: Operation = Operation::Assess;
         let score = self.score_examples(OPERATION, examples, composition).await?;
         let answers = self.example_answers(OPERATION, examples, composition, observer).await?;
-        let assessment = Assessment::new(&score.examples).on_base(&ready(&self.base)?.sha256);
+        let used = composition.iter().flat_map(|composition| &composition.modules);
+        let tuned = used
+            .filter(|module| !module.weight.is_zero())
+            .any(|module| self.tuned.contains(&module.id));
+        let assessment = match tuned {
+            true => Assessment::of_tuned(&score.examples),
+            false => Assessment::new(&score.examples),
+        };
+        let assessment = assessment.on_base(&ready(&self.base)?.sha256);
         Ok(Assessment { answers, ..assessment })
     }
 

@@ -13,7 +13,7 @@ mod retrieval;
 mod scoring;
 mod tuning;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -160,6 +160,8 @@ pub struct Session<B = CpuBackend> {
     clock: Clock,
     base: Option<Base<B>>,
     modules: BTreeMap<String, Arc<PeftAdapter>>,
+    /// Ids of the modules that were tuned on examples.
+    tuned: BTreeSet<String>,
     /// Of texts that the base has encoded.
     embeddings: Embeddings,
 }
@@ -167,7 +169,8 @@ pub struct Session<B = CpuBackend> {
 impl<B: Backend + From<Arc<dyn Model>>> Session<B> {
     /// A session with nothing loaded.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, base: None, modules: BTreeMap::new(), embeddings: Embeddings::new() }
+        let (modules, tuned) = (BTreeMap::new(), BTreeSet::new());
+        Self { clock, base: None, modules, tuned, embeddings: Embeddings::new() }
     }
 
     /// Reads a base model and packs its weights. Modules of an earlier base are dropped.
@@ -199,6 +202,7 @@ impl<B: Backend + From<Arc<dyn Model>>> Session<B> {
     ) -> Result<BaseInfo, SessionError> {
         let (info, tokenizer, model) = load.finish(sha256)?;
         self.modules.clear();
+        self.tuned.clear();
         self.embeddings.clear();
         self.base = None;
         let (id, sha256) = (info.id.clone(), info.sha256.clone());
@@ -237,6 +241,7 @@ impl<B: Backend> Session<B> {
             sha256,
             notes: AdapterNotes::new(&adapter, &base.id, base.model.config()),
         };
+        self.tuned.remove(id);
         self.modules.insert(id.to_owned(), Arc::new(adapter));
         Ok(info)
     }

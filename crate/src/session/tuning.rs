@@ -58,13 +58,13 @@ impl<B: Backend> Session<B> {
         options.validate().map_err(SessionError::Tune)?;
         let tuned = self.tune_adapter(examples, composition, options, observer).await?;
         let Tuned { files, steps, scales } = tuned;
-        let module = self.add_module(id, &files.config, files.weights)?;
+        let module = self.add_tuned(id, files)?;
         let weighted = WeightedModule { id: id.to_owned(), weight: 1.0.into() };
         let composition = Composition { modules: vec![weighted], merge: Merge::Delta };
         let score = self.score_examples(OPERATION, examples, Some(&composition)).await?;
         let answers =
             self.example_answers(OPERATION, examples, Some(&composition), observer).await?;
-        let assessment = Assessment::new(&score.examples).on_base(&ready(&self.base)?.sha256);
+        let assessment = Assessment::of_tuned(&score.examples).on_base(&ready(&self.base)?.sha256);
         Ok(TuneResult {
             module,
             composition,
@@ -150,7 +150,13 @@ impl<B: Backend> Session<B> {
         let files = files.map_err(|error| {
             SessionError::backend(OPERATION, composed.ids.iter().copied(), error.into())
         })?;
-        self.add_module(id, &files.config, files.weights)
+        self.add_tuned(id, files)
+    }
+
+    fn add_tuned(&mut self, id: &str, files: PeftFiles) -> Result<ModuleInfo, SessionError> {
+        let module = self.add_module(id, &files.config, files.weights)?;
+        self.tuned.insert(id.to_owned());
+        Ok(module)
     }
 }
 
