@@ -1,4 +1,4 @@
-//! A base model with its modules: learning, scoring, decoding, retrieval and verification.
+//! A base model with its modules: learning, tuning, scoring, decoding, retrieval and verification.
 //!
 //! A [`Session`] owns the order of the work and leaves the computing to a [`Backend`]. Long methods
 //! report to an [`Observer`], which may stop them between two steps.
