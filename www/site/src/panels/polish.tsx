@@ -43,7 +43,9 @@ function Run() {
     await polish();
     // This button is gone then.
     if (document.activeElement !== document.body) return;
-    requestAnimationFrame(() => box?.querySelector("button")?.focus({ preventScroll: true }));
+    requestAnimationFrame(() =>
+      box?.querySelector<HTMLElement>("button:not(.term)")?.focus({ preventScroll: true }),
+    );
   };
   return (
     <div class="row small" ref={row}>
@@ -85,12 +87,10 @@ function Polished() {
   const run = current?.desk.tuned?.run;
   const right = checks.value && rightOf(checks.value.assessment);
   return (
-    <div class="row small">
-      <p class="status" role="status">
-        <Term of="polish">{result.polished}</Term>
-        {run && result.polishedIn(run.seconds, run.steps, run.complete)}
-        {run && right ? result.polishedRight(right.correct, run.rightBefore, right.total) : "."}
-      </p>
+    <p class="status" role="status">
+      <Term of="polish">{result.polished}</Term>
+      {run && result.polishedIn(run.seconds, run.steps, run.complete)}
+      {run && right ? result.polishedRight(right.correct, run.rightBefore, right.total) : "."}{" "}
       {run && current.undo.length > 0 && (
         <button
           type="button"
@@ -106,6 +106,6 @@ function Polished() {
           {result.polishUndo}
         </button>
       )}
-    </div>
+    </p>
   );
 }
