@@ -15,6 +15,8 @@ import type {
   Recipe,
   Registry,
   RemoteFolder,
+  TuneOptions,
+  TuneResult,
 } from "../src/protocol.js";
 import type {
   BaseLoad,
@@ -317,6 +319,49 @@ export class FakeSession extends Freed implements Session {
         contradicting: [],
       }),
     );
+  }
+  /** Tunes by `steps` steps, each of which halves the loss. */
+  tune(
+    examples: Example[],
+    { modules }: Composition,
+    { part }: Partial<TuneOptions>,
+    id: string,
+    hooks: Hooks,
+  ) {
+    return this.borrow(async (): Promise<TuneResult> => {
+      const steps: TuneResult["steps"] = [];
+      const complete = await this.each(hooks, FakeSession.steps, (number) => {
+        const step = { number, loss: 2 ** (1 - number), seconds: 0 };
+        steps.push(step);
+        hooks.onEvent({ kind: "tuned", step, steps: FakeSession.steps });
+      });
+      if (!steps.length) throw failure("aborted", "Tuning was stopped.", "It was stopped.");
+      const weights = bytesOf(JSON.stringify(modules));
+      return {
+        module: { id, rank: 8, targets: ["q", "v"], bytes: 100, sha256: sha256(weights) },
+        composition: { modules: [{ id, weight: 1 }], merge: "delta" },
+        ...(part === "scales" && { scales: { step: 0.1, values: [steps.length] } }),
+        lossStart: 1,
+        loss: 2 ** -steps.length,
+        steps,
+        seconds: 0,
+        complete,
+        assessment: {
+          verdict: "works",
+          probability: 0.9,
+          expected: { mean: 0.9, low: 0.8, high: 1 },
+          calibrated: true,
+          probabilities: examples.map(() => 0.9),
+          answers: complete ? examples.map(() => ({ answer: "out", correct: true })) : [],
+          contradicting: [],
+        },
+      };
+    });
+  }
+  addScaled(id: string, composition: Composition, scales: unknown) {
+    if (this.#borrowed) throw new Error("called while another call was awaited");
+    const weights = bytesOf(JSON.stringify([composition, scales]));
+    return { id, rank: 8, targets: ["q", "v"], bytes: 100, sha256: sha256(weights) };
   }
   exportAdapter() {
     return { config: bytesOf("{}"), weights: bytesOf("weights") };

@@ -44,6 +44,7 @@ const learnOptions = {
 };
 
 const numbers = {
+  matterBefore: "Measures the error without each, before polishing.",
   last: (shown: number, all: number) =>
     `The last ${shown} of ${all.toLocaleString("en")} evaluations.`,
 };
@@ -80,6 +81,7 @@ const take = {
     python: "With PEFT and the unpacked adapter. Nothing of LoraLoom is needed.",
     shell:
       "With recipe.json, and the library’s files beside it. The first line makes one PEFT adapter.",
+    polished: "With the unpacked adapter, and the library’s files beside it.",
   },
   copy: "Copy code",
   copied: "Copied.",
@@ -93,10 +95,17 @@ const qr = {
 
 const runs = {
   none: "Every mix that you learn is kept here, in this browser.",
-  facts: (correct: number | null, total: number, modules: number, date: string) =>
+  facts: (
+    correct: number | null,
+    total: number,
+    modules: number,
+    polished: boolean,
+    date: string,
+  ) =>
     [
       ...(correct === null ? [] : [`${correct} of ${total} right`]),
       count(modules, "module"),
+      ...(polished ? ["polished"] : []),
       date,
     ].join(" · "),
   removeOf: (title: string) => `Delete ${title}`,

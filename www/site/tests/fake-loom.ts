@@ -2,6 +2,7 @@
 // and cancelled, and are recorded.
 
 import type {
+  AddScaledInput,
   Composition,
   Example,
   GenerateInput,
@@ -16,6 +17,9 @@ import type {
   Setting,
   SuggestInput,
   TestInput,
+  TuneInput,
+  TuneResult,
+  TuneStep,
 } from "loraloom";
 import { RunningCall } from "../../package/src/running-call.js";
 
@@ -147,6 +151,8 @@ export class FakeLoom implements Client {
   base: Client["base"] = null;
   /** Names of the calls, in order. */
   readonly calls: string[] = [];
+  /** The modules that tuning made, by what they were made from. */
+  readonly tuned = new Map<string, string>();
   /** Inputs of the calls to learn. */
   readonly learned: LearnInput[] = [];
   #busy = false;
@@ -155,6 +161,7 @@ export class FakeLoom implements Client {
 
   load: Client["load"] = async () => {
     this.calls.push("load");
+    this.tuned.clear();
     this.base = {
       id: "small",
       title: "Small",
@@ -263,6 +270,59 @@ export class FakeLoom implements Client {
         history: [],
       };
     });
+  /** Makes each step on a turn; the scales are the number of steps. */
+  tune = ({ examples, composition, options = {}, id = "tuned", onStep }: TuneInput) =>
+    new RunningCall<TuneResult, TuneStep>(async ({ stop }) => {
+      this.calls.push("tune");
+      if (this.#busy) throw new Error("busy");
+      this.#busy = true;
+      const steps: TuneStep[] = [];
+      try {
+        for (let number = 1; number <= (options.steps ?? 10); number++) {
+          await turn();
+          if (stop.aborted) break;
+          const step = { number, loss: 1 / number, seconds: 0.1 };
+          steps.push(step);
+          onStep?.(step);
+        }
+      } finally {
+        this.#busy = false;
+      }
+      if (!steps.length) {
+        const { LoraLoomError } = await import("loraloom");
+        const report = { what: "Tuning was stopped.", why: "", next: "", details: {} };
+        throw new LoraLoomError({ code: "aborted", ...report });
+      }
+      const scales = { step: 0.1, values: [steps.length] };
+      const module = await this.addScaled({ composition, scales, id });
+      const tuned: Composition = { modules: [{ id, weight: 1 }], merge: "delta" };
+      const complete = steps.length === options.steps;
+      const assessment = await this.assess({ examples, composition: tuned });
+      return {
+        module,
+        composition: tuned,
+        scales,
+        lossStart: 1,
+        loss: 0.1,
+        steps,
+        seconds: steps.length / 10,
+        complete,
+        assessment: complete ? assessment : { ...assessment, answers: [] },
+      };
+    });
+  addScaled = async ({ composition, scales, id = "tuned" }: AddScaledInput) => {
+    this.calls.push(`addScaled ${id}`);
+    this.tuned.set(id, `${weightsOf(composition)} scaled ${scales.values}`);
+    return this.#info(id);
+  };
+  /** The modules that are heard, with their weights; of a tuned one, those that it was made from. */
+  heard(composition: Composition | null | undefined): string {
+    const [first] = composition?.modules ?? [];
+    if (!first?.id.startsWith("tuned")) return weightsOf(composition);
+    const from = this.tuned.get(first.id);
+    if (from === undefined) throw new Error(`${first.id} is not loaded`);
+    return from;
+  }
   leaveOneOut = async ({ composition, onStep, signal }: LeaveOneOutInput) => {
     this.calls.push(`leaveOneOut ${composition.modules.map(({ id }) => id)}`);
     onStep?.({ done: 0, total: composition.modules.length });
@@ -270,7 +330,10 @@ export class FakeLoom implements Client {
     signal?.throwIfAborted();
     return composition.modules.map(({ id }) => ({ id, loss: 3 }));
   };
-  score: Client["score"] = async () => ({ loss: 1, examples: [] });
+  score: Client["score"] = async ({ composition }) => {
+    this.heard(composition);
+    return { loss: 1, examples: [] };
+  };
   /** Every example comes out as its output and the modules that are heard. */
   assess: Client["assess"] = async ({ examples, composition, signal }) => {
     await turn();
@@ -282,7 +345,7 @@ export class FakeLoom implements Client {
       calibrated: true,
       probabilities: examples.map(() => 1),
       answers: examples.map(({ output }) => ({
-        answer: output + weightsOf(composition),
+        answer: output + this.heard(composition),
         correct: true,
       })),
       contradicting: [],
@@ -300,7 +363,7 @@ export class FakeLoom implements Client {
       this.calls.push(`generate ${side}`);
       let text = "";
       let tokens = 0;
-      for (const token of [side + weightsOf(composition), ` ${input}`, "."]) {
+      for (const token of [side + this.heard(composition), ` ${input}`, "."]) {
         await turn();
         signal?.throwIfAborted();
         if (stop.aborted) break;
@@ -328,7 +391,7 @@ export class FakeLoom implements Client {
       const answers = examples.slice(0, done).map(({ input, output }) => ({
         input,
         expected: output,
-        answer: output + weightsOf(composition),
+        answer: output + this.heard(composition),
         correct: composition !== null,
       }));
       return { exactMatch, correct, total: done, seconds: 0, complete, answers };

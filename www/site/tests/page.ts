@@ -64,6 +64,7 @@ export async function openPage(
     follow: await import("../src/state/follow.js"),
     share: await import("../src/state/share.js"),
     runs: await import("../src/state/runs.js"),
+    polish: await import("../src/state/polish.js"),
     take: await import("../src/state/take.js"),
     workflow: await import("../src/state/workflow.js"),
   };

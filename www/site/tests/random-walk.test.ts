@@ -3,7 +3,7 @@
 // and nothing typed may be lost. WALK=10000 walks further than the 300 actions of an ordinary run, SEED begins
 // elsewhere.
 
-import type { Composition, Example, RecipeDraft } from "loraloom";
+import type { Example, RecipeDraft } from "loraloom";
 import { afterEach, expect, test, vi } from "vitest";
 import { type FakeLoom, weightsOf } from "./fake-loom.js";
 import { openPage, type Page } from "./page.js";
@@ -24,12 +24,14 @@ function randomNumbers(seed: number): () => number {
   };
 }
 
-type Link = Pick<RecipeDraft, "title" | "instruction" | "examples" | "composition">;
+type Link = Pick<RecipeDraft, "title" | "instruction" | "examples" | "composition" | "scales">;
 
 /** Makes links that can be read: JSON in hexadecimal digits. */
 function readableLinks(client: FakeLoom): void {
-  client.share = async ({ title, instruction = null, examples = [], composition }) =>
-    Buffer.from(JSON.stringify({ title, instruction, examples, composition })).toString("hex");
+  client.share = async ({ title, instruction = null, examples = [], composition, scales }) => {
+    const link = { title, instruction, examples, composition, scales };
+    return Buffer.from(JSON.stringify(link)).toString("hex");
+  };
   client.restore = async (fragment) => {
     const link = readLink(fragment);
     await client.load();
@@ -41,7 +43,10 @@ function readableLinks(client: FakeLoom): void {
       precision: "int8" as const,
       ...link,
     };
-    return { recipe, composition: link.composition };
+    const { composition, scales } = link;
+    if (!scales) return { recipe, composition };
+    const { id } = await client.addScaled({ composition, scales });
+    return { recipe, composition: { modules: [{ id, weight: 1 }], merge: "delta" } };
   };
 }
 
@@ -65,7 +70,10 @@ function texts({ bench }: Page) {
 function check(page: Page): void {
   const { bench, client, share, answer } = page;
   const { mix, task } = bench.bench.value;
-  const composition = bench.composition.value;
+  const composition = bench.unpolishedMix.value;
+  const scales = mix?.desk.tuned?.scales;
+  // What the fake engine adds to what it writes.
+  const heard = weightsOf(composition) + (scales ? ` scaled ${scales.values}` : "");
 
   if (mix?.origin === "learned") {
     // The task is one that a run really had.
@@ -85,13 +93,14 @@ function check(page: Page): void {
     const link = readLink(new URL(share.link.value).hash.slice(1));
     expect(link.title).toBe(mix?.title.trim() || "My task");
     expect(link.composition).toEqual(composition);
+    expect(link.scales).toEqual(scales);
     expect([[], mix?.task?.examples]).toContainEqual(link.examples);
   }
 
   const answers = bench.answers.value;
   if (answers?.base?.done) expect(answers.base.text).toBe(`base ${answers.input}.`);
   if (answers?.composed?.done && answers.current) {
-    expect(answers.composed.text).toBe(`composed${weightsOf(composition)} ${answers.input}.`);
+    expect(answers.composed.text).toBe(`composed${heard} ${answers.input}.`);
   }
   if (answer.expected.value && answers) {
     const known = [
@@ -103,21 +112,16 @@ function check(page: Page): void {
 
   const checks = bench.checks.value;
   if (checks) {
-    const answers = mix?.task?.examples.map(({ output }) => answerTo(output, composition));
+    const answers = mix?.task?.examples.map(({ output }) => output + heard);
     expect(checks.assessment.answers.map(({ answer }) => answer)).toEqual(answers);
   }
   const tests = bench.tests.value;
   if (tests?.composed?.result) {
-    expect(tests.composed.result.answers[0]?.answer).toBe(
-      answerTo(tests.composed.result.answers[0]?.expected, composition),
-    );
+    const [first] = tests.composed.result.answers;
+    expect(first?.answer).toBe(`${first?.expected}${heard}`);
     expect(tests.setId).toBe(mix?.task?.id ?? "");
   }
 }
-
-/** What the fake engine answers in a test. */
-const answerTo = (output: string | undefined, composition: Composition | null) =>
-  `${output}${weightsOf(composition)}`;
 
 test(
   `${ACTIONS} random actions produce no wrong label, lost example or stale answer`,
@@ -167,6 +171,9 @@ test(
       hold: () => page.mix.toggleHold(fader()),
       rest: () => void page.workflow.learnAndAnswer(true),
       restAndWait: () => page.workflow.learnAndAnswer(true),
+      polish: () => void page.polish.polish(),
+      polishAndWait: () => page.polish.polish(),
+      stopPolish: page.polish.stopPolishing,
       reset: () => page.mix.resetWeight(fader()),
       resetAll: page.mix.resetDesk,
       undoDesk: page.mix.undoDesk,

@@ -1,5 +1,5 @@
 import { useSignal } from "@preact/signals";
-import { learning } from "../state/learn.js";
+import { occupied } from "../state/learn.js";
 import { busy } from "../state/session.js";
 
 /** A field for a hub id or an address. */
@@ -31,7 +31,7 @@ export function SourceForm(props: {
           }}
         />
       </label>
-      <button type="submit" disabled={busy.value || learning.value}>
+      <button type="submit" disabled={busy.value || occupied.value}>
         {props.action}
       </button>
     </form>

@@ -4,7 +4,7 @@ import { describeSource, droppedFiles, filesSource } from "loraloom";
 import { DropZone, FileInput } from "../components/files.js";
 import { SourceForm } from "../components/source-form.js";
 import { details } from "../details-text.js";
-import { learning } from "../state/learn.js";
+import { occupied } from "../state/learn.js";
 import { base, busy, chosenBase, loadBaseFrom, useLibraryBase } from "../state/session.js";
 
 /** Loads another base model. */
@@ -24,7 +24,7 @@ export function BaseChoice() {
           <button
             type="button"
             class="quiet"
-            disabled={busy.value || learning.value}
+            disabled={busy.value || occupied.value}
             onClick={useLibraryBase}
           >
             {words.back}

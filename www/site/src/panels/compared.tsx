@@ -3,6 +3,7 @@
 import { details } from "../details-text.js";
 import { loss, percent } from "../format.js";
 import { answers, checks } from "../state/bench.js";
+import { polishing } from "../state/learn.js";
 import { recall, slots } from "../state/mix.js";
 import { rightOf, SLOTS } from "../state/workbench.js";
 import { text } from "../text.js";
@@ -28,7 +29,12 @@ export function Compared() {
           <td />
           {kept.map((slot) => (
             <th key={slot} scope="col">
-              <button type="button" class="plain" onClick={() => recall(slot)}>
+              <button
+                type="button"
+                class="plain"
+                disabled={polishing.value}
+                onClick={() => recall(slot)}
+              >
                 {compared.recall(slot)}
               </button>
             </th>

@@ -3,7 +3,7 @@
 import type { DeviceKind, Precision } from "loraloom";
 import { Select } from "../components/select.js";
 import { details } from "../details-text.js";
-import { learning } from "../state/learn.js";
+import { occupied } from "../state/learn.js";
 import { busy, changeEngine, engineSettings, loom } from "../state/session.js";
 
 /** The most threads that the engine uses. */
@@ -15,7 +15,7 @@ export function EngineOptions() {
   const cores = Math.min(navigator.hardwareConcurrency, MAX_THREADS);
   const threads = Array.from({ length: cores }, (_, n) => [n + 1, `${n + 1}`] as const);
   const settings = engineSettings.value;
-  const disabled = busy.value || learning.value;
+  const disabled = busy.value || occupied.value;
   return (
     <div class="options">
       <Select

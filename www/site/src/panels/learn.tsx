@@ -15,6 +15,7 @@ import {
   learning,
   leaveOneOutProgress,
   planned,
+  polishing,
   startedAt,
   stopLearning,
 } from "../state/learn.js";
@@ -58,7 +59,7 @@ export function LearnControls({ children }: { children: ComponentChildren }) {
         <button
           type="button"
           class="primary"
-          disabled={!loom.value}
+          disabled={!loom.value || polishing.value}
           onClick={() => {
             if (learning.value) stopLearning();
             else if (busy.value) cancelLoading();

@@ -4,7 +4,7 @@ import type { RegistryModule } from "loraloom";
 import type { ComponentChildren } from "preact";
 import { Select } from "../components/select.js";
 import { bytes } from "../format.js";
-import { learning } from "../state/learn.js";
+import { occupied } from "../state/learn.js";
 import {
   addToShortlist,
   found,
@@ -59,7 +59,7 @@ function Card({ module, alone }: { module: RegistryModule; alone: number | undef
           <button
             type="button"
             class="quiet"
-            disabled={learning.value}
+            disabled={occupied.value}
             onClick={() => (chosen ? removeFromShortlist(module.id) : addToShortlist(module))}
           >
             {chosen ? library.remove : library.addSized(sizeText(module))}

@@ -17,7 +17,9 @@ import {
   learning,
   leaveOneOutProgress,
   lossWithout,
+  occupied,
   planned,
+  polishing,
 } from "../state/learn.js";
 import { moduleCount, titleOf } from "../state/library.js";
 import {
@@ -91,7 +93,7 @@ function Threads() {
   const stop = useSignal(0);
   const shown = shownRows.value;
   const hidden = rows.value.length - shown.length;
-  const live = !learning.value && mix.value !== null;
+  const live = !occupied.value && mix.value !== null;
   // Over the groups of an opened module too.
   const moveFocus = (step: 1 | -1) => {
     const tracks = [...document.querySelectorAll<HTMLElement>("#mix .track")];
@@ -107,7 +109,7 @@ function Threads() {
         if (!(event.ctrlKey || event.metaKey) || event.target instanceof HTMLInputElement) return;
         const key = event.key.toLowerCase();
         const action = key === "y" || (key === "z" && event.shiftKey) ? redoDesk : undoDesk;
-        if (key !== "y" && key !== "z") return;
+        if ((key !== "y" && key !== "z") || occupied.value) return;
         event.preventDefault();
         action();
       }}
@@ -211,7 +213,8 @@ function Desk() {
   const current = mix.value;
   if (!current || learning.value) return null;
   const { undo, redo, run, held } = current;
-  const free = loom.value !== null && !busy.value && leaveOneOutProgress.value === null;
+  const still = polishing.value;
+  const free = loom.value !== null && !still && !busy.value && leaveOneOutProgress.value === null;
   return (
     <>
       <div class="row small desk">
@@ -229,17 +232,21 @@ function Desk() {
             {text.mix.learnRest}
           </button>
         )}
-        <button type="button" disabled={!undo.length} onClick={undoDesk}>
+        <button type="button" disabled={!undo.length || still} onClick={undoDesk}>
           {text.mix.undo}
         </button>
-        <button type="button" disabled={!redo.length} onClick={redoDesk}>
+        <button type="button" disabled={!redo.length || still} onClick={redoDesk}>
           {text.mix.redo}
         </button>
-        <button type="button" disabled={!isEdited(current)} onClick={resetDesk}>
+        <button
+          type="button"
+          disabled={still || !(isEdited(current) || current.desk.tuned)}
+          onClick={resetDesk}
+        >
           {run ? text.mix.reset : text.mix.resetLink}
         </button>
         {SLOTS.map((slot) => (
-          <button key={slot} type="button" onClick={() => keep(slot)}>
+          <button key={slot} type="button" disabled={still} onClick={() => keep(slot)}>
             {text.mix.keep(slot)}
           </button>
         ))}
@@ -260,7 +267,7 @@ function LossLine() {
   const now = checks.value?.loss ?? null;
   const words = learning.value
     ? text.mix.errorNow(all.at(-1)?.best ?? 0)
-    : run && current && !isEdited(current)
+    : run && current && !isEdited(current) && !current.desk.tuned
       ? text.mix.error(run.lossStart, run.loss)
       : now === null
         ? current?.task
@@ -317,7 +324,7 @@ function AddModule() {
       class="add"
       aria-label={text.mix.add}
       value=""
-      disabled={busy.value}
+      disabled={busy.value || polishing.value}
       onChange={({ currentTarget }) => {
         const id = currentTarget.value;
         currentTarget.value = "";

@@ -109,7 +109,9 @@ function LeaveOneOut() {
       >
         {text.mix.matter}
       </button>
-      <p class="status">{text.mix.matterHelp}</p>
+      <p class="status">
+        {mix.value?.desk.tuned ? details.numbers.matterBefore : text.mix.matterHelp}
+      </p>
     </div>
   );
 }

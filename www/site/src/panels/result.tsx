@@ -3,7 +3,7 @@
 import "./result.css";
 import { useRef } from "preact/hooks";
 import { FileInput } from "../components/files.js";
-import { LazyDetails } from "../components/lazy.js";
+import { Lazy, LazyDetails } from "../components/lazy.js";
 import { Panel } from "../components/panel.js";
 import { Problem } from "../components/problem.js";
 import { ProgressBar } from "../components/progress-bar.js";
@@ -34,12 +34,13 @@ import {
   tests,
   update,
 } from "../state/bench.js";
-import { learning } from "../state/learn.js";
+import { learning, occupied, polishing } from "../state/learn.js";
 import { titleOf } from "../state/library.js";
 import { recordedRun } from "../state/recorded.js";
 import { busy, loom } from "../state/session.js";
 import { EXAMPLE_FILES, readExamplesFile } from "../state/task.js";
 import {
+  audible,
   isEdited,
   restoreInput,
   rightOf,
@@ -69,33 +70,51 @@ function Verdict() {
   const { result } = text;
   const kind = verdictKind();
   return (
-    <div class={`verdict ${kind}`} data-testid="verdict" role="status">
-      {!current ? (
-        <p class="placeholder">{learning.value ? result.learning : result.notForTask}</p>
-      ) : mixRelation.value === "other" ? (
-        <>
-          <b>{result.other(current.title)}</b>
+    <div class={`verdict ${kind}`}>
+      <div data-testid="verdict" role="status" tabIndex={-1}>
+        {!current ? (
+          <p class="placeholder">{learning.value ? result.learning : result.notForTask}</p>
+        ) : mixRelation.value === "other" ? (
+          <>
+            <b>{result.other(current.title)}</b>
+            <p>
+              {result.otherHelp}{" "}
+              <button
+                type="button"
+                class="plain"
+                onClick={() => update((now) => showMixTask(now, ownId()))}
+              >
+                {result.backToTask}
+              </button>
+            </p>
+          </>
+        ) : mixRelation.value === "unknown" ? (
           <p>
-            {result.otherHelp}{" "}
-            <button
-              type="button"
-              class="plain"
-              onClick={() => update((now) => showMixTask(now, ownId()))}
-            >
-              {result.backToTask}
-            </button>
+            {result.unknown} {isEdited(current) && result.edited}
           </p>
-        </>
-      ) : mixRelation.value === "unknown" ? (
-        <p>
-          {result.unknown} {isEdited(current) && result.edited}
-        </p>
-      ) : (
-        <Judgement />
+        ) : (
+          <Judgement />
+        )}
+        {current?.note && <p>{current.note}</p>}
+      </div>
+      {isPolishable() && (
+        <Lazy load={() => import("./polish.js").then(({ Polish }) => Polish)}>
+          <div class="polish" />
+        </Lazy>
       )}
-      {current?.note && <p>{current.note}</p>}
     </div>
   );
+}
+
+/** Whether the mix can be polished, is being polished, or was. */
+function isPolishable(): boolean {
+  const current = mix.value;
+  if (!current || mixRelation.value === "other") return false;
+  if (polishing.value || current.desk.tuned) return true;
+  const assessment = checks.value?.assessment;
+  if (!assessment || mixRelation.value !== "same" || !audible(current).length) return false;
+  const { correct, total } = rightOf(assessment);
+  return assessment.verdict !== "works" || correct < total;
 }
 
 /** Whether the mix works, by what the engine made of the examples: with the reason and the next step. */
@@ -150,7 +169,7 @@ function InputForm() {
   const readsStop = answering.value;
   // What the button read when the press in progress began; null for a click without one.
   const pressed = useRef<boolean | null>(null);
-  const idle = loom.value !== null && !busy.value && !testing.value && !learning.value;
+  const idle = loom.value !== null && !busy.value && !testing.value && !occupied.value;
   return (
     <form
       onSubmit={(event) => {
@@ -305,7 +324,7 @@ function TestSet() {
         <button
           type="button"
           disabled={
-            !testing.value && (!loom.value || busy.value || learning.value || (own && !set))
+            !testing.value && (!loom.value || busy.value || occupied.value || (own && !set))
           }
           onClick={() => (testing.value ? stopAnswering() : void runTest())}
         >

@@ -7,7 +7,7 @@ import { download, FileInput } from "../components/files.js";
 import { Problem } from "../components/problem.js";
 import { details } from "../details-text.js";
 import { exportRuns, importRuns, openRun, removeRun } from "../state/kept.js";
-import { learning } from "../state/learn.js";
+import { occupied } from "../state/learn.js";
 import { readRuns, runs, runsError } from "../state/runs.js";
 import { busy } from "../state/session.js";
 
@@ -30,7 +30,7 @@ export function Runs() {
                 <button
                   type="button"
                   class="plain"
-                  disabled={busy.value || learning.value}
+                  disabled={busy.value || occupied.value}
                   onClick={() => openRun(run)}
                 >
                   {run.mix.title}
@@ -40,6 +40,7 @@ export function Runs() {
                     run.right?.correct ?? null,
                     run.right?.total ?? 0,
                     run.mix.desk.modules.length,
+                    run.mix.desk.tuned !== undefined,
                     new Date(run.time).toLocaleDateString("en", { dateStyle: "medium" }),
                   )}
                 </p>

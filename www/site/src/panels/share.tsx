@@ -5,7 +5,7 @@ import { useSignal } from "@preact/signals";
 import { weaveUrl } from "../charts/weave.js";
 import { LazyDetails } from "../components/lazy.js";
 import { Problem } from "../components/problem.js";
-import { checks, composition, mix, mixRelation } from "../state/bench.js";
+import { checks, mix, mixRelation, unpolishedMix } from "../state/bench.js";
 import { link, made, shareError } from "../state/share.js";
 import { text } from "../text.js";
 
@@ -31,7 +31,7 @@ export function ShareBox() {
   return (
     <section class="share" id="share" aria-label={share.heading}>
       <div class="row">
-        <img src={weaveUrl(composition.value?.modules ?? [])} width={40} height={40} alt="" />
+        <img src={weaveUrl(unpolishedMix.value?.modules ?? [])} width={40} height={40} alt="" />
         <button type="button" class="accent" disabled={!link.value} onClick={() => void copy()}>
           {share.copy}
         </button>

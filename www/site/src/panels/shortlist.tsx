@@ -3,7 +3,7 @@
 import { Problem } from "../components/problem.js";
 import { ProgressBar } from "../components/progress-bar.js";
 import { details } from "../details-text.js";
-import { learning } from "../state/learn.js";
+import { occupied } from "../state/learn.js";
 import {
   baseBytes,
   bytesOf,
@@ -42,7 +42,7 @@ export function Shortlist() {
           <>
             <button
               type="button"
-              disabled={!loom.value || busy.value || learning.value}
+              disabled={!loom.value || busy.value || occupied.value}
               onClick={() => {
                 const examples = filledExamples();
                 if (examples) void suggestModules(examples, limit);
@@ -59,7 +59,7 @@ export function Shortlist() {
         <>
           <div class="card-head">
             <h3 data-testid="to-fetch">{words.toDownload(entries.length, total)}</h3>
-            <button type="button" class="quiet" disabled={learning.value} onClick={clearShortlist}>
+            <button type="button" class="quiet" disabled={occupied.value} onClick={clearShortlist}>
               {words.removeAll}
             </button>
           </div>
@@ -72,7 +72,7 @@ export function Shortlist() {
                   <button
                     type="button"
                     class="quiet"
-                    disabled={learning.value}
+                    disabled={occupied.value}
                     aria-label={words.removeOf(module.title)}
                     onClick={() => removeFromShortlist(module.id)}
                   >

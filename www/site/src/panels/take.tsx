@@ -6,10 +6,11 @@ import { Problem } from "../components/problem.js";
 import { details } from "../details-text.js";
 import { composition, mix } from "../state/bench.js";
 import { type ErrorText, toErrorText } from "../state/errors.js";
-import { learning } from "../state/learn.js";
+import { occupied } from "../state/learn.js";
 import { base, busy, loom, registryUrl } from "../state/session.js";
 import { link, made } from "../state/share.js";
 import { adapterArchive, adapterName } from "../state/take.js";
+import type { Mix } from "../state/workbench.js";
 
 const KINDS = ["embed", "javascript", "python", "shell"] as const;
 type Kind = (typeof KINDS)[number];
@@ -21,7 +22,13 @@ const isHubId = (id: string) => /^[\w.-]+\/[\w.-]+$/.test(id);
 const attribute = (value: string) => value.replaceAll("&", "&amp;").replaceAll('"', "&quot;");
 
 /** The code of each kind; `address` is the mix's link. */
-function codeOf(kind: Kind, address: string, title: string, input: string, model: string): string {
+function codeOf(
+  kind: Kind,
+  address: string,
+  { title, desk }: Mix,
+  input: string,
+  model: string,
+): string {
   const { hash } = new URL(address);
   const registry = new URL(registryUrl, document.baseURI).href;
   switch (kind) {
@@ -46,9 +53,14 @@ model = AutoModelForSeq2SeqLM.from_pretrained(${JSON.stringify(model)})
 model = PeftModel.from_pretrained(model, ${JSON.stringify(adapterName(title))})
 inputs = tokenizer(${JSON.stringify(input)}, return_tensors="pt")
 print(tokenizer.decode(model.generate(**inputs)[0], skip_special_tokens=True))`;
-    case "shell":
+    case "shell": {
+      const quoted = `'${input.replaceAll("'", "'\\''")}'`;
+      if (desk.tuned) {
+        return `loraloom generate --model base --adapter ${adapterName(title)}=1.0 --input ${quoted}`;
+      }
       return `loraloom export --recipe recipe.json --registry registry.json --out composed
-loraloom generate --model base --adapter composed=1.0 --input '${input.replaceAll("'", "'\\''")}'`;
+loraloom generate --model base --adapter composed=1.0 --input ${quoted}`;
+    }
   }
 }
 
@@ -65,7 +77,7 @@ export function TakeAway() {
   const input = current.task?.examples[0]?.input ?? "…";
   const model = base.value?.id ?? "";
   const kinds = KINDS.filter((one) => one !== "python" || isHubId(model));
-  const code = codeOf(kind.value, address, current.title, input, model);
+  const code = codeOf(kind.value, address, current, input, model);
   const saveAdapter = async () => {
     making.value = true;
     error.value = null;
@@ -89,7 +101,7 @@ export function TakeAway() {
       <div class="row small">
         <button
           type="button"
-          disabled={making.value || busy.value || learning.value}
+          disabled={making.value || busy.value || occupied.value}
           onClick={() => void saveAdapter()}
         >
           {making.value ? take.makingAdapter : take.adapter}
@@ -113,7 +125,9 @@ export function TakeAway() {
           </button>
         ))}
       </div>
-      <p class="status">{take.about[kind.value]}</p>
+      <p class="status">
+        {take.about[kind.value === "shell" && current.desk.tuned ? "polished" : kind.value]}
+      </p>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard */}
       <section class="code scroll" tabIndex={0} aria-label={take.kinds[kind.value]}>
         <pre>{code}</pre>

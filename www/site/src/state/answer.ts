@@ -9,6 +9,7 @@ import { type ErrorText, toErrorText } from "./errors.js";
 import { addedModules } from "./modules.js";
 import { downloadOptions, ensureBase, ensureLoaded, loom } from "./session.js";
 import { entryOfTask } from "./task.js";
+import { ensureTuned, noteTuned } from "./tuned.js";
 import {
   fillInput,
   type Side,
@@ -50,14 +51,29 @@ let running: GenerateCall | TestCall | null = null;
 let stopped = false;
 let controller = new AbortController();
 
-/** Notes that an engine has the modules of the mix. */
+/** Notes that an engine has the modules of the mix, and the one that polishing made. */
 export function noteLoaded(): void {
+  noteTuned();
   const ids = mix.value?.desk.modules.map(({ id }) => id) ?? [];
   loadedIn = loom.value && { engine: loom.value, ids: ids.join() };
 }
 
-/** Loads the base, and the mix's modules where an engine was started anew; resolves with whether they are. */
+/**
+ * Loads the base, and the mix's modules where an engine was started anew; resolves with whether they are
+ * there.
+ */
 export async function ensureMix(): Promise<boolean> {
+  if (!(await loadMix())) return false;
+  try {
+    await inForeground(ensureTuned);
+    return true;
+  } catch (error) {
+    answerError.value = toErrorText(error);
+    return false;
+  }
+}
+
+async function loadMix(): Promise<boolean> {
   if (!(await ensureBase()) || !loom.value) return false;
   const added = new Set(addedModules.value.map(({ id }) => id));
   const ids = mix.value?.desk.modules.map(({ id }) => id).filter((id) => !added.has(id)) ?? [];

@@ -14,6 +14,7 @@ import {
   shownTests,
   type Task,
   testedTask,
+  unpolished,
   type Workbench,
 } from "./workbench.js";
 
@@ -56,6 +57,8 @@ export const composition = computed(() => {
   const current = mix.value;
   return current && compositionOf({ ...EMPTY, mix: current });
 });
+/** The modules and their weights as they are heard, before polishing. */
+export const unpolishedMix = computed(() => mix.value && unpolished(mix.value));
 export const mixRelation = computed(() => relation(bench.value));
 export const answers = computed(() => shownAnswers(bench.value));
 export const checks = computed(() => shownChecks(bench.value));

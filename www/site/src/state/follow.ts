@@ -1,16 +1,18 @@
 // What follows the faders: the composed answer, the answers to the examples, and the loss, computed in the
 // background for the newest position. Positions that were passed meanwhile are skipped.
 
-import { effect } from "@preact/signals";
+import { effect, signal } from "@preact/signals";
 import { bench, checks, composition, mix, update } from "./bench.js";
 import { engaged, inBackground } from "./engine-turn.js";
 import { learning } from "./learn.js";
 import { base, busy, loom } from "./session.js";
+import { ensureTuned } from "./tuned.js";
 import { takeAnswer, takeChecks } from "./workbench.js";
 
 /** Versions that cannot be computed, as their modules are not loaded. */
 let failed = 0;
-let following = false;
+/** Whether it computes; its end starts what was missed meanwhile. */
+const following = signal(false);
 
 /** Whether something of the current version is missing. */
 function missing(): "answer" | "checks" | null {
@@ -23,13 +25,13 @@ function missing(): "answer" | "checks" | null {
 
 /** Computes what is missing until nothing is, or until a visitor starts something. */
 async function follow(): Promise<void> {
-  following = true;
+  following.value = true;
   try {
     await inBackground(async (signal) => {
       while (!signal.aborted && missing()) await step(signal);
     });
   } finally {
-    following = false;
+    following.value = false;
   }
 }
 
@@ -39,6 +41,7 @@ async function step(signal: AbortSignal): Promise<void> {
   const { version } = mix.value ?? { version: 0 };
   if (!engine || !current) return;
   try {
+    await ensureTuned();
     if (missing() === "answer") {
       const input = bench.value.answers?.input ?? "";
       const { text, complete } = await engine.generate({ input, composition: current, signal });
@@ -72,6 +75,6 @@ async function step(signal: AbortSignal): Promise<void> {
 export function followFaders(): void {
   effect(() => {
     const free = engaged.value === 0 && !learning.value && !busy.value;
-    if (free && base.value && loom.value && missing() && !following) void follow();
+    if (free && base.value && loom.value && missing() && !following.value) void follow();
   });
 }

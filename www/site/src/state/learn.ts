@@ -4,7 +4,7 @@ import { batch, computed, signal } from "@preact/signals";
 import type { Evaluation, LearnCall, ModuleLoss } from "loraloom";
 import { text } from "../text.js";
 import { BatchThrottle } from "../throttle.js";
-import { bench, composition, mix, mixRelation, update } from "./bench.js";
+import { bench, mix, mixRelation, unpolishedMix, update } from "./bench.js";
 import { inForeground } from "./engine-turn.js";
 import { type ErrorText, toErrorText } from "./errors.js";
 import { baseBytes, bytesOf, modulesToLoad, needsShortlist, suggestModules } from "./library.js";
@@ -13,9 +13,9 @@ import { base, baseKey, ensureLoaded, loom, readMemory } from "./session.js";
 import { options } from "./settings.js";
 import { completeExamples, filledExamples } from "./task.js";
 import {
+  audible,
   heldModules,
   type RunSummary,
-  sizeOf,
   takeBase,
   takeLearned,
   takeRest,
@@ -23,6 +23,10 @@ import {
 
 /** Whether a run is in progress. */
 export const learning = signal(false);
+/** Whether a mix is being polished. */
+export const polishing = signal(false);
+/** Whether either is in progress: nothing else may start then. */
+export const occupied = computed(() => learning.value || polishing.value);
 /** Every evaluation of the run that is in progress, or that found the mix. */
 export const evaluations = signal<Evaluation[]>([]);
 /** The modules that this run selected, with the loss of each alone. */
@@ -108,7 +112,7 @@ export async function learn(rest = false): Promise<boolean> {
   const examples = filledExamples();
   const task = bench.value.task;
   if (!examples || !task) return false;
-  if (learning.value) {
+  if (occupied.value) {
     learnError.value = text.errors.learningAlready;
     return false;
   }
@@ -200,15 +204,18 @@ export function stopLearning(): void {
   void running?.stop();
 }
 
-/** Measures the loss without each of the mix's modules, on the examples that it was learned from. */
+/**
+ * Measures the loss without each of the mix's modules, on the examples that it was learned from; of a
+ * polished mix, as it was before.
+ */
 export async function leaveOneOut(): Promise<void> {
   const current = mix.value;
-  const whole = composition.value;
+  const whole = unpolishedMix.value;
   const examples = current?.task?.examples;
   if (!current || !examples?.length || !loom.value || !whole) return;
   const engine = loom.value;
   const { version } = current;
-  const modules = whole.modules.filter(({ weight }) => sizeOf(weight) !== 0);
+  const modules = audible(current);
   measuring = new AbortController();
   const { signal } = measuring;
   leaveOneOutProgress.value = { done: 0, total: modules.length };

@@ -3,7 +3,7 @@
 import { computed, effect, signal } from "@preact/signals";
 import type { ShareInput } from "loraloom";
 import { text } from "../text.js";
-import { composition, mix, saveMix, update } from "./bench.js";
+import { mix, saveMix, unpolishedMix, update } from "./bench.js";
 import { ownAddress } from "./consent.js";
 import { type ErrorText, toErrorText } from "./errors.js";
 import { base, loom, registryUrl } from "./session.js";
@@ -15,13 +15,14 @@ export const withExamples = signal(false);
 /** What the link holds, and its mix; null while there is nothing to share. */
 const content = computed<{ mix: Mix; input: ShareInput } | null>(() => {
   const current = mix.value;
-  if (!loom.value || !current || !composition.value || !base.value) return null;
+  if (!loom.value || !current || !unpolishedMix.value || !base.value) return null;
   const included = withExamples.value || current.task?.own === false;
   const byHand = isEdited(current) || current.options?.held?.length;
   const edited = byHand ? text.share.editedNote : "";
   const note = current.note.trim().replace(text.share.editedNote, "");
   const input = {
-    composition: composition.value,
+    composition: unpolishedMix.value,
+    ...(current.desk.tuned && { scales: current.desk.tuned.scales }),
     title: current.title.trim() || UNTITLED,
     instruction: [note, edited].join(" ").trim() || null,
     examples: included ? [...(current.task?.examples ?? [])] : [],

@@ -13,6 +13,7 @@ import type {
   ModuleWeight,
   TestProgress,
   TestResult,
+  TunedScales,
   WeightedModule,
 } from "loraloom";
 import { groupWeights, meanWeight } from "loraloom";
@@ -40,12 +41,30 @@ export interface Task {
   examples: Example[];
 }
 
+/** What polishing made of a mix: a module that takes its place. */
+export interface Tuned {
+  /** The module's id in the engine. */
+  id: string;
+  /** From these and the mix, the engine makes the module again. */
+  scales: TunedScales;
+  /** The run that made it; absent for one from a link. */
+  run?: {
+    seconds: number;
+    steps: number;
+    complete: boolean;
+    /** The examples that came out right before. */
+    rightBefore: number;
+  };
+}
+
 /** The positions of the faders. */
 export interface Desk {
   modules: WeightedModule[];
   muted: string[];
   /** The only module that is heard; null for all. */
   solo: string | null;
+  /** The polished mix that answers in place of these weights; absent where nothing is polished. */
+  tuned?: Tuned;
 }
 
 /** A step of the faders; with what was known of the mix before, where learning the rest replaced it. */
@@ -339,10 +358,11 @@ function newMix(
   bench: Workbench,
   mix: Pick<Mix, "origin" | "base" | "task" | "title" | "note" | "options" | "run">,
   composition: Composition,
+  tuned: Tuned | null = null,
 ): Workbench {
   const used = composition.modules.filter(({ weight }) => sizeOf(weight) !== 0);
   const modules = frozen(used);
-  const desk = { modules, muted: [], solo: null };
+  const desk: Desk = { modules, muted: [], solo: null, ...(tuned && { tuned }) };
   return {
     ...bench,
     mix: {
@@ -425,7 +445,9 @@ interface Opened {
   title: string;
   instruction: string | null;
   examples: Example[];
+  /** The modules and their weights, before polishing. */
   composition: Composition;
+  tuned?: Tuned | null;
   base: string;
 }
 
@@ -435,7 +457,7 @@ interface Opened {
  */
 export function takeLink(
   bench: Workbench,
-  { title, instruction, examples, composition, base }: Opened,
+  { title, instruction, examples, composition, tuned, base }: Opened,
   library: Task[],
   ownId: string,
 ): Workbench {
@@ -448,17 +470,21 @@ export function takeLink(
     placed,
     { origin: "link", base, task, title, note: instruction ?? "", options: null, run: null },
     composition,
+    tuned,
   );
 }
 
-/** Puts back a mix that a reload saved. */
-export function takeSaved(bench: Workbench, mix: Mix): Workbench {
+/** Puts back a mix that a reload saved; `tunedId` is the id of its polished module in this engine. */
+export function takeSaved(bench: Workbench, mix: Mix, tunedId = ""): Workbench {
   const version = bench.next;
+  const { tuned } = mix.desk;
+  const desk = tuned && tunedId ? { ...mix.desk, tuned: { ...tuned, id: tunedId } } : mix.desk;
   return {
     ...bench,
     // One that an earlier version of the page kept holds nothing.
     mix: {
       ...mix,
+      desk,
       held: mix.held ?? [],
       task: frozen(mix.task),
       options: frozen(mix.options),
@@ -551,14 +577,22 @@ function heard({ modules, muted, solo }: Desk): WeightedModule[] {
   );
 }
 
-/** The composition that answers. */
+/** The modules as they are heard, before polishing. */
+export const unpolished = ({ desk, merge }: Mix): Composition => ({ modules: heard(desk), merge });
+
+/** The composition that answers: of a polished mix, the module that takes its place. */
 export function compositionOf({ mix }: Workbench): Composition | null {
-  return mix && { modules: heard(mix.desk), merge: mix.merge };
+  const tuned = mix?.desk.tuned;
+  if (tuned) return { modules: [{ id: tuned.id, weight: 1 }], merge: "delta" };
+  return mix && unpolished(mix);
 }
+
+/** The modules that have a weight as they are heard. */
+export const audible = (mix: Mix) => heard(mix.desk).filter(({ weight }) => sizeOf(weight) !== 0);
 
 /** Whether a fader was moved. */
 export function isEdited(mix: Mix): boolean {
-  const heardNow = heard(mix.desk).filter(({ weight }) => sizeOf(weight) !== 0);
+  const heardNow = audible(mix);
   const key = (modules: WeightedModule[]) =>
     JSON.stringify(
       modules
@@ -568,7 +602,15 @@ export function isEdited(mix: Mix): boolean {
   return key(heardNow) !== key(mix.initial.filter(({ weight }) => sizeOf(weight) !== 0));
 }
 
-function setDesk(bench: Workbench, desk: Desk, joined: boolean): Workbench {
+/** Moves faders, which ends the polish; a desk that stays the same keeps it. */
+function moveDesk(bench: Workbench, moved: Partial<Desk>, joined = false): Workbench {
+  if (!bench.mix) return bench;
+  const { tuned: _, ...before } = bench.mix.desk;
+  const desk = { ...before, ...moved };
+  return JSON.stringify(desk) === JSON.stringify(before) ? bench : setDesk(bench, desk, joined);
+}
+
+function setDesk(bench: Workbench, desk: Desk, joined = false): Workbench {
   const { mix } = bench;
   if (!mix || JSON.stringify(desk) === JSON.stringify(mix.desk)) return bench;
   const undo = joined ? mix.undo : [...mix.undo, mix.desk].slice(-HISTORY);
@@ -591,7 +633,7 @@ function changeWeight(
   const modules = mix.desk.modules.map((one) =>
     one.id === id ? { ...one, weight: to(one.weight) } : one,
   );
-  return setDesk(bench, { ...mix.desk, modules }, joined);
+  return moveDesk(bench, { modules }, joined);
 }
 
 /** Moves a fader; `joined` moves, as those of one drag, are one step of undo. */
@@ -629,13 +671,13 @@ export function resetWeight(bench: Workbench, id: string): Workbench {
   if (!mix) return bench;
   const weight = mix.initial.find((one) => one.id === id)?.weight ?? 0;
   const modules = mix.desk.modules.map((one) => (one.id === id ? { ...one, weight } : one));
-  return setDesk(bench, { ...mix.desk, modules }, false);
+  return moveDesk(bench, { modules });
 }
 
 /** Returns all faders to what was learned. */
 export function resetDesk(bench: Workbench): Workbench {
   if (!bench.mix) return bench;
-  return setDesk(bench, { modules: bench.mix.initial, muted: [], solo: null }, false);
+  return setDesk(bench, { modules: bench.mix.initial, muted: [], solo: null });
 }
 
 /** Adds a module at weight 0. */
@@ -643,7 +685,7 @@ export function addToMix(bench: Workbench, id: string): Workbench {
   const { mix } = bench;
   if (!mix || mix.desk.modules.some((one) => one.id === id)) return bench;
   const modules = [...mix.desk.modules, { id, weight: 0 }];
-  return setDesk(bench, { ...mix.desk, modules }, false);
+  return setDesk(bench, { ...mix.desk, modules });
 }
 
 /** Mutes a module, or unmutes it. */
@@ -652,14 +694,28 @@ export function toggleMute(bench: Workbench, id: string): Workbench {
   if (!mix) return bench;
   const { muted } = mix.desk;
   const changed = muted.includes(id) ? muted.filter((one) => one !== id) : [...muted, id];
-  return setDesk(bench, { ...mix.desk, muted: changed }, false);
+  return moveDesk(bench, { muted: changed });
 }
 
 /** Plays a module alone, or all again. */
 export function toggleSolo(bench: Workbench, id: string): Workbench {
   const { mix } = bench;
   if (!mix) return bench;
-  return setDesk(bench, { ...mix.desk, solo: mix.desk.solo === id ? null : id }, false);
+  return moveDesk(bench, { solo: mix.desk.solo === id ? null : id });
+}
+
+/** Takes what polishing made of a version of the mix, as one step of undo. */
+export function takePolished(
+  bench: Workbench,
+  polished: { version: number; tuned: Tuned; assessment: Assessment; loss: number },
+): Workbench {
+  const { mix } = bench;
+  const { version, tuned, assessment, loss } = polished;
+  if (mix?.version !== version) return bench;
+  const made = setDesk(bench, { ...mix.desk, tuned: frozen(tuned) });
+  // A stopped run may have no answers yet.
+  if (!made.mix || assessment.answers.length < (mix.task?.examples.length ?? 0)) return made;
+  return { ...made, checks: { version: made.mix.version, assessment, loss } };
 }
 
 function travelDesk(bench: Workbench, along: Stack): Workbench {
@@ -719,7 +775,7 @@ export function keep(bench: Workbench, slot: Slot): Workbench {
 /** Puts a kept mix back on the faders. */
 export function recall(bench: Workbench, slot: Slot): Workbench {
   const kept = bench.slots[slot];
-  return kept ? setDesk(bench, kept.desk, false) : bench;
+  return kept ? setDesk(bench, kept.desk) : bench;
 }
 
 /** How many of the examples come out right. */

@@ -96,14 +96,17 @@ export async function restoreFromAddress(accepted = false): Promise<void> {
   base.value = engine.base;
   if (!result || !engine.base) return;
   const { recipe, composition } = result;
-  const { title, instruction, examples } = recipe;
+  const { title, instruction, examples, merge, scales } = recipe;
+  const modules = recipe.modules.map(({ id, weight }) => ({ id, weight }));
+  const [made] = composition.modules;
+  const tuned = scales && made ? { id: made.id, scales } : null;
   const baseId = baseKey(engine.base);
   update((now) =>
     saved
-      ? takeSaved(now, saved)
+      ? takeSaved(now, saved, tuned?.id)
       : takeLink(
           now,
-          { title, instruction, examples, composition, base: baseId },
+          { title, instruction, examples, composition: { modules, merge }, tuned, base: baseId },
           libraryTasks.value,
           ownId(),
         ),
