@@ -6,7 +6,7 @@ import { effect } from "@preact/signals";
 import { render } from "preact";
 import { App } from "./app.js";
 import { weaveUrl } from "./charts/weave.js";
-import { composition, mix } from "./state/bench.js";
+import { mix, unpolishedMix } from "./state/bench.js";
 import { followFaders } from "./state/follow.js";
 import { keepRuns } from "./state/runs.js";
 import { keepLinkCurrent } from "./state/share.js";
@@ -28,7 +28,7 @@ async function main() {
   effect(() => {
     document.title = mix.value ? `${mix.value.title} · LoraLoom` : title;
     const icon = document.querySelector<HTMLLinkElement>("link[rel=icon]");
-    if (icon) icon.href = weaveUrl(composition.value?.modules ?? []);
+    if (icon) icon.href = weaveUrl(unpolishedMix.value?.modules ?? []);
   });
   addEventListener("hashchange", () => void restoreFromAddress());
   await startPage();

@@ -6,7 +6,7 @@ import { weaveUrl } from "../charts/weave.js";
 import { Lazy, LazyDetails } from "../components/lazy.js";
 import { Problem } from "../components/problem.js";
 import { bytes } from "../format.js";
-import { composition } from "../state/bench.js";
+import { unpolishedMix } from "../state/bench.js";
 import { baseBytes, bytesOf, modulesToLoad } from "../state/library.js";
 import { base, gpu, loom, restartError, start, startError, verified } from "../state/session.js";
 import { linkError, linkOffer } from "../state/workflow.js";
@@ -24,7 +24,7 @@ export function Hero() {
       </a>
       <div class="top">
         <p class="brand">
-          <img src={weaveUrl(composition.value?.modules ?? [])} width={28} height={28} alt="" />
+          <img src={weaveUrl(unpolishedMix.value?.modules ?? [])} width={28} height={28} alt="" />
           LoraLoom
         </p>
         <nav>
