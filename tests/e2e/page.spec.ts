@@ -88,6 +88,28 @@ test("accessible in every state: typing, an error, learning, moved, compared, of
   expect(await violations(page)).toEqual([]);
 });
 
+test("accessible while a mix is polished and after, and no wider than a small phone", async ({
+  page,
+}) => {
+  await page.emulateMedia({ reducedMotion: "reduce" });
+  await page.setViewportSize({ width: 320, height: 740 });
+  await openSite(page);
+  const task = page.getByRole("combobox", { name: "Task", exact: true });
+  await task.selectOption({ label: "Find the fruit, in German, with thanks" });
+  await learn(page);
+  const polish = page.getByTestId("polish");
+  await expect(polish.getByRole("button", { name: "Polish", exact: true })).toBeEnabled();
+  expect(await violations(page)).toEqual([]);
+  await polish.getByRole("button", { name: "Polish", exact: true }).click();
+  // A run may be over before it is looked at.
+  await expect(polish).toContainText(/of 20 · error|examples right/);
+  expect(await overflow(page)).toBeLessThanOrEqual(0);
+  await expect(polish).toContainText("of 5 examples right");
+  await settled(page);
+  expect(await overflow(page)).toBeLessThanOrEqual(0);
+  expect(await violations(page)).toEqual([]);
+});
+
 test("the page's script is at most 45 kB, gzip", async ({ page }) => {
   const scripts = new Map<string, number>();
   page.on("response", async (response) => {

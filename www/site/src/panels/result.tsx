@@ -214,7 +214,7 @@ function InputForm() {
             disabled={!loom.value}
             onClick={async () => {
               await nextTestInput();
-              if (mix.value && !answering.value) await answer();
+              if (mix.value && !answering.value && !occupied.value) await answer();
             }}
           >
             {result.another}
