@@ -58,6 +58,7 @@ for (const [name, viewport, colorScheme] of [
     await page.goto(`./#${await fixedLink(page)}`);
     await settled(page);
     await expect(page.getByTestId("verdict")).toContainText("of 5 examples come out right");
+    await expect(page.getByRole("button", { name: "Polish", exact: true })).toBeEnabled();
     await compare(page, `opened-${name}`);
   });
 }

@@ -269,7 +269,6 @@ const result = {
   polishTakes: (took: number | null) =>
     took === null ? ", in a few seconds." : `, in about ${seconds(took)}.`,
   polishing: "Polishing",
-  polishStart: "Step 1",
   polishStep: (done: number, total: number, error: number) =>
     `Step ${done} of ${total} · error ${loss(error)}`,
   polished: "Polished",
