@@ -11,7 +11,7 @@ use crate::{error, folder, json, path, text};
 const SITE: &str = "https://example.org/loom/";
 
 /// Writes a recipe of two modules of the demo library.
-fn recipe(folder: &Path, name: &str, changed: &[(&str, Value)]) -> String {
+pub fn recipe(folder: &Path, name: &str, changed: &[(&str, Value)]) -> String {
     let hash = "0123456789abcdef";
     let mut recipe = object!({
         "registry": "./library/registry.json",

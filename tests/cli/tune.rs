@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::share::recipe;
 use crate::{error, folder, json, loraloom, path, text};
 
 /// The arguments of a command on the model of tests/learn.
@@ -96,4 +97,47 @@ fn what_cannot_be_tuned_is_refused() {
         let message = error(&arguments);
         assert!(message.contains(part), "{message}");
     }
+}
+
+/// A polished mix is not exported as the mix before.
+#[test]
+fn a_recipe_with_tuned_scales_is_exported_with_them() {
+    let folder = folder("scaled-recipe");
+    let registry = path("www/site/public/library/registry.json");
+    let parsed: Value = serde_json::from_slice(&std::fs::read(&registry).unwrap()).unwrap();
+    let registry = text(&registry);
+    let hash =
+        |entry: &Value| entry["files"]["weights"]["sha256"].as_str().unwrap()[..12].to_owned();
+    let base = &parsed["bases"][0];
+    let base = serde_json::json!({ "id": base["id"], "hash": hash(base) });
+    let modules: Vec<Value> = parsed["modules"].as_array().unwrap()[..2]
+        .iter()
+        .map(
+            |module| serde_json::json!({ "id": module["id"], "hash": hash(module), "weight": 1.5 }),
+        )
+        .collect();
+    let export = |name: &str, scales: Option<Value>| {
+        let changed = [
+            ("base", base.clone()),
+            ("modules", modules.clone().into()),
+            ("scales", scales.unwrap_or_default()),
+        ];
+        let recipe = recipe(&folder, name, &changed);
+        let out = folder.join(name.replace(".json", ""));
+        let options = ["--registry", &registry, "--out", &text(&out)];
+        let arguments = [&["export", "--recipe", &recipe][..], &options[..]].concat();
+        let written = loraloom(&arguments).status.success();
+        let weights = std::fs::read(out.join("adapter_model.safetensors")).unwrap_or_default();
+        (written, weights, if written { String::new() } else { error(&arguments) })
+    };
+    let scales = |values: Vec<i8>| Some(serde_json::json!({ "step": 0.1, "values": values }));
+    let (_, plain, _) = export("plain.json", None);
+    let (written, _, message) = export("short.json", scales(vec![1]));
+    assert!(!written && message.contains("1 scales"), "{message}");
+    let count = message.split("the composition has ").nth(1).unwrap();
+    let count: usize = count.split(',').next().unwrap().parse().unwrap();
+    let (_, unchanged, _) = export("unchanged.json", scales(vec![0; count]));
+    assert!(!plain.is_empty() && unchanged == plain);
+    let (_, changed, _) = export("changed.json", scales(vec![7; count]));
+    assert!(changed.len() == plain.len() && changed != plain);
 }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{ArgGroup, Args};
-use loraloom::lora::{Merge, ModuleWeight, PeftAdapter, export};
+use loraloom::lora::{
+    AdapterSet, Merge, ModuleWeight, PeftAdapter, TunableComposition, TunedScales, export,
+};
 use loraloom::model::ModelConfig;
 use loraloom::recipe::LoadedHashes;
 use serde::Serialize;
@@ -54,6 +56,8 @@ struct Parts {
     adapters: Vec<PeftAdapter>,
     weights: Vec<ModuleWeight>,
     merge: Merge,
+    /// Of a composition that was tuned.
+    scales: Option<TunedScales>,
 }
 
 impl Export {
@@ -65,8 +69,13 @@ impl Export {
         let base_model = self.base_model.unwrap_or(parts.base_model);
         let adapters: Vec<&PeftAdapter> = parts.adapters.iter().collect();
         let ids: Vec<&str> = parts.ids.iter().map(String::as_str).collect();
-        let files = export(&*parts.config, &adapters, &parts.weights, parts.merge, &base_model)
-            .map_err(|error| CliError::modules(error, &ids))?;
+        let files = match &parts.scales {
+            None => export(&*parts.config, &adapters, &parts.weights, parts.merge, &base_model),
+            Some(scales) => AdapterSet::new(&*parts.config, &adapters, parts.merge)
+                .and_then(|set| TunableComposition::with_scales(&set, &parts.weights, scales))
+                .and_then(|tuned| tuned.export(&*parts.config, &base_model)),
+        };
+        let files = files.map_err(|error| CliError::modules(error, &ids))?;
         create_folder(&self.out)?;
         write(&self.out.join("adapter_config.json"), &files.config)?;
         write(&self.out.join("adapter_model.safetensors"), &files.weights)?;
@@ -103,6 +112,7 @@ impl Export {
             adapters: adapters.collect::<Result<_, _>>()?,
             weights: recipe.modules.iter().map(|module| module.weight).collect(),
             merge: recipe.merge,
+            scales: recipe.scales,
         })
     }
 
@@ -123,6 +133,7 @@ impl Export {
             adapters: adapters.collect::<Result<_, _>>()?,
             weights: self.adapters.adapters.iter().map(|(_, weight)| *weight).collect(),
             merge: self.adapters.settings.options.merge,
+            scales: None,
         })
     }
 }
