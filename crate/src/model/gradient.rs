@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::linear::{Activations, Context, Linear, LoraBranches, product};
 use super::{ExampleLoss, LinearId, ModelError};
-use crate::kernels::cpu::{Operand, PackedF32, Store, product_f32, scale_columns};
+use crate::kernels::cpu::{Operand, PackedF32, Store, product_f32, scale_columns, transposed};
 use crate::kernels::scratch::Scratch;
 
 /// Which matrices of the LoRA branches get gradients; their scales always do.
@@ -159,17 +159,5 @@ fn outer_product(context: Context<'_>, x: &[f32], rank: usize, y: &[f32]) -> Vec
     let mut out = vec![0.0; rank * width];
     let by_rank = Operand::dense(&by_rank, rows);
     product_f32(context.isa, by_rank, rank, &packed, Store::Replace, &mut out);
-    out
-}
-
-/// `[columns, rows]` of `[rows, columns]`.
-fn transposed(x: &[f32], columns: usize) -> Vec<f32> {
-    let rows = x.len() / columns.max(1);
-    let mut out = vec![0.0; x.len()];
-    for (row, values) in x.chunks_exact(columns.max(1)).enumerate() {
-        for (column, &value) in values.iter().enumerate() {
-            out[column * rows + row] = value;
-        }
-    }
     out
 }

@@ -85,7 +85,7 @@ fn packed_columns(x: Operand<'_>, first: usize, rows: usize, width: usize) -> Pa
 
 /// `[columns, rows]` of `[rows, columns]`.
 #[inline(always)]
-fn transposed(x: &[f32], columns: usize) -> Vec<f32> {
+pub fn transposed(x: &[f32], columns: usize) -> Vec<f32> {
     let rows = x.len() / columns.max(1);
     let mut out = vec![0.0; x.len()];
     for (row, values) in x.chunks_exact(columns.max(1)).enumerate() {

@@ -12,7 +12,7 @@ pub use attention::{HeadCache, Query, attend};
 pub use float::{Operand, PackedF32, Store, product_f32};
 pub use gradient::{
     HeadGradient, HeadGradientInput, attention_gradient, gated_gelu_gradient, relu_gradient,
-    rms_norm_gradient,
+    rms_norm_gradient, transposed,
 };
 pub use int8::{PackedInt8, QuantizedRows, Term, norm_rows, product_int8, quantize_rows};
 pub(super) use math::ROUNDER;
