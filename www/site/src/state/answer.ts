@@ -64,6 +64,8 @@ export function noteLoaded(): void {
  */
 export async function ensureMix(): Promise<boolean> {
   if (!(await loadMix())) return false;
+  // Between two turns of the foreground the background would begin a call that cannot end at once.
+  if (!mix.value?.desk.tuned) return true;
   try {
     await inForeground(ensureTuned);
     return true;
