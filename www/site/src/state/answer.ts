@@ -63,19 +63,6 @@ export function noteLoaded(): void {
  * there.
  */
 export async function ensureMix(): Promise<boolean> {
-  if (!(await loadMix())) return false;
-  // Between two turns of the foreground the background would begin a call that cannot end at once.
-  if (!mix.value?.desk.tuned) return true;
-  try {
-    await inForeground(ensureTuned);
-    return true;
-  } catch (error) {
-    answerError.value = toErrorText(error);
-    return false;
-  }
-}
-
-async function loadMix(): Promise<boolean> {
   if (!(await ensureBase()) || !loom.value) return false;
   const added = new Set(addedModules.value.map(({ id }) => id));
   const ids = mix.value?.desk.modules.map(({ id }) => id).filter((id) => !added.has(id)) ?? [];
@@ -138,6 +125,7 @@ async function onEachSide(
   working.value = true;
   try {
     await inForeground(async () => {
+      await ensureTuned();
       await step(engine, "base", { composition: null, signal }, 0);
       const current = composition.value;
       if (!current || stopped) return;

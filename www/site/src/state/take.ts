@@ -5,6 +5,7 @@ import { ensureMix } from "./answer.js";
 import { composition } from "./bench.js";
 import { inForeground } from "./engine-turn.js";
 import { loom } from "./session.js";
+import { ensureTuned } from "./tuned.js";
 
 /** The name of a mix's folder and files: its title in letters and digits. */
 export const adapterName = (title: string) =>
@@ -24,7 +25,10 @@ export async function adapterArchive(title: string): Promise<Blob | null> {
   if (!(await ensureMix()) || !loom.value || !composition.value) return null;
   const engine = loom.value;
   const current = composition.value;
-  const { config, weights } = await inForeground(() => engine.exportAdapter(current));
+  const { config, weights } = await inForeground(async () => {
+    await ensureTuned();
+    return engine.exportAdapter(current);
+  });
   const folder = adapterName(title);
   return zip([
     { path: `${folder}/adapter_config.json`, bytes: config },
