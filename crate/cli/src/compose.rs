@@ -114,13 +114,14 @@ impl Compose {
         };
         let result = block_on(session.learn(&examples, &modules, options, &[], &mut observer))?;
 
+        let composition = Composition { modules: result.modules.clone(), merge: result.merge };
         let mut link = None;
         if let (Some(library), Some(base)) = (&library, base) {
             let file_name = self.examples.file_stem().unwrap_or_default().to_string_lossy();
             let draft = RecipeDraft {
                 registry: library.path().display().to_string(),
                 base: base.clone(),
-                composition: Composition { modules: result.modules.clone(), merge: result.merge },
+                composition: composition.clone(),
                 scales: None,
                 precision: self.model.precision.precision,
                 title: self.title.unwrap_or_else(|| file_name.into()),
@@ -136,7 +137,6 @@ impl Compose {
                 write(path, json + "\n")?;
             }
         }
-        let composition = Composition { modules: result.modules.clone(), merge: result.merge };
         let is_base = composition.modules.iter().all(|module| module.weight.is_zero());
         let tuned = match (self.tune, &self.adapter_out) {
             (Some(_), Some(_)) if is_base => {

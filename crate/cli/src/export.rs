@@ -4,9 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{ArgGroup, Args};
-use loraloom::lora::{
-    AdapterSet, Merge, ModuleWeight, PeftAdapter, TunableComposition, TunedScales, export,
-};
+use loraloom::lora::{Merge, ModuleWeight, PeftAdapter, TunedScales, export, export_scaled};
 use loraloom::model::ModelConfig;
 use loraloom::recipe::LoadedHashes;
 use serde::Serialize;
@@ -71,9 +69,14 @@ impl Export {
         let ids: Vec<&str> = parts.ids.iter().map(String::as_str).collect();
         let files = match &parts.scales {
             None => export(&*parts.config, &adapters, &parts.weights, parts.merge, &base_model),
-            Some(scales) => AdapterSet::new(&*parts.config, &adapters, parts.merge)
-                .and_then(|set| TunableComposition::with_scales(&set, &parts.weights, scales))
-                .and_then(|tuned| tuned.export(&*parts.config, &base_model)),
+            Some(scales) => export_scaled(
+                &*parts.config,
+                &adapters,
+                &parts.weights,
+                parts.merge,
+                scales,
+                &base_model,
+            ),
         };
         let files = files.map_err(|error| CliError::modules(error, &ids))?;
         create_folder(&self.out)?;

@@ -28,7 +28,7 @@ pub use workload::{Batch, Modules, PrecisionName, Work, Workload};
 use crate::formats::{FormatError, GgufFile, WeightsStream};
 
 use crate::learn::{
-    Adam, Effort, ExampleScore, LearnError, LearnOptions, LearningRun, Optimizer, TuneOptions,
+    Effort, ExampleScore, LearnError, LearnOptions, LearningRun, Optimizer, TuneOptions,
 };
 use crate::lora::PeftAdapter;
 use crate::lora::{
@@ -37,9 +37,10 @@ use crate::lora::{
 use crate::model::measured::LinearAlone;
 use crate::model::t5::T5Config;
 use crate::model::{
-    Control, ExampleLoss, GradientBatch, Model, ModelBuilder, ModelError, Precision, PreparedBatch,
+    Control, ExampleLoss, Model, ModelBuilder, ModelError, Precision, PreparedBatch,
     TokenizedExample,
 };
+use crate::session::TuningRun;
 use synthetic::Noise;
 
 /// Why a workload cannot be measured.
@@ -77,44 +78,12 @@ enum Prepared {
     Product(Box<LinearAlone>),
     Encoder(Vec<Vec<u32>>),
     Loss(Vec<TokenizedExample>, Merge),
-    Tune(Box<Tuning>),
+    Tune(Box<TuningRun>),
     Learn(Vec<TokenizedExample>, LearnOptions),
     Decode { inputs: Vec<Vec<u32>>, new_tokens: usize, with_encoder: bool },
     Load { name: String, config: T5Config, precision: Precision },
     LibraryLearn(Vec<String>, Vec<TokenizedExample>),
     LibraryDecode(Vec<Vec<u32>>),
-}
-
-/// A composition under tuning, with the batch that its gradients are computed from.
-struct Tuning {
-    batch: Box<dyn GradientBatch>,
-    composition: TunableComposition,
-    parameters: Vec<f32>,
-    adam: Adam,
-}
-
-impl Tuning {
-    fn new(
-        model: &dyn Model,
-        set: &AdapterSet<&PeftAdapter>,
-        examples: &[TokenizedExample],
-    ) -> Result<Self, BenchError> {
-        let weights = vec![1.0; set.len()];
-        let composition = TunableComposition::new(set, &weights, TunedPart::LoraB)?;
-        let parameters = composition.parameters();
-        let adam = Adam::new(TuneOptions::of(TunedPart::LoraB, Effort::Thorough), parameters.len());
-        Ok(Self { batch: model.differentiate(examples)?, composition, parameters, adam })
-    }
-
-    fn step(&mut self, precision: Precision) -> Result<Vec<ExampleLoss>, BenchError> {
-        let Self { batch, composition, parameters, adam } = self;
-        let branches = composition.branches(precision);
-        let with_respect_to = composition.with_respect_to();
-        let of = batch.gradients(&branches, with_respect_to, &Control::none())?;
-        adam.step(parameters, &composition.gradient(&of.branches));
-        composition.set_parameters(parameters);
-        Ok(of.losses)
-    }
 }
 
 /// The pieces of a model's file, from the first on, as they would arrive; none after the last.
@@ -203,8 +172,11 @@ impl Bench {
                 let model = model.ok_or_else(|| BenchError::request("there is no model"))?;
                 let adapters: Vec<&PeftAdapter> = self.adapters.iter().collect();
                 let set = AdapterSet::new(&config, &adapters, modules.merge)?;
-                let tuning = Tuning::new(&**model, &set, &examples)?;
-                Ok((Prepared::Tune(Box::new(tuning)), work))
+                let weights = vec![1.0; adapters.len()];
+                let composition = TunableComposition::new(&set, &weights, TunedPart::LoraB)?;
+                let options = TuneOptions::of(TunedPart::LoraB, Effort::Thorough);
+                let run = TuningRun::new(&**model, composition, &examples, options)?;
+                Ok((Prepared::Tune(Box::new(run)), work))
             }
             Workload::Learn { batch, modules, budget, optimizer } => {
                 let config = self.load_model(batch)?;
@@ -298,12 +270,11 @@ impl Bench {
                 check_finite(&losses)?;
                 Ok((seconds, 0))
             }
-            Prepared::Tune(tuning) => {
+            Prepared::Tune(run) => {
                 let start = clock();
-                let losses = tuning.step(model()?.precision())?;
+                let losses = run.step()?;
                 let seconds = clock() - start;
-                check_finite(&losses)?;
-                Ok((seconds, 0))
+                losses.map(|_| (seconds, 0)).ok_or_else(not_finite)
             }
             Prepared::Learn(examples, options) => {
                 let names: Vec<String> = (0..adapters.len()).map(|i| i.to_string()).collect();
@@ -429,10 +400,12 @@ fn slices(inputs: &[Vec<u32>]) -> Vec<&[u32]> {
 }
 
 fn check_finite(losses: &[ExampleLoss]) -> Result<(), BenchError> {
-    if losses.iter().all(|example| example.loss.is_finite()) {
-        return Ok(());
-    }
-    Err(BenchError::request("the random model's loss is not finite, so its time means nothing"))
+    let finite = losses.iter().all(|example| example.loss.is_finite());
+    if finite { Ok(()) } else { Err(not_finite()) }
+}
+
+fn not_finite() -> BenchError {
+    BenchError::request("the random model's loss is not finite, so its time means nothing")
 }
 
 /// A whole learning run: the seconds from its start to its result.

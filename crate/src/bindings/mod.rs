@@ -29,10 +29,10 @@ pub use wasm_bindgen_rayon::init_thread_pool;
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = r#"import type {
   Assessment, BaseInfo, Candidate, ChosenWeights, Composition, Evaluation, Example, ExamplesFormat,
-  FoundModules, Generated, GpuStatus, TunedScales, LearnOptions, LearnResult, LoadedHashes, ModuleInfo, ModuleLoss,
+  FoundModules, Generated, GpuStatus, LearnOptions, LearnResult, LoadedHashes, ModuleInfo, ModuleLoss,
   ModuleQuery, PeftFiles, Placeholder, Precision, Recipe, RecipeDraft, Registry, RegistryBase,
   RegistryFile, RegistryModule, RemoteFolder, Score, SessionEvent, Setting, Suggestion, TestResult,
-  TuneOptions, TuneResult, Verified,
+  TuneOptions, TuneResult, TunedScales, Verified,
 } from "./types.js";
 
 /** Callbacks of a long method. */

@@ -15,3 +15,15 @@ pub mod gpu;
 pub mod parallel;
 pub mod quantize;
 pub mod scratch;
+
+/// Numbers from −1 to 1 for tests, the same for a seed.
+#[cfg(test)]
+pub(crate) fn noise(count: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(747_796_405).wrapping_add(1);
+    (0..count)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        })
+        .collect()
+}

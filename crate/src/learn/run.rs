@@ -93,8 +93,9 @@ pub struct LearnResult {
 /// the run, and [`LearningRun::result`] returns the best point at any time.
 ///
 /// The base model alone is evaluated first and counts; where modules are held, it is evaluated after
-/// these alone, and is no result. No example is evaluated twice with the same weights. The same losses lead to the same steps, so that a run which was cancelled continues once
-/// its history is reported again ([`LearningRun::replay`]).
+/// these alone, and is no result. No example is evaluated twice with the same weights. The same losses
+/// lead to the same steps, so that a run which was cancelled continues once its history is reported
+/// again ([`LearningRun::replay`]).
 pub struct LearningRun {
     options: LearnOptions,
     /// The candidates, then the modules that are held.
@@ -213,7 +214,8 @@ impl LearningRun {
         Some(chosen.iter().map(|&candidate| self.modules[candidate].as_str()).collect())
     }
 
-    /// [`LearningRun::chosen`] with the objective of each, alone or beside what is held, once they have been chosen by it.
+    /// [`LearningRun::chosen`] with the objective of each, alone or beside what is held, once they have
+    /// been chosen by it.
     pub fn selected(&self) -> Option<Vec<(&str, f64)>> {
         let weights = [self.options.bound.min(1.0); LayerGroup::COUNT];
         let selected = self.strategy.chosen()?.iter().map(|&candidate| {

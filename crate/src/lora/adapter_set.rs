@@ -50,16 +50,6 @@ impl<A: Borrow<PeftAdapter> + Clone> AdapterSet<A> {
         })
     }
 
-    /// Number of modules.
-    pub fn len(&self) -> usize {
-        self.adapters.len()
-    }
-
-    /// Whether there is no module.
-    pub fn is_empty(&self) -> bool {
-        self.adapters.is_empty()
-    }
-
     /// The LoRA branches of the modules with these weights, one per module, for models of a precision.
     ///
     /// # Errors

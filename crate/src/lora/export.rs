@@ -1,11 +1,14 @@
 //! A composition as one PEFT adapter, which computes the same without this crate.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
 use super::merge::MergedLayer;
-use super::{AdapterSet, LoraError, Merge, ModuleWeight, PeftAdapter};
+use super::{
+    AdapterSet, LoraError, Merge, ModuleWeight, PeftAdapter, TunableComposition, TunedScales,
+};
 use crate::formats::{NamedTensor, write_safetensors};
 use crate::model::{LinearId, ModelConfig};
 
@@ -39,6 +42,22 @@ pub fn export<W: Into<ModuleWeight> + Copy>(
         return Err(LoraError::Nothing);
     }
     files_of(config, layers, base_model)
+}
+
+/// [`export`] of a composition that was tuned, with its scales.
+///
+/// # Errors
+/// As [`export`], and [`LoraError::Scales`] if there is not one change for each rank.
+pub fn export_scaled<A: Borrow<PeftAdapter> + Clone, W: Into<ModuleWeight> + Copy>(
+    config: &dyn ModelConfig,
+    adapters: &[A],
+    weights: &[W],
+    merge: Merge,
+    scales: &TunedScales,
+    base_model: &str,
+) -> Result<PeftFiles, LoraError> {
+    let set = AdapterSet::new(config, adapters, merge)?;
+    TunableComposition::with_scales(&set, weights, scales)?.export(config, base_model)
 }
 
 /// The files of an adapter with these layers.

@@ -14,7 +14,7 @@ pub use adapter_set::AdapterSet;
 pub(crate) use adapter_set::{Used, check_weights};
 pub use composition::{Composition, GroupWeights, ModuleWeight, WeightedModule};
 pub use error::LoraError;
-pub use export::{PeftFiles, export};
+pub use export::{PeftFiles, export, export_scaled};
 pub use merge::Merge;
 pub use peft::{AdapterConfig, AdapterNotes, PeftAdapter, PeftLayer};
 pub use tunable::{TunableComposition, TunedPart, TunedScales};

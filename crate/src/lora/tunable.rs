@@ -156,7 +156,7 @@ impl TunableComposition {
     ///
     /// # Errors
     /// As [`TunableComposition::new`], and [`LoraError::Scales`] if there is not one change for each rank.
-    pub fn with_scales<A: Borrow<PeftAdapter> + Clone, W: Into<ModuleWeight> + Copy>(
+    pub(super) fn with_scales<A: Borrow<PeftAdapter> + Clone, W: Into<ModuleWeight> + Copy>(
         set: &AdapterSet<A>,
         weights: &[W],
         scales: &TunedScales,

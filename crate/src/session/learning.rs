@@ -136,9 +136,20 @@ impl<B: Backend> Session<B> {
         composition: Option<&Composition>,
         observer: &mut O,
     ) -> Result<Assessment, SessionError> {
-        const OPERATION: Operation = Operation::Assess;
-        let score = self.score_examples(OPERATION, examples, composition).await?;
-        let answers = self.example_answers(OPERATION, examples, composition, observer).await?;
+        let assessed = self.assess_for(Operation::Assess, examples, composition, observer);
+        Ok(assessed.await?.1)
+    }
+
+    /// The mean of the examples' losses, and [`Session::assess`].
+    pub(super) async fn assess_for<O: Observer>(
+        &mut self,
+        operation: Operation,
+        examples: &[Example],
+        composition: Option<&Composition>,
+        observer: &mut O,
+    ) -> Result<(f64, Assessment), SessionError> {
+        let score = self.score_examples(operation, examples, composition).await?;
+        let answers = self.example_answers(operation, examples, composition, observer).await?;
         let used = composition.iter().flat_map(|composition| &composition.modules);
         let tuned = used
             .filter(|module| !module.weight.is_zero())
@@ -148,11 +159,11 @@ impl<B: Backend> Session<B> {
             false => Assessment::new(&score.examples),
         };
         let assessment = assessment.on_base(&ready(&self.base)?.sha256);
-        Ok(Assessment { answers, ..assessment })
+        Ok((score.loss, Assessment { answers, ..assessment }))
     }
 
     /// The answers to the examples; fewer if the observer stopped it.
-    pub(super) async fn example_answers<O: Observer>(
+    async fn example_answers<O: Observer>(
         &mut self,
         operation: Operation,
         examples: &[Example],

@@ -38,6 +38,8 @@ pub use report::{Detail, ErrorCode, ErrorReport};
 use retrieval::Embeddings;
 pub use scoring::{ModuleLoss, Score};
 pub use tuning::TuneResult;
+#[cfg(feature = "bench")]
+pub(crate) use tuning::TuningRun;
 
 /// The backend of a build: the GPU where it has one.
 #[cfg(feature = "gpu")]

@@ -117,7 +117,7 @@ impl SessionError {
             Self::Module { id, .. }
             | Self::Mismatch { id, .. }
             | Self::UnknownModule { id, .. }
-            | Self::Learn(crate::learn::LearnError::HeldWeight { id }) => {
+            | Self::Learn(LearnError::HeldWeight { id }) => {
                 detail("module", Detail::Text(id.clone()));
             }
             Self::Composition { ids, source, .. } => {

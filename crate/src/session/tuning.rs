@@ -2,13 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Backend, ModuleInfo, Observer, Operation, Session, SessionError, SessionEvent, ready};
+use super::{
+    Backend, Composed, ModuleInfo, Observer, Operation, Session, SessionError, SessionEvent, ready,
+};
 use crate::formats::Example;
 use crate::learn::{Adam, Assessment, LearnError, Objective, TuneOptions, TuneStep};
 use crate::lora::{
     AdapterSet, Composition, Merge, PeftFiles, TunableComposition, TunedScales, WeightedModule,
+    export_scaled,
 };
-use crate::model::{Control, ExampleLoss, ModelError};
+use crate::model::{
+    Control, ExampleLoss, GradientBatch, Model, ModelError, Precision, TokenizedExample,
+};
 
 const OPERATION: Operation = Operation::Tune;
 
@@ -61,20 +66,18 @@ impl<B: Backend> Session<B> {
         let module = self.add_tuned(id, files)?;
         let weighted = WeightedModule { id: id.to_owned(), weight: 1.0.into() };
         let composition = Composition { modules: vec![weighted], merge: Merge::Delta };
-        let score = self.score_examples(OPERATION, examples, Some(&composition)).await?;
-        let answers =
-            self.example_answers(OPERATION, examples, Some(&composition), observer).await?;
-        let assessment = Assessment::of_tuned(&score.examples).on_base(&ready(&self.base)?.sha256);
+        let assessed = self.assess_for(OPERATION, examples, Some(&composition), observer);
+        let (loss, assessment) = assessed.await?;
         Ok(TuneResult {
             module,
             composition,
             scales,
             loss_start: steps.first().map_or(f64::INFINITY, |step| step.loss),
-            loss: score.loss,
+            loss,
             seconds: steps.iter().map(|step| step.seconds).sum(),
             complete: steps.len() == options.steps() as usize,
             steps,
-            assessment: Assessment { answers, ..assessment },
+            assessment,
         })
     }
 
@@ -91,39 +94,32 @@ impl<B: Backend> Session<B> {
         let set = AdapterSet::new(base.model.config(), &composed.set.adapters, composed.set.merge);
         let set = set.map_err(|error| refused(error.into()))?;
         let tunable = TunableComposition::new(&set, &composed.weights, options.part);
-        let mut tunable = tunable.map_err(|error| refused(error.into()))?;
+        let tunable = tunable.map_err(|error| refused(error.into()))?;
         let tokenized = base.tokenize(OPERATION, examples)?;
-        let model_error = |error: ModelError| refused(error.into());
+        let failed = |error: ModelError| refused(error.into());
         let started = (self.clock)();
-        let batch = base.model.differentiate(&tokenized).map_err(model_error)?;
+        let run = TuningRun::new(&*base.model, tunable, &tokenized, options);
+        let mut run = run.map_err(failed)?;
         let mut waiting = (self.clock)() - started;
 
-        let mut parameters = tunable.parameters();
-        let mut adam = Adam::new(options, parameters.len());
         let mut steps: Vec<TuneStep> = Vec::new();
         for number in 1..=options.steps() {
             if observer.next_turn().await {
                 break;
             }
             let started = (self.clock)();
-            let branches = tunable.branches(base.model.precision());
-            let of = batch.gradients(&branches, tunable.with_respect_to(), &Control::none());
-            let of = of.map_err(model_error)?;
-            let gradient = tunable.gradient(&of.branches);
-            let loss = mean(&of.losses);
-            if !loss.is_finite() || gradient.iter().any(|value| !value.is_finite()) {
+            let Some(losses) = run.step().map_err(failed)? else {
                 return Err(SessionError::Tune(LearnError::Diverged { step: number }));
-            }
-            adam.step(&mut parameters, &gradient);
-            tunable.set_parameters(&parameters);
+            };
             let seconds = (self.clock)() - started + std::mem::take(&mut waiting);
-            let step = TuneStep { number, loss, seconds };
+            let step = TuneStep { number, loss: mean(&losses), seconds };
             steps.push(step);
             observer.on_event(SessionEvent::Tuned { step, steps: options.steps() });
         }
         if steps.is_empty() {
             return Err(SessionError::Aborted { operation: OPERATION });
         }
+        let mut tunable = run.composition;
         let scales = tunable.quantize_scales();
         let files = tunable.export(base.model.config(), &base.id);
         Ok(Tuned { files: files.map_err(|error| refused(error.into()))?, steps, scales })
@@ -142,11 +138,9 @@ impl<B: Backend> Session<B> {
     ) -> Result<ModuleInfo, SessionError> {
         let composed = self.compose(OPERATION, Some(composition))?;
         let base = ready(&self.base)?;
-        let (set, config) = (&composed.set, base.model.config());
-        let files = AdapterSet::new(config, &set.adapters, set.merge).and_then(|set| {
-            let scaled = TunableComposition::with_scales(&set, &composed.weights, scales)?;
-            scaled.export(config, &base.id)
-        });
+        let Composed { set, weights, .. } = &composed;
+        let config = base.model.config();
+        let files = export_scaled(config, &set.adapters, weights, set.merge, scales, &base.id);
         let files = files.map_err(|error| {
             SessionError::backend(OPERATION, composed.ids.iter().copied(), error.into())
         })?;
@@ -165,6 +159,51 @@ struct Tuned {
     files: PeftFiles,
     scales: Option<TunedScales>,
     steps: Vec<TuneStep>,
+}
+
+/// A composition under tuning, with the batch that its gradients are computed from.
+pub(crate) struct TuningRun {
+    batch: Box<dyn GradientBatch>,
+    precision: Precision,
+    composition: TunableComposition,
+    parameters: Vec<f32>,
+    adam: Adam,
+}
+
+impl TuningRun {
+    /// # Errors
+    /// As [`Model::differentiate`].
+    pub(crate) fn new(
+        model: &dyn Model,
+        composition: TunableComposition,
+        examples: &[TokenizedExample],
+        options: TuneOptions,
+    ) -> Result<Self, ModelError> {
+        let parameters = composition.parameters();
+        let adam = Adam::new(options, parameters.len());
+        let (batch, precision) = (model.differentiate(examples)?, model.precision());
+        Ok(Self { batch, precision, composition, parameters, adam })
+    }
+
+    /// Makes a step; returns the examples' losses before it, or none, and makes no step, where these or
+    /// the gradient are not finite.
+    ///
+    /// # Errors
+    /// As [`GradientBatch::gradients`].
+    pub(crate) fn step(&mut self) -> Result<Option<Vec<ExampleLoss>>, ModelError> {
+        let Self { batch, precision, composition, parameters, adam } = self;
+        let branches = composition.branches(*precision);
+        let of = batch.gradients(&branches, composition.with_respect_to(), &Control::none())?;
+        let gradient = composition.gradient(&of.branches);
+        let finite = of.losses.iter().all(|example| example.loss.is_finite())
+            && gradient.iter().all(|value| value.is_finite());
+        if !finite {
+            return Ok(None);
+        }
+        adam.step(parameters, &gradient);
+        composition.set_parameters(parameters);
+        Ok(Some(of.losses))
+    }
 }
 
 fn mean(losses: &[ExampleLoss]) -> f64 {

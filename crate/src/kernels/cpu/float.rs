@@ -218,16 +218,7 @@ pub fn product_f32(
 mod tests {
     use super::*;
     use crate::kernels::cpu::Isa;
-
-    fn noise(count: usize, seed: u32) -> Vec<f32> {
-        let mut state = seed.wrapping_mul(747_796_405).wrapping_add(1);
-        (0..count)
-            .map(|_| {
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-            })
-            .collect()
-    }
+    use crate::kernels::noise;
 
     #[test]
     fn every_instruction_set_matches_the_plain_sum_bit_for_bit() {

@@ -2,8 +2,10 @@
 //! everywhere, each sum has one order, so that gradients have the same bits on every machine.
 
 use super::float::{Operand, PackedF32, Store, panel_product, store};
-use super::math::{VECTOR_LANES, each, exp};
-use super::rows::{exponentials_body, gelu, inverse_norm, largest_body, sum_of_products};
+use super::math::VECTOR_LANES;
+use super::rows::{
+    SQRT_8_OVER_PI, exponentials_body, gelu_power, inverse_norm, largest_body, sum_of_products,
+};
 use super::{PANEL, Query, vectorised};
 
 /// Rows that one pass over a panel computes.
@@ -204,20 +206,6 @@ vectorised! {
     ) = rms_norm_gradient_body
 }
 
-/// The derivative of GELU in its tanh form: with `s = 1/(1 + e^(−2u))`, `s + x·s·(1 − s)·2u′`.
-#[inline(always)]
-fn gelu_derivative<const N: usize>(x: [f32; N]) -> [f32; N] {
-    const SQRT_8_OVER_PI: f32 = 1.595_769;
-    let power = exp(each(x, |x| -(SQRT_8_OVER_PI * (x + 0.044_715 * (x * x * x)))));
-    let mut out = [0.0; N];
-    for ((out, &x), &power) in out.iter_mut().zip(&x).zip(&power) {
-        let s = 1.0 / (1.0 + power);
-        let slope = SQRT_8_OVER_PI * (1.0 + 0.134_145 * (x * x));
-        *out = s + x * (s * (1.0 - s)) * slope;
-    }
-    out
-}
-
 #[inline(always)]
 fn gated_gelu_gradient_body(gate: &mut [f32], up: &mut [f32], gradient: &[f32]) {
     let (gates, gate_rest) = gate.as_chunks_mut::<VECTOR_LANES>();
@@ -232,17 +220,22 @@ fn gated_gelu_gradient_body(gate: &mut [f32], up: &mut [f32], gradient: &[f32]) 
     }
 }
 
-/// The gradients of the gate and of the other factor.
+/// The gradients of the gate and of the other factor. With `s = 1/(1 + e^(−2u))`, GELU is `x·s` and its
+/// derivative `s + x·s·(1 − s)·2u′`.
 #[inline(always)]
 fn gated_gelu_gradients<const N: usize>(
     gate: [f32; N],
     up: [f32; N],
     gradient: [f32; N],
 ) -> ([f32; N], [f32; N]) {
-    let (mut of_up, mut of_gate) = (gelu(gate), gelu_derivative(gate));
+    let power = gelu_power(gate);
+    let (mut of_gate, mut of_up) = ([0.0; N], [0.0; N]);
     for lane in 0..N {
-        of_up[lane] *= gradient[lane];
-        of_gate[lane] *= gradient[lane] * up[lane];
+        let (x, s) = (gate[lane], 1.0 / (1.0 + power[lane]));
+        let slope = SQRT_8_OVER_PI * (1.0 + 0.134_145 * (x * x));
+        let derivative = s + x * (s * (1.0 - s)) * slope;
+        of_gate[lane] = derivative * (gradient[lane] * up[lane]);
+        of_up[lane] = x / (1.0 + power[lane]) * gradient[lane];
     }
     (of_gate, of_up)
 }
@@ -271,16 +264,7 @@ vectorised! {
 mod tests {
     use super::*;
     use crate::kernels::cpu::{Isa, gated_gelu, relu, rms_norm};
-
-    fn noise(count: usize, seed: u32) -> Vec<f32> {
-        let mut state = seed.wrapping_mul(747_796_405).wrapping_add(1);
-        (0..count)
-            .map(|_| {
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-            })
-            .collect()
-    }
+    use crate::kernels::noise;
 
     fn assert_close(found: &[f32], expected: &[f64], what: &str) {
         let largest = expected.iter().fold(1e-3f64, |largest, value| largest.max(value.abs()));

@@ -137,13 +137,20 @@ fn gated_gelu_body(gate: &mut [f32], up: &[f32]) {
     }
 }
 
+/// √(8/π), by which GELU in its tanh form takes `x + 0.044715·x³`.
+pub(super) const SQRT_8_OVER_PI: f32 = 1.595_769;
+
+/// e^(−2u) of GELU in its tanh form, where (1 + tanh u)/2 = 1/(1 + e^(−2u)), without the cancellation of
+/// 1 + tanh.
+#[inline(always)]
+pub(super) fn gelu_power<const N: usize>(x: [f32; N]) -> [f32; N] {
+    exp(each(x, |x| -(SQRT_8_OVER_PI * (x + 0.044_715 * (x * x * x)))))
+}
+
 /// GELU in its tanh form.
 #[inline(always)]
-pub(super) fn gelu<const N: usize>(x: [f32; N]) -> [f32; N] {
-    const SQRT_8_OVER_PI: f32 = 1.595_769;
-    // (1 + tanh u)/2 = 1/(1 + e^(−2u)), without the cancellation of 1 + tanh.
-    let minus_twice_u = each(x, |x| -(SQRT_8_OVER_PI * (x + 0.044_715 * (x * x * x))));
-    both(x, exp(minus_twice_u), |x, power| x / (1.0 + power))
+fn gelu<const N: usize>(x: [f32; N]) -> [f32; N] {
+    both(x, gelu_power(x), |x, power| x / (1.0 + power))
 }
 
 vectorised! {

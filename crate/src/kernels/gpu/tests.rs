@@ -7,6 +7,7 @@ use crate::kernels::cpu::{
     HeadCache, Isa, Operand, PackedInt8, QuantizedRows, Query, Store as CpuStore, Term, argmax,
     attend, exponentials, gated_gelu, product_int8, quantize_rows, relu, rms_norm,
 };
+use crate::kernels::noise;
 use crate::kernels::parallel::{Grid, for_each_tile};
 use crate::kernels::quantize::{BLOCK, QuantizedMatrix};
 
@@ -28,16 +29,6 @@ fn devices() -> &'static [Gpu] {
     DEVICES.get_or_init(|| {
         [open(), open().map(Gpu::without_packed_dot)].into_iter().flatten().collect()
     })
-}
-
-fn noise(count: usize, seed: u32) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(747_796_405).wrapping_add(1);
-    (0..count)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-        })
-        .collect()
 }
 
 /// Runs a program and returns `words` words of a buffer.

@@ -418,25 +418,51 @@ pub(super) fn finish(
 impl FeedForwardLayer {
     /// Adds the sub-layer's result to a run of rows `x`.
     fn apply(&self, context: Context<'_>, config: &T5Config, x: &mut [f32]) {
-        let id = |kind| self.id(kind);
-        let (norm, epsilon) = (&self.norm, config.layer_norm_epsilon);
-        let int14 = context.uses_int14(id(LinearKind::Wi0));
-        let input = Activations::normed(context, epsilon, norm, 1.0, x, int14);
-        let mut hidden = Scratch::new(x.len() / config.d_model * config.d_ff);
-        match &self.gate {
-            None => {
-                context.apply(id(LinearKind::Wi), &self.wi, &input, Store::Replace, &mut hidden);
-                relu(context.isa, &mut hidden);
-            }
-            Some(gate) => {
-                let mut up = Scratch::new(hidden.len());
-                context.apply(id(LinearKind::Wi0), &self.wi, &input, Store::Replace, &mut hidden);
-                context.apply(id(LinearKind::Wi1), gate, &input, Store::Replace, &mut up);
-                gated_gelu(context.isa, &mut hidden, &up);
-            }
+        let hidden = x.len() / config.d_model * config.d_ff;
+        let mut gate = Scratch::new(hidden);
+        let mut up = Scratch::new(if self.gate.is_some() { hidden } else { 0 });
+        self.expand(context, config, x, &mut gate, &mut up);
+        activate(context, &mut gate, &up);
+        self.contract(context, config, &gate, x);
+    }
+
+    /// Writes what goes through the activation, `[rows, d_ff]`, and the other factor of a gated layer.
+    pub(super) fn expand(
+        &self,
+        context: Context<'_>,
+        config: &T5Config,
+        x: &[f32],
+        gate: &mut [f32],
+        up: &mut [f32],
+    ) {
+        let epsilon = config.layer_norm_epsilon;
+        let int14 = context.uses_int14(self.wi_id());
+        let input = Activations::normed(context, epsilon, &self.norm, 1.0, x, int14);
+        context.apply(self.wi_id(), &self.wi, &input, Store::Replace, gate);
+        if let Some(linear) = &self.gate {
+            context.apply(self.id(LinearKind::Wi1), linear, &input, Store::Replace, up);
         }
-        let int14 = context.uses_int14(id(LinearKind::Wo));
-        let hidden = Activations::new(context, &hidden, config.d_ff, int14);
-        context.apply(id(LinearKind::Wo), &self.wo, &hidden, Store::Add, x);
+    }
+
+    /// Adds the last layer's result for rows `[rows, d_ff]` to `x`.
+    pub(super) fn contract(
+        &self,
+        context: Context<'_>,
+        config: &T5Config,
+        hidden: &[f32],
+        x: &mut [f32],
+    ) {
+        let id = self.id(LinearKind::Wo);
+        let hidden = Activations::new(context, hidden, config.d_ff, context.uses_int14(id));
+        context.apply(id, &self.wo, &hidden, Store::Add, x);
+    }
+}
+
+/// Applies the activation to `gate`: GELU times the other factor `up`, or ReLU where there is none.
+pub(super) fn activate(context: Context<'_>, gate: &mut [f32], up: &[f32]) {
+    if up.is_empty() {
+        relu(context.isa, gate);
+    } else {
+        gated_gelu(context.isa, gate, up);
     }
 }

@@ -9,13 +9,12 @@
 
 use std::collections::BTreeMap;
 
-use super::T5Config;
-use super::T5Model;
-use super::blocks::{Attention, AttentionMask, Block, FeedForwardLayer, attend_to};
-use super::losses::{PreparedStack, T5Batch};
+use super::blocks::{Attention, AttentionMask, Block, FeedForwardLayer, activate, attend_to};
+use super::losses::{LOGIT_ROWS, PreparedStack, T5Batch, cross_entropy};
+use super::{T5Config, T5Model};
 use crate::kernels::cpu::{
     HeadGradient, HeadGradientInput, Operand, Query, Store, attention_gradient, exponentials,
-    gated_gelu, gated_gelu_gradient, largest, ln, relu, relu_gradient, rms_norm, rms_norm_gradient,
+    gated_gelu_gradient, largest, relu_gradient, rms_norm, rms_norm_gradient,
 };
 use crate::kernels::parallel::{for_each_item, run_of_rows};
 use crate::kernels::scratch::{self, Scratch};
@@ -28,8 +27,6 @@ use crate::model::{
 
 /// Bytes of intermediate results of all blocks up to which they are kept instead of computed again.
 const TAPE_LIMIT: usize = 256 << 20;
-/// Rows whose logits are in memory at once.
-const LOGIT_ROWS: usize = 32;
 
 /// What one attention sub-layer computed.
 struct AttentionTape {
@@ -187,7 +184,7 @@ impl T5GradientBatch {
                 let picked = row[label as usize];
                 largest(context.isa, row, &mut shift);
                 exponentials(context.isa, row, shift, &mut sum);
-                *loss = ln(f64::from(sum)) + (f64::from(shift) - f64::from(picked));
+                *loss = cross_entropy(picked, shift, sum);
                 let scale = share / sum;
                 row.iter_mut().for_each(|value| *value *= scale);
                 row[label as usize] -= share;
@@ -310,7 +307,7 @@ impl Pass<'_> {
     fn feed_forward(&self, layer: &FeedForwardLayer, x: Vec<f32>) -> (FeedForwardTape, Vec<f32>) {
         let (context, config) = (self.context, self.model.config());
         let (d_model, d_ff) = (config.d_model, config.d_ff);
-        let (rows, epsilon) = (x.len() / d_model, config.layer_norm_epsilon);
+        let rows = x.len() / d_model;
         let mut gate = Scratch::new(rows * d_ff);
         let mut up = Scratch::new(if layer.gate.is_some() { rows * d_ff } else { 0 });
         let mut out = x.clone();
@@ -319,16 +316,8 @@ impl Pass<'_> {
         let items = out.chunks_mut(run * d_model).zip(gate.chunks_mut(run * d_ff));
         let items = items.map(|(out, gate)| (out, gate, ups.next().unwrap_or_default())).collect();
         for_each_item(items, run * d_model * d_ff, |(out, gate, up): (&mut [f32], _, _)| {
-            let int14 = context.uses_int14(layer.id(LinearKind::Wi0));
-            let input = Activations::normed(context, epsilon, &layer.norm, 1.0, out, int14);
-            context.apply(layer.wi_id(), &layer.wi, &input, Store::Replace, gate);
-            if let Some(linear) = &layer.gate {
-                context.apply(layer.id(LinearKind::Wi1), linear, &input, Store::Replace, up);
-            }
-            let id = layer.id(LinearKind::Wo);
-            let hidden = hidden(context, gate, up);
-            let hidden = Activations::new(context, &hidden, d_ff, context.uses_int14(id));
-            context.apply(id, &layer.wo, &hidden, Store::Add, out);
+            layer.expand(context, config, out, gate, up);
+            layer.contract(context, config, &hidden(context, gate, up), out);
         });
         drop(ups);
         (FeedForwardTape { x, gate, up }, out)
@@ -485,11 +474,7 @@ impl Pass<'_> {
 fn hidden(context: Context<'_>, gate: &[f32], up: &[f32]) -> Scratch<f32> {
     let mut hidden = Scratch::new(gate.len());
     hidden.copy_from_slice(gate);
-    if up.is_empty() {
-        relu(context.isa, &mut hidden);
-    } else {
-        gated_gelu(context.isa, &mut hidden, up);
-    }
+    activate(context, &mut hidden, up);
     hidden
 }
 

@@ -14,6 +14,14 @@ use crate::model::{
     TokenizedExample,
 };
 
+/// Rows whose logits are in memory at once.
+pub(super) const LOGIT_ROWS: usize = 32;
+
+/// −log softmax of a logit, given the row's largest one and the sum of the exponentials of all less that.
+pub(super) fn cross_entropy(logit: f32, largest: f32, sum: f32) -> f64 {
+    ln(f64::from(sum)) + (f64::from(largest) - f64::from(logit))
+}
+
 /// A stack's input: token embeddings, position biases, and the first block's projections by the
 /// base.
 #[derive(Debug)]
@@ -148,11 +156,10 @@ impl T5Model {
 
     /// −log softmax(lm_head(x))[label] of every row, in f64.
     fn token_losses(&self, context: Context<'_>, x: &[f32], labels: &[u32]) -> Vec<f64> {
-        /// Rows whose logits are in memory at once.
-        const ROWS: usize = 32;
         let vocab_size = self.config().vocab_size;
         let mut losses = Vec::with_capacity(labels.len());
-        for (x, labels) in x.chunks(ROWS * self.config().d_model).zip(labels.chunks(ROWS)) {
+        let rows = x.chunks(LOGIT_ROWS * self.config().d_model).zip(labels.chunks(LOGIT_ROWS));
+        for (x, labels) in rows {
             let input = self.lm_head_input(context, x);
             let mut logits = Scratch::new(labels.len() * vocab_size);
             context.apply_base(&self.weights.lm_head, &input, Store::Replace, &mut logits);
@@ -168,9 +175,8 @@ impl T5Model {
                 exponentials(context.isa, row, shift, &mut sum);
                 row[..2].copy_from_slice(&[shift, sum]);
             });
-            losses.extend(logits.chunks_exact(vocab_size).zip(picked).map(|(row, label)| {
-                ln(f64::from(row[1])) + (f64::from(row[0]) - f64::from(label))
-            }));
+            let rows = logits.chunks_exact(vocab_size).zip(picked);
+            losses.extend(rows.map(|(row, picked)| cross_entropy(picked, row[0], row[1])));
         }
         losses
     }

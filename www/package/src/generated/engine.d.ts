@@ -1,10 +1,10 @@
 // The exports of the wasm builds. Written by pkg-scripts/generate-types after a build.
 import type {
     Assessment, BaseInfo, Candidate, ChosenWeights, Composition, Evaluation, Example, ExamplesFormat,
-    FoundModules, Generated, GpuStatus, TunedScales, LearnOptions, LearnResult, LoadedHashes, ModuleInfo, ModuleLoss,
+    FoundModules, Generated, GpuStatus, LearnOptions, LearnResult, LoadedHashes, ModuleInfo, ModuleLoss,
     ModuleQuery, PeftFiles, Placeholder, Precision, Recipe, RecipeDraft, Registry, RegistryBase,
     RegistryFile, RegistryModule, RemoteFolder, Score, SessionEvent, Setting, Suggestion, TestResult,
-    TuneOptions, TuneResult, Verified,
+    TuneOptions, TuneResult, TunedScales, Verified,
 } from "./types.js";
 export interface Hooks {
     onEvent(event: SessionEvent): void;
