@@ -33,13 +33,32 @@ test("the button answers what was typed, where something was", async () => {
   expect(bench.answers.value?.input).toBe("mine");
 });
 
+test("the page says that an answer follows, from the press to the answer's end", async () => {
+  const { answer, bench, client, workflow } = await openPage();
+  const follows: boolean[] = [];
+  const { fetchTest, generate } = client;
+  client.fetchTest = (id) => {
+    follows.push(answer.answerFollows.value);
+    return fetchTest(id);
+  };
+  client.generate = (options) => {
+    follows.push(answer.answerFollows.value);
+    return generate(options);
+  };
+  await workflow.learnAndAnswer();
+  expect(bench.answers.value?.composed?.done).toBe(true);
+  expect(follows).toEqual([true, true, true]);
+  expect(answer.answerFollows.value).toBe(false);
+});
+
 test("the button does not answer where learning failed", async () => {
-  const { client, learn, workflow } = await openPage();
+  const { answer, client, learn, workflow } = await openPage();
   client.learn = () => {
     throw new Error("no memory");
   };
   await workflow.learnAndAnswer();
   expect(learn.learnError.value?.why).toBe("no memory");
+  expect(answer.answerFollows.value).toBe(false);
   expect(client.calls).not.toContain("generate base");
 });
 

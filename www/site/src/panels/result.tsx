@@ -11,6 +11,7 @@ import { Term } from "../components/tooltip.js";
 import {
   answer,
   answerError,
+  answerFollows,
   answering,
   expected,
   hasTestSet,
@@ -244,7 +245,11 @@ function Pair() {
         role="group"
         aria-label={result.group(shown?.input ?? "")}
         aria-live="polite"
-        aria-busy={answering.value || (shown?.composed !== null && shown?.current === false)}
+        aria-busy={
+          answering.value ||
+          answerFollows.value ||
+          (shown?.composed !== null && shown?.current === false)
+        }
       >
         {recorded && <p class="asked">{recorded.input}</p>}
         {shown && shown.input !== input.value.text && <p class="asked">{shown.input}</p>}
@@ -304,7 +309,7 @@ function answerText(side: Side) {
   if (given?.text) return given.text;
   const placeholder = given?.done
     ? result.empty
-    : answering.value || learning.value
+    : answering.value || answerFollows.value || learning.value
       ? result.wait
       : side === "composed" && !mix.value
         ? result.learnFirst

@@ -24,6 +24,8 @@ import {
 
 /** Whether an answer is being generated that a visitor asked for. */
 export const answering = signal(false);
+/** Whether an answer follows what runs now: learning, or the opening of a link. */
+export const answerFollows = signal(false);
 /** The error of an answer or a test. */
 export const answerError = signal<ErrorText | null>(null);
 /** Whether a test runs. */

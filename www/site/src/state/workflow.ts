@@ -1,8 +1,9 @@
 // The steps in order: what the page's one button does, and opening a link.
 
 import { signal } from "@preact/signals";
+import type { LoraLoom } from "loraloom";
 import { text } from "../text.js";
-import { answer, nextTestInput, noteLoaded } from "./answer.js";
+import { answer, answerFollows, nextTestInput, noteLoaded } from "./answer.js";
 import { input, ownId, readMix, update } from "./bench.js";
 import { isWaiting } from "./consent.js";
 import { type ErrorText, toErrorText } from "./errors.js";
@@ -38,10 +39,23 @@ export const linkOffer = signal<LinkOffer | null>(null);
  */
 export async function learnAndAnswer(rest = false): Promise<void> {
   chooseDefaultTask();
-  if (!(await learn(rest))) return;
-  noteLoaded();
-  if (!input.value.typed) await nextTestInput(true);
-  if (input.value.text.trim()) await answer();
+  await withAnswer(async () => {
+    if (!(await learn(rest))) return;
+    noteLoaded();
+    if (!input.value.typed) await nextTestInput(true);
+    if (input.value.text.trim()) await answer();
+  });
+}
+
+/** Runs steps that end with an answer. The page says that one follows from the first step on. */
+async function withAnswer(steps: () => Promise<void>): Promise<void> {
+  if (answerFollows.value) return steps();
+  answerFollows.value = true;
+  try {
+    await steps();
+  } finally {
+    answerFollows.value = false;
+  }
 }
 
 /** Starts the engine, chooses the default task, and opens the link in the address. */
@@ -81,7 +95,11 @@ export async function restoreFromAddress(accepted = false): Promise<void> {
   linkError.value = null;
   if (!(await mayOpen(fragment, accepted))) return;
   const engine = loom.value;
-  if (!fragment || !engine) return;
+  if (fragment && engine) await withAnswer(() => restore(engine, fragment));
+}
+
+/** Restores the composition of a fragment, and answers an input with it. */
+async function restore(engine: LoraLoom, fragment: string): Promise<void> {
   const saved = readMix(fragment);
   const result = await withLoading(
     text.stages.link,
