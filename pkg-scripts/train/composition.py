@@ -26,6 +26,7 @@ METHODS = (
     "default",
     "scales-tuned",
     "composed-tuned",
+    "composed-tuned-pytorch",
     "lora-tuning",
 )
 # Budgets of the table's columns; other budgets are points of the curves.
@@ -46,6 +47,7 @@ _TITLES = {
     "default": "LoraLoom",
     "scales-tuned": "LoraLoom, scales tuned",
     "composed-tuned": "LoraLoom, B tuned",
+    "composed-tuned-pytorch": "LoraLoom, B tuned in PyTorch",
     "lora-tuning": "LoRA tuning",
 }
 _SETS = ("settings", "table")

@@ -38,7 +38,11 @@ _FIRST_STEP = 0.5
 _GROUPS_AT_ONCE = 16
 # Searches of the engine alone.
 _ENGINE_ONLY = {"cma-es", "greedy", "ridge-trust-region", "default", "scales-tuned", "composed-tuned"}
-TWIN_METHODS = tuple(method for method in METHODS if method not in _ENGINE_ONLY)
+# Tuning from the engine's compositions has a module of its own.
+_FROM_ENGINE = {"composed-tuned-pytorch"}
+TWIN_METHODS = tuple(
+    method for method in METHODS if method not in _ENGINE_ONLY | _FROM_ENGINE
+)
 _TUNING = AdapterTraining(steps=40, batch=5)
 
 Numbers = NDArray[numpy.float64]
@@ -291,13 +295,13 @@ def evaluate(
                     [round(float(scores[place]), 4) for place in places],
                     [round(seconds, 3) for _ in places],
                     evaluations,
-                    _prompt_tokens(library, [runs[place] for place in places], method),
+                    prompt_tokens(library, [runs[place] for place in places], method),
                 )
             )
     return rows
 
 
-def _prompt_tokens(library: Library, runs: Sequence[Run], method: str) -> float:
+def prompt_tokens(library: Library, runs: Sequence[Run], method: str) -> float:
     """Mean number of tokens of a prompt, with ``</s>``."""
     prompts = [prompt_of(run, item, method == "in-context") for run in runs for item in run.items]
     lengths = [len(ids) for ids in tokenize(library.tokenizer, prompts)]

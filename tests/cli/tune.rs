@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::share::recipe;
-use crate::{error, folder, json, loraloom, path, text};
+use crate::{error, examples_file, folder, json, loraloom, path, text};
 
 /// The arguments of a command on the model of tests/learn.
 fn on_model(command: &str, more: &[&str]) -> Vec<String> {
@@ -79,6 +79,41 @@ fn a_composition_is_tuned_where_it_is_found() {
     assert!(number(tuned, "loss") < number(&found, "loss"), "{tuned}");
     assert!(out.join("adapter_config.json").exists());
     let message = error(&on_model("compose", &options));
+    assert!(message.contains("--adapter-out"), "{message}");
+}
+
+/// The recipe alone makes the tuned mix again, bit for bit.
+#[test]
+fn scales_tuned_where_the_mix_is_found_are_in_the_recipe() {
+    let folder = folder("composed-scales");
+    let (recipe, out) = (folder.join("recipe.json"), folder.join("adapter"));
+    let library = path("www/site/public/library");
+    let registry: Value =
+        serde_json::from_slice(&std::fs::read(library.join("registry.json")).unwrap()).unwrap();
+    let pairs = registry["tasks"][0]["examples"].as_array().unwrap();
+    let pairs = pairs.iter().map(|pair| (pair["input"].as_str(), pair["output"].as_str()));
+    let examples = examples_file(&folder, pairs.map(|(a, b)| (a.unwrap(), b.unwrap())));
+    let on_library = |command: &str, more: &[&str]| -> Vec<String> {
+        let model = text(&library.join("base"));
+        let shared = [command, "--model", &model, "--examples", &examples];
+        shared.iter().chain(more).map(|argument| argument.to_string()).collect()
+    };
+    let registry = text(&library.join("registry.json"));
+    let options = ["--registry", &registry, "--budget", "20", "--tune", "quick"];
+    let written_to = text(&recipe);
+    let options = [&options[..], &["--recipe", &written_to]].concat();
+    let found = json(&on_library("compose", &options));
+    let tuned = &found["tuned"];
+    assert!(number(tuned, "loss") < number(&found, "loss"), "{tuned}");
+    let written: Value = serde_json::from_slice(&std::fs::read(&recipe).unwrap()).unwrap();
+    assert!(written["scales"]["step"].as_f64().unwrap() > 0.0);
+    let to = ["export", "--recipe", &text(&recipe), "--registry", &registry, "--out", &text(&out)];
+    assert!(loraloom(&to.map(str::to_owned)).status.success());
+    let scored = json(&on_library("score", &["--adapter", &text(&out)]));
+    assert_eq!(number(&scored, "loss"), number(tuned, "loss"));
+
+    let options = ["--registry", &registry, "--tune", "quick", "--tune-part", "lora-b"];
+    let message = error(&on_library("compose", &options));
     assert!(message.contains("--adapter-out"), "{message}");
 }
 

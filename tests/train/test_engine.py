@@ -1,4 +1,4 @@
-"""The engine against PyTorch on the shipped weights: the same losses and the same answers.
+"""The engine against PyTorch on the shipped weights: the same losses, answers and tuning.
 
 Needs the ``loraloom`` command, named by LORALOOM; ``pkg-scripts/test`` builds it.
 """
@@ -23,6 +23,8 @@ sys.path.insert(0, str(ROOT / "pkg-scripts"))
 from train.evaluate import Composer, Run  # noqa: E402
 from train.library import read_library  # noqa: E402
 from train.model import MAX_NEW_TOKENS, Example, chunks, generate, matches  # noqa: E402
+from train.modules import use  # noqa: E402
+from train.tuning import EFFORTS, Effort, stacked, tune  # noqa: E402
 
 # The base alone, and two compositions: modules with their weights, and the merge.
 COMPOSITIONS: tuple[tuple[dict[str, float], str], ...] = (
@@ -49,7 +51,7 @@ class EngineEqualsPyTorch(unittest.TestCase):
         self,
         command: str,
         examples: list[Example],
-        composition: tuple[dict[str, float], str],
+        composition: tuple[dict[str, float | str], str | None],
         *options: str,
     ) -> dict:
         weights, merge = composition
@@ -60,7 +62,8 @@ class EngineEqualsPyTorch(unittest.TestCase):
             file.flush()
             arguments = [
                 *(os.environ["LORALOOM"], "--json", command, "--model", str(LIBRARY / "base")),
-                *("--precision", "f32", "--examples", file.name, "--merge", merge),
+                *("--precision", "f32", "--examples", file.name),
+                *(() if merge is None else ("--merge", merge)),
                 *adapters,
                 *options,
             ]
@@ -102,6 +105,25 @@ class EngineEqualsPyTorch(unittest.TestCase):
                 self.assertEqual(found, expected)
                 right = sum(matches(found, self.items))
                 self.assertEqual(right, sum(matches(expected, self.items)))
+
+    def test_tuning_ends_at_the_loss_that_pytorch_ends_at(self) -> None:
+        groups = ("encoder", "decoderSelfAttention", "decoderCrossAttention", "decoderFeedForward")
+        weights = {"pick-job": (1.5, 1.0, 1.25, 0.5), "french": (1.0, 1.0, 1.0, 1.0)}
+        task = self.library.tasks[0]
+        run = Run(task, 0, task.examples, [])
+        by_group = {
+            module: dict(zip(groups, values, strict=True)) for module, values in weights.items()
+        }
+        texts = {module: ",".join(map(str, values)) for module, values in weights.items()}
+        with tempfile.TemporaryDirectory() as out:
+            options = ("--effort", "quick", "--out", out)
+            found = self._engine("tune", task.examples, (texts, None), *options)
+        quick = EFFORTS["quick"]
+        for effort, field in ((Effort(0, quick.rate), "loss_start"), (quick, "loss")):
+            adapters = stacked(self.library, [by_group])
+            [expected] = tune(self.library, adapters, [run], effort)
+            use(self.library.layers, None)
+            self.assertLess(abs(found[field] - expected), 1e-3 * expected, field)
 
 
 if __name__ == "__main__":

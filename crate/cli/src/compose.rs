@@ -1,6 +1,6 @@
 //! `loraloom compose`: learns one weight for each module from a few examples.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args};
 use loraloom::learn::{
@@ -51,10 +51,14 @@ pub struct Compose {
     /// Name of the task in the recipe (default: the examples' file name).
     #[arg(long, value_name = "TEXT", requires = "recipe")]
     title: Option<String>,
-    /// Tune the result on the examples by a few gradient steps, into one adapter.
-    #[arg(long, value_name = "EFFORT", value_parser = choice::<Effort>(), requires = "adapter_out",
-          num_args = 0..=1, default_missing_value = "balanced")]
+    /// Tune the result on the examples by a few gradient steps.
+    #[arg(long, value_name = "EFFORT", value_parser = choice::<Effort>(), num_args = 0..=1,
+          default_missing_value = "balanced")]
     tune: Option<Effort>,
+    /// What is tuned: one scale for each rank of each layer, which the link and the recipe hold, or B of
+    /// every layer, which needs --adapter-out (default: lora-b with --adapter-out, scales without).
+    #[arg(long, value_name = "NAME", value_parser = choice::<TunedPart>(), requires = "tune")]
+    tune_part: Option<TunedPart>,
     /// Folder to write the tuned adapter into, as PEFT reads it.
     #[arg(long, value_name = "DIR", requires = "tune")]
     adapter_out: Option<PathBuf>,
@@ -86,6 +90,28 @@ impl Compose {
                 reason: "where others find the modules",
             });
         }
+        let adapter_out = self.adapter_out.is_some();
+        let tuning = self.tune.map(|effort| {
+            let default = if adapter_out { TunedPart::LoraB } else { TunedPart::Scales };
+            TuneOptions::of(self.tune_part.unwrap_or(default), effort)
+        });
+        match tuning.map(|options| options.part) {
+            Some(TunedPart::LoraB) if !adapter_out => {
+                return Err(CliError::Needs {
+                    option: "--tune-part lora-b",
+                    needed: "--adapter-out",
+                    reason: "where the tuned adapter is written",
+                });
+            }
+            Some(TunedPart::Scales) if !adapter_out && self.registry.is_none() => {
+                return Err(CliError::Needs {
+                    option: "--tune",
+                    needed: "--adapter-out or --registry",
+                    reason: "an adapter or a link that holds what was tuned",
+                });
+            }
+            _ => {}
+        }
         let examples = read_examples(&self.examples)?;
         let files = ModelFiles::find(&self.model.model)?;
         let library = self.registry.as_deref().map(Library::open).transpose()?;
@@ -115,14 +141,27 @@ impl Compose {
         let result = block_on(session.learn(&examples, &modules, options, &[], &mut observer))?;
 
         let composition = Composition { modules: result.modules.clone(), merge: result.merge };
+        let tuned = match tuning {
+            Some(_) if composition.modules.iter().all(|module| module.weight.is_zero()) => {
+                note("the base alone does as well as any mix, so that nothing was tuned");
+                None
+            }
+            Some(options) => {
+                let request = Request { examples: &examples, composition: &composition, options };
+                let base_model = self.model.model.display().to_string();
+                let out = self.adapter_out.as_deref();
+                Some(request.run(&mut session, &base_model, out, output)?)
+            }
+            None => None,
+        };
         let mut link = None;
         if let (Some(library), Some(base)) = (&library, base) {
             let file_name = self.examples.file_stem().unwrap_or_default().to_string_lossy();
             let draft = RecipeDraft {
                 registry: library.path().display().to_string(),
                 base: base.clone(),
-                composition: composition.clone(),
-                scales: None,
+                composition,
+                scales: tuned.as_ref().and_then(|tuned| tuned.scales.clone()),
                 precision: self.model.precision.precision,
                 title: self.title.unwrap_or_else(|| file_name.into()),
                 instruction: None,
@@ -137,20 +176,6 @@ impl Compose {
                 write(path, json + "\n")?;
             }
         }
-        let is_base = composition.modules.iter().all(|module| module.weight.is_zero());
-        let tuned = match (self.tune, &self.adapter_out) {
-            (Some(_), Some(_)) if is_base => {
-                note("the base alone does as well as any mix, so that nothing was tuned");
-                None
-            }
-            (Some(effort), Some(out)) => {
-                let options = TuneOptions::of(TunedPart::LoraB, effort);
-                let request = Request { examples: &examples, composition: &composition, options };
-                let base_model = self.model.model.display().to_string();
-                Some(request.run(&mut session, &base_model, out, output)?)
-            }
-            _ => None,
-        };
         let composed = Composed {
             tuned,
             weights: result.modules,
@@ -162,11 +187,7 @@ impl Compose {
             assessment: result.assessment,
             history: result.history,
         };
-        output.result(&composed, || {
-            let tuned = composed.tuned.as_ref().zip(self.adapter_out.as_deref());
-            let tuned = tuned.map(|(tuned, out)| format!("\n{}", tuned.text(out)));
-            text(&composed, link.as_deref()) + &tuned.unwrap_or_default()
-        })
+        output.result(&composed, || text(&composed, self.adapter_out.as_deref(), link.as_deref()))
     }
 }
 
@@ -191,7 +212,7 @@ fn progress_line(evaluation: &Evaluation) -> String {
     format!("{number:4}  loss{some}{loss:9.5}  best {best:9.5}  {seconds:6.3} s  {what}")
 }
 
-fn text(composed: &Composed, link: Option<&str>) -> String {
+fn text(composed: &Composed, adapter_out: Option<&Path>, link: Option<&str>) -> String {
     let mut lines: Vec<String> = (composed.weights.iter())
         .map(|WeightedModule { id, weight }| format!("{}  {id}", weight_text(*weight)))
         .collect();
@@ -200,6 +221,11 @@ fn text(composed: &Composed, link: Option<&str>) -> String {
         composed.loss, composed.loss_start, composed.evaluations, composed.seconds
     ));
     lines.extend(composed.assessment.as_ref().map(assessment_text));
-    lines.extend(link.map(|link| format!("link #{link}")));
+    lines.extend(composed.tuned.as_ref().map(|tuned| tuned.text(adapter_out)));
+    lines.extend(link.map(|link| {
+        // B that was tuned is a file of its own.
+        let before = composed.tuned.as_ref().is_some_and(|tuned| tuned.scales.is_none());
+        format!("link{} #{link}", if before { " before tuning" } else { "" })
+    }));
     lines.join("\n")
 }

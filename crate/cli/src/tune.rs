@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{ArgGroup, Args};
 use loraloom::formats::Example;
 use loraloom::learn::{Assessment, Effort, TuneOptions, TuneStep};
-use loraloom::lora::{Composition, TunedPart};
+use loraloom::lora::{Composition, TunedPart, TunedScales};
 use loraloom::session::{Session, SessionEvent, TuneResult};
 use pollster::block_on;
 use serde::Serialize;
@@ -56,7 +56,12 @@ pub struct Tuned {
     seconds: f64,
     steps: Vec<TuneStep>,
     assessment: Assessment,
-    bytes: usize,
+    /// The scales, where they were tuned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scales: Option<TunedScales>,
+    /// Size of the adapter's weights, where they were written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<usize>,
 }
 
 impl Tune {
@@ -71,8 +76,8 @@ impl Tune {
         let options = TuneOptions { part, effort, steps, learning_rate };
         let base_model = self.model.model.display().to_string();
         let request = Request { examples: &examples, composition: &composition, options };
-        let tuned = request.run(&mut session, &base_model, &self.out, output)?;
-        output.result(&tuned, || tuned.text(&self.out))
+        let tuned = request.run(&mut session, &base_model, Some(&self.out), output)?;
+        output.result(&tuned, || tuned.text(Some(&self.out)))
     }
 }
 
@@ -84,16 +89,18 @@ pub struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// Tunes, and writes the adapter for a base of this name into a folder.
+    /// Tunes, and writes the adapter for a base of this name into a folder, where one is given.
     pub fn run(
         self,
         session: &mut Session,
         base_model: &str,
-        out: &Path,
+        out: Option<&Path>,
         output: &Output,
     ) -> Result<Tuned, CliError> {
         // A folder that cannot be written is found before the work is done.
-        create_folder(out)?;
+        if let Some(out) = out {
+            create_folder(out)?;
+        }
         let mut observer = |event| {
             if let SessionEvent::Tuned { step, steps } = event {
                 let TuneStep { number, loss, seconds } = step;
@@ -102,24 +109,30 @@ impl Request<'_> {
         };
         let Self { examples, composition, options } = self;
         let tuned = block_on(session.tune(examples, composition, options, ID, &mut observer))?;
-        let files = session.export(&tuned.composition, base_model)?;
-        write(&out.join("adapter_config.json"), &files.config)?;
-        write(&out.join("adapter_model.safetensors"), &files.weights)?;
-        let TuneResult { loss_start, loss, seconds, steps, assessment, .. } = tuned;
-        Ok(Tuned { loss_start, loss, seconds, steps, assessment, bytes: files.weights.len() })
+        let mut bytes = None;
+        if let Some(out) = out {
+            let files = session.export(&tuned.composition, base_model)?;
+            write(&out.join("adapter_config.json"), &files.config)?;
+            write(&out.join("adapter_model.safetensors"), &files.weights)?;
+            bytes = Some(files.weights.len());
+        }
+        let TuneResult { loss_start, loss, seconds, steps, assessment, scales, .. } = tuned;
+        Ok(Tuned { loss_start, loss, seconds, steps, assessment, scales, bytes })
     }
 }
 
 impl Tuned {
     /// The result in a few lines.
-    pub fn text(&self, out: &Path) -> String {
-        let Self { loss_start, loss, seconds, steps, assessment, bytes } = self;
-        format!(
-            "loss {loss:.5}, {loss_start:.5} before tuning; {} steps in {seconds:.1} s\n{}\n{}: one \
-             adapter of {bytes} bytes",
+    pub fn text(&self, out: Option<&Path>) -> String {
+        let Self { loss_start, loss, seconds, steps, assessment, .. } = self;
+        let mut text = format!(
+            "loss {loss:.5}, {loss_start:.5} before tuning; {} steps in {seconds:.1} s\n{}",
             steps.len(),
             assessment_text(assessment),
-            out.display()
-        )
+        );
+        if let Some((out, bytes)) = out.zip(self.bytes) {
+            text += &format!("\n{}: one adapter of {bytes} bytes", out.display());
+        }
+        text
     }
 }
