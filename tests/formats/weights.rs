@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use loraloom::formats::{
-    FormatError, GgufFile, GgufWriter, NamedTensor, SafetensorsFile, TensorSource, TorchFile,
-    llama_name,
+    FormatError, GgufFile, GgufModel, GgufWriter, NamedTensor, SafetensorsFile, TensorSource,
+    Tokenizer, TorchFile, llama_name,
 };
 
 use loraloom::lora::AdapterConfig;
@@ -15,6 +15,7 @@ use loraloom::model::t5::{T5Config, T5Model};
 use loraloom::model::{Control, Model, Precision, TokenizedExample};
 use loraloom::model::{LinearId, LinearKind, Stack};
 use serde::Deserialize;
+use serde_json::Value;
 
 #[derive(Deserialize)]
 struct Expected {
@@ -111,12 +112,12 @@ struct GgufExample {
 }
 
 #[derive(Deserialize)]
-struct GgufModel {
+struct ExpectedGguf {
     examples: Vec<GgufExample>,
 }
 
 /// The model that `tests/formats/make_gguf_models.py` made as safetensors and in each kind of GGUF.
-struct GgufModels(BTreeMap<String, GgufModel>);
+struct GgufModels(BTreeMap<String, ExpectedGguf>);
 
 impl GgufModels {
     fn read(name: &str) -> Vec<u8> {
@@ -159,7 +160,7 @@ fn close(found: &[f32], expected: &[f32], tolerance: f32, what: &str) {
 fn each_kind_of_gguf_gives_the_losses_that_transformers_gives() {
     let models = GgufModels::expected();
     assert_eq!(models.0.len(), 9);
-    for (file, GgufModel { examples }) in &models.0 {
+    for (file, ExpectedGguf { examples }) in &models.0 {
         let expected: Vec<f32> = examples.iter().map(|example| example.loss).collect();
         let source = GgufModels::source(file);
         close(&models.losses(&*source, Precision::F32), &expected, 2e-5, file);
@@ -202,4 +203,67 @@ fn each_kind_of_gguf_gives_the_losses_of_its_safetensors_within_its_quantisation
         let source = GgufFile::parse(writer.finish()).unwrap();
         assert_eq!(models.losses(&source, Precision::F32), original);
     }
+}
+
+/// The model that `tests/formats/make_gguf_alone.py` made.
+#[test]
+fn a_gguf_file_alone_gives_the_tokens_and_losses_that_transformers_gives() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/formats/gguf_alone");
+    let bytes = std::fs::read(folder.join("model.gguf")).unwrap();
+    let expected: Value =
+        serde_json::from_slice(&std::fs::read(folder.join("expected.json")).unwrap()).unwrap();
+    let found = GgufModel::read(&bytes).unwrap();
+    let config = T5Config::parse(&found.config).unwrap();
+    let tokenizer = Tokenizer::parse(&found.tokenizer).unwrap();
+    let weights = GgufFile::parse(bytes.clone()).unwrap();
+    let model = T5Model::load(config, &weights, Precision::F32).unwrap();
+    for example in expected["examples"].as_array().unwrap() {
+        let encode = |field: &str| tokenizer.encode(example[field].as_str().unwrap()).unwrap();
+        let (input, labels) = (encode("input"), encode("output"));
+        let ids: Vec<u32> = serde_json::from_value(example["ids"].clone()).unwrap();
+        assert_eq!(input, ids);
+        let batch = [TokenizedExample { input, labels }];
+        let loss = model.losses(&batch, None, &Control::none()).unwrap()[0].loss;
+        close(&[loss], &[example["loss"].as_f64().unwrap() as f32], 1e-4, "the whole file");
+    }
+
+    // Every text of the tokenizer's own fixture.
+    let cases = folder.join("../tokenizer/spiece_cases.json");
+    let cases: Value = serde_json::from_slice(&std::fs::read(cases).unwrap()).unwrap();
+    for case in cases.as_array().unwrap() {
+        let ids: Vec<u32> = serde_json::from_value(case["ids"].clone()).unwrap();
+        if let Some(text) = case["text"].as_str() {
+            assert_eq!(tokenizer.encode(text).unwrap(), ids, "{text:?}");
+        }
+        assert_eq!(tokenizer.decode(&ids), case["decoded"].as_str().unwrap(), "{ids:?}");
+    }
+
+    // The start of the file is enough; what ends before it says so.
+    let header = bytes.windows(5).rposition(|name| name == b"token").unwrap();
+    assert_eq!(GgufModel::read(&bytes[..header + 4096]).unwrap(), found);
+    for end in (0..header).step_by(97) {
+        let error = GgufModel::read(&bytes[..end]).unwrap_err();
+        assert!(matches!(error, FormatError::Truncated { .. }), "{end}: {error}");
+    }
+}
+
+#[test]
+fn a_gguf_file_alone_names_what_its_metadata_lacks() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/formats/gguf_alone");
+    let bytes = std::fs::read(folder.join("model.gguf")).unwrap();
+    for (key, expected) in [
+        ("t5.embedding_length", "t5.embedding_length"),
+        ("tokenizer.ggml.tokens", "tokenizer.ggml.tokens"),
+        ("tokenizer.ggml.scores", "tokenizer.ggml.scores"),
+        ("general.architecture", "general.architecture"),
+    ] {
+        let at = bytes.windows(key.len()).position(|found| found == key.as_bytes()).unwrap();
+        let mut without = bytes.clone();
+        without[at] = b'x';
+        let error = GgufModel::read(&without).unwrap_err().to_string();
+        assert!(error.contains(expected) && error.contains("config.json"), "{error}");
+    }
+    // The files of tests/formats/gguf have weights alone.
+    let error = GgufModel::read(&GgufModels::read("q8_0.gguf")).unwrap_err().to_string();
+    assert!(error.contains("tokenizer.ggml.model"), "{error}");
 }

@@ -23,12 +23,14 @@ pub enum Location {
     Path(PathBuf),
     /// At an address that starts with `http://` or `https://`.
     Url(String),
+    /// What a file of weights says in place of the file of this name.
+    Inside { weights: PathBuf, name: &'static str, bytes: Vec<u8> },
 }
 
 impl Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Path(path) => path.display().fmt(f),
+            Self::Path(path) | Self::Inside { weights: path, .. } => path.display().fmt(f),
             Self::Url(url) => url.fmt(f),
         }
     }
@@ -50,7 +52,9 @@ impl Location {
             return Self::Url(format!("{hub}/{repo}/resolve/{revision}/{name}"));
         }
         match self {
-            Self::Path(path) => Self::Path(path.with_file_name(&file.path)),
+            Self::Path(path) | Self::Inside { weights: path, .. } => {
+                Self::Path(path.with_file_name(&file.path))
+            }
             Self::Url(url) => Self::Url(file_beside(url, &file.path)),
         }
     }
@@ -60,6 +64,7 @@ impl Location {
         match self {
             Self::Path(path) => path,
             Self::Url(url) => Path::new(url.split('?').next().unwrap_or_default()),
+            Self::Inside { name, .. } => Path::new(name),
         }
     }
 
@@ -78,13 +83,14 @@ impl Location {
         match self {
             Self::Path(path) => read(path),
             Self::Url(url) => Ok(fetch(url)?.0),
+            Self::Inside { bytes, .. } => Ok(bytes.clone()),
         }
     }
 
     /// Reads a registry; returns its contents with the location that its files are relative to.
     pub fn read_registry(&self) -> Result<(Vec<u8>, Self), CliError> {
         match self {
-            Self::Path(path) => Ok((read(path)?, self.clone())),
+            Self::Path(_) | Self::Inside { .. } => Ok((self.read()?, self.clone())),
             // A redirect moves the files too.
             Self::Url(url) => fetch(url).map(|(bytes, url)| (bytes, Self::Url(url))),
         }
@@ -93,7 +99,9 @@ impl Location {
     /// Checks that the file exists, without reading it.
     pub fn find(&self) -> Result<(), CliError> {
         match self {
-            Self::Path(path) => path.metadata().map(drop).map_err(|e| failed(path, e)),
+            Self::Path(path) | Self::Inside { weights: path, .. } => {
+                path.metadata().map(drop).map_err(|e| failed(path, e))
+            }
             Self::Url(url) => request(url, true).map(drop),
         }
     }

@@ -1,12 +1,14 @@
 //! A model's files, and a session on them.
 
-use std::path::Path;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use loraloom::formats::{
-    AddedTokenFiles, ChosenWeights, ShardedWeights, TensorSource, Tokenizer, choose_weights,
-    parse_weights, sha256_hex, shard_names, weights_identity,
+    AddedTokenFiles, ChosenWeights, FormatError, GgufModel, ShardedWeights, TensorSource,
+    Tokenizer, choose_weights, parse_weights, sha256_hex, shard_names, weights_identity,
 };
 use loraloom::model::{ModelConfig, Precision, parse_config};
 use loraloom::session::{BaseInfo, BaseLabel, BaseLoad, Session};
@@ -15,6 +17,12 @@ use crate::error::{CliError, read};
 use crate::folder::Folder;
 use crate::location::Location;
 use crate::output::Output;
+
+/// The tokenizer's file, the first one that is there.
+const TOKENIZERS: [&str; 2] = ["tokenizer.json", "spiece.model"];
+/// Bytes of a GGUF file that are read at first for what it says of its model: enough for a vocabulary of
+/// 100,000 tokens.
+const GGUF_START_BYTES: u64 = 4 << 20;
 
 /// Where the files of a model are.
 pub struct ModelFiles {
@@ -47,9 +55,13 @@ impl ModelFiles {
             folder.first(names)?.map(Location::Path).ok_or_else(|| missing(expected))
         };
         let beside = |name| Ok::<_, CliError>(folder.first(&[name])?.map(Location::Path));
+        if !names.iter().any(|name| name == "config.json" || TOKENIZERS.contains(&&**name))
+            && let Some(weights) = gguf(&folder, &names)?
+        {
+            return Self::of_gguf(folder.id(), weights);
+        }
         let config = first(&["config.json"], "config.json")?;
-        let tokenizer =
-            first(&["tokenizer.json", "spiece.model"], "tokenizer.json or spiece.model");
+        let tokenizer = first(&TOKENIZERS, "tokenizer.json or spiece.model");
         if tokenizer.is_err() {
             // A model of another kind has another tokenizer.
             parse_config(&config.read()?).map_err(config.in_file())?;
@@ -68,6 +80,20 @@ impl ModelFiles {
             added_tokens: beside("added_tokens.json")?,
             tokenizer_config: beside("tokenizer_config.json")?,
             weights,
+        })
+    }
+
+    /// The files of a GGUF file alone, which says the rest itself.
+    fn of_gguf(id: String, weights: PathBuf) -> Result<Self, CliError> {
+        let GgufModel { config, tokenizer } = read_gguf_model(&weights)?;
+        let inside = |name, bytes| Location::Inside { weights: weights.clone(), name, bytes };
+        Ok(Self {
+            id,
+            config: inside("config.json", config),
+            tokenizer: inside("tokenizer.json", tokenizer),
+            added_tokens: None,
+            tokenizer_config: None,
+            weights: vec![Location::Path(weights)],
         })
     }
 
@@ -124,6 +150,35 @@ impl ModelFiles {
             tokenizer_config: tokenizer_config.as_deref(),
         };
         Tokenizer::parse_with(&self.tokenizer.read()?, files).map_err(self.tokenizer.in_file())
+    }
+}
+
+/// The GGUF file of a folder, where it is what the folder's address names or the weights to read.
+fn gguf(folder: &Folder, names: &[String]) -> Result<Option<PathBuf>, CliError> {
+    let chosen = match (folder.named_weights(), choose_weights(names)) {
+        (Some(name), _) => name.to_owned(),
+        (None, Some(ChosenWeights::File(name))) => name,
+        _ => return Ok(None),
+    };
+    if !chosen.ends_with(".gguf") {
+        return Ok(None);
+    }
+    folder.first(&[&chosen])
+}
+
+/// Reads what a GGUF file says of its model, from its start.
+fn read_gguf_model(path: &Path) -> Result<GgufModel, CliError> {
+    let failed = |source| CliError::Read { path: path.into(), source };
+    let file = File::open(path).map_err(failed)?;
+    let mut length = GGUF_START_BYTES;
+    loop {
+        let mut start = Vec::new();
+        (&file).seek(SeekFrom::Start(0)).map_err(failed)?;
+        (&file).take(length).read_to_end(&mut start).map_err(failed)?;
+        match GgufModel::read(&start) {
+            Err(FormatError::Truncated { .. }) if start.len() as u64 == length => length *= 4,
+            read => return read.map_err(CliError::in_file(path)),
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use loraloom::formats::{Dtype, FormatError, GgufValue, GgufWriter, NamedTensor, llama_name};
+use loraloom::formats::{
+    Dtype, FormatError, GgufModel, GgufValue, GgufWriter, NamedTensor, llama_name,
+};
 use loraloom::model::t5::{T5Config, T5Model};
 use loraloom::model::{ModelConfig, Precision};
 use serde::Serialize;
@@ -138,6 +140,7 @@ fn set_metadata(writer: &mut GgufWriter, config: &T5Config) {
         ("t5.attention.key_length", config.d_kv),
         ("t5.attention.value_length", config.d_kv),
         ("t5.attention.relative_buckets_count", config.relative_attention_num_buckets),
+        (GgufModel::MAX_DISTANCE_KEY, config.relative_attention_max_distance),
         ("t5.decoder_start_token_id", config.decoder_start_token_id as usize),
         ("t5.vocab_size", config.vocab_size),
     ] {
@@ -181,7 +184,8 @@ fn set_tokenizer(writer: &mut GgufWriter, config: &T5Config, tokenizer: &Value) 
     writer.set("tokenizer.ggml.tokens", GgufValue::Texts(tokens));
     writer.set("tokenizer.ggml.scores", GgufValue::F32s(scores));
     writer.set("tokenizer.ggml.token_type", GgufValue::I32s(types));
-    writer.set("tokenizer.ggml.add_space_prefix", GgufValue::Bool(true));
+    let prefix = adds_prefix(&tokenizer["pre_tokenizer"]);
+    writer.set("tokenizer.ggml.add_space_prefix", GgufValue::Bool(prefix));
     writer.set("tokenizer.ggml.remove_extra_whitespaces", GgufValue::Bool(true));
     writer.set("tokenizer.ggml.add_bos_token", GgufValue::Bool(false));
     writer.set("tokenizer.ggml.add_eos_token", GgufValue::Bool(true));
@@ -191,6 +195,14 @@ fn set_tokenizer(writer: &mut GgufWriter, config: &T5Config, tokenizer: &Value) 
     if let Some(map) = charsmap(&tokenizer["normalizer"]) {
         writer.set("tokenizer.ggml.precompiled_charsmap", GgufValue::Bytes(map));
     }
+}
+
+/// Whether a text begins with a space, wherever the pre-tokenizer says so.
+fn adds_prefix(pre_tokenizer: &Value) -> bool {
+    let of_parts = pre_tokenizer["pretokenizers"].as_array();
+    pre_tokenizer["prepend_scheme"] != "never"
+        && pre_tokenizer["add_prefix_space"] != false
+        && of_parts.is_none_or(|parts| parts.iter().all(adds_prefix))
 }
 
 /// SentencePiece's table of normal forms, wherever the normalizer holds it.

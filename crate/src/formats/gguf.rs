@@ -31,7 +31,12 @@ const ARCHITECTURES: [&str; 2] = ["t5", "t5encoder"];
 
 /// `gguf_metadata_value_type`.
 mod value_type {
+    pub const UINT8: u32 = 0;
+    pub const INT8: u32 = 1;
     pub const UINT32: u32 = 4;
+    pub const INT32: u32 = 5;
+    pub const FLOAT32: u32 = 6;
+    pub const BOOL: u32 = 7;
     pub const STRING: u32 = 8;
     pub const ARRAY: u32 = 9;
 
@@ -51,6 +56,22 @@ mod value_type {
 #[derive(Debug)]
 pub(super) struct GgufHeader {
     pub(super) tensors: BTreeMap<String, TensorInfo>,
+}
+
+/// What a file says of its model, by key.
+pub(super) type Metadata = BTreeMap<String, MetadataValue>;
+
+/// A value of the metadata, of the types that describe a T5 and its tokenizer.
+#[derive(Debug)]
+pub(super) enum MetadataValue {
+    Integer(i64),
+    Float(f32),
+    Bool(bool),
+    Text(String),
+    Texts(Vec<String>),
+    Integers(Vec<i32>),
+    Floats(Vec<f32>),
+    Bytes(Vec<u8>),
 }
 
 /// A tensor's type, shape and position (`gguf_tensor_info_t`).
@@ -86,6 +107,19 @@ impl GgufHeader {
     /// [`FormatError::Truncated`] if the bytes end before the header does,
     /// [`FormatError::Invalid`] or [`FormatError::Unsupported`] naming what is wrong.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, FormatError> {
+        Self::read_into(bytes, None)
+    }
+
+    /// Reads the header with the metadata.
+    ///
+    /// # Errors
+    /// As [`GgufHeader::read`].
+    pub(super) fn read_with_metadata(bytes: &[u8]) -> Result<(Self, Metadata), FormatError> {
+        let mut metadata = Metadata::new();
+        Ok((Self::read_into(bytes, Some(&mut metadata))?, metadata))
+    }
+
+    fn read_into(bytes: &[u8], metadata: Option<&mut Metadata>) -> Result<Self, FormatError> {
         let mut reader = ByteReader::new(FORMAT, bytes);
         if reader.take(4, "the magic number")? != MAGIC {
             return Err(invalid("the magic number", "GGUF", excerpt_bytes(&bytes[..4])));
@@ -101,7 +135,7 @@ impl GgufHeader {
         let metadata_kv_count =
             count(&mut reader, "the number of metadata entries", MAX_METADATA_KV)?;
 
-        let alignment = read_metadata(&mut reader, metadata_kv_count)?;
+        let alignment = read_metadata(&mut reader, metadata_kv_count, metadata)?;
         let mut infos = Vec::new();
         for _ in 0..tensor_count {
             infos.push(read_tensor_info(&mut reader)?);
@@ -200,8 +234,12 @@ fn ggml_type_name(ggml_type: u32) -> String {
     name.into()
 }
 
-/// Reads the metadata and returns the alignment of the tensors.
-fn read_metadata(reader: &mut ByteReader<'_>, entries: u64) -> Result<u64, FormatError> {
+/// Reads the metadata, into a map where one is given, and returns the alignment of the tensors.
+fn read_metadata(
+    reader: &mut ByteReader<'_>,
+    entries: u64,
+    mut metadata: Option<&mut Metadata>,
+) -> Result<u64, FormatError> {
     let mut alignment = DEFAULT_ALIGNMENT;
     for _ in 0..entries {
         let key = read_string(reader, u64::MAX, "a metadata key")?;
@@ -225,11 +263,87 @@ fn read_metadata(reader: &mut ByteReader<'_>, entries: u64) -> Result<u64, Forma
                         reason: "this program runs T5 and Flan-T5".into(),
                     });
                 }
+                if let Some(metadata) = &mut metadata {
+                    insert(
+                        metadata,
+                        key,
+                        MetadataValue::Text(String::from_utf8_lossy(name).into()),
+                    );
+                }
             }
-            _ => skip_value(reader, value_type, 0)?,
+            _ => match &mut metadata {
+                None => skip_value(reader, value_type, 0)?,
+                Some(metadata) => {
+                    if let Some(value) = read_value(reader, value_type)? {
+                        insert(metadata, key, value);
+                    }
+                }
+            },
         }
     }
     Ok(alignment)
+}
+
+fn insert(metadata: &mut Metadata, key: &[u8], value: MetadataValue) {
+    metadata.insert(String::from_utf8_lossy(key).into(), value);
+}
+
+/// Reads a value; `None` for one of another type, which is skipped. No value takes more memory than some
+/// times its bytes in the file.
+fn read_value(
+    reader: &mut ByteReader<'_>,
+    value_type: u32,
+) -> Result<Option<MetadataValue>, FormatError> {
+    const WHAT: &str = "a metadata value";
+    Ok(Some(match value_type {
+        value_type::UINT32 => MetadataValue::Integer(i64::from(reader.u32(WHAT)?)),
+        value_type::INT32 => MetadataValue::Integer(i64::from(reader.u32(WHAT)?.cast_signed())),
+        value_type::FLOAT32 => MetadataValue::Float(f32::from_bits(reader.u32(WHAT)?)),
+        value_type::BOOL => MetadataValue::Bool(reader.u8(WHAT)? != 0),
+        value_type::STRING => MetadataValue::Text(read_text(reader)?),
+        value_type::ARRAY => {
+            let element_type = reader.u32(WHAT)?;
+            let length = reader.u64(WHAT)?;
+            let words = |reader: &mut ByteReader<'_>| {
+                let bytes = reader.take(length.saturating_mul(4), WHAT)?;
+                let words = bytes.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word));
+                Ok::<_, FormatError>(words.collect::<Vec<u32>>())
+            };
+            match element_type {
+                value_type::INT32 | value_type::UINT32 => MetadataValue::Integers(
+                    words(reader)?.into_iter().map(u32::cast_signed).collect(),
+                ),
+                value_type::FLOAT32 => {
+                    MetadataValue::Floats(words(reader)?.into_iter().map(f32::from_bits).collect())
+                }
+                value_type::UINT8 | value_type::INT8 => {
+                    MetadataValue::Bytes(reader.take(length, WHAT)?.to_vec())
+                }
+                value_type::STRING => {
+                    let mut texts = Vec::new();
+                    for _ in 0..length {
+                        texts.push(read_text(reader)?);
+                    }
+                    MetadataValue::Texts(texts)
+                }
+                _ => {
+                    skip_elements(reader, element_type, length, 0)?;
+                    return Ok(None);
+                }
+            }
+        }
+        _ => {
+            skip_value(reader, value_type, 0)?;
+            return Ok(None);
+        }
+    }))
+}
+
+fn read_text(reader: &mut ByteReader<'_>) -> Result<String, FormatError> {
+    let bytes = read_string(reader, u64::MAX, "a metadata value")?;
+    let text = std::str::from_utf8(bytes);
+    let text = text.map_err(|_| invalid("a metadata value", "UTF-8", excerpt_bytes(bytes)))?;
+    Ok(text.to_owned())
 }
 
 /// Skips a metadata value, within `nesting` arrays.
@@ -247,14 +361,7 @@ fn skip_value(
         value_type::ARRAY if nesting < MAX_NESTING => {
             let element_type = reader.u32(WHAT)?;
             let length = reader.u64(WHAT)?;
-            if let Some(size) = value_type::size(element_type) {
-                return reader.take(size.saturating_mul(length), WHAT).map(|_| ());
-            }
-            // Every element has at least the 8 bytes of its length, so the loop ends with the file.
-            for _ in 0..length {
-                skip_value(reader, element_type, nesting + 1)?;
-            }
-            Ok(())
+            skip_elements(reader, element_type, length, nesting)
         }
         _ => Err(invalid(
             "a metadata type",
@@ -262,6 +369,23 @@ fn skip_value(
             value_type.to_string(),
         )),
     }
+}
+
+/// Skips the elements of an array within `nesting` others.
+fn skip_elements(
+    reader: &mut ByteReader<'_>,
+    element_type: u32,
+    length: u64,
+    nesting: usize,
+) -> Result<(), FormatError> {
+    if let Some(size) = value_type::size(element_type) {
+        return reader.take(size.saturating_mul(length), "a metadata value").map(|_| ());
+    }
+    // Every element has at least the 8 bytes of its length, so the loop ends with the file.
+    for _ in 0..length {
+        skip_value(reader, element_type, nesting + 1)?;
+    }
+    Ok(())
 }
 
 /// A tensor's name, element type, shape and offset within the tensor data.

@@ -1,0 +1,260 @@
+//! The sizes and the tokenizer of a T5 in a GGUF file's metadata, as llama.cpp's converter writes them.
+//! Both become the files that Hugging Face has beside the weights.
+//!
+//! Keys: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, and `T5Model` in llama.cpp's
+//! `convert_hf_to_gguf.py`.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use super::gguf::{GgufHeader, Metadata, MetadataValue};
+use super::{FormatError, excerpt};
+
+const FORMAT: &str = "GGUF";
+/// The mark for a space.
+const SPACE: &str = "▁";
+/// `relative_attention_max_distance` of every published T5.
+const MAX_DISTANCE: u32 = 128;
+
+/// Number of sentinel tokens of T5's tokenizer, and how they begin.
+const EXTRA_IDS: usize = 100;
+const SENTINEL: &str = "<extra_id_";
+
+/// Types of tokens (`llama_token_type`).
+mod token_type {
+    pub const UNKNOWN: i32 = 2;
+    pub const CONTROL: i32 = 3;
+    pub const USER_DEFINED: i32 = 4;
+    pub const UNUSED: i32 = 5;
+}
+
+/// Number values of `config.json`, and their keys in the metadata.
+const CONFIG_KEYS: [(&str, &str); 10] = [
+    ("d_model", "t5.embedding_length"),
+    ("d_ff", "t5.feed_forward_length"),
+    ("d_kv", "t5.attention.key_length"),
+    ("num_heads", "t5.attention.head_count"),
+    ("num_layers", "t5.block_count"),
+    ("relative_attention_num_buckets", "t5.attention.relative_buckets_count"),
+    ("decoder_start_token_id", "t5.decoder_start_token_id"),
+    ("eos_token_id", "tokenizer.ggml.eos_token_id"),
+    ("pad_token_id", "tokenizer.ggml.padding_token_id"),
+    ("layer_norm_epsilon", "t5.attention.layer_norm_rms_epsilon"),
+];
+
+/// What a GGUF file says of its model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GgufModel {
+    /// `config.json`.
+    pub config: Vec<u8>,
+    /// `tokenizer.json`.
+    pub tokenizer: Vec<u8>,
+}
+
+impl GgufModel {
+    /// Key of `relative_attention_max_distance`, which llama.cpp's files lack.
+    pub const MAX_DISTANCE_KEY: &str = "t5.attention.relative_max_distance";
+
+    /// Reads the start of a file, up to the data of its tensors.
+    ///
+    /// # Errors
+    /// [`FormatError::Truncated`] if the bytes end before the tensors' data,
+    /// [`FormatError::Invalid`] or [`FormatError::Unsupported`] naming the key that is missing or wrong.
+    pub fn read(bytes: &[u8]) -> Result<Self, FormatError> {
+        let (header, metadata) = GgufHeader::read_with_metadata(bytes)?;
+        let metadata = Description(&metadata);
+        metadata.check_kind()?;
+        let tokens = metadata.tokens()?;
+        let config = metadata.config(&header, tokens.len())?;
+        let tokenizer = metadata.tokenizer(tokens)?;
+        let bytes = |value: Value| value.to_string().into_bytes();
+        Ok(Self { config: bytes(config), tokenizer: bytes(tokenizer) })
+    }
+}
+
+/// A token of the vocabulary: its text, score and type.
+type Token<'m> = (&'m str, f32, i32);
+
+struct Description<'m>(&'m Metadata);
+
+impl<'m> Description<'m> {
+    fn value(&self, key: &str) -> Result<&'m MetadataValue, FormatError> {
+        self.0.get(key).ok_or_else(|| FormatError::Invalid {
+            format: FORMAT,
+            what: "the metadata".into(),
+            expected: format!("{key}, or a config.json and a tokenizer beside the file"),
+            found: "none".into(),
+        })
+    }
+
+    fn number(&self, key: &str) -> Result<Value, FormatError> {
+        match self.value(key)? {
+            MetadataValue::Integer(value) => Ok(json!(value)),
+            MetadataValue::Float(value) => Ok(json!(value)),
+            _ => Err(wrong(key, "a number", "another type")),
+        }
+    }
+
+    fn check_kind(&self) -> Result<(), FormatError> {
+        for (key, expected) in [("general.architecture", "t5"), ("tokenizer.ggml.model", "t5")] {
+            match self.value(key)? {
+                MetadataValue::Text(found) if found == expected => {}
+                MetadataValue::Text(found) => {
+                    return Err(FormatError::Unsupported {
+                        what: format!("{key} {}", excerpt(found)),
+                        reason: format!("a whole T5 with its Unigram tokenizer has {expected:?}"),
+                    });
+                }
+                _ => return Err(wrong(key, "text", "another type")),
+            }
+        }
+        Ok(())
+    }
+
+    /// `config.json` of these tensors and so many tokens.
+    fn config(&self, header: &GgufHeader, tokens: usize) -> Result<Value, FormatError> {
+        let mut config = Map::new();
+        for (name, key) in CONFIG_KEYS {
+            config.insert(name.into(), self.number(key)?);
+        }
+        // Files of encoders and decoders of equal depth have one key.
+        let decoder = "t5.decoder_block_count";
+        let blocks = if self.0.contains_key(decoder) { decoder } else { "t5.block_count" };
+        let max_distance = match self.0.get(GgufModel::MAX_DISTANCE_KEY) {
+            Some(_) => self.number(GgufModel::MAX_DISTANCE_KEY)?,
+            None => json!(MAX_DISTANCE),
+        };
+        let has = |part: &str| header.tensors.keys().any(|name| name.contains(part));
+        let embedding = header.tensors.get("shared.weight").and_then(|info| info.shape.first());
+        let gated = has("DenseReluDense.wi_1");
+        for (name, value) in [
+            ("model_type", json!("t5")),
+            ("vocab_size", json!(embedding.copied().unwrap_or(tokens))),
+            ("num_decoder_layers", self.number(blocks)?),
+            ("relative_attention_max_distance", max_distance),
+            ("feed_forward_proj", json!(if gated { "gated-gelu" } else { "relu" })),
+            ("tie_word_embeddings", json!(!has("lm_head.weight"))),
+        ] {
+            config.insert(name.into(), value);
+        }
+        Ok(Value::Object(config))
+    }
+
+    /// The vocabulary without the tokens at its end that only fill it up to the embedding's rows.
+    fn tokens(&self) -> Result<Vec<Token<'m>>, FormatError> {
+        let (texts, scores, types) =
+            ("tokenizer.ggml.tokens", "tokenizer.ggml.scores", "tokenizer.ggml.token_type");
+        let MetadataValue::Texts(tokens) = self.value(texts)? else {
+            return Err(wrong(texts, "texts", "another type"));
+        };
+        let MetadataValue::Floats(scored) = self.value(scores)? else {
+            return Err(wrong(scores, "numbers", "another type"));
+        };
+        let MetadataValue::Integers(typed) = self.value(types)? else {
+            return Err(wrong(types, "whole numbers", "another type"));
+        };
+        for (key, found) in [(scores, scored.len()), (types, typed.len())] {
+            if found != tokens.len() {
+                return Err(wrong(key, &format!("{} values", tokens.len()), &found.to_string()));
+            }
+        }
+        let all = tokens.iter().zip(scored).zip(typed);
+        let mut all: Vec<Token<'m>> =
+            all.map(|((text, score), kind)| (text.as_str(), *score, *kind)).collect();
+        while all.last().is_some_and(|(_, _, kind)| *kind == token_type::UNUSED) {
+            all.pop();
+        }
+        if let Some((text, score, _)) = all.iter().find(|(_, score, _)| !score.is_finite()) {
+            let what = format!("the score of {}", excerpt(text));
+            return Err(wrong(&what, "a finite number", &score.to_string()));
+        }
+        Ok(all)
+    }
+
+    /// `tokenizer.json`, as transformers converts a SentencePiece model (`T5Converter`).
+    fn tokenizer(&self, tokens: Vec<Token<'_>>) -> Result<Value, FormatError> {
+        // Sentinels are none of the SentencePiece model's pieces, so that files made from it alone have
+        // fillers in their places.
+        let sentinels: Vec<String> =
+            (0..EXTRA_IDS).rev().map(|extra| format!("{SENTINEL}{extra}>")).collect();
+        let mut tokens: Vec<Token<'_>> = tokens;
+        if !tokens.iter().any(|(text, ..)| text.starts_with(SENTINEL)) {
+            let sentinel = |text| (text, 0.0, token_type::CONTROL);
+            tokens.extend(sentinels.iter().map(String::as_str).map(sentinel));
+        }
+        let unknown = tokens.iter().position(|(_, _, kind)| *kind == token_type::UNKNOWN);
+        let unknown = unknown.ok_or_else(|| wrong("the tokens", "an unknown one", "none"))?;
+        let is_added = |kind: i32| {
+            [token_type::UNKNOWN, token_type::CONTROL, token_type::USER_DEFINED].contains(&kind)
+        };
+        let added: Vec<Value> = (tokens.iter().enumerate())
+            .filter(|(_, (_, _, kind))| is_added(*kind))
+            .map(|(id, (text, _, kind))| {
+                let special = *kind != token_type::USER_DEFINED || text.starts_with(SENTINEL);
+                json!({
+                    "id": id, "content": text, "special": special, "normalized": false,
+                    "single_word": false, "lstrip": false, "rstrip": false,
+                })
+            })
+            .collect();
+        let end = match self.value("tokenizer.ggml.eos_token_id")? {
+            MetadataValue::Integer(id) => usize::try_from(*id).ok(),
+            _ => None,
+        };
+        let end = end.and_then(|id| Some((id, tokens.get(id)?.0)));
+        let (end_id, end) = end.ok_or_else(|| {
+            wrong("tokenizer.ggml.eos_token_id", "the id of a token", "another value")
+        })?;
+        let prefix = match self.0.get("tokenizer.ggml.add_space_prefix") {
+            Some(MetadataValue::Bool(false)) => "never",
+            _ => "always",
+        };
+        let metaspace =
+            json!({ "type": "Metaspace", "replacement": SPACE, "prepend_scheme": prefix });
+        let vocab: Vec<Value> =
+            tokens.iter().map(|(text, score, _)| json!([text, f64::from(*score)])).collect();
+        Ok(json!({
+            "version": "1.0",
+            "added_tokens": added,
+            "normalizer": self.normalizer()?,
+            "pre_tokenizer": metaspace,
+            "post_processor": {
+                "type": "TemplateProcessing",
+                "single": [
+                    { "Sequence": { "id": "A", "type_id": 0 } },
+                    { "SpecialToken": { "id": end, "type_id": 0 } },
+                ],
+                "pair": [],
+                "special_tokens": { end: { "id": end, "ids": [end_id], "tokens": [end] } },
+            },
+            "decoder": metaspace,
+            "model": { "type": "Unigram", "unk_id": unknown, "vocab": vocab },
+        }))
+    }
+
+    fn normalizer(&self) -> Result<Value, FormatError> {
+        let key = "tokenizer.ggml.precompiled_charsmap";
+        let mut steps = Vec::new();
+        match self.0.get(key) {
+            Some(MetadataValue::Bytes(map)) => {
+                let map = STANDARD.encode(map);
+                steps.push(json!({ "type": "Precompiled", "precompiled_charsmap": map }));
+            }
+            Some(_) => return Err(wrong(key, "bytes", "another type")),
+            None => {}
+        }
+        steps.push(json!({ "type": "Strip", "strip_left": false, "strip_right": true }));
+        steps.push(json!({ "type": "Replace", "pattern": { "Regex": " {2,}" }, "content": SPACE }));
+        Ok(json!({ "type": "Sequence", "normalizers": steps }))
+    }
+}
+
+fn wrong(what: &str, expected: &str, found: &str) -> FormatError {
+    FormatError::Invalid {
+        format: FORMAT,
+        what: what.into(),
+        expected: expected.into(),
+        found: excerpt(found),
+    }
+}
