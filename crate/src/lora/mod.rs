@@ -2,6 +2,8 @@
 //! LoRA branches that the model applies beside its base weights, which never change.
 
 mod adapter_set;
+#[cfg(feature = "candle")]
+mod candle;
 mod composition;
 mod error;
 mod export;
@@ -12,6 +14,8 @@ mod tunable;
 pub use adapter_set::AdapterSet;
 #[cfg(feature = "gpu")]
 pub(crate) use adapter_set::{Used, check_weights};
+#[cfg(feature = "candle")]
+pub use candle::MergedWeights;
 pub use composition::{Composition, GroupWeights, ModuleWeight, WeightedModule};
 pub use error::LoraError;
 pub use export::{PeftFiles, export, export_scaled};
