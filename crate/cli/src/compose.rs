@@ -12,7 +12,7 @@ use loraloom::session::SessionEvent;
 use pollster::block_on;
 use serde::Serialize;
 
-use crate::arguments::{ModelArguments, parse_held, read_examples};
+use crate::arguments::{ModelArguments, RankArgument, parse_held, read_examples};
 use crate::error::{CliError, write};
 use crate::library::{self, Library};
 use crate::model::ModelFiles;
@@ -58,6 +58,8 @@ pub struct Compose {
     /// Folder to write the tuned adapter into, as PEFT reads it.
     #[arg(long, value_name = "DIR", requires = "tune")]
     adapter_out: Option<PathBuf>,
+    #[command(flatten)]
+    rank: RankArgument,
 }
 
 #[derive(Serialize)]
@@ -84,6 +86,13 @@ impl Compose {
                 option: "--recipe and --base",
                 needed: "--registry",
                 reason: "where others find the modules",
+            });
+        }
+        if self.rank.rank.is_some() && self.adapter_out.is_none() {
+            return Err(CliError::Needs {
+                option: "--rank",
+                needed: "--adapter-out",
+                reason: "the adapter that it is the rank of",
             });
         }
         let examples = read_examples(&self.examples)?;
@@ -145,7 +154,12 @@ impl Compose {
             }
             (Some(effort), Some(out)) => {
                 let options = TuneOptions::of(TunedPart::LoraB, effort);
-                let request = Request { examples: &examples, composition: &composition, options };
+                let request = Request {
+                    examples: &examples,
+                    composition: &composition,
+                    options,
+                    rank: self.rank.rank,
+                };
                 let base_model = self.model.model.display().to_string();
                 Some(request.run(&mut session, &base_model, out, output)?)
             }

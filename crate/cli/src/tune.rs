@@ -1,20 +1,21 @@
 //! `loraloom tune`: tunes a composition on a few examples, into one adapter.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args};
 use loraloom::formats::Example;
 use loraloom::learn::{Assessment, Effort, TuneOptions, TuneStep};
-use loraloom::lora::{Composition, TunedPart};
+use loraloom::lora::{Composition, Exported, Truncation, TunedPart};
 use loraloom::session::{Session, SessionEvent, TuneResult};
 use pollster::block_on;
 use serde::Serialize;
 
-use crate::arguments::{AdapterArguments, ModelArguments, read_examples};
+use crate::arguments::{AdapterArguments, ModelArguments, RankArgument, read_examples};
 use crate::error::{CliError, create_folder, write};
 use crate::library;
 use crate::model::ModelFiles;
-use crate::output::{Output, assessment_text};
+use crate::output::{Output, assessment_text, truncation_text};
 use crate::settings::choice;
 
 /// Id of the tuned module in its session.
@@ -43,6 +44,8 @@ pub struct Tune {
     /// Learning rate, in place of the effort's.
     #[arg(long, value_name = "RATE")]
     learning_rate: Option<f64>,
+    #[command(flatten)]
+    rank: RankArgument,
     /// Folder to write adapter_config.json and adapter_model.safetensors into.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -52,11 +55,23 @@ pub struct Tune {
 #[derive(Serialize)]
 pub struct Tuned {
     loss_start: f64,
+    /// Of the adapter that is written.
     loss: f64,
     seconds: f64,
     steps: Vec<TuneStep>,
     assessment: Assessment,
     bytes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    truncated: Option<Truncated>,
+}
+
+/// An adapter of a lower rank than tuning gave it.
+#[derive(Serialize)]
+struct Truncated {
+    #[serde(flatten)]
+    truncation: Truncation,
+    /// The loss before.
+    loss_before: f64,
 }
 
 impl Tune {
@@ -70,7 +85,8 @@ impl Tune {
         let Self { part, effort, steps, learning_rate, .. } = self;
         let options = TuneOptions { part, effort, steps, learning_rate };
         let base_model = self.model.model.display().to_string();
-        let request = Request { examples: &examples, composition: &composition, options };
+        let rank = self.rank.rank;
+        let request = Request { examples: &examples, composition: &composition, options, rank };
         let tuned = request.run(&mut session, &base_model, &self.out, output)?;
         output.result(&tuned, || tuned.text(&self.out))
     }
@@ -81,6 +97,8 @@ pub struct Request<'a> {
     pub examples: &'a [Example],
     pub composition: &'a Composition,
     pub options: TuneOptions,
+    /// The rank of the adapter, if it is not the composition's.
+    pub rank: Option<NonZeroUsize>,
 }
 
 impl Request<'_> {
@@ -100,24 +118,37 @@ impl Request<'_> {
                 output.progress(format!("step {number}/{steps}  loss {loss:9.5}  {seconds:6.3} s"));
             }
         };
-        let Self { examples, composition, options } = self;
+        let Self { examples, composition, options, rank } = self;
         let tuned = block_on(session.tune(examples, composition, options, ID, &mut observer))?;
-        let files = session.export(&tuned.composition, base_model)?;
+        let TuneResult { composition, loss_start, seconds, steps, .. } = tuned;
+        let (mut loss, mut assessment) = (tuned.loss, tuned.assessment);
+        let truncation = rank.map(|rank| session.truncate_module(ID, rank)).transpose()?;
+        let truncated = truncation.map(|truncation| Truncated { truncation, loss_before: loss });
+        if truncated.is_some() {
+            loss = block_on(session.score(examples, Some(&composition)))?.loss;
+            assessment = block_on(session.assess(examples, Some(&composition), &mut ()))?;
+        }
+        let Exported { files, .. } = session.export(&composition, base_model)?;
         write(&out.join("adapter_config.json"), &files.config)?;
         write(&out.join("adapter_model.safetensors"), &files.weights)?;
-        let TuneResult { loss_start, loss, seconds, steps, assessment, .. } = tuned;
-        Ok(Tuned { loss_start, loss, seconds, steps, assessment, bytes: files.weights.len() })
+        let bytes = files.weights.len();
+        Ok(Tuned { loss_start, loss, seconds, steps, assessment, bytes, truncated })
     }
 }
 
 impl Tuned {
     /// The result in a few lines.
     pub fn text(&self, out: &Path) -> String {
-        let Self { loss_start, loss, seconds, steps, assessment, bytes } = self;
+        let Self { loss_start, loss, seconds, steps, assessment, bytes, truncated } = self;
+        let truncated = truncated.as_ref().map(|Truncated { truncation, loss_before }| {
+            let kept = truncation_text(truncation);
+            format!("{kept}; the loss was {loss_before:.5} before\n")
+        });
         format!(
-            "loss {loss:.5}, {loss_start:.5} before tuning; {} steps in {seconds:.1} s\n{}\n{}: one \
+            "loss {loss:.5}, {loss_start:.5} before tuning; {} steps in {seconds:.1} s\n{}{}\n{}: one \
              adapter of {bytes} bytes",
             steps.len(),
+            truncated.unwrap_or_default(),
             assessment_text(assessment),
             out.display()
         )

@@ -9,6 +9,8 @@ mod error;
 mod export;
 mod merge;
 mod peft;
+mod svd;
+mod truncate;
 mod tunable;
 
 pub use adapter_set::AdapterSet;
@@ -18,7 +20,8 @@ pub(crate) use adapter_set::{Used, check_weights};
 pub use candle::MergedWeights;
 pub use composition::{Composition, GroupWeights, ModuleWeight, WeightedModule};
 pub use error::LoraError;
-pub use export::{PeftFiles, export, export_scaled};
+pub use export::{ExportOptions, Exported, PeftFiles, export, export_scaled};
 pub use merge::Merge;
 pub use peft::{AdapterConfig, AdapterNotes, PeftAdapter, PeftLayer};
+pub use truncate::{TruncatedLayer, Truncation};
 pub use tunable::{TunableComposition, TunedPart, TunedScales};
