@@ -122,9 +122,10 @@ impl Request<'_> {
         let tuned = block_on(session.tune(examples, composition, options, ID, &mut observer))?;
         let TuneResult { composition, loss_start, seconds, steps, .. } = tuned;
         let (mut loss, mut assessment) = (tuned.loss, tuned.assessment);
-        let truncation = rank.map(|rank| session.truncate_module(ID, rank)).transpose()?;
-        let truncated = truncation.map(|truncation| Truncated { truncation, loss_before: loss });
-        if truncated.is_some() {
+        let mut truncated = None;
+        if let Some(rank) = rank {
+            let truncation = session.truncate_module(ID, rank)?;
+            truncated = Some(Truncated { truncation, loss_before: loss });
             loss = block_on(session.score(examples, Some(&composition)))?.loss;
             assessment = block_on(session.assess(examples, Some(&composition), &mut ()))?;
         }
