@@ -33,6 +33,7 @@
 //! |---|---|
 //! | `threads` (default) | several threads: rayon natively, wasm-bindgen-rayon in the browser |
 //! | `gpu` | Vulkan natively, WebGPU in the browser |
+//! | `candle` | a composition as weights for candle's models, `lora::MergedWeights` |
 //!
 //! # Layers
 //!

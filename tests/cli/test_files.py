@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import unittest
 from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 
 import gguf
@@ -81,11 +82,54 @@ class FilesForOthers(unittest.TestCase):
                     before = sum(example["loss"] for *_, example in losses)
                     self.assertLess(sum(ours for _, ours, _ in losses), before)
 
+    def test_peft_loads_an_adapter_of_a_lower_rank_which_is_the_best_of_that_rank(self) -> None:
+        for rank, (name, case) in zip(cycle((1, 3, 64)), compositions()):
+            with self.subTest(name, rank=rank, weights=case["weights"]):
+                weights = [f"{weight}" for weight in case["weights"]]
+                with tempfile.TemporaryDirectory() as whole:
+                    losses = self._losses(name, case, weights, rank=rank, whole=whole)
+                for theirs, ours, _ in losses:
+                    self.assertLess(abs(theirs - ours), 1e-5 * ours)
+
+    def _check_truncation(self, whole: str, made: str, truncation: dict, rank: int) -> None:
+        """Each layer's error and the kept shares against NumPy's singular values."""
+        before, after = (load_file(Path(f) / "adapter_model.safetensors") for f in (whole, made))
+        total, kept, shares = 0.0, 0.0, {}
+        for key in (key for key in before if ".lora_A." in key):
+            products = [
+                layers[key.replace("lora_A", "lora_B")].double() @ layers[key].double()
+                for layers in (before, after)
+            ]
+            self.assertLessEqual(len(after[key]), max(1, min(rank, len(before[key]))))
+            values = numpy.linalg.svd(products[0].numpy(), compute_uv=False)
+            error = (products[0] - products[1]).norm().item()
+            expected = numpy.linalg.norm(values[rank:])
+            self.assertLess(abs(error - expected), 2e-6 * values[0] * len(values))
+            total += (values**2).sum()
+            kept += (values[:rank] ** 2).sum()
+            layer = key.removeprefix("base_model.model.").removesuffix(".lora_A.weight")
+            if len(before[key]) > rank:
+                shares[layer] = ((values[:rank] ** 2).sum() / (values**2).sum()) ** 0.5
+        self.assertAlmostEqual(truncation["kept"], (kept / total) ** 0.5, places=6)
+        if shares:
+            worst = truncation["worst"]
+            self.assertAlmostEqual(worst["kept"], min(shares.values()), places=6)
+            self.assertAlmostEqual(shares[worst["layer"]], worst["kept"], places=6)
+        else:
+            self.assertIsNone(truncation["worst"])
+
     def _losses(
-        self, name: str, case: dict, weights: list[str], tuned: str | None = None
+        self,
+        name: str,
+        case: dict,
+        weights: list[str],
+        tuned: str | None = None,
+        rank: int | None = None,
+        whole: str | None = None,
     ) -> list[tuple]:
-        """Of each example: the loss of the written adapter in PEFT, and of the composition here or of
-        what a part of it was tuned to."""
+        """Of each example: the loss of the written adapter in PEFT, and of the composition here, of what
+        a part of it was tuned to, or of the adapter at this rank. The adapter of the whole rank is
+        written too then."""
         folder = MODELS / name
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         adapters = [
@@ -103,6 +147,11 @@ class FilesForOthers(unittest.TestCase):
             scored_by = [f"--examples={examples}", "--precision=f32"]
             if tuned:
                 loraloom("tune", *composition, *scored_by, f"--part={tuned}", f"--out={made}")
+                composition = [f"--adapter={made}", f"--model={folder}"]
+            elif rank:
+                loraloom("export", *composition, f"--out={whole}")
+                exported = loraloom("export", *composition, f"--rank={rank}", f"--out={made}")
+                self._check_truncation(whole, made, exported["truncation"], rank)
                 composition = [f"--adapter={made}", f"--model={folder}"]
             else:
                 loraloom("export", *composition, f"--out={made}")

@@ -67,16 +67,87 @@ fn steps_and_rate_take_the_place_of_the_efforts() {
     assert!(slow[0] == quick[0] && slow[4] > quick[4], "{slow:?} {quick:?}");
 }
 
+/// The share of the update that is kept, and the rank of the adapter in that folder.
+fn kept(truncation: &Value, out: &std::path::Path) -> (f64, u64) {
+    let config = std::fs::read(out.join("adapter_config.json")).unwrap();
+    let config: Value = serde_json::from_slice(&config).unwrap();
+    assert_eq!(config["r"], truncation["rank"]);
+    let worst = &truncation["worst"];
+    assert!(number(worst, "kept") <= number(truncation, "kept"), "{truncation}");
+    assert!(worst["layer"].as_str().unwrap().contains("block"), "{truncation}");
+    (number(truncation, "kept"), config["r"].as_u64().unwrap())
+}
+
+#[test]
+fn an_adapter_of_a_lower_rank_keeps_less_and_its_loss_is_the_one_printed() {
+    let modules = adapters(&["1", "0.5,1,0,1"]);
+    let mut shares = Vec::new();
+    for rank in ["1", "4", "7"] {
+        let out = folder(&format!("tuned-rank-{rank}"));
+        let options = ["--rank", rank, "--out", &text(&out)];
+        let tuned = json(&[on_model("tune", &options), modules.clone()].concat());
+        let truncated = &tuned["truncated"];
+        let (share, found) = kept(truncated, &out);
+        assert_eq!(found.to_string(), rank);
+        assert_ne!(number(truncated, "loss_before"), number(&tuned, "loss"));
+        let options = ["--adapter", &text(&out)];
+        let scored = number(&json(&on_model("score", &options)), "loss");
+        assert_eq!(scored, number(&tuned, "loss"));
+        shares.push(share);
+    }
+    assert!(shares.is_sorted_by(|a, b| a < b) && shares[2] < 1.0 && shares[0] > 0.0, "{shares:?}");
+}
+
+#[test]
+fn a_composition_of_one_module_many_times_is_exported_at_the_rank_of_one() {
+    let module = &adapters(&["1"])[0];
+    let module = module.strip_suffix("=1").unwrap();
+    let weights = ["0.3", "0.5", "-0.4", "0.6"];
+    let times = weights.map(|weight| format!("{module}={weight}"));
+    let model = text(&path("tests/learn/model"));
+    let export = |name: &str, modules: &[String], more: &[&str]| {
+        let out = folder(name);
+        let options = ["export", "--model", &model, "--merge", "delta", "--out", &text(&out)];
+        let options = options.iter().chain(more).map(|option| option.to_string());
+        (json(&options.chain(modules.iter().cloned()).collect::<Vec<_>>()), out)
+    };
+    let (one, _) = export("one-module", &[format!("{module}=1")], &[]);
+    let (whole, _) = export("many-times", &times, &[]);
+    let (small, out) = export("many-times-small", &times, &["--rank", "4"]);
+    assert_eq!(small["bytes"], one["bytes"]);
+    assert!(small["bytes"].as_u64() < whole["bytes"].as_u64().map(|bytes| bytes / 3));
+    let (share, _) = kept(&small["truncation"], &out);
+    assert!((share - 1.0).abs() < 1e-9, "{small}");
+    let loss = |options: Vec<String>| {
+        number(&json(&[on_model("score", &["--merge", "delta"]), options].concat()), "loss")
+    };
+    let found = loss(vec![format!("--adapter={}", text(&out))]);
+    let expected = loss(times.into());
+    assert!((found / expected - 1.0).abs() < 1e-5, "{found} {expected}");
+}
+
+#[test]
+fn a_rank_that_is_none_or_has_no_adapter_is_refused() {
+    let out = text(&folder("no-rank"));
+    let options = ["--rank", "0", "--out", &out];
+    let message = error(&[on_model("tune", &options), adapters(&["1"])].concat());
+    assert!(message.contains("--rank"), "{message}");
+    let adapters = format!("{}/adapters", text(&path("tests/learn/model")));
+    let message = error(&on_model("compose", &["--adapters", &adapters, "--rank", "4"]));
+    assert!(message.contains("--rank needs --adapter-out"), "{message}");
+}
+
 #[test]
 fn a_composition_is_tuned_where_it_is_found() {
     let out = folder("composed-tuned");
     let model = text(&path("tests/learn/model"));
     let adapters = format!("{model}/adapters");
     let options = ["--adapters", &adapters, "--budget", "30", "--tune", "quick"];
-    let found =
-        json(&on_model("compose", &[&options[..], &["--adapter-out", &text(&out)]].concat()));
+    let written = ["--rank", "2", "--adapter-out", &text(&out)];
+    let found = json(&on_model("compose", &[&options[..], &written].concat()));
     let tuned = &found["tuned"];
-    assert!(number(tuned, "loss") < number(&found, "loss"), "{tuned}");
+    kept(&tuned["truncated"], &out);
+    assert!(number(&tuned["truncated"], "loss_before") < number(&found, "loss"), "{tuned}");
     assert!(out.join("adapter_config.json").exists());
     let message = error(&on_model("compose", &options));
     assert!(message.contains("--adapter-out"), "{message}");

@@ -249,7 +249,7 @@ fn an_exported_composition_with_weights_for_groups_of_layers_has_its_losses() {
     let modules = ids.iter().zip(weights);
     let modules = modules.map(|(id, weight)| WeightedModule { id: id.clone(), weight }).collect();
     let composition = Composition { modules, merge: Merge::Delta };
-    let files = session.export(&composition, "base").unwrap();
+    let files = session.export(&composition, "base").unwrap().files;
     session.add_module("exported", &files.config, files.weights).unwrap();
     let modules = vec![WeightedModule { id: "exported".into(), weight: 1.0.into() }];
     let exported = Composition { modules, merge: Merge::Delta };

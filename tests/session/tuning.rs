@@ -1,5 +1,7 @@
 //! Tuning a composition of the demo library, as a page does it.
 
+use std::num::NonZeroUsize;
+
 use loraloom::learn::{Effort, LearnError, TuneOptions, TuneStep};
 use loraloom::lora::{Composition, Merge, TunedPart, TunedScales, WeightedModule};
 use loraloom::session::{CpuBackend, Observer, Session, SessionError, SessionEvent};
@@ -61,7 +63,7 @@ fn tuning_lowers_the_loss_and_its_adapter_is_a_module_with_the_same_bits() {
         let assessed = block_on(session.assess(&examples, composition, &mut ())).unwrap();
         assert_eq!(assessed, tuned.assessment);
 
-        let files = session.export(&tuned.composition, "base").unwrap();
+        let files = session.export(&tuned.composition, "base").unwrap().files;
         session.add_module("read", &files.config, files.weights).unwrap();
         let read = Composition {
             modules: vec![WeightedModule { id: "read".into(), weight: 1.0.into() }],
@@ -129,4 +131,42 @@ fn what_cannot_be_tuned_is_refused_by_name() {
     let (_, _, error) = refused(&composition(1e30), options, &examples);
     let diverged = matches!(error, SessionError::Tune(LearnError::Diverged { step: 1 }));
     assert!(diverged, "{error:?}");
+}
+
+/// At a rank that loses something, the module is another one and is still judged as tuned.
+#[test]
+fn a_truncated_module_takes_the_place_of_the_tuned_one() {
+    let mut session = session();
+    let (examples, composed) = (examples(), composition(1.0));
+    let options = TuneOptions::of(TunedPart::LoraB, Effort::Quick);
+    let tuned = block_on(session.tune(&examples, &composed, options, "tuned", &mut ())).unwrap();
+    let rank = |rank| NonZeroUsize::new(rank).unwrap();
+    let whole = tuned.module.rank as usize;
+
+    let same = session.truncate_module("tuned", rank(whole)).unwrap();
+    assert_eq!((same.rank, same.kept, same.worst), (whole, 1.0, None));
+    let found = block_on(session.score(&examples, Some(&tuned.composition))).unwrap().loss;
+    assert_eq!(found.to_bits(), tuned.loss.to_bits());
+
+    let lower = session.truncate_module("tuned", rank(whole - 1)).unwrap();
+    let worst = lower.worst.unwrap();
+    assert!(worst.kept <= lower.kept && lower.kept < 1.0 && lower.kept > 0.9, "{worst:?}");
+    let found = block_on(session.score(&examples, Some(&tuned.composition))).unwrap().loss;
+    assert!(found != tuned.loss && (found - tuned.loss).abs() < 0.2 * tuned.loss, "{found}");
+    let module = session.module("tuned").unwrap();
+    assert_eq!(module.rank(), whole - 1);
+
+    let files = session.export(&tuned.composition, "base").unwrap().files;
+    session.add_module("read", &files.config, files.weights).unwrap();
+    let read = Composition {
+        modules: vec![WeightedModule { id: "read".into(), weight: 1.0.into() }],
+        merge: Merge::Delta,
+    };
+    let [as_tuned, as_read] = [&tuned.composition, &read].map(|composition| {
+        block_on(session.assess(&examples, Some(composition), &mut ())).unwrap()
+    });
+    assert_eq!(as_tuned.answers, as_read.answers);
+    assert_ne!(as_tuned.expected, as_read.expected, "judged as an adapter of nobody's tuning");
+    let refused = session.truncate_module("nothing", rank(1));
+    assert!(matches!(refused, Err(SessionError::UnknownModule { .. })), "{refused:?}");
 }

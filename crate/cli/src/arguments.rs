@@ -1,6 +1,7 @@
 //! Options that several commands share.
 
 use std::io::{Read, stdin};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -44,6 +45,15 @@ pub struct AdapterArguments {
     pub adapters: Vec<(PathBuf, ModuleWeight)>,
     #[command(flatten)]
     pub settings: SettingArguments<MergeOnly>,
+}
+
+/// The rank of an adapter that is written.
+#[derive(Args)]
+pub struct RankArgument {
+    /// Rank of the adapter: each layer of a higher one is replaced by its best approximation of this rank,
+    /// and the share of the update that is kept is printed.
+    #[arg(long, value_name = "N")]
+    pub rank: Option<NonZeroUsize>,
 }
 
 fn parse_adapter(text: &str) -> Result<(PathBuf, ModuleWeight), String> {

@@ -12,7 +12,7 @@ use loraloom::session::SessionEvent;
 use pollster::block_on;
 use serde::Serialize;
 
-use crate::arguments::{ModelArguments, parse_held, read_examples};
+use crate::arguments::{ModelArguments, RankArgument, parse_held, read_examples};
 use crate::error::{CliError, write};
 use crate::library::{self, Library};
 use crate::model::ModelFiles;
@@ -62,6 +62,8 @@ pub struct Compose {
     /// Folder to write the tuned adapter into, as PEFT reads it.
     #[arg(long, value_name = "DIR", requires = "tune")]
     adapter_out: Option<PathBuf>,
+    #[command(flatten)]
+    rank: RankArgument,
 }
 
 #[derive(Serialize)]
@@ -112,6 +114,13 @@ impl Compose {
             }
             _ => {}
         }
+        if self.rank.rank.is_some() && self.adapter_out.is_none() {
+            return Err(CliError::Needs {
+                option: "--rank",
+                needed: "--adapter-out",
+                reason: "the adapter that it is the rank of",
+            });
+        }
         let examples = read_examples(&self.examples)?;
         let files = ModelFiles::find(&self.model.model)?;
         let library = self.registry.as_deref().map(Library::open).transpose()?;
@@ -147,7 +156,12 @@ impl Compose {
                 None
             }
             Some(options) => {
-                let request = Request { examples: &examples, composition: &composition, options };
+                let request = Request {
+                    examples: &examples,
+                    composition: &composition,
+                    options,
+                    rank: self.rank.rank,
+                };
                 let base_model = self.model.model.display().to_string();
                 let out = self.adapter_out.as_deref();
                 Some(request.run(&mut session, &base_model, out, output)?)

@@ -4,16 +4,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{ArgGroup, Args};
-use loraloom::lora::{Merge, ModuleWeight, PeftAdapter, TunedScales, export, export_scaled};
+use loraloom::lora::{
+    ExportOptions, Exported, Merge, ModuleWeight, PeftAdapter, Truncation, TunedScales, export,
+    export_scaled,
+};
 use loraloom::model::ModelConfig;
 use loraloom::recipe::LoadedHashes;
 use serde::Serialize;
 
-use crate::arguments::{AdapterArguments, read_recipe};
+use crate::arguments::{AdapterArguments, RankArgument, read_recipe};
 use crate::error::{CliError, create_folder, write};
 use crate::library::{Library, read_adapter};
 use crate::model::ModelFiles;
-use crate::output::Output;
+use crate::output::{Output, truncation_text};
 
 /// Write a composition as one PEFT adapter, which PEFT loads onto the same base.
 #[derive(Args)]
@@ -33,17 +36,21 @@ pub struct Export {
     /// The name that PEFT loads the base by (default: the base's id or folder).
     #[arg(long, value_name = "NAME")]
     base_model: Option<String>,
+    #[command(flatten)]
+    rank: RankArgument,
     /// Folder to write adapter_config.json and adapter_model.safetensors into.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
 
 #[derive(Serialize)]
-struct Exported {
+struct Written {
     modules: usize,
     merge: Merge,
     base_model: String,
     bytes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    truncation: Option<Truncation>,
 }
 
 /// Modules with their weights, and the base that they are for.
@@ -67,30 +74,36 @@ impl Export {
         let base_model = self.base_model.unwrap_or(parts.base_model);
         let adapters: Vec<&PeftAdapter> = parts.adapters.iter().collect();
         let ids: Vec<&str> = parts.ids.iter().map(String::as_str).collect();
-        let files = match &parts.scales {
-            None => export(&*parts.config, &adapters, &parts.weights, parts.merge, &base_model),
+        let options = ExportOptions { base_model: &base_model, rank: self.rank.rank };
+        let exported = match &parts.scales {
+            None => export(&*parts.config, &adapters, &parts.weights, parts.merge, options),
             Some(scales) => export_scaled(
                 &*parts.config,
                 &adapters,
                 &parts.weights,
                 parts.merge,
                 scales,
-                &base_model,
+                options,
             ),
         };
-        let files = files.map_err(|error| CliError::modules(error, &ids))?;
+        let exported = exported.map_err(|error| CliError::modules(error, &ids))?;
+        let Exported { files, truncation } = exported;
         create_folder(&self.out)?;
         write(&self.out.join("adapter_config.json"), &files.config)?;
         write(&self.out.join("adapter_model.safetensors"), &files.weights)?;
-        let exported = Exported {
+        let written = Written {
             modules: parts.weights.iter().filter(|weight| !weight.is_zero()).count(),
             merge: parts.merge,
             base_model,
             bytes: files.weights.len(),
+            truncation,
         };
-        output.result(&exported, || {
-            let Exported { modules, bytes, .. } = exported;
-            format!("{}: {modules} modules in one adapter of {bytes} bytes", self.out.display())
+        output.result(&written, || {
+            let Written { modules, bytes, truncation, .. } = &written;
+            let out = self.out.display();
+            let text = format!("{out}: {modules} modules in one adapter of {bytes} bytes");
+            let truncation = truncation.iter().map(truncation_text);
+            std::iter::once(text).chain(truncation).collect::<Vec<_>>().join("\n")
         })
     }
 

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::{IsTerminal, Write, stderr, stdout};
 
 use loraloom::learn::{Assessment, Enough, Verdict};
+use loraloom::lora::{TruncatedLayer, Truncation};
 use loraloom::session::{ErrorCode, UnwritableOutput};
 use serde::Serialize;
 
@@ -64,6 +65,18 @@ impl Output {
         line.push('\n');
         let written = stdout().write_all(line.as_bytes());
         written.map_err(|source| CliError::Write { path: "stdout".into(), source })
+    }
+}
+
+/// What an adapter of a lower rank keeps, in a line.
+pub fn truncation_text(Truncation { rank, kept, worst }: &Truncation) -> String {
+    let percent = |share: f64| format!("{:.2} %", 100.0 * share);
+    let whole = format!("rank {rank} keeps {} of the update's Frobenius norm", percent(*kept));
+    match worst {
+        None => whole,
+        Some(TruncatedLayer { layer, kept }) => {
+            format!("{whole}, and least at {layer}: {}", percent(*kept))
+        }
     }
 }
 

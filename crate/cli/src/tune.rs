@@ -1,20 +1,21 @@
 //! `loraloom tune`: tunes a composition on a few examples, into one adapter.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args};
 use loraloom::formats::Example;
 use loraloom::learn::{Assessment, Effort, TuneOptions, TuneStep};
-use loraloom::lora::{Composition, TunedPart, TunedScales};
+use loraloom::lora::{Composition, Exported, Truncation, TunedPart, TunedScales};
 use loraloom::session::{Session, SessionEvent, TuneResult};
 use pollster::block_on;
 use serde::Serialize;
 
-use crate::arguments::{AdapterArguments, ModelArguments, read_examples};
+use crate::arguments::{AdapterArguments, ModelArguments, RankArgument, read_examples};
 use crate::error::{CliError, create_folder, write};
 use crate::library;
 use crate::model::ModelFiles;
-use crate::output::{Output, assessment_text};
+use crate::output::{Output, assessment_text, truncation_text};
 use crate::settings::choice;
 
 /// Id of the tuned module in its session.
@@ -43,6 +44,8 @@ pub struct Tune {
     /// Learning rate, in place of the effort's.
     #[arg(long, value_name = "RATE")]
     learning_rate: Option<f64>,
+    #[command(flatten)]
+    rank: RankArgument,
     /// Folder to write adapter_config.json and adapter_model.safetensors into.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -52,6 +55,7 @@ pub struct Tune {
 #[derive(Serialize)]
 pub struct Tuned {
     loss_start: f64,
+    /// Of the adapter that is written.
     loss: f64,
     seconds: f64,
     steps: Vec<TuneStep>,
@@ -62,6 +66,17 @@ pub struct Tuned {
     /// Size of the adapter's weights, where they were written.
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    truncated: Option<Truncated>,
+}
+
+/// An adapter of a lower rank than tuning gave it.
+#[derive(Serialize)]
+struct Truncated {
+    #[serde(flatten)]
+    truncation: Truncation,
+    /// The loss before.
+    loss_before: f64,
 }
 
 impl Tune {
@@ -75,7 +90,8 @@ impl Tune {
         let Self { part, effort, steps, learning_rate, .. } = self;
         let options = TuneOptions { part, effort, steps, learning_rate };
         let base_model = self.model.model.display().to_string();
-        let request = Request { examples: &examples, composition: &composition, options };
+        let rank = self.rank.rank;
+        let request = Request { examples: &examples, composition: &composition, options, rank };
         let tuned = request.run(&mut session, &base_model, Some(&self.out), output)?;
         output.result(&tuned, || tuned.text(Some(&self.out)))
     }
@@ -86,6 +102,8 @@ pub struct Request<'a> {
     pub examples: &'a [Example],
     pub composition: &'a Composition,
     pub options: TuneOptions,
+    /// The rank of the adapter, if it is not the composition's.
+    pub rank: Option<NonZeroUsize>,
 }
 
 impl Request<'_> {
@@ -107,27 +125,40 @@ impl Request<'_> {
                 output.progress(format!("step {number}/{steps}  loss {loss:9.5}  {seconds:6.3} s"));
             }
         };
-        let Self { examples, composition, options } = self;
+        let Self { examples, composition, options, rank } = self;
         let tuned = block_on(session.tune(examples, composition, options, ID, &mut observer))?;
+        let TuneResult { composition, loss_start, seconds, steps, scales, .. } = tuned;
+        let (mut loss, mut assessment) = (tuned.loss, tuned.assessment);
+        let mut truncated = None;
+        if let Some(rank) = rank {
+            let truncation = session.truncate_module(ID, rank)?;
+            truncated = Some(Truncated { truncation, loss_before: loss });
+            loss = block_on(session.score(examples, Some(&composition)))?.loss;
+            assessment = block_on(session.assess(examples, Some(&composition), &mut ()))?;
+        }
         let mut bytes = None;
         if let Some(out) = out {
-            let files = session.export(&tuned.composition, base_model)?;
+            let Exported { files, .. } = session.export(&composition, base_model)?;
             write(&out.join("adapter_config.json"), &files.config)?;
             write(&out.join("adapter_model.safetensors"), &files.weights)?;
             bytes = Some(files.weights.len());
         }
-        let TuneResult { loss_start, loss, seconds, steps, assessment, scales, .. } = tuned;
-        Ok(Tuned { loss_start, loss, seconds, steps, assessment, scales, bytes })
+        Ok(Tuned { loss_start, loss, seconds, steps, assessment, scales, bytes, truncated })
     }
 }
 
 impl Tuned {
     /// The result in a few lines.
     pub fn text(&self, out: Option<&Path>) -> String {
-        let Self { loss_start, loss, seconds, steps, assessment, .. } = self;
+        let Self { loss_start, loss, seconds, steps, assessment, truncated, .. } = self;
+        let truncated = truncated.as_ref().map(|Truncated { truncation, loss_before }| {
+            let kept = truncation_text(truncation);
+            format!("{kept}; the loss was {loss_before:.5} before\n")
+        });
         let mut text = format!(
-            "loss {loss:.5}, {loss_start:.5} before tuning; {} steps in {seconds:.1} s\n{}",
+            "loss {loss:.5}, {loss_start:.5} before tuning; {} steps in {seconds:.1} s\n{}{}",
             steps.len(),
+            truncated.unwrap_or_default(),
             assessment_text(assessment),
         );
         if let Some((out, bytes)) = out.zip(self.bytes) {

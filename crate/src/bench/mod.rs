@@ -96,7 +96,7 @@ pub type Pieces = Box<dyn Fn(usize) -> Option<Vec<u8>>>;
 pub fn adapter_files(model: &str, rank: usize, seed: u64) -> Result<PeftFiles, BenchError> {
     let config = synthetic::config(model)?;
     let adapter = synthetic::adapter(&config, rank, seed);
-    Ok(lora::export(&config, &[&adapter], &[1.0], Merge::Delta, model)?)
+    Ok(lora::export(&config, &[&adapter], &[1.0], Merge::Delta, model)?.files)
 }
 
 /// The workload in progress, and the model and modules that the last ones used.

@@ -135,7 +135,7 @@ impl Session {
     ) -> Result<JsValue, JsValue> {
         let composition = from_js(composition)?;
         let files = self.0.export(&composition, base_model);
-        let files = files.map_err(|error| thrown(&error.report()))?;
+        let files = files.map_err(|error| thrown(&error.report()))?.files;
         let object = js_sys::Object::new();
         for (name, bytes) in [("config", &files.config), ("weights", &files.weights)] {
             js_sys::Reflect::set(&object, &name.into(), &Uint8Array::from(&bytes[..]))?;

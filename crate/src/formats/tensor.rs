@@ -174,7 +174,7 @@ pub(super) fn check_finite(name: &str, values: &[f32], first: usize) -> Result<(
 }
 
 /// One or more files with tensors by Hugging Face's names.
-pub trait TensorSource {
+pub trait TensorSource: Send + Sync {
     /// Names of all tensors.
     fn names(&self) -> Vec<String>;
 

@@ -2,10 +2,12 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 
 use serde_json::{Map, Value, json};
 
 use super::merge::MergedLayer;
+use super::truncate::{Truncation, truncate};
 use super::{
     AdapterSet, LoraError, Merge, ModuleWeight, PeftAdapter, TunableComposition, TunedScales,
 };
@@ -24,51 +26,79 @@ pub struct PeftFiles {
     pub weights: Vec<u8>,
 }
 
+/// How a composition is exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExportOptions<'a> {
+    /// What PEFT should load the adapter onto.
+    pub base_model: &'a str,
+    /// The rank that layers of a higher one are truncated to, if any.
+    pub rank: Option<NonZeroUsize>,
+}
+
+/// At the composition's own rank.
+impl<'a> From<&'a str> for ExportOptions<'a> {
+    fn from(base_model: &'a str) -> Self {
+        Self { base_model, rank: None }
+    }
+}
+
+/// A composition as one adapter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exported {
+    /// The adapter.
+    pub files: PeftFiles,
+    /// What it keeps of the composition, where a rank was given.
+    pub truncation: Option<Truncation>,
+}
+
 /// Writes modules with these weights as one adapter of scaling 1: summed matrices have the modules'
-/// rank, stacked ones the sum of their ranks. The scales are in its B; modules at 0 are left out. `base_model` is what PEFT should load it onto.
+/// rank, stacked ones the sum of their ranks. The scales are in its B; modules at 0 are left out. With
+/// [`ExportOptions::rank`], each layer of a higher rank has the best approximation of that rank in the
+/// Frobenius norm.
 ///
 /// # Errors
 /// As [`AdapterSet::new`] and [`AdapterSet::branches`], and [`LoraError::Nothing`] if every weight is
 /// 0.
-pub fn export<W: Into<ModuleWeight> + Copy>(
+pub fn export<'o, W: Into<ModuleWeight> + Copy>(
     config: &dyn ModelConfig,
     adapters: &[&PeftAdapter],
     weights: &[W],
     merge: Merge,
-    base_model: &str,
-) -> Result<PeftFiles, LoraError> {
+    options: impl Into<ExportOptions<'o>>,
+) -> Result<Exported, LoraError> {
     let layers = AdapterSet::new(config, adapters, merge)?.merged(weights)?;
     if layers.is_empty() {
         return Err(LoraError::Nothing);
     }
-    files_of(config, layers, base_model)
+    export_layers(config, layers, options.into())
 }
 
 /// [`export`] of a composition that was tuned, with its scales.
 ///
 /// # Errors
 /// As [`export`], and [`LoraError::Scales`] if there is not one change for each rank.
-pub fn export_scaled<A: Borrow<PeftAdapter> + Clone, W: Into<ModuleWeight> + Copy>(
+pub fn export_scaled<'o, A: Borrow<PeftAdapter> + Clone, W: Into<ModuleWeight> + Copy>(
     config: &dyn ModelConfig,
     adapters: &[A],
     weights: &[W],
     merge: Merge,
     scales: &TunedScales,
-    base_model: &str,
-) -> Result<PeftFiles, LoraError> {
+    options: impl Into<ExportOptions<'o>>,
+) -> Result<Exported, LoraError> {
     let set = AdapterSet::new(config, adapters, merge)?;
-    TunableComposition::with_scales(&set, weights, scales)?.export(config, base_model)
+    TunableComposition::with_scales(&set, weights, scales)?.export(config, options)
 }
 
-/// The files of an adapter with these layers.
+/// An adapter with these layers.
 ///
 /// # Errors
 /// [`LoraError::Unwritable`].
-pub(super) fn files_of(
+pub(super) fn export_layers(
     config: &dyn ModelConfig,
     mut layers: BTreeMap<LinearId, MergedLayer>,
-    base_model: &str,
-) -> Result<PeftFiles, LoraError> {
+    ExportOptions { base_model, rank }: ExportOptions<'_>,
+) -> Result<Exported, LoraError> {
+    let truncation = rank.map(|rank| truncate(&mut layers, rank.get()));
     // The scaling of the file is 1.
     layers.values_mut().for_each(MergedLayer::fold_scales);
     let tensors = layers.iter().flat_map(|(id, layer)| {
@@ -83,10 +113,11 @@ pub(super) fn files_of(
     });
     let tensors: Vec<NamedTensor> = tensors.collect();
     let description = peft_config(config, &layers, base_model);
-    Ok(PeftFiles {
+    let files = PeftFiles {
         config: format!("{description:#}\n").into_bytes(),
         weights: write_safetensors(&tensors, false)?,
-    })
+    };
+    Ok(Exported { files, truncation })
 }
 
 /// `adapter_config.json`: the largest rank, and by name the layers that have another; alpha is the
@@ -162,7 +193,7 @@ mod tests {
         let coefficients = [0.3, -0.7, 0.0, 1.1, 0.45, -0.2];
         let used: Vec<f32> = coefficients.into_iter().filter(|&weight| weight != 0.0).collect();
         for merge in [Merge::Lorahub, Merge::Delta] {
-            let files = export(&*config, &modules, &coefficients, merge, "base").unwrap();
+            let files = export(&*config, &modules, &coefficients, merge, "base").unwrap().files;
             let written = SafetensorsFile::parse(files.weights).unwrap();
             for (id, layer) in &adapter.layers {
                 let [a, b] = ["A", "B"].map(|half| {

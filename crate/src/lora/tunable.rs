@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::export::files_of;
+use super::export::{ExportOptions, Exported, export_layers};
 use super::merge::MergedLayer;
-use super::{AdapterSet, LoraError, ModuleWeight, PeftAdapter, PeftFiles};
+use super::{AdapterSet, LoraError, ModuleWeight, PeftAdapter};
 use crate::model::{
     BranchGradient, LinearId, LoraBranch, LoraBranches, ModelConfig, Precision, WithRespectTo,
 };
@@ -211,17 +211,17 @@ impl TunableComposition {
         LoraBranches::new(precision, layers.collect())
     }
 
-    /// Writes it as one PEFT adapter for a base of this name.
+    /// Writes it as one PEFT adapter, as [`export`](super::export()) does.
     ///
     /// # Errors
     /// [`LoraError::Unwritable`].
-    pub fn export(
+    pub fn export<'o>(
         &self,
         config: &dyn ModelConfig,
-        base_model: &str,
-    ) -> Result<PeftFiles, LoraError> {
+        options: impl Into<ExportOptions<'o>>,
+    ) -> Result<Exported, LoraError> {
         let layers = self.layers.iter().map(|(&id, layer)| (id, layer.merged.clone()));
-        files_of(config, layers.collect(), base_model)
+        export_layers(config, layers.collect(), options.into())
     }
 }
 

@@ -14,6 +14,7 @@ mod scoring;
 mod tuning;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,8 @@ use serde::{Deserialize, Serialize};
 use crate::formats::{AddedTokenFiles, Example, Tokenizer, sha256_hex};
 use crate::learn::{Evaluation, TuneStep};
 use crate::lora::{
-    AdapterNotes, AdapterSet, Composition, Merge, ModuleWeight, PeftAdapter, PeftFiles, export,
+    AdapterNotes, AdapterSet, Composition, ExportOptions, Exported, Merge, ModuleWeight,
+    PeftAdapter, Truncation, WeightedModule, export,
 };
 use crate::model::{Model, Precision, TokenizedExample, Verified, verify};
 
@@ -287,22 +289,45 @@ impl<B: Backend> Session<B> {
         Ok(verify(&**model, tokenizer, id))
     }
 
-    /// Writes a composition of loaded modules as one PEFT adapter of a base of this name.
+    /// Writes a composition of loaded modules as one PEFT adapter of a base of this name, or as
+    /// [`ExportOptions`] say.
     ///
     /// # Errors
     /// [`SessionError::UnknownModule`], and [`SessionError::Composition`] for modules that cannot be
     /// composed or that change nothing.
-    pub fn export(
+    pub fn export<'o>(
         &self,
         composition: &Composition,
-        base_model: &str,
-    ) -> Result<PeftFiles, SessionError> {
+        options: impl Into<ExportOptions<'o>>,
+    ) -> Result<Exported, SessionError> {
         const OPERATION: Operation = Operation::Export;
         let base = ready(&self.base)?;
         let Composed { ids, set, weights } = self.compose(OPERATION, Some(composition))?;
         let adapters: Vec<&PeftAdapter> = set.adapters.iter().map(|adapter| &**adapter).collect();
-        let files = export(base.model.config(), &adapters, &weights, set.merge, base_model);
-        files.map_err(|error| SessionError::backend(OPERATION, ids, error.into()))
+        let exported = export(base.model.config(), &adapters, &weights, set.merge, options);
+        exported.map_err(|error| SessionError::backend(OPERATION, ids, error.into()))
+    }
+
+    /// Replaces a loaded module by its best approximation of this rank; layers of no higher one are kept.
+    ///
+    /// # Errors
+    /// [`SessionError::NotLoaded`] and [`SessionError::UnknownModule`].
+    pub fn truncate_module(
+        &mut self,
+        id: &str,
+        rank: NonZeroUsize,
+    ) -> Result<Truncation, SessionError> {
+        let module = WeightedModule { id: id.to_owned(), weight: 1.0.into() };
+        let composition = Composition { modules: vec![module], merge: Merge::Delta };
+        let base_model = ready(&self.base)?.id.clone();
+        let options = ExportOptions { base_model: &base_model, rank: Some(rank) };
+        let Exported { files, truncation } = self.export(&composition, options)?;
+        let tuned = self.tuned.contains(id);
+        self.add_module(id, &files.config, files.weights)?;
+        if tuned {
+            self.tuned.insert(id.to_owned());
+        }
+        Ok(truncation.expect("of the rank that was given"))
     }
 
     /// The loaded modules of these ids.

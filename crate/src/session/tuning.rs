@@ -121,8 +121,9 @@ impl<B: Backend> Session<B> {
         }
         let mut tunable = run.composition;
         let scales = tunable.quantize_scales();
-        let files = tunable.export(base.model.config(), &base.id);
-        Ok(Tuned { files: files.map_err(|error| refused(error.into()))?, steps, scales })
+        let files = tunable.export(base.model.config(), &*base.id);
+        let files = files.map_err(|error| refused(error.into()))?.files;
+        Ok(Tuned { files, steps, scales })
     }
 
     /// Adds a composition of loaded modules with other scales as a module of this id, as
@@ -140,11 +141,11 @@ impl<B: Backend> Session<B> {
         let base = ready(&self.base)?;
         let Composed { set, weights, .. } = &composed;
         let config = base.model.config();
-        let files = export_scaled(config, &set.adapters, weights, set.merge, scales, &base.id);
+        let files = export_scaled(config, &set.adapters, weights, set.merge, scales, &*base.id);
         let files = files.map_err(|error| {
             SessionError::backend(OPERATION, composed.ids.iter().copied(), error.into())
         })?;
-        self.add_tuned(id, files)
+        self.add_tuned(id, files.files)
     }
 
     fn add_tuned(&mut self, id: &str, files: PeftFiles) -> Result<ModuleInfo, SessionError> {
