@@ -48,13 +48,18 @@ impl ModelFiles {
         };
         let beside = |name| Ok::<_, CliError>(folder.first(&[name])?.map(Location::Path));
         let config = first(&["config.json"], "config.json")?;
+        let tokenizer_config = beside("tokenizer_config.json")?;
         let tokenizer =
             first(&["tokenizer.json", "spiece.model"], "tokenizer.json or spiece.model");
-        if tokenizer.is_err() {
-            // A model of another kind has another tokenizer.
-            parse_config(&config.read()?).map_err(config.in_file())?;
-        }
-        let tokenizer = tokenizer?;
+        let tokenizer = match tokenizer {
+            Ok(tokenizer) => tokenizer,
+            Err(error) => {
+                // A model of another kind has another tokenizer.
+                parse_config(&config.read()?).map_err(config.in_file())?;
+                let mut configs = tokenizer_config.iter().chain([&config]);
+                configs.find_map(|config| named_by(config).transpose()).unwrap_or(Err(error))?
+            }
+        };
         let weights = match folder.named_weights() {
             Some(name) => vec![first(&[name], "the weights that its address names")?],
             None => weights(&folder, &names)?.ok_or_else(|| {
@@ -66,7 +71,7 @@ impl ModelFiles {
             config,
             tokenizer,
             added_tokens: beside("added_tokens.json")?,
-            tokenizer_config: beside("tokenizer_config.json")?,
+            tokenizer_config,
             weights,
         })
     }
@@ -125,6 +130,11 @@ impl ModelFiles {
         };
         Tokenizer::parse_with(&self.tokenizer.read()?, files).map_err(self.tokenizer.in_file())
     }
+}
+
+/// The configuration itself, if it names a tokenizer that has no file of its own.
+fn named_by(config: &Location) -> Result<Option<Location>, CliError> {
+    Ok(Tokenizer::is_named_by(&config.read()?).then(|| config.clone()))
 }
 
 /// The weights to read of a folder with files of these names; `None` where it has none. Placeholders
