@@ -13,7 +13,8 @@ Both texts' ids and decoded ids are those of the tokenizer that AutoTokenizer gi
 are ids whose bytes are no UTF-8, with their text; `byte_fallback` of umt5 are the texts by its tokenizer.json
 with "byte_fallback": true, which transformers does not write.
 
-Run with transformers 4.57, peft 0.17, sentencepiece, before make_gradients.py.
+Run with transformers 4.57, peft 0.17, sentencepiece, before make_gradients.py, with the names of models to
+make those alone.
 """
 
 import copy
@@ -21,6 +22,7 @@ import io
 import json
 import random
 import shutil
+import sys
 
 import sentencepiece
 import torch
@@ -182,7 +184,8 @@ def make(name, spec):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
-    for name, spec in MODELS.items():
+    for name in sys.argv[1:] or MODELS:
+        spec = MODELS[name]
         while True:
             try:
                 make(name, spec)
