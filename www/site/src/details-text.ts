@@ -230,7 +230,7 @@ const base = {
   label: "A T5, Flan-T5, mT5, UMT5 or ByT5 model (Hugging Face id or address)",
   placeholder: "google/flan-t5-small or https://…",
   load: "Load",
-  drop: "Or drop its files here: config.json, tokenizer.json or spiece.model, and the weights as .safetensors or .gguf.",
+  drop: "Or drop its files here: config.json, tokenizer.json or spiece.model (ByT5 has neither), and the weights as .safetensors or .gguf.",
   choose: "Choose files",
   staysHere: "They stay on this computer.",
 };
