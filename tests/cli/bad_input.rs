@@ -92,10 +92,14 @@ fn a_folder_that_is_no_model_says_what_is_missing_or_broken() {
     // A model of another kind is named before its other files are missed.
     fresh();
     let config = std::fs::read_to_string(model.join("config.json")).unwrap();
-    let config = config.replacen('{', "{\"tokenizer_class\": \"ByT5Tokenizer\",", 1);
-    std::fs::write(model.join("config.json"), config).unwrap();
+    let other = config.replace("\"model_type\": \"t5\"", "\"model_type\": \"longt5\"");
+    std::fs::write(model.join("config.json"), other).unwrap();
     std::fs::remove_file(model.join("tokenizer.json")).unwrap();
-    message("ByT5 reads bytes");
+    message("LongT5 has local or transient-global attention");
+    // A tokenizer of bytes has no file, and more tokens than this model.
+    let bytes = config.replacen('{', "{\"tokenizer_class\": \"ByT5Tokenizer\",", 1);
+    std::fs::write(model.join("config.json"), bytes).unwrap();
+    message("vocab_size should be at least 384, the tokens of its tokenizer, found 253");
     // Tokens are added by the files beside the tokenizer too.
     for (file, tokens) in [
         ("added_tokens.json", r#"{"<sep>": 253}"#),

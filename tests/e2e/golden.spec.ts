@@ -22,7 +22,9 @@ interface Golden {
   models: Record<string, Case[]>;
 }
 
-for (const model of ["narrow-tied", "deep-untied", "wide-bfloat", "relu-tied"]) {
+const MODELS = ["narrow-tied", "deep-untied", "wide-bfloat", "relu-tied", "mt5", "umt5", "byt5"];
+
+for (const model of MODELS) {
   test(`losses and greedy answers of ${model} are those of Hugging Face`, async ({ page }) => {
     const { testDir } = test.info().project;
     const golden: Golden = JSON.parse(readFileSync(join(testDir, "golden", "texts.json"), "utf8"));

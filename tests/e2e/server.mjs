@@ -94,6 +94,11 @@ async function goldenRegistry() {
   };
   const registry = { version: 1, title: "Golden models", bases: [], modules: [], tasks: [] };
   for (const model of await readdir(root)) {
+    const files = await readdir(join(root, model));
+    // ByT5's tokenizer has no other file.
+    const tokenizer = ["tokenizer.json", "tokenizer_config.json"].find((name) =>
+      files.includes(name),
+    );
     registry.bases.push({
       id: model,
       title: model,
@@ -102,7 +107,7 @@ async function goldenRegistry() {
       parameters: 1000,
       files: {
         config: await file(`${model}/config.json`),
-        tokenizer: await file(`${model}/tokenizer.json`),
+        tokenizer: await file(`${model}/${tokenizer}`),
         weights: await file(`${model}/model.safetensors`),
       },
     });

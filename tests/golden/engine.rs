@@ -1,6 +1,7 @@
 //! The engine against Hugging Face transformers and PEFT, on the random models that
-//! `make_models.py` made.
+//! `make_models.py` and `make_family.py` made.
 
+mod family;
 #[cfg(feature = "gpu")]
 mod gpu;
 mod gradients;
@@ -65,19 +66,24 @@ struct Golden {
 
 impl Golden {
     fn all() -> Vec<Golden> {
-        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/models");
-        let mut folders: Vec<PathBuf> =
-            models.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
-        folders.sort();
-        assert!(folders.len() >= 4);
-        folders
-            .into_iter()
-            .map(|folder| Golden {
-                expected: serde_json::from_slice(&read(&folder.join("expected.json"))).unwrap(),
-                config: T5Config::parse(&read(&folder.join("config.json"))).unwrap(),
-                folder,
-            })
-            .collect()
+        let folders = Self::root().read_dir().unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = folders.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        assert!(names.len() >= 7);
+        names.iter().map(|name| Self::named(name)).collect()
+    }
+
+    fn root() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/models")
+    }
+
+    fn named(name: &str) -> Golden {
+        let folder = Self::root().join(name);
+        Golden {
+            expected: serde_json::from_slice(&read(&folder.join("expected.json"))).unwrap(),
+            config: T5Config::parse(&read(&folder.join("config.json"))).unwrap(),
+            folder,
+        }
     }
 
     fn model(&self, precision: Precision) -> T5Model {
@@ -160,8 +166,7 @@ fn adapters_of_every_version_of_peft_have_its_losses() {
         labels: Vec<u32>,
         loss: f32,
     }
-    let all = Golden::all();
-    let golden = all.iter().find(|golden| golden.folder.ends_with("narrow-tied")).unwrap();
+    let golden = Golden::named("narrow-tied");
     let model = golden.model(Precision::F32);
     let versions = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/peft");
     let (mut pickled, mut safe) = (0, 0);
@@ -326,7 +331,7 @@ fn every_instruction_set_gives_the_same_bits() {
 
 #[test]
 fn one_thread_and_three_give_the_same_bits() {
-    let golden = &Golden::all()[0];
+    let golden = &Golden::named("deep-untied");
     for precision in [Precision::F32, Precision::Int8] {
         let model = golden.model(precision);
         for case in &golden.expected.cases {
@@ -341,7 +346,7 @@ fn one_thread_and_three_give_the_same_bits() {
 
 #[test]
 fn a_stopped_computation_says_so() {
-    let golden = &Golden::all()[0];
+    let golden = &Golden::named("deep-untied");
     let model = golden.model(Precision::F32);
     let case = &golden.expected.cases[0];
     let control = Control::cancellable();
@@ -353,7 +358,7 @@ fn a_stopped_computation_says_so() {
 
 #[test]
 fn tokens_that_the_model_cannot_take_are_refused_with_their_place() {
-    let golden = &Golden::all()[0];
+    let golden = &Golden::named("deep-untied");
     let model = golden.model(Precision::F32);
     let vocab_size = golden.config.vocab_size as u32;
     let example = |input: &[u32], labels: &[u32]| TokenizedExample {
@@ -378,8 +383,7 @@ fn tokens_that_the_model_cannot_take_are_refused_with_their_place() {
 
 #[test]
 fn modules_that_do_not_fit_are_refused_by_name() {
-    let all = Golden::all();
-    let [deep, narrow] = [&all[0], &all[1]];
+    let [deep, narrow] = ["deep-untied", "narrow-tied"].map(Golden::named);
     let adapters = narrow.adapters(&narrow.expected.cases[1]);
     let adapters: Vec<&PeftAdapter> = adapters.iter().collect();
     let error = AdapterSet::new(&deep.config, &adapters, Merge::Delta).unwrap_err().to_string();
@@ -397,7 +401,7 @@ fn modules_that_do_not_fit_are_refused_by_name() {
 
 #[test]
 fn side_paths_made_again_have_the_bits_of_those_made_first() {
-    let golden = &Golden::all()[1];
+    let golden = &Golden::named("narrow-tied");
     let models = [Precision::F32, Precision::Int8].map(|precision| golden.model(precision));
     let case = &golden.expected.cases[1];
     let adapters = golden.adapters(case);
@@ -423,7 +427,7 @@ fn side_paths_made_again_have_the_bits_of_those_made_first() {
 
 #[test]
 fn side_paths_of_another_precision_are_refused() {
-    let golden = &Golden::all()[0];
+    let golden = &Golden::named("deep-untied");
     let case = &golden.expected.cases[1];
     let [exact, packed] =
         [Precision::F32, Precision::Int8].map(|precision| golden.model(precision));

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes tests/golden/gradients/NAME.safetensors: for each model of make_models.py, the gradient of the
+"""Makes tests/golden/gradients/NAME.safetensors: for each model under models, or those named, the gradient of the
 mean of its examples' losses with respect to A, B and the scales of a composition's LoRA branches, by
 PyTorch's autograd in f64.
 
@@ -13,13 +13,14 @@ Run with transformers 4.57, peft 0.17.
 
 import copy
 import json
+import sys
 from pathlib import Path
 
 import torch
 import transformers
 from peft import PeftModel
 from safetensors.torch import save_file
-from transformers import T5ForConditionalGeneration
+from transformers import AutoModelForSeq2SeqLM
 
 HERE = Path(__file__).parent
 EXAMPLES = 5
@@ -64,7 +65,7 @@ def branches(base, folders, weights):
 def make(folder):
     expected = json.loads((folder / "expected.json").read_text())
     case = next(case for case in expected["cases"] if case["name"] == "delta 0")
-    base = T5ForConditionalGeneration.from_pretrained(folder, torch_dtype=torch.float32).eval()
+    base = AutoModelForSeq2SeqLM.from_pretrained(folder, torch_dtype=torch.float32).eval()
     found = branches(base, [folder / "adapters" / name for name in case["adapters"]], case["weights"])
     model = base.double()
     for parameter in model.parameters():
@@ -98,5 +99,6 @@ def make(folder):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
-    for folder in sorted((HERE / "models").iterdir()):
-        make(folder)
+    names = sys.argv[1:] or sorted(folder.name for folder in (HERE / "models").iterdir())
+    for name in names:
+        make(HERE / "models" / name)

@@ -118,7 +118,12 @@ def make_tokenizer(folder, rng, nfkc):
 
 def make_model(spec, vocab_size):
     config = T5Config(vocab_size=vocab_size, decoder_start_token_id=0, **spec["config"])
-    model = T5ForConditionalGeneration(config).eval()
+    return randomize(T5ForConditionalGeneration(config).eval(), spec)
+
+
+def randomize(model, spec):
+    """Random weights of the model's seed and precision, on which the softmax and the answers depend."""
+    config = model.config
     generator = torch.Generator().manual_seed(spec["seed"])
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -81,7 +81,7 @@ impl Base {
         let files = &registry.bases[0].files;
         Self {
             config: T5Config::parse(&read(&files.config)).unwrap(),
-            tokenizer: Tokenizer::from_json(&read(&files.tokenizer)).unwrap(),
+            tokenizer: Tokenizer::parse(&read(&files.tokenizer)).unwrap(),
             weights: GgufFile::parse(read(&files.weights)).unwrap(),
         }
     }

@@ -67,10 +67,10 @@ pub enum CliError {
         "{}: the weights should be one file; make one with loraloom quantize", path.display()
     )]
     ShardedBase { path: PathBuf },
-    /// A tokenizer with tokens in other files, which a registry does not hold.
+    /// A tokenizer whose tokens depend on other files, which a registry does not hold.
     #[error(
-        "{}: it lacks tokens of added_tokens.json or tokenizer_config.json, which a registry does not \
-         hold; transformers' save_pretrained writes them to tokenizer.json",
+        "{}: its tokens are not those with added_tokens.json and tokenizer_config.json, which a registry \
+         does not hold; transformers' save_pretrained writes them to tokenizer.json",
         path.display()
     )]
     TokensBeside { path: PathBuf },

@@ -61,12 +61,17 @@ impl ModelFiles {
             return Self::of_gguf(folder.id(), weights);
         }
         let config = first(&["config.json"], "config.json")?;
+        let tokenizer_config = beside("tokenizer_config.json")?;
         let tokenizer = first(&TOKENIZERS, "tokenizer.json or spiece.model");
-        if tokenizer.is_err() {
-            // A model of another kind has another tokenizer.
-            parse_config(&config.read()?).map_err(config.in_file())?;
-        }
-        let tokenizer = tokenizer?;
+        let tokenizer = match tokenizer {
+            Ok(tokenizer) => tokenizer,
+            Err(error) => {
+                // A model of another kind has another tokenizer.
+                parse_config(&config.read()?).map_err(config.in_file())?;
+                let mut configs = tokenizer_config.iter().chain([&config]);
+                configs.find_map(|config| named_by(config).transpose()).unwrap_or(Err(error))?
+            }
+        };
         let weights = match folder.named_weights() {
             Some(name) => vec![first(&[name], "the weights that its address names")?],
             None => weights(&folder, &names)?.ok_or_else(|| {
@@ -78,7 +83,7 @@ impl ModelFiles {
             config,
             tokenizer,
             added_tokens: beside("added_tokens.json")?,
-            tokenizer_config: beside("tokenizer_config.json")?,
+            tokenizer_config,
             weights,
         })
     }
@@ -180,6 +185,11 @@ fn read_gguf_model(path: &Path) -> Result<GgufModel, CliError> {
             read => return read.map_err(CliError::in_file(path)),
         }
     }
+}
+
+/// The configuration itself, if it names a tokenizer that has no file of its own.
+fn named_by(config: &Location) -> Result<Option<Location>, CliError> {
+    Ok(Tokenizer::is_named_by(&config.read()?).then(|| config.clone()))
 }
 
 /// The weights to read of a folder with files of these names; `None` where it has none. Placeholders

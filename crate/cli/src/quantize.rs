@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use loraloom::formats::{
-    Dtype, FormatError, GgufModel, GgufValue, GgufWriter, NamedTensor, llama_name,
+    Dtype, FormatError, GgufModel, GgufValue, GgufWriter, NamedTensor, Tokenizer, llama_name,
 };
 use loraloom::model::t5::{T5Config, T5Model};
 use loraloom::model::{ModelConfig, Precision};
@@ -60,7 +60,9 @@ impl Quantize {
         let files = ModelFiles::find(&self.model)?;
         let config = T5Config::parse(&files.config.read()?).map_err(files.config.in_file())?;
         config.check_tokenizer(&files.read_tokenizer()?)?;
-        if !files.tokenizer.has_extension("json") {
+        let vocabulary = files.tokenizer.read()?;
+        let is_bytes = Tokenizer::is_named_by(&vocabulary);
+        if !is_bytes && !files.tokenizer.has_extension("json") {
             return Err(CliError::NoTokenizerJson { path: self.model.clone() });
         }
         output.progress("Reading the weights");
@@ -70,9 +72,14 @@ impl Quantize {
 
         let mut writer = GgufWriter::default();
         let tokenizer: Value =
-            serde_json::from_slice(&files.tokenizer.read()?).map_err(files.tokenizer.in_file())?;
+            serde_json::from_slice(&vocabulary).map_err(files.tokenizer.in_file())?;
         set_metadata(&mut writer, &config);
-        set_tokenizer(&mut writer, &config, &tokenizer);
+        if is_bytes {
+            // llama.cpp reads ids alone: it has no tokenizer of bytes.
+            writer.set("tokenizer.ggml.model", GgufValue::Text("none".into()));
+        } else {
+            set_tokenizer(&mut writer, &config, &tokenizer);
+        }
         let mut names: Vec<String> =
             source.names().into_iter().filter(|name| is_written(&config, name)).collect();
         if !names.iter().any(|name| name == "shared.weight") {

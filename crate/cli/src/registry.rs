@@ -143,7 +143,7 @@ impl Build {
         let config = files.read_config()?;
         let tokenizer = files.read_tokenizer()?;
         config.check_tokenizer(&tokenizer)?;
-        if tokenizer.vocabulary_size() > files.read_tokenizer_alone()?.vocabulary_size() {
+        if tokenizer.vocabulary_size() != files.read_tokenizer_alone()?.vocabulary_size() {
             return Err(CliError::TokensBeside { path: files.tokenizer.to_string().into() });
         }
         let [weights] = &files.weights[..] else {

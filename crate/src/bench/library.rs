@@ -31,7 +31,7 @@ pub(super) fn load(
     let config = crate::model::parse_config(file(files, "base/config.json")?)?;
     let weights = GgufFile::parse(file(files, "base/model.gguf")?.to_vec())?;
     let model = crate::model::load(config, &weights, precision)?;
-    let tokenizer = Tokenizer::from_json(file(files, "base/tokenizer.json")?)?;
+    let tokenizer = Tokenizer::parse(file(files, "base/tokenizer.json")?)?;
     let text = String::from_utf8_lossy(file(files, &format!("tasks/{task}.jsonl"))?);
     let examples = parse_examples(&text, ExamplesFormat::Jsonl)?
         .iter()

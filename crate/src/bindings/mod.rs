@@ -15,7 +15,7 @@ use serde_wasm_bindgen::Serializer;
 use sha2::Digest;
 use wasm_bindgen::prelude::*;
 
-use crate::formats::{AddedTokenFiles, ExamplesFormat, parse_examples};
+use crate::formats::{AddedTokenFiles, ExamplesFormat, Tokenizer, parse_examples};
 use crate::learn::{self, LearnOptions};
 use crate::model::parse_config;
 use crate::recipe;
@@ -172,6 +172,13 @@ impl BaseLoad {
 pub fn check_config(title: String, config: &[u8]) -> Result<(), JsValue> {
     let refused = |source| thrown(&SessionError::Base { title, source }.report());
     parse_config(config).map(drop).map_err(refused)
+}
+
+/// Whether a model's `tokenizer_config.json` or `config.json` names a tokenizer that has no file of its
+/// own, and is read in place of one.
+#[wasm_bindgen(js_name = namesTokenizer)]
+pub fn names_tokenizer(config: &[u8]) -> bool {
+    Tokenizer::is_named_by(config)
 }
 
 /// The key of a packed copy of files of weights in a store.

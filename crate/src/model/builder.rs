@@ -11,6 +11,9 @@ use crate::formats::{TensorRows, TensorSink, excerpt};
 /// What `torch.compile`, `DataParallel`, Lightning and PEFT put before the names of a model's tensors.
 const WRAPPER_PREFIXES: [&str; 4] = ["_orig_mod.", "module.", "model.", "base_model.model."];
 
+/// End of the name of a block's position bias, which all blocks but the first have in UMT5 alone.
+const RELATIVE_ATTENTION_BIAS: &str = ".SelfAttention.relative_attention_bias.weight";
+
 /// How a tensor is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TensorKind {
@@ -239,7 +242,7 @@ impl ModelBuilder {
     }
 
     /// Rejects a tensor that a wrapper of the model has renamed, or of a block that the configuration
-    /// does not have.
+    /// does not have, and a position bias that it does not have: the losses would be others.
     fn check_unexpected(&self, name: &str) -> Result<(), ModelError> {
         let is_wrapped = |prefix: &str| {
             let inner = name.strip_prefix(prefix).map(|inner| self.config.canonical_name(inner));
@@ -250,6 +253,13 @@ impl ModelBuilder {
         }
         let Some((stack, block)) = block_of(name) else { return Ok(()) };
         let found = self.config.blocks(stack);
+        if block < found && name.ends_with(RELATIVE_ATTENTION_BIAS) {
+            return Err(ModelError::Config {
+                field: "model_type".into(),
+                expected: format!("\"umt5\", as the weights contain {}", excerpt(name)),
+                found: "one whose blocks share the bias of the first".into(),
+            });
+        }
         if block < found {
             return Ok(());
         }

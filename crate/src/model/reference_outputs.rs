@@ -180,7 +180,7 @@ mod tests {
     fn load(precision: Precision) -> (T5Model, Tokenizer) {
         let weights = SafetensorsFile::parse(read("model.safetensors")).unwrap();
         let config = T5Config::parse(&read("config.json")).unwrap();
-        let tokenizer = Tokenizer::from_json(&read("tokenizer.json")).unwrap();
+        let tokenizer = Tokenizer::parse(&read("tokenizer.json")).unwrap();
         (T5Model::load(config, &weights, precision).unwrap(), tokenizer)
     }
 

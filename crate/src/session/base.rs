@@ -28,7 +28,7 @@ pub struct BaseLabel {
 pub struct BaseBytes<'a> {
     /// `config.json`.
     pub config: &'a [u8],
-    /// `tokenizer.json` or `spiece.model`.
+    /// `tokenizer.json`, `spiece.model`, or the configuration that names ByT5's.
     pub tokenizer: &'a [u8],
     /// Safetensors, GGUF, or a PyTorch file: the content decides.
     pub weights: &'a [u8],

@@ -471,10 +471,11 @@ export const fakeModule: EngineModule = {
   resolveAddress,
   detectPlaceholder,
   checkConfig: (_title, config) => {
-    if (new TextDecoder().decode(config).includes("byt5")) {
-      throw failure("invalid-input", "The base was not loaded.", "ByT5 reads bytes.");
+    if (new TextDecoder().decode(config).includes("longt5")) {
+      throw failure("invalid-input", "The base was not loaded.", "LongT5 has local attention.");
     }
   },
+  namesTokenizer: (config) => new TextDecoder().decode(config).includes("ByT5Tokenizer"),
   hubAddress: (text) => text || "https://huggingface.co",
   registryAddress: (text) => text,
   fileBeside: (registry, path) => new URL(path, registry).href,

@@ -168,10 +168,32 @@ describe("the files of a source", () => {
       kind: "files",
       files: [{ path: "config.json", contents: new Blob([config]) }],
     });
-    await expect(baseFolder(files("byt5"))).rejects.toMatchObject({ why: "ByT5 reads bytes." });
+    await expect(baseFolder(files("longt5"))).rejects.toMatchObject({
+      why: "LongT5 has local attention.",
+    });
     await expect(baseFolder(files("t5"))).rejects.toMatchObject({
       why: "Expected tokenizer.json or spiece.model, found config.json.",
     });
+  });
+
+  test("a tokenizer without a file is the configuration that names it", async () => {
+    const named = '{"tokenizer_class": "ByT5Tokenizer"}';
+    const files = (contents: Record<string, string>): FilesSource => ({
+      kind: "files",
+      files: Object.entries({ "model.safetensors": "w".repeat(2000), ...contents }).map(
+        ([path, text]) => ({ path, contents: new Blob([text]) }),
+      ),
+    });
+    const read = async (contents: Record<string, string>) => {
+      const { tokenizer } = await baseFolder(files(contents));
+      return (tokenizer as Blob).text();
+    };
+    const config = '{"model_type": "t5"}';
+    expect(await read({ "config.json": config, "tokenizer_config.json": named })).toBe(named);
+    const both = '{"model_type": "t5", "tokenizer_class": "ByT5Tokenizer"}';
+    expect(await read({ "config.json": both })).toBe(both);
+    expect(await read({ "config.json": both, "tokenizer_config.json": "{}" })).toBe(both);
+    expect(await read({ "config.json": both, "spiece.model": "s" })).toBe("s");
   });
 
   test("an adapter in a folder of a repository is that one", async () => {

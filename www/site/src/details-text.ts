@@ -227,10 +227,10 @@ const base = {
   heading: "Use another model",
   chosen: (loaded: boolean, source: string) => `${loaded ? "Loaded" : "Chosen"}: ${source}.`,
   back: "Back to the library’s model",
-  label: "A T5 or Flan-T5 model (Hugging Face id or address)",
+  label: "A T5, Flan-T5, mT5, UMT5 or ByT5 model (Hugging Face id or address)",
   placeholder: "google/flan-t5-small or https://…",
   load: "Load",
-  drop: "Or drop its files here: config.json, tokenizer.json or spiece.model, and the weights as .safetensors or .gguf.",
+  drop: "Or drop its files here: config.json, tokenizer.json or spiece.model (ByT5 has neither), and the weights as .safetensors or .gguf.",
   choose: "Choose files",
   staysHere: "They stay on this computer.",
 };

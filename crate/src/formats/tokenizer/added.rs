@@ -95,6 +95,17 @@ impl AddedTokens {
     }
 }
 
+/// The file with a tokenizer's settings.
+pub(super) const CONFIG: &str = "tokenizer_config.json";
+
+/// Reads `tokenizer_config.json`.
+///
+/// # Errors
+/// [`FormatError::Invalid`] if it is no JSON or exceeds a limit.
+pub(super) fn read_config(bytes: &[u8]) -> Result<Value, FormatError> {
+    read_json(CONFIG, bytes)
+}
+
 /// The added tokens of the files beside a tokenizer's own. As in transformers, those of
 /// `tokenizer_config.json` replace those of `added_tokens.json`, which are not special.
 ///
@@ -102,8 +113,8 @@ impl AddedTokens {
 pub(super) fn read_files(files: AddedTokenFiles<'_>) -> Result<Vec<FileAddedToken>, FormatError> {
     let mut tokens = Vec::new();
     if let Some(bytes) = files.tokenizer_config {
-        const FILE: &str = "tokenizer_config.json";
-        let config = read_json(FILE, bytes)?;
+        const FILE: &str = CONFIG;
+        let config = read_config(bytes)?;
         let decoder = &config["added_tokens_decoder"];
         if !decoder.is_null() {
             for (id, token) in object(FILE, decoder)? {
@@ -170,7 +181,7 @@ fn not_tokens(format: &'static str, found: &str) -> FormatError {
     }
 }
 
-fn check_number(format: &'static str, found: usize) -> Result<(), FormatError> {
+pub(super) fn check_number(format: &'static str, found: usize) -> Result<(), FormatError> {
     if found <= MAX_ADDED_TOKENS {
         return Ok(());
     }

@@ -1,27 +1,26 @@
-//! T5's tokenizer, read from `tokenizer.json` or from SentencePiece's `spiece.model`.
+//! Tokenizers of the T5 family, read from `tokenizer.json`, from SentencePiece's `spiece.model`, or, where
+//! the model reads bytes, from the configuration that says so.
 //!
-//! The Unigram model, the SentencePiece normaliser and the metaspace rules are those of Hugging
-//! Face's `tokenizers`. This module reads the file in place of `Tokenizer::from_bytes`, which does not
-//! check the character map, token lengths and scores, and would add other models and regular
+//! The SentencePiece normaliser and the metaspace rules are those of Hugging Face's `tokenizers`, the
+//! Unigram model gives its results. This module reads the file in place of `Tokenizer::from_bytes`, which
+//! does not check the character map, token lengths and scores, and would add other models and regular
 //! expressions to the WebAssembly module.
 
 mod added;
+mod byt5;
 mod charsmap;
+mod pieces;
 mod sentencepiece;
+mod unigram;
 
 use std::collections::BTreeMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
-use tokenizers::models::unigram::Unigram;
-use tokenizers::normalizers::precompiled::Precompiled;
-use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
-use tokenizers::pre_tokenizers::whitespace::WhitespaceSplit;
-use tokenizers::{Decoder, Model, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
 use self::added::{AddedToken, AddedTokens, Piece};
+use self::pieces::Pieces;
+use self::unigram::Vocabulary;
 use super::{Example, FormatError, excerpt, without_mark};
 
 const FORMAT: &str = "tokenizer.json";
@@ -31,81 +30,32 @@ const MAX_FILE_BYTES: usize = 32 << 20;
 const MAX_TOKENS: usize = 1 << 20;
 /// Limit on a token in bytes; SentencePiece's have at most 16 characters, added ones a few more.
 const MAX_TOKEN_BYTES: usize = 256;
-/// Limit on the bytes of all tokens, which bounds the trie built from them.
-const MAX_VOCABULARY_BYTES: usize = 8 << 20;
 /// Limit on the added tokens; T5 has 103, and models of semantic ids have tens of thousands.
 const MAX_ADDED_TOKENS: usize = 1 << 16;
 /// Limit on the id of an added token.
 const MAX_ID: u32 = 1 << 24;
 /// Limit on a text to encode.
 const MAX_TEXT_BYTES: usize = 256 << 10;
-/// Limits on the content of a `Replace` and on the steps of a normaliser, which bound the length of a
-/// normalised text.
-const MAX_REPLACEMENT_BYTES: usize = 16;
-const MAX_NORMALIZERS: usize = 4;
 /// The token that ends every encoded text.
 const END: &str = "</s>";
 
-/// A step of the normaliser, applied to the whole text between added tokens.
+/// What the text between added tokens is made of.
 #[derive(Debug)]
-enum Normalizer {
-    Precompiled(Precompiled),
-    Strip {
-        left: bool,
-        right: bool,
-    },
-    Replace {
-        pattern: String,
-        content: String,
-    },
-    /// `Replace` with the regular expression ` {2,}`.
-    ReplaceSpaceRuns {
-        content: String,
-    },
+enum Units {
+    Pieces(Box<Pieces>),
+    /// ByT5's bytes.
+    Bytes,
 }
 
-impl Normalizer {
-    fn apply(&self, text: &str) -> String {
-        match self {
-            Normalizer::Precompiled(map) => map.normalize_string(text),
-            Normalizer::Strip { left, right } => {
-                let text = if *left { text.trim_start() } else { text };
-                if *right { text.trim_end().into() } else { text.into() }
-            }
-            Normalizer::Replace { pattern, content } => text.replace(pattern, content),
-            Normalizer::ReplaceSpaceRuns { content } => {
-                let mut replaced = String::with_capacity(text.len());
-                let mut rest = text;
-                while let Some(start) = rest.find("  ") {
-                    replaced.push_str(&rest[..start]);
-                    replaced.push_str(content);
-                    rest = rest[start..].trim_start_matches(' ');
-                }
-                replaced + rest
-            }
-        }
-    }
-}
-
-/// A T5 tokenizer: text to ids and back.
+/// A tokenizer of the T5 family: text to ids and back.
 #[derive(Debug)]
 pub struct Tokenizer {
-    model: Unigram,
-    normalizers: Vec<Normalizer>,
-    /// Whether the text is split at whitespace before [`Metaspace`] marks the words.
-    split_whitespace: bool,
-    /// For text at the very start of the input.
-    metaspace_at_start: Metaspace,
-    /// For text after an added token.
-    metaspace: Metaspace,
-    decoder: Metaspace,
+    units: Units,
     added: AddedTokens,
     /// Added tokens that are matched in normalised text.
     added_normalized: AddedTokens,
     added_by_id: BTreeMap<u32, AddedToken>,
     end: u32,
-    /// Id of what is not in the vocabulary, `<unk>`.
-    unknown: u32,
 }
 
 /// The files beside a tokenizer's own that add tokens to it, where there are any.
@@ -118,24 +68,43 @@ pub struct AddedTokenFiles<'b> {
 }
 
 impl Tokenizer {
-    /// Reads a `tokenizer.json` or a `spiece.model`, by its content.
+    /// Whether a configuration, `tokenizer_config.json` or `config.json`, names a tokenizer that has no
+    /// file of its own, that of ByT5: it is read by [`Tokenizer::parse`] then.
+    pub fn is_named_by(config: &[u8]) -> bool {
+        let config = read_kind(without_mark(config));
+        config.is_ok_and(|config| config.is_byt5())
+    }
+
+    /// Reads a `tokenizer.json`, a `spiece.model` or the configuration of a ByT5, by its content.
     ///
     /// # Errors
-    /// Those of [`Tokenizer::from_json`] and [`Tokenizer::from_sentencepiece`].
+    /// Those of [`Tokenizer::parse_with`].
     pub fn parse(bytes: &[u8]) -> Result<Self, FormatError> {
         Self::parse_with(bytes, AddedTokenFiles::default())
     }
 
-    /// Reads a `tokenizer.json` or a `spiece.model` with the files beside it, as transformers does.
+    /// Reads a `tokenizer.json`, a `spiece.model` or the configuration of a ByT5 with the files beside
+    /// it, as transformers does. A `spiece.model` gets the sentinel tokens that T5 adds to it.
     ///
     /// # Errors
-    /// As [`Tokenizer::parse`], and [`FormatError::Invalid`] for a file beside it that is not valid
-    /// or gives an id that another token has.
+    /// [`FormatError::Truncated`] or [`FormatError::Invalid`] if the file contradicts itself or exceeds
+    /// a limit, or if a file beside it is not valid or gives an id that another token has,
+    /// [`FormatError::Unsupported`] if it uses a part that T5's tokenizers do not.
     pub fn parse_with(bytes: &[u8], beside: AddedTokenFiles<'_>) -> Result<Self, FormatError> {
         let bytes = without_mark(bytes);
-        let mut file = match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
-            Some(b'{') => read_json(bytes)?,
-            _ => read_sentencepiece(bytes)?,
+        if bytes.len() > MAX_FILE_BYTES {
+            return Err(too_many("its length", MAX_FILE_BYTES, bytes.len(), "bytes"));
+        }
+        let mut file = if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{') {
+            let kind = read_kind(bytes)?;
+            if kind.is_byt5() {
+                return Self::of_bytes(byt5::added_tokens(bytes, beside)?);
+            }
+            // Checked first, so that another model's vocabulary is refused by the model's name.
+            kind.check()?;
+            serde_json::from_slice(bytes).map_err(not_json)?
+        } else {
+            sentencepiece::read(bytes, beside.tokenizer_config)?
         };
         let ids: BTreeMap<u32, usize> =
             file.added_tokens.iter().enumerate().map(|(index, token)| (token.id, index)).collect();
@@ -145,52 +114,27 @@ impl Tokenizer {
                 file.added_tokens.push(token);
             }
         }
-        Self::from_parts(file)
+        Self::of_pieces(file)
     }
 
-    /// Reads a `spiece.model` of the T5 family, with the 100 sentinel tokens that T5 adds to it.
-    ///
-    /// # Errors
-    /// [`FormatError::Truncated`] or [`FormatError::Invalid`] if the file contradicts itself or
-    /// exceeds a limit, [`FormatError::Unsupported`] if it holds another kind of model.
-    pub fn from_sentencepiece(bytes: &[u8]) -> Result<Self, FormatError> {
-        Self::from_parts(read_sentencepiece(bytes)?)
-    }
-
-    /// Reads a `tokenizer.json` of the T5 family.
-    ///
-    /// # Errors
-    /// [`FormatError::Invalid`] if the file contradicts itself or exceeds a limit,
-    /// [`FormatError::Unsupported`] if it uses a part that T5's tokenizers do not.
-    pub fn from_json(bytes: &[u8]) -> Result<Self, FormatError> {
-        Self::from_parts(read_json(without_mark(bytes))?)
-    }
-
-    fn from_parts(file: File) -> Result<Self, FormatError> {
-        let unknown = file.model.unk_id.unwrap_or_default() as u32;
-        let model = read_model(file.model)?;
-        let (split_whitespace, mark) = read_pre_tokenizer(&file.pre_tokenizer)?;
-        let mut tokenizer = Self {
-            normalizers: read_normalizer(&file.normalizer)?,
-            split_whitespace,
-            metaspace: match mark.get_prepend_scheme() {
-                PrependScheme::First => {
-                    Metaspace::new(mark.get_replacement(), PrependScheme::Never, mark.get_split())
-                }
-                _ => mark.clone(),
-            },
-            metaspace_at_start: mark,
-            decoder: read_metaspace("decoder", &file.decoder)?,
-            added: AddedTokens::default(),
-            added_normalized: AddedTokens::default(),
-            added_by_id: BTreeMap::new(),
-            end: 0,
-            unknown,
-            model,
-        };
-        tokenizer.add(file.added_tokens)?;
-        tokenizer.end = tokenizer.read_end(&file.post_processor)?;
+    fn of_pieces(file: File) -> Result<Self, FormatError> {
+        let File { model, added_tokens, normalizer, pre_tokenizer, post_processor, decoder } = file;
+        let pieces = Pieces::read(model, &normalizer, &pre_tokenizer, &decoder)?;
+        let mut tokenizer = Self::without_added(Units::Pieces(Box::new(pieces)));
+        tokenizer.add(added_tokens)?;
+        tokenizer.end = tokenizer.read_end(&post_processor)?;
         Ok(tokenizer)
+    }
+
+    fn of_bytes(added_tokens: Vec<FileAddedToken>) -> Result<Self, FormatError> {
+        let mut tokenizer = Self::without_added(Units::Bytes);
+        tokenizer.add(added_tokens)?;
+        Ok(tokenizer)
+    }
+
+    fn without_added(units: Units) -> Self {
+        let (added, added_normalized, added_by_id) = Default::default();
+        Self { units, added, added_normalized, added_by_id, end: byt5::END }
     }
 
     /// The ids of a text, with `</s>` at the end.
@@ -200,7 +144,10 @@ impl Tokenizer {
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, FormatError> {
         let mut ids = Vec::new();
         self.encode_with(text, &mut |id, _| ids.push(id))?;
-        ids.push(self.end);
+        // ByT5's adds no second one.
+        if !(matches!(self.units, Units::Bytes) && ids.last() == Some(&self.end)) {
+            ids.push(self.end);
+        }
         Ok(ids)
     }
 
@@ -211,10 +158,11 @@ impl Tokenizer {
     /// As [`Tokenizer::encode`].
     pub fn unwritable(&self, text: &str) -> Result<Vec<String>, FormatError> {
         let mut found: Vec<String> = Vec::new();
-        let space = self.metaspace.get_replacement();
+        let Units::Pieces(pieces) = &self.units else { return Ok(found) };
+        let (unknown, space) = (pieces.model.unknown(), pieces.space());
         self.encode_with(text, &mut |id, piece| {
             let piece = piece.trim_matches(space);
-            if id == self.unknown && !piece.is_empty() && found.iter().all(|other| other != piece) {
+            if id == unknown && !piece.is_empty() && found.iter().all(|other| other != piece) {
                 found.push(piece.to_owned());
             }
         })?;
@@ -269,42 +217,55 @@ impl Tokenizer {
         at_start: bool,
         on_token: &mut dyn FnMut(u32, &str),
     ) -> Result<(), FormatError> {
-        let text = self.normalizers.iter().fold(text.to_owned(), |text, step| step.apply(&text));
+        let Units::Pieces(pieces) = &self.units else {
+            text.bytes().for_each(|byte| on_token(byt5::id(byte), ""));
+            return Ok(());
+        };
+        let text = pieces.normalize(text);
         for (index, piece) in self.added_normalized.split(&text).into_iter().enumerate() {
-            let text = match piece {
-                Piece::Token(id) => {
-                    on_token(id, "");
-                    continue;
-                }
-                Piece::Text(text) => text,
-            };
-            let metaspace =
-                if at_start && index == 0 { &self.metaspace_at_start } else { &self.metaspace };
-            let mut words = PreTokenizedString::from(text);
-            if self.split_whitespace {
-                WhitespaceSplit.pre_tokenize(&mut words).map_err(cannot_encode)?;
-            }
-            metaspace.pre_tokenize(&mut words).map_err(cannot_encode)?;
-            for (word, _, _) in words.get_splits(OffsetReferential::Normalized, OffsetType::Byte) {
-                let tokens = self.model.tokenize(word).map_err(cannot_encode)?;
-                tokens.iter().for_each(|token| on_token(token.id, &token.value));
+            match piece {
+                Piece::Token(id) => on_token(id, ""),
+                Piece::Text(text) => pieces.encode(text, at_start && index == 0, on_token)?,
             }
         }
         Ok(())
     }
 
     /// The text of ids, without special tokens. Skips ids outside the vocabulary, as Hugging Face does,
-    /// because a model's output layer is often wider than its vocabulary.
+    /// because a model's output layer is often wider than its vocabulary, and bytes that are not valid
+    /// UTF-8.
     pub fn decode(&self, ids: &[u32]) -> String {
+        let Units::Pieces(pieces) = &self.units else { return self.decode_bytes(ids) };
         let tokens = ids
             .iter()
             .filter_map(|&id| match self.added_by_id.get(&id) {
                 Some(token) => (!token.special).then(|| token.content.clone()),
-                None => self.model.id_to_token(id),
+                None => pieces.model.piece(id).map(str::to_owned),
             })
             .collect();
-        // The metaspace decoder cannot fail.
-        self.decoder.decode(tokens).unwrap_or_default()
+        pieces.decode(tokens)
+    }
+
+    /// As `PreTrainedTokenizer.decode`, which puts a space between an added token and the bytes beside
+    /// it.
+    fn decode_bytes(&self, ids: &[u32]) -> String {
+        let (mut texts, mut bytes) = (Vec::new(), Vec::new());
+        for &id in ids {
+            match self.added_by_id.get(&id) {
+                Some(token) if token.special => {}
+                Some(token) => {
+                    if !bytes.is_empty() {
+                        texts.push(byt5::text(&std::mem::take(&mut bytes)));
+                    }
+                    texts.push(token.content.clone());
+                }
+                None => bytes.extend(byt5::byte(id)),
+            }
+        }
+        if !bytes.is_empty() {
+            texts.push(byt5::text(&bytes));
+        }
+        texts.join(" ")
     }
 
     /// A decoder for ids that arrive one at a time.
@@ -320,7 +281,11 @@ impl Tokenizer {
     /// One more than the highest id.
     pub fn vocabulary_size(&self) -> usize {
         let added = self.added_by_id.last_key_value().map_or(0, |(&id, _)| id as usize + 1);
-        self.model.get_vocab_size().max(added)
+        let units = match &self.units {
+            Units::Pieces(pieces) => pieces.model.len(),
+            Units::Bytes => byt5::IDS as usize,
+        };
+        units.max(added)
     }
 
     /// Adds the file's added tokens to the vocabulary.
@@ -340,7 +305,7 @@ impl Tokenizer {
                     reason: "no T5 tokenizer uses it".into(),
                 });
             }
-            let expected = match self.model.token_to_id(&token.content) {
+            let expected = match self.piece_id(&token.content) {
                 Some(id) => (id != token.id).then(|| format!("{id}, its place in the vocabulary")),
                 None => (token.id > MAX_ID).then(|| format!("at most {MAX_ID}")),
             };
@@ -362,10 +327,10 @@ impl Tokenizer {
                 ));
             }
             if token.normalized {
-                let content = self
-                    .normalizers
-                    .iter()
-                    .fold(token.content, |content, normalizer| normalizer.apply(&content));
+                let content = match &self.units {
+                    Units::Pieces(pieces) => pieces.normalize(&token.content),
+                    Units::Bytes => token.content,
+                };
                 normalized.push(AddedToken { content, ..added });
             } else {
                 raw.push(added);
@@ -374,6 +339,14 @@ impl Tokenizer {
         self.added = AddedTokens::new(raw);
         self.added_normalized = AddedTokens::new(normalized);
         Ok(())
+    }
+
+    /// The id of a token in the vocabulary without the added tokens.
+    fn piece_id(&self, content: &str) -> Option<u32> {
+        match &self.units {
+            Units::Pieces(pieces) => pieces.model.id(content),
+            Units::Bytes => None,
+        }
     }
 
     /// The id that `post_processor` appends to a sequence, which must be that of `</s>`.
@@ -389,8 +362,7 @@ impl Tokenizer {
         let name = end["SpecialToken"]["id"].as_str().ok_or_else(wrong)?;
         let ids = post_processor["special_tokens"][name]["ids"].as_array().ok_or_else(wrong)?;
         let known = self
-            .model
-            .token_to_id(END)
+            .piece_id(END)
             .or_else(|| self.added_by_id.values().find(|t| t.content == END).map(|t| t.id));
         match (ids.as_slice(), known) {
             ([id], Some(known))
@@ -417,7 +389,8 @@ impl TextStream<'_> {
     /// equal [`Tokenizer::decode`] of all ids.
     pub fn push(&mut self, id: u32) -> String {
         self.ids.push(id);
-        // A token of T5 is whole characters and does not change the text before it.
+        // A piece is whole characters; bytes give text once their character is complete. Neither changes
+        // the text before it.
         let text = self.tokenizer.decode(&self.ids);
         let new = text.get(self.emitted..).unwrap_or_default().to_owned();
         self.emitted = text.len();
@@ -425,16 +398,38 @@ impl TextStream<'_> {
     }
 }
 
-/// The part of the file with the type of the model.
+/// What a JSON file is: the type of the model in a `tokenizer.json`, and the tokenizer's class in a
+/// configuration.
 #[derive(Deserialize)]
 struct Kind {
-    model: ModelKind,
+    model: Option<ModelKind>,
+    tokenizer_class: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct ModelKind {
     #[serde(rename = "type")]
     kind: Option<String>,
+}
+
+impl Kind {
+    fn is_byt5(&self) -> bool {
+        self.model.is_none() && self.tokenizer_class.as_deref().is_some_and(byt5::is_named)
+    }
+
+    /// # Errors
+    /// [`FormatError::Unsupported`] for another model than T5's.
+    fn check(&self) -> Result<(), FormatError> {
+        let kind = self.model.as_ref().and_then(|model| model.kind.as_deref());
+        match kind.filter(|kind| *kind != "Unigram") {
+            None => Ok(()),
+            Some(kind) => Err(unsupported("model", &kind.into(), "T5's is a Unigram")),
+        }
+    }
+}
+
+fn read_kind(json: &[u8]) -> Result<Kind, FormatError> {
+    serde_json::from_slice(json).map_err(not_json)
 }
 
 #[derive(Deserialize)]
@@ -454,7 +449,7 @@ struct File {
 
 #[derive(Deserialize)]
 struct FileModel {
-    vocab: Vec<(String, f64)>,
+    vocab: Vocabulary,
     unk_id: Option<usize>,
     #[serde(default)]
     byte_fallback: bool,
@@ -474,148 +469,6 @@ struct FileAddedToken {
     normalized: bool,
     #[serde(default)]
     special: bool,
-}
-
-fn read_sentencepiece(bytes: &[u8]) -> Result<File, FormatError> {
-    if bytes.len() > MAX_FILE_BYTES {
-        return Err(too_many("its length", MAX_FILE_BYTES, bytes.len(), "bytes"));
-    }
-    sentencepiece::read(bytes)
-}
-
-fn read_json(bytes: &[u8]) -> Result<File, FormatError> {
-    if bytes.len() > MAX_FILE_BYTES {
-        return Err(too_many("its length", MAX_FILE_BYTES, bytes.len(), "bytes"));
-    }
-    // Read first, so that another model's vocabulary is refused by the model's name.
-    let kind: Kind = serde_json::from_slice(bytes).map_err(not_json)?;
-    if kind.model.kind.as_deref().is_some_and(|kind| kind != "Unigram") {
-        return Err(unsupported("model", &kind.model.kind.into(), "T5's is a Unigram"));
-    }
-    serde_json::from_slice(bytes).map_err(not_json)
-}
-
-fn read_model(model: FileModel) -> Result<Unigram, FormatError> {
-    let FileModel { vocab, unk_id, byte_fallback } = model;
-    if byte_fallback {
-        return Err(unsupported("byte_fallback", &Value::Bool(true), "no T5 tokenizer uses it"));
-    }
-    if vocab.len() > MAX_TOKENS {
-        return Err(too_many("the length of vocab", MAX_TOKENS, vocab.len(), "tokens"));
-    }
-    if unk_id.is_none_or(|unk_id| unk_id >= vocab.len()) {
-        let expected = format!("a place among the {} tokens of vocab", vocab.len());
-        return Err(invalid(
-            "unk_id",
-            &expected,
-            unk_id.map_or("null".into(), |id| id.to_string()),
-        ));
-    }
-    let mut bytes = 0;
-    for (index, (token, _)) in vocab.iter().enumerate() {
-        // An empty token would match everywhere.
-        if token.is_empty() || token.len() > MAX_TOKEN_BYTES {
-            return Err(invalid(
-                &format!("token {index} of vocab"),
-                &format!("1 to {MAX_TOKEN_BYTES} bytes long"),
-                token.len(),
-            ));
-        }
-        bytes += token.len();
-    }
-    if bytes > MAX_VOCABULARY_BYTES {
-        return Err(too_many("the size of vocab", MAX_VOCABULARY_BYTES, bytes, "bytes"));
-    }
-    Unigram::from(vocab, unk_id, false)
-        .map_err(|error| invalid("model", "a Unigram model", error.to_string()))
-}
-
-fn read_normalizer(value: &Value) -> Result<Vec<Normalizer>, FormatError> {
-    let wrong = |reason: &str| unsupported("normalizer", value, reason);
-    let text = |field: &str| {
-        value[field].as_str().ok_or_else(|| wrong(&format!("{field} should be a text")))
-    };
-    let flag = |field: &str| {
-        value[field].as_bool().ok_or_else(|| wrong(&format!("{field} should be true or false")))
-    };
-    let one =
-        match value["type"].as_str() {
-            None if value.is_null() => return Ok(vec![]),
-            Some("Sequence") => {
-                let steps = value["normalizers"]
-                    .as_array()
-                    .ok_or_else(|| wrong("normalizers should be a list"))?;
-                let steps: Result<Vec<_>, _> = steps.iter().map(read_normalizer).collect();
-                let steps: Vec<_> = steps?.into_iter().flatten().collect();
-                return if steps.len() <= MAX_NORMALIZERS {
-                    Ok(steps)
-                } else {
-                    Err(too_many("the length of normalizer", MAX_NORMALIZERS, steps.len(), "steps"))
-                };
-            }
-            Some("Precompiled") if value["precompiled_charsmap"].is_null() => return Ok(vec![]),
-            Some("Precompiled") => {
-                let map = STANDARD.decode(text("precompiled_charsmap")?).map_err(|error| {
-                    invalid("precompiled_charsmap", "base64", error.to_string())
-                })?;
-                Normalizer::Precompiled(charsmap::parse(&map).map_err(|(expected, found)| {
-                    invalid("precompiled_charsmap", &expected, found)
-                })?)
-            }
-            Some("Strip") => {
-                Normalizer::Strip { left: flag("strip_left")?, right: flag("strip_right")? }
-            }
-            Some("Replace") => {
-                let content = text("content")?.to_owned();
-                if content.len() > MAX_REPLACEMENT_BYTES {
-                    return Err(wrong("the content of Replace is too long"));
-                }
-                match (&value["pattern"]["String"], &value["pattern"]["Regex"]) {
-                    (Value::String(pattern), _) if !pattern.is_empty() => {
-                        Normalizer::Replace { pattern: pattern.clone(), content }
-                    }
-                    (_, Value::String(pattern)) if pattern == " {2,}" => {
-                        Normalizer::ReplaceSpaceRuns { content }
-                    }
-                    _ => return Err(wrong("T5's only regular expression is \" {2,}\"")),
-                }
-            }
-            _ => return Err(wrong("T5's tokenizers use Precompiled, Strip and Replace")),
-        };
-    Ok(vec![one])
-}
-
-/// The pre-tokenizer as whether it splits at whitespace first, and its metaspace rule.
-fn read_pre_tokenizer(value: &Value) -> Result<(bool, Metaspace), FormatError> {
-    if value["type"] != "Sequence" {
-        return Ok((false, read_metaspace("pre_tokenizer", value)?));
-    }
-    match value["pretokenizers"].as_array().map(Vec::as_slice) {
-        Some([mark]) => Ok((false, read_metaspace("pre_tokenizer", mark)?)),
-        Some([split, mark]) if split["type"] == "WhitespaceSplit" => {
-            Ok((true, read_metaspace("pre_tokenizer", mark)?))
-        }
-        _ => Err(unsupported("pre_tokenizer", value, "T5's are WhitespaceSplit and Metaspace")),
-    }
-}
-
-fn read_metaspace(field: &str, value: &Value) -> Result<Metaspace, FormatError> {
-    let wrong = |reason: &str| unsupported(field, value, reason);
-    if value["type"] != "Metaspace" {
-        return Err(wrong("T5's is a Metaspace"));
-    }
-    let mut replacement = value["replacement"].as_str().unwrap_or_default().chars();
-    let (Some(replacement), None) = (replacement.next(), replacement.next()) else {
-        return Err(wrong("replacement should be one character"));
-    };
-    // Older files have `add_prefix_space` in place of `prepend_scheme`.
-    let prepend = match (value["prepend_scheme"].as_str(), value["add_prefix_space"].as_bool()) {
-        (Some("always"), _) | (None, Some(true) | None) => PrependScheme::Always,
-        (Some("first"), _) => PrependScheme::First,
-        (Some("never"), _) | (None, Some(false)) => PrependScheme::Never,
-        _ => return Err(wrong("prepend_scheme should be always, first or never")),
-    };
-    Ok(Metaspace::new(replacement, prepend, value["split"].as_bool().unwrap_or(true)))
 }
 
 fn invalid(what: &str, expected: &str, found: impl ToString) -> FormatError {
@@ -640,10 +493,6 @@ fn unsupported(field: &str, value: &Value, reason: &str) -> FormatError {
 
 fn not_json(error: serde_json::Error) -> FormatError {
     invalid("its text", "a tokenizer in JSON", error)
-}
-
-fn cannot_encode(error: tokenizers::Error) -> FormatError {
-    invalid("the model", "able to encode every text", error)
 }
 
 #[cfg(test)]

@@ -10,11 +10,15 @@ use serde_json::{Value, json};
 
 use super::super::bytes::ByteReader;
 use super::super::{FormatError, excerpt};
-use super::{File, FileAddedToken, FileModel, MAX_TOKENS};
+use super::unigram::Vocabulary;
+use super::{END, File, FileAddedToken, FileModel, MAX_TOKENS, added};
 
 const FORMAT: &str = "spiece.model";
-/// Number of sentinel tokens that T5's tokenizer adds after the pieces, `<extra_id_99>` first.
+/// Number of sentinel tokens that T5's tokenizer adds after the pieces, the one with the highest number
+/// first, unless `extra_ids` of `tokenizer_config.json` says otherwise: mT5's has 0 and UMT5's 300.
 const EXTRA_IDS: usize = 100;
+/// End of a piece that is a sentinel, as mT5's vocabulary has them.
+const SENTINEL: &str = "<extra_id_0>";
 /// The mark for a space.
 const SPACE: &str = "▁";
 
@@ -32,12 +36,14 @@ mod field {
     pub const NORMALIZER_CHARSMAP: u64 = 2;
 }
 
-/// `SentencePiece.Type` of the unknown piece.
+/// `SentencePiece.Type` of the unknown piece, of control tokens and of symbols that the user defined.
 const UNKNOWN: u64 = 2;
+const CONTROL: u64 = 3;
+const USER_DEFINED: u64 = 4;
 /// `TrainerSpec.ModelType` of a Unigram model, also where none is given.
 const UNIGRAM: u64 = 1;
 /// T5's special tokens, in the order of their ids.
-const SPECIAL: [&str; 3] = ["<pad>", "</s>", "<unk>"];
+const SPECIAL: [&str; 3] = ["<pad>", END, "<unk>"];
 
 /// One field of a message.
 enum Field<'b> {
@@ -94,55 +100,56 @@ fn wrong(what: &str, expected: &str, found: impl ToString) -> FormatError {
     }
 }
 
-/// Reads the file into the parts of a `tokenizer.json`.
+/// Reads the file into the parts of a `tokenizer.json`; `tokenizer_config` is the file of that name
+/// beside it.
 ///
 /// # Errors
 /// [`FormatError::Truncated`] or [`FormatError::Invalid`] if it is no SentencePiece model,
 /// [`FormatError::Unsupported`] if it is no Unigram model.
-pub(super) fn read(bytes: &[u8]) -> Result<File, FormatError> {
-    let mut vocab = Vec::new();
+pub(super) fn read(bytes: &[u8], tokenizer_config: Option<&[u8]>) -> Result<File, FormatError> {
+    let mut vocab = Vocabulary::default();
     let mut unk_id = None;
+    let mut added_tokens = Vec::new();
+    let mut has_sentinels = false;
     let mut charsmap = Vec::new();
     let mut reader = ByteReader::new(FORMAT, bytes);
     while let Some((number, value)) = next(&mut reader, bytes.len())? {
         match (number, value) {
             (field::PIECES, Field::Bytes(piece)) => {
                 let (text, score, kind) = read_piece(piece)?;
+                let is_special = SPECIAL.contains(&text) || kind == CONTROL;
+                if is_special || kind == USER_DEFINED {
+                    added_tokens.push(added_token(vocab.len(), text, is_special));
+                }
                 if kind == UNKNOWN {
                     unk_id = Some(vocab.len());
                 }
-                vocab.push((text, score));
-                if vocab.len() + EXTRA_IDS > MAX_TOKENS {
-                    let limit = format!("at most {}", MAX_TOKENS - EXTRA_IDS);
-                    return Err(wrong("the number of its pieces", &limit, "more"));
-                }
+                has_sentinels |= text.ends_with(SENTINEL);
+                vocab.push(text, score);
+                check_pieces(vocab.len())?;
             }
             (field::TRAINER, Field::Bytes(trainer)) => check_trainer(trainer)?,
             (field::NORMALIZER, Field::Bytes(normalizer)) => charsmap = read_charsmap(normalizer)?,
             _ => {}
         }
     }
-    let special = |id: usize, content: &str| FileAddedToken {
-        id: id as u32,
-        content: content.to_owned(),
-        single_word: false,
-        lstrip: false,
-        rstrip: false,
-        normalized: false,
-        special: true,
-    };
-    let mut added_tokens = Vec::new();
+    let id_of = |name: &str| added_tokens.iter().find(|token| token.content == name);
+    let missing = |name| wrong("its pieces", &format!("{name} among them"), "none");
     for name in SPECIAL {
-        let id = vocab.iter().position(|(piece, _): &(String, f64)| piece == name);
-        let id = id.ok_or_else(|| wrong("its pieces", &format!("{name} among them"), "none"))?;
-        added_tokens.push(special(id, name));
+        id_of(name).ok_or_else(|| missing(name))?;
     }
-    let end = added_tokens[1].id;
-    for extra in (0..EXTRA_IDS).rev() {
+    let end = id_of(END).ok_or_else(|| missing(END))?.id;
+    let given = tokenizer_config.map(added::read_config).transpose()?;
+    let given = given.and_then(|config| config["extra_ids"].as_u64());
+    let extra_ids = given.unwrap_or(if has_sentinels { 0 } else { EXTRA_IDS as u64 });
+    let extra_ids = usize::try_from(extra_ids).unwrap_or(usize::MAX);
+    added::check_number(added::CONFIG, extra_ids)?;
+    for extra in (0..extra_ids).rev() {
         let name = format!("<extra_id_{extra}>");
-        added_tokens.push(special(vocab.len(), &name));
-        vocab.push((name, 0.0));
+        added_tokens.push(added_token(vocab.len(), &name, true));
+        vocab.push(&name, 0.0);
     }
+    check_pieces(vocab.len())?;
     let metaspace =
         json!({ "type": "Metaspace", "replacement": SPACE, "prepend_scheme": "always" });
     Ok(File {
@@ -158,6 +165,25 @@ pub(super) fn read(bytes: &[u8]) -> Result<File, FormatError> {
     })
 }
 
+fn added_token(id: usize, content: &str, special: bool) -> FileAddedToken {
+    FileAddedToken {
+        id: id as u32,
+        content: content.to_owned(),
+        single_word: false,
+        lstrip: false,
+        rstrip: false,
+        normalized: false,
+        special,
+    }
+}
+
+fn check_pieces(pieces: usize) -> Result<(), FormatError> {
+    if pieces <= MAX_TOKENS {
+        return Ok(());
+    }
+    Err(wrong("the number of its pieces", &format!("at most {MAX_TOKENS}"), "more"))
+}
+
 /// The normaliser that transformers builds from a character map.
 fn normalizer(charsmap: &[u8]) -> Value {
     let mut steps = Vec::new();
@@ -171,15 +197,14 @@ fn normalizer(charsmap: &[u8]) -> Value {
 }
 
 /// A piece's text, score and kind.
-fn read_piece(bytes: &[u8]) -> Result<(String, f64, u64), FormatError> {
-    let (mut text, mut score, mut kind) = (String::new(), 0.0, 1);
+fn read_piece(bytes: &[u8]) -> Result<(&str, f64, u64), FormatError> {
+    let (mut text, mut score, mut kind) = ("", 0.0, 1);
     let mut reader = ByteReader::new(FORMAT, bytes);
     while let Some((number, value)) = next(&mut reader, bytes.len())? {
         match (number, value) {
             (field::PIECE_TEXT, Field::Bytes(bytes)) => {
                 text = std::str::from_utf8(bytes)
-                    .map_err(|error| wrong("a piece", "text in UTF-8", error))?
-                    .to_owned();
+                    .map_err(|error| wrong("a piece", "text in UTF-8", error))?;
             }
             (field::PIECE_SCORE, Field::Fixed32(bits)) => score = json_round_trip(bits),
             (field::PIECE_KIND, Field::Varint(found)) => kind = found,

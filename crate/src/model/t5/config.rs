@@ -1,5 +1,6 @@
 //! The model's sizes, from Hugging Face's `config.json`.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -16,12 +17,22 @@ pub enum FeedForward {
     /// T5 1.0: `wo(relu(wi(x)))`.
     #[serde(rename = "relu")]
     Relu,
-    /// T5 1.1 and Flan-T5: `wo(gelu_new(wi_0(x)) · wi_1(x))`.
+    /// T5 1.1, Flan-T5, mT5, UMT5 and ByT5: `wo(gelu_new(wi_0(x)) · wi_1(x))`.
     #[serde(rename = "gated-gelu")]
     GatedGelu,
 }
 
-/// A T5 model's sizes, checked by [`T5Config::parse`].
+impl FeedForward {
+    /// `dense_act_fn` in `config.json`.
+    fn activation(self) -> &'static str {
+        match self {
+            FeedForward::Relu => "relu",
+            FeedForward::GatedGelu => "gelu_new",
+        }
+    }
+}
+
+/// Sizes of a model of the T5 family, checked by [`T5Config::parse`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct T5Config {
     /// Rows of the embedding.
@@ -42,6 +53,9 @@ pub struct T5Config {
     pub relative_attention_num_buckets: usize,
     /// Distance from which all are in the last bucket.
     pub relative_attention_max_distance: usize,
+    /// Whether every block has a relative attention bias, as in UMT5, or the first one of each stack,
+    /// for all of its blocks.
+    pub relative_attention_bias_per_block: bool,
     /// Added to the mean square in every layer norm.
     pub layer_norm_epsilon: f32,
     /// Kind of the feed-forward layer.
@@ -57,54 +71,89 @@ pub struct T5Config {
     pub eos_token_id: u32,
 }
 
-/// Relatives of T5 by their `model_type`, with what is not supported of them.
-const RELATIVES: [(&str, &str); 5] = [
-    ("mt5", "mT5 has another vocabulary, of 250,000 pieces and without sentinels"),
-    ("umt5", "UMT5 has a relative attention bias in every block"),
+/// Models that are not supported, by their `model_type`, with what they have.
+const RELATIVES: [(&str, &str); 3] = [
     ("longt5", "LongT5 has local or transient-global attention"),
     ("switch_transformers", "Switch Transformers have several experts in a block"),
     ("pix2struct", "Pix2Struct reads images"),
 ];
 
-/// The fields read, with the defaults of Hugging Face's `T5Config`.
+/// The architectures of the family.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Architecture {
+    /// T5, Flan-T5 and ByT5.
+    T5,
+    /// mT5 and mT0.
+    Mt5,
+    Umt5,
+}
+
+impl Architecture {
+    const ALL: [Self; 3] = [Self::T5, Self::Mt5, Self::Umt5];
+
+    /// `model_type`.
+    fn model_type(self) -> &'static str {
+        match self {
+            Self::T5 => "t5",
+            Self::Mt5 => "mt5",
+            Self::Umt5 => "umt5",
+        }
+    }
+
+    /// By `model_type`; without it by the class in `architectures`, such as
+    /// `UMT5ForConditionalGeneration`.
+    fn of(raw: &RawConfig) -> Result<Self, ModelError> {
+        let Some(kind) = &raw.model_type else {
+            let class = raw.architectures.iter().flatten().next();
+            let class = class.map_or(String::new(), |class| class.to_lowercase());
+            let named = Self::ALL.into_iter().rev();
+            return Ok(named
+                .into_iter()
+                .find(|a| class.starts_with(a.model_type()))
+                .unwrap_or(Self::T5));
+        };
+        Self::ALL.into_iter().find(|architecture| architecture.model_type() == kind).ok_or_else(
+            || {
+                let reason = RELATIVES.iter().find(|(name, _)| name == kind);
+                let reason = reason.map_or(String::new(), |(_, reason)| format!(": {reason}"));
+                ModelError::Config {
+                    field: "model_type".into(),
+                    expected: "\"t5\", \"mt5\" or \"umt5\"".into(),
+                    found: format!("{kind:?}{reason}"),
+                }
+            },
+        )
+    }
+
+    /// Hugging Face's default of a field: that of `T5Config`, or that of `MT5Config` and `UMT5Config`.
+    fn default<T>(self, t5: T, mt5: T) -> T {
+        if self == Self::T5 { t5 } else { mt5 }
+    }
+}
+
+/// The fields read.
 #[derive(Deserialize)]
 struct RawConfig {
-    #[serde(default)]
     model_type: Option<String>,
-    #[serde(default)]
-    tokenizer_class: Option<String>,
-    #[serde(default = "default_vocab_size")]
-    vocab_size: usize,
-    #[serde(default = "default_d_model")]
-    d_model: usize,
-    #[serde(default = "default_d_kv")]
-    d_kv: usize,
-    #[serde(default = "default_d_ff")]
-    d_ff: usize,
-    #[serde(default = "default_num_layers")]
-    num_layers: usize,
-    #[serde(default)]
+    architectures: Option<Vec<String>>,
+    vocab_size: Option<usize>,
+    d_model: Option<usize>,
+    d_kv: Option<usize>,
+    d_ff: Option<usize>,
+    num_layers: Option<usize>,
     num_decoder_layers: Option<usize>,
-    #[serde(default = "default_num_heads")]
-    num_heads: usize,
-    #[serde(default = "default_buckets")]
-    relative_attention_num_buckets: usize,
-    #[serde(default = "default_max_distance")]
-    relative_attention_max_distance: usize,
-    #[serde(default = "default_epsilon")]
-    layer_norm_epsilon: f64,
-    #[serde(default = "default_feed_forward")]
-    feed_forward_proj: FeedForward,
-    #[serde(default)]
+    num_heads: Option<usize>,
+    relative_attention_num_buckets: Option<usize>,
+    relative_attention_max_distance: Option<usize>,
+    layer_norm_epsilon: Option<f64>,
+    feed_forward_proj: Option<FeedForward>,
+    dense_act_fn: Option<String>,
+    is_gated_act: Option<bool>,
     tie_word_embeddings: Option<bool>,
     /// Written by transformers 5, where `tie_word_embeddings` is `true` for every T5.
-    #[serde(default)]
     scale_decoder_outputs: Option<bool>,
-    #[serde(default)]
     decoder_start_token_id: Option<u32>,
-    #[serde(default)]
     pad_token_id: Option<u32>,
-    #[serde(default)]
     eos_token_id: Option<OneOrMore>,
 }
 
@@ -116,40 +165,9 @@ enum OneOrMore {
     More(Vec<u32>),
 }
 
-fn default_vocab_size() -> usize {
-    32128
-}
-fn default_d_model() -> usize {
-    512
-}
-fn default_d_kv() -> usize {
-    64
-}
-fn default_d_ff() -> usize {
-    2048
-}
-fn default_num_layers() -> usize {
-    6
-}
-fn default_num_heads() -> usize {
-    8
-}
-fn default_buckets() -> usize {
-    32
-}
-fn default_max_distance() -> usize {
-    128
-}
-fn default_epsilon() -> f64 {
-    1e-6
-}
-fn default_feed_forward() -> FeedForward {
-    FeedForward::Relu
-}
-
 impl T5Config {
-    /// Reads `config.json`. Fields that are missing take the defaults of Hugging Face's `T5Config`;
-    /// unknown fields are ignored.
+    /// Reads `config.json`. Fields that are missing take the defaults of Hugging Face's `T5Config`,
+    /// `MT5Config` or `UMT5Config`; unknown fields are ignored.
     ///
     /// # Errors
     /// [`ModelError::Config`] naming the field that is missing, out of range or not supported.
@@ -160,22 +178,11 @@ impl T5Config {
             expected: "a T5 model's configuration as Hugging Face writes it".into(),
             found: error.to_string(),
         })?;
-        if let Some(kind) = raw.model_type.filter(|kind| kind != "t5") {
-            let reason = RELATIVES.iter().find(|(name, _)| *name == kind);
-            let reason = reason.map_or(String::new(), |(_, reason)| format!(": {reason}"));
-            return Err(ModelError::Config {
-                field: "model_type".into(),
-                expected: "\"t5\"".into(),
-                found: format!("{kind:?}{reason}"),
-            });
-        }
-        if let Some(class) = raw.tokenizer_class.filter(|class| class.starts_with("ByT5")) {
-            return Err(ModelError::Config {
-                field: "tokenizer_class".into(),
-                expected: "a tokenizer of pieces, such as \"T5Tokenizer\"".into(),
-                found: format!("{class:?}: ByT5 reads bytes"),
-            });
-        }
+        let architecture = Architecture::of(&raw)?;
+        let feed_forward = raw
+            .feed_forward_proj
+            .unwrap_or(architecture.default(FeedForward::Relu, FeedForward::GatedGelu));
+        check_feed_forward(feed_forward, &raw)?;
         let eos_token_id = match raw.eos_token_id {
             None => 1,
             Some(OneOrMore::One(id)) => id,
@@ -190,19 +197,22 @@ impl T5Config {
                 }
             },
         };
-        let scaled = raw.scale_decoder_outputs.or(raw.tie_word_embeddings).unwrap_or(true);
+        let num_layers = raw.num_layers.unwrap_or(architecture.default(6, 8));
+        let tied = raw.tie_word_embeddings.unwrap_or(architecture != Architecture::Mt5);
+        let scaled = raw.scale_decoder_outputs.unwrap_or(tied);
         let config = Self {
-            vocab_size: raw.vocab_size,
-            d_model: raw.d_model,
-            d_kv: raw.d_kv,
-            d_ff: raw.d_ff,
-            num_layers: raw.num_layers,
-            num_decoder_layers: raw.num_decoder_layers.unwrap_or(raw.num_layers),
-            num_heads: raw.num_heads,
-            relative_attention_num_buckets: raw.relative_attention_num_buckets,
-            relative_attention_max_distance: raw.relative_attention_max_distance,
-            layer_norm_epsilon: raw.layer_norm_epsilon as f32,
-            feed_forward: raw.feed_forward_proj,
+            vocab_size: raw.vocab_size.unwrap_or(architecture.default(32_128, 250_112)),
+            d_model: raw.d_model.unwrap_or(512),
+            d_kv: raw.d_kv.unwrap_or(64),
+            d_ff: raw.d_ff.unwrap_or(architecture.default(2048, 1024)),
+            num_layers,
+            num_decoder_layers: raw.num_decoder_layers.unwrap_or(num_layers),
+            num_heads: raw.num_heads.unwrap_or(architecture.default(8, 6)),
+            relative_attention_num_buckets: raw.relative_attention_num_buckets.unwrap_or(32),
+            relative_attention_max_distance: raw.relative_attention_max_distance.unwrap_or(128),
+            relative_attention_bias_per_block: architecture == Architecture::Umt5,
+            layer_norm_epsilon: raw.layer_norm_epsilon.unwrap_or(1e-6) as f32,
+            feed_forward,
             tie_word_embeddings: scaled,
             scale_decoder_outputs: scaled,
             decoder_start_token_id: raw.decoder_start_token_id.or(raw.pad_token_id).unwrap_or(0),
@@ -261,10 +271,31 @@ impl T5Config {
         Ok(())
     }
 
+    /// The blocks of a stack that have a relative attention bias of their own.
+    pub(super) fn biased_blocks(&self, stack: Stack) -> Range<usize> {
+        0..if self.relative_attention_bias_per_block { self.blocks(stack) } else { 1 }
+    }
+
     /// Width of all heads together.
     pub fn d_attention(&self) -> usize {
         self.num_heads * self.d_kv
     }
+}
+
+/// Rejects an activation of its own beside `feed_forward_proj`: transformers, which derives
+/// `dense_act_fn` and `is_gated_act` from it, reads them back in its place.
+fn check_feed_forward(kind: FeedForward, raw: &RawConfig) -> Result<(), ModelError> {
+    let is_other = |found: &&String| *found != kind.activation();
+    let gated = kind == FeedForward::GatedGelu;
+    let (field, expected, found) = if let Some(found) = raw.dense_act_fn.as_ref().filter(is_other) {
+        ("dense_act_fn", format!("{:?}", kind.activation()), format!("{found:?}"))
+    } else if let Some(found) = raw.is_gated_act.filter(|found| *found != gated) {
+        ("is_gated_act", gated.to_string(), found.to_string())
+    } else {
+        return Ok(());
+    };
+    let expected = format!("{expected}, as feed_forward_proj has it");
+    Err(ModelError::Config { field: field.into(), expected, found })
 }
 
 impl ModelConfig for T5Config {
@@ -293,8 +324,11 @@ impl ModelConfig for T5Config {
         let matrices = if self.feed_forward == FeedForward::GatedGelu { 3 } else { 2 };
         let feed_forward = matrices * self.d_model * self.d_ff + norm;
         let bias = self.relative_attention_num_buckets * self.num_heads;
-        let encoder = self.num_layers * (attention + feed_forward) + bias + norm;
-        let decoder = self.num_decoder_layers * (2 * attention + feed_forward) + bias + norm;
+        let biases = |stack| self.biased_blocks(stack).len() * bias;
+        let encoder = self.num_layers * (attention + feed_forward) + biases(Stack::Encoder) + norm;
+        let decoder = self.num_decoder_layers * (2 * attention + feed_forward)
+            + biases(Stack::Decoder)
+            + norm;
         let tables = if self.tie_word_embeddings { 1 } else { 2 };
         (encoder + decoder + tables * self.vocab_size * self.d_model) as u64
     }
@@ -349,6 +383,47 @@ mod tests {
     }
 
     #[test]
+    fn each_architecture_has_its_own_defaults() {
+        let config = |json: &str| T5Config::parse(json.as_bytes()).unwrap();
+        let mt5 = config(r#"{"model_type": "mt5"}"#);
+        assert_eq!(
+            (mt5.vocab_size, mt5.d_ff, mt5.num_layers, mt5.num_heads),
+            (250_112, 1024, 8, 6)
+        );
+        assert_eq!(mt5.feed_forward, FeedForward::GatedGelu);
+        assert!(!mt5.scale_decoder_outputs && !mt5.relative_attention_bias_per_block);
+        let umt5 = config(r#"{"model_type": "umt5", "num_layers": 3}"#);
+        assert!(umt5.scale_decoder_outputs);
+        assert_eq!(umt5.biased_blocks(Stack::Decoder), 0..3);
+        assert_eq!(mt5.biased_blocks(Stack::Decoder), 0..1);
+        // As google/umt5-small was first published.
+        let unnamed = config(r#"{"architectures": ["UMT5ForConditionalGeneration"]}"#);
+        assert!(unnamed.relative_attention_bias_per_block);
+        assert_eq!(config(r#"{"architectures": ["T5ForConditionalGeneration"]}"#), config("{}"));
+    }
+
+    /// LaMini-Flan-T5's configuration, with fields that say nothing of the model.
+    #[test]
+    fn fields_of_a_training_run_are_ignored() {
+        let config = T5Config::parse(
+            br#"{"_name_or_path": "google/flan-t5-small", "architectures":
+                ["T5ForConditionalGeneration"], "classifier_dropout": 0.0, "d_ff": 1024, "d_kv": 64,
+                "d_model": 512, "decoder_start_token_id": 0, "dense_act_fn": "gelu_new",
+                "dropout_rate": 0.1, "eos_token_id": 1, "feed_forward_proj": "gated-gelu",
+                "initializer_factor": 1.0, "is_encoder_decoder": true, "is_gated_act": true,
+                "layer_norm_epsilon": 1e-06, "model_type": "t5", "n_positions": 512, "num_heads": 6,
+                "num_decoder_layers": 8, "num_layers": 8, "output_past": true, "pad_token_id": 0,
+                "relative_attention_max_distance": 128, "relative_attention_num_buckets": 32,
+                "task_specific_params": {"summarization": {"num_beams": 4}},
+                "tie_word_embeddings": false, "torch_dtype": "float32", "dtype": null,
+                "transformers_version": "4.27.0", "use_cache": false, "vocab_size": 32128}"#,
+        )
+        .unwrap();
+        assert_eq!(config.d_attention(), 384);
+        assert!(!config.scale_decoder_outputs);
+    }
+
+    #[test]
     fn the_scale_follows_its_own_flag_and_else_the_flag_of_tied_embeddings() {
         for (json, scaled) in [
             (r#"{"tie_word_embeddings": true, "scale_decoder_outputs": false}"#, false),
@@ -382,9 +457,10 @@ mod tests {
             (r#"{"decoder_start_token_id": 32128}"#, "decoder_start_token_id"),
             (r#"{"feed_forward_proj": "gated-silu"}"#, "gated-silu"),
             (r#"{"model_type": "bart"}"#, "model_type"),
-            (r#"{"model_type": "mt5"}"#, "mT5 has another vocabulary"),
-            (r#"{"model_type": "umt5"}"#, "UMT5 has a relative attention bias in every block"),
-            (r#"{"model_type": "t5", "tokenizer_class": "ByT5Tokenizer"}"#, "ByT5 reads bytes"),
+            (r#"{"model_type": "longt5"}"#, "LongT5 has local or transient-global attention"),
+            (r#"{"feed_forward_proj": "gated-relu"}"#, "gated-relu"),
+            (r#"{"feed_forward_proj": "gated-gelu", "dense_act_fn": "silu"}"#, "dense_act_fn"),
+            (r#"{"feed_forward_proj": "relu", "is_gated_act": true}"#, "is_gated_act"),
             ("[1]", "config.json"),
         ] {
             assert!(error(json).contains(field), "{json}: {}", error(json));

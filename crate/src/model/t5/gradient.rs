@@ -264,7 +264,7 @@ impl Pass<'_> {
         x: &[f32],
     ) -> (BlockTape, Vec<f32>) {
         let (context, config) = (self.context, self.model.config());
-        let mask = prepared.mask(memory.is_some());
+        let mask = prepared.mask(index, memory.is_some());
         let projected = prepared.own(self.model, context, (index, block), x);
         let (own, x) = self.attention(&block.attention, projected, mask.bounds, mask, x);
         let (cross, x) = match block.cross.as_ref().zip(memory) {
@@ -342,7 +342,7 @@ impl Pass<'_> {
             };
             let Some(tape) = tape else { break };
             self.feed_forward_backward(backward, &block.feed_forward, tape.feed_forward, gradient);
-            let mask = prepared.mask(memory.is_some());
+            let mask = prepared.mask(index, memory.is_some());
             if let (Some(layer), Some(tape), Some((memory, of_states))) =
                 (&block.cross, tape.cross, &mut cross)
             {

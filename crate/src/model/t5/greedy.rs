@@ -1,7 +1,7 @@
 //! Greedy decoding, a token at a time for all rows of a batch that are not finished.
 
 use super::blocks::{AttentionMask, Cache, attend_cached, finish};
-use super::position::PositionBias;
+use super::position::PositionBiases;
 use super::{T5Config, T5Model};
 use crate::kernels::cpu::{Store, argmax};
 use crate::kernels::scratch::Scratch;
@@ -11,7 +11,7 @@ use crate::model::{Control, Decoder, LoraBranches, MAX_TOKENS, Model, ModelError
 #[derive(Debug)]
 pub(super) struct GreedyDecoder {
     model: T5Model,
-    bias: PositionBias,
+    biases: PositionBiases,
     max_new_tokens: usize,
     /// The index in the batch of each row that is not finished.
     rows: Vec<usize>,
@@ -44,11 +44,11 @@ impl GreedyDecoder {
             control.check()?;
             cross.push(model.cross_cache(context, attention, &encoded));
         }
-        let weights = &decoder.relative_attention_bias;
+        let weights = &decoder.relative_attention_biases;
         let capacities = || inputs.iter().map(|_| max_new_tokens);
         Ok(Self {
             model: model.clone(),
-            bias: PositionBias::new(config, weights, Stack::Decoder, max_new_tokens),
+            biases: PositionBiases::new(config, weights, Stack::Decoder, max_new_tokens),
             own: (decoder.blocks.iter()).map(|_| Cache::new(config, capacities())).collect(),
             cross,
             rows: if max_new_tokens == 0 { Vec::new() } else { (0..inputs.len()).collect() },
@@ -89,9 +89,7 @@ impl Decoder for GreedyDecoder {
         let model = self.model.clone();
         let (context, config) = (model.context(branches)?, model.config());
         let bounds: Vec<usize> = (0..=self.rows.len()).collect();
-        let (first, bias) = (self.position, Some(&self.bias));
-        let own_mask = AttentionMask { bounds: &bounds, first, bias, causal: true };
-        let cross_mask = AttentionMask { bias: None, causal: false, ..own_mask };
+        let first = self.position;
         let mut x = model.embed(self.tokens.iter().copied());
         for (index, block) in model.weights.decoder.blocks.iter().enumerate() {
             if let Err(cancelled) = control.check() {
@@ -99,6 +97,9 @@ impl Decoder for GreedyDecoder {
                 self.rows.clear();
                 return Err(cancelled);
             }
+            let bias = Some(self.biases.of(index));
+            let own_mask = AttentionMask { bounds: &bounds, first, bias, causal: true };
+            let cross_mask = AttentionMask { bias: None, causal: false, ..own_mask };
             let own = &mut self.own[index];
             let [q, k, v] = block.attention.own(context, config, &x);
             own.extend(config, &k, &v, &bounds);

@@ -4,7 +4,7 @@
 use super::T5Model;
 use super::blocks::{AttentionMask, Block, Projected, attend_to, finish};
 use super::model::{StackWeights, bounds};
-use super::position::PositionBias;
+use super::position::PositionBiases;
 use crate::kernels::cpu::{Store, exponentials, largest, ln, rms_norm};
 use crate::kernels::parallel::{Grid, for_each_tile};
 use crate::kernels::scratch::Scratch;
@@ -29,7 +29,7 @@ pub(super) struct PreparedStack {
     bounds: Vec<usize>,
     /// `[tokens, d_model]`.
     embedded: Vec<f32>,
-    bias: PositionBias,
+    biases: PositionBiases,
     first: Option<Projected<3>>,
 }
 
@@ -46,8 +46,9 @@ impl PreparedStack {
         let first = weights.blocks.first();
         let first = first.map(|block| block.attention.own_of_base(context, config, &embedded));
         let longest = lengths.clone().max().unwrap_or(0);
-        let bias = PositionBias::new(config, &weights.relative_attention_bias, stack, longest);
-        Self { bounds: bounds(lengths), embedded, bias, first }
+        let biases = &weights.relative_attention_biases;
+        let biases = PositionBiases::new(config, biases, stack, longest);
+        Self { bounds: bounds(lengths), embedded, biases, first }
     }
 
     /// Row bounds of the examples, `[examples + 1]`.
@@ -65,9 +66,10 @@ impl PreparedStack {
         &self.embedded
     }
 
-    /// Which keys each token attends to.
-    pub(super) fn mask(&self, causal: bool) -> AttentionMask<'_> {
-        AttentionMask { bounds: &self.bounds, first: 0, bias: Some(&self.bias), causal }
+    /// Which keys each token attends to in a block.
+    pub(super) fn mask(&self, block: usize, causal: bool) -> AttentionMask<'_> {
+        let bias = Some(self.biases.of(block));
+        AttentionMask { bounds: &self.bounds, first: 0, bias, causal }
     }
 
     /// Each example's mean of its tokens' losses.
@@ -120,11 +122,12 @@ impl T5Model {
         context: Context<'_>,
         control: &Control,
     ) -> Result<Encoded, ModelError> {
-        let (config, bounds, mask) = (self.config(), inputs.bounds.clone(), inputs.mask(false));
+        let (config, bounds) = (self.config(), inputs.bounds.clone());
         let mut x = inputs.embedded.clone();
         for (index, block) in self.weights.encoder.blocks.iter().enumerate() {
             control.check()?;
             let [q, k, v] = inputs.own(self, context, (index, block), &x);
+            let mask = inputs.mask(index, false);
             let attended = attend_to(context, config, &q, [&k, &v], &bounds, mask);
             let feed_forward = Some(&block.feed_forward);
             finish(context, config, &block.attention, &attended, feed_forward, &mut x);
@@ -193,11 +196,11 @@ impl PreparedBatch for T5Batch {
         let encoded = model.encode_prepared(&self.inputs, context, control)?;
         let outputs = &self.outputs;
         let bounds = &outputs.bounds;
-        let own_mask = outputs.mask(true);
-        let cross_mask = AttentionMask { bias: None, causal: false, ..own_mask };
         let mut x = outputs.embedded.clone();
         for (index, block) in model.weights.decoder.blocks.iter().enumerate() {
             control.check()?;
+            let own_mask = outputs.mask(index, true);
+            let cross_mask = AttentionMask { bias: None, causal: false, ..own_mask };
             let [q, k, v] = outputs.own(model, context, (index, block), &x);
             let mut attended = attend_to(context, config, &q, [&k, &v], bounds, own_mask);
             let mut last = &block.attention;

@@ -23,8 +23,8 @@ use crate::model::{GpuLoad, GpuModel};
 #[derive(Debug)]
 pub(super) struct StackWeights {
     pub(super) blocks: Vec<Block>,
-    /// `[buckets, num_heads]`, stored in block 0 and used by all.
-    pub(super) relative_attention_bias: Vec<f32>,
+    /// `[buckets, num_heads]` of each block, or of the first one for all.
+    pub(super) relative_attention_biases: Vec<Vec<f32>>,
     pub(super) final_norm: Vec<f32>,
 }
 
@@ -34,7 +34,9 @@ impl StackWeights {
             blocks: (0..config.blocks(stack))
                 .map(|block| Block::take(tensors, config.feed_forward, stack, block))
                 .collect::<Result<_, _>>()?,
-            relative_attention_bias: tensors.vector(&tensors::relative_attention_bias(stack))?,
+            relative_attention_biases: (config.biased_blocks(stack))
+                .map(|block| tensors.vector(&tensors::relative_attention_bias(stack, block)))
+                .collect::<Result<_, _>>()?,
             final_norm: tensors.vector(&tensors::final_norm(stack))?,
         })
     }

@@ -25,7 +25,33 @@ fn bucket(distance: isize, bidirectional: bool, buckets: usize, max_distance: us
     offset + (exact + far).min(one_sided - 1)
 }
 
-/// A stack's bias by distance for every head.
+/// The biases of a stack's blocks.
+#[derive(Debug, Clone)]
+pub(super) struct PositionBiases {
+    /// One for each block, or one for all.
+    biases: Vec<PositionBias>,
+}
+
+impl PositionBiases {
+    /// The biases for examples of up to `longest` positions; each of `weights` is
+    /// `[buckets, num_heads]`.
+    pub(super) fn new(
+        config: &T5Config,
+        weights: &[Vec<f32>],
+        stack: Stack,
+        longest: usize,
+    ) -> Self {
+        let bias = |weight: &Vec<f32>| PositionBias::new(config, weight, stack, longest);
+        Self { biases: weights.iter().map(bias).collect() }
+    }
+
+    /// The bias of a block.
+    pub(super) fn of(&self, block: usize) -> &PositionBias {
+        &self.biases[block.min(self.biases.len() - 1)]
+    }
+}
+
+/// A block's bias by distance for every head.
 #[derive(Debug, Clone)]
 pub(super) struct PositionBias {
     /// `[num_heads, 2·reach − 1]`, distances from −(reach − 1) to reach − 1.

@@ -12,8 +12,8 @@ pub(super) fn norm(stack: Stack, block: usize, layer: usize) -> String {
     format!("{stack}.block.{block}.layer.{layer}.layer_norm.weight")
 }
 
-pub(super) fn relative_attention_bias(stack: Stack) -> String {
-    format!("{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight")
+pub(super) fn relative_attention_bias(stack: Stack, block: usize) -> String {
+    format!("{stack}.block.{block}.layer.0.SelfAttention.relative_attention_bias.weight")
 }
 
 pub(super) fn final_norm(stack: Stack) -> String {
@@ -38,7 +38,9 @@ pub(super) fn specs(config: &T5Config) -> TensorSpecs {
     let bias = [config.relative_attention_num_buckets, config.num_heads];
     let d_model = [config.d_model];
     for stack in [Stack::Encoder, Stack::Decoder] {
-        vector(relative_attention_bias(stack), &bias);
+        for block in config.biased_blocks(stack) {
+            vector(relative_attention_bias(stack, block), &bias);
+        }
         vector(final_norm(stack), &d_model);
         let layers = if stack == Stack::Encoder { 2 } else { 3 };
         for block in 0..config.blocks(stack) {

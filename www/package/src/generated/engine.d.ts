@@ -71,6 +71,7 @@ export function hubAddress(text: string): string;
 export function learnSettings(): Setting[];
 export function makeRecipe(draft: RecipeDraft, bases: RegistryBase[], modules: RegistryModule[], loaded: LoadedHashes): Recipe;
 export function memoryBytes(): number;
+export function namesTokenizer(config: Uint8Array): boolean;
 export function packedKey(sources: string[], precision: Precision): string;
 export function parseExamples(text: string, format: ExamplesFormat): Example[];
 export function parseRegistry(bytes: Uint8Array): Registry;

@@ -158,14 +158,14 @@ export const loraLoomError = errorsOf({
       "not-found",
       `${folder} lacks a file.`,
       `Expected ${expected}, found ${found || "no files"}.`,
-      "Check that it is a T5 or Flan-T5 model, or a PEFT adapter of one, and that all its files are there.",
+      "Check that it is a T5, Flan-T5, mT5, UMT5 or ByT5 model, or a PEFT adapter of one, with all its files.",
     ),
   "file-not-on-host": ({ folder, expected }: Record<"folder" | "expected", string>) =>
     text(
       "not-found",
       `${folder} was not found, or lacks a file.`,
       `Expected ${expected}, found no such file.`,
-      "Check that it is a T5 or Flan-T5 model, or a PEFT adapter of one, and that all its files are there.",
+      "Check that it is a T5, Flan-T5, mT5, UMT5 or ByT5 model, or a PEFT adapter of one, with all its files.",
     ),
   placeholder: ({
     file,

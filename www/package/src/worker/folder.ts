@@ -352,7 +352,7 @@ export type FolderSource = RemoteFolder | FilesSource;
 /** The rules by which the engine checks a configuration and chooses among files of weights. */
 export type FolderRules = Pick<
   EngineModule,
-  "checkConfig" | "chooseWeights" | "shardNames" | "usualWeights"
+  "checkConfig" | "chooseWeights" | "namesTokenizer" | "shardNames" | "usualWeights"
 >;
 
 async function openFolder(
@@ -370,6 +370,20 @@ async function openFolder(
   }
 }
 
+/** The first configuration that names a tokenizer without a file of its own; null if none does. */
+async function namedTokenizer(
+  configs: (Piece | null)[],
+  rules: FolderRules,
+  context: DownloadContext,
+): Promise<Piece | null> {
+  for (const config of configs) {
+    if (!config) continue;
+    const [bytes] = await readPieces([config], context);
+    if (rules.namesTokenizer(bytes as Uint8Array)) return config;
+  }
+  return null;
+}
+
 /** The files of a base model that is in no registry. */
 export async function baseFolder(
   source: FolderSource,
@@ -380,12 +394,14 @@ export async function baseFolder(
   const named = source.kind === "files" ? null : source.file;
   const title = source.kind === "hub" ? source.repo : folder.name;
   const config = await firstOf(folder, ["config.json"], "config.json", context);
-  const tokenizer = await findFirst(folder, TOKENIZERS, context);
+  const tokenizerConfig = await optional(folder, "tokenizer_config.json", context);
+  let tokenizer = await findFirst(folder, TOKENIZERS, context);
   if (!tokenizer) {
     // A model of another kind has another tokenizer: that is said first.
     const [bytes] = await readPieces([config], context);
     rules.checkConfig(title, bytes as Uint8Array);
-    throw missing(folder, "tokenizer.json or spiece.model");
+    tokenizer = await namedTokenizer([tokenizerConfig, config], rules, context);
+    if (!tokenizer) throw missing(folder, "tokenizer.json or spiece.model");
   }
   return {
     id: title,
@@ -394,7 +410,7 @@ export async function baseFolder(
     config,
     tokenizer,
     addedTokens: await optional(folder, "added_tokens.json", context),
-    tokenizerConfig: await optional(folder, "tokenizer_config.json", context),
+    tokenizerConfig,
     weights: await baseWeights(folder, named, rules, context),
   };
 }

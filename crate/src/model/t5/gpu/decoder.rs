@@ -1,6 +1,6 @@
 //! Greedy decoding, several tokens to a submission.
 
-use super::layers::{Bias, Keys, Layers, Tasks};
+use super::layers::{Biases, Keys, Layers, Tasks};
 use super::plan::MemoryPlan;
 use super::workspace::{Shape, Workspace};
 use std::sync::Arc;
@@ -122,9 +122,9 @@ impl T5GpuModel {
         }
         Tasks::plan(&mut plan, config.d_kv, 1, lengths);
         (0..2).for_each(|_| Tasks::plan_single(&mut plan, rows));
-        for longest in [lengths.iter().copied().max().unwrap_or(0), capacity] {
-            Bias::plan(&mut plan, config, longest);
-        }
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        Biases::plan(&mut plan, config, Stack::Encoder, longest);
+        Biases::plan(&mut plan, config, Stack::Decoder, capacity);
         plan
     }
 
@@ -147,10 +147,10 @@ impl T5GpuModel {
         let tokens = gpu.upload("the inputs", &inputs.concat())?;
         let tasks = Tasks::new(gpu, config.d_kv, 1, lengths, lengths)?;
         let longest = lengths.iter().copied().max().unwrap_or(0);
-        let bias = Bias::new(gpu, config, Stack::Encoder, &self.encoder, longest)?;
+        let biases = Biases::new(gpu, config, Stack::Encoder, &self.encoder, longest)?;
         let mut layers = Layers::new(self, modules, work);
         layers.merge();
-        layers.encode(&tokens, &tasks, &bias);
+        layers.encode(&tokens, &tasks, &biases);
         for (block, cache) in self.decoder.blocks.iter().zip(caches) {
             if let Some(cross) = &block.cross {
                 layers.cross_kv(cross, cache);
@@ -177,10 +177,10 @@ impl T5GpuModel {
             Some((*end - length, length))
         });
         let cross_tasks = Tasks::single(gpu, starts)?;
-        let bias = Bias::new(gpu, config, Stack::Decoder, &self.decoder, capacity)?;
+        let biases = Biases::new(gpu, config, Stack::Decoder, &self.decoder, capacity)?;
         let mut layers = Layers::new(self, modules, work);
         layers.recorder.embed(&self.embedding, &tokens, rows, rows, &work.x);
-        for (block, cross_cache) in self.decoder.blocks.iter().zip(caches) {
+        for (index, (block, cross_cache)) in self.decoder.blocks.iter().zip(caches).enumerate() {
             layers.self_qkv(block, rows);
             let stride = 2 * width;
             let cache = gpu.zeros(OWN_CACHE, own_cache_words(config, rows, capacity))?;
@@ -200,7 +200,7 @@ impl T5GpuModel {
                 k: 0,
                 v: width,
                 tasks: &own_tasks,
-                bias: Some(&bias),
+                bias: Some(biases.of(index)),
                 causal: true,
             };
             layers.attend(&block.o, 3 * width, rows, keys);

@@ -1,6 +1,6 @@
 //! Losses of a batch, for a population of coefficients in one submission.
 
-use super::layers::{Bias, Layers, Tasks};
+use super::layers::{Biases, Layers, Tasks};
 use super::plan::MemoryPlan;
 use super::workspace::{Shape, Workspace};
 use std::sync::Arc;
@@ -72,8 +72,8 @@ fn plan(
     for queries in [inputs, lengths, lengths] {
         Tasks::plan(&mut plan, config.d_kv, shape.members, queries);
     }
-    for lengths in [inputs, lengths] {
-        Bias::plan(&mut plan, config, lengths.iter().copied().max().unwrap_or(0));
+    for (stack, lengths) in [(Stack::Encoder, inputs), (Stack::Decoder, lengths)] {
+        Biases::plan(&mut plan, config, stack, lengths.iter().copied().max().unwrap_or(0));
     }
     plan
 }
@@ -131,9 +131,9 @@ impl T5GpuModel {
         let (gpu, config) = (&self.gpu, &self.config);
         let members = work.shape.members;
         let tasks = |lengths, keys| Tasks::new(gpu, config.d_kv, members, lengths, keys);
-        let bias = |stack, weights, lengths: &[usize]| {
+        let biases = |stack, weights, lengths: &[usize]| {
             let longest = lengths.iter().copied().max().unwrap_or(0);
-            Bias::new(gpu, config, stack, weights, longest)
+            Biases::new(gpu, config, stack, weights, longest)
         };
         let input_tokens: Vec<u32> =
             batch.iter().flat_map(|example| example.input.iter().copied()).collect();
@@ -153,18 +153,18 @@ impl T5GpuModel {
         let encoder_tasks = tasks(inputs, inputs)?;
         let own_tasks = tasks(lengths, lengths)?;
         let cross_tasks = tasks(lengths, inputs)?;
-        let encoder_bias = bias(Stack::Encoder, &self.encoder, inputs)?;
-        let decoder_bias = bias(Stack::Decoder, &self.decoder, lengths)?;
+        let encoder_biases = biases(Stack::Encoder, &self.encoder, inputs)?;
+        let decoder_biases = biases(Stack::Decoder, &self.decoder, lengths)?;
 
         let mut layers = Layers::new(self, modules, work);
         layers.merge();
-        layers.encode(&input_tokens, &encoder_tasks, &encoder_bias);
+        layers.encode(&input_tokens, &encoder_tasks, &encoder_biases);
         let period = work.shape.decoder_rows;
         let rows = members * period;
         layers.recorder.embed(&self.embedding, &shifted, period, rows, &work.x);
-        for block in &self.decoder.blocks {
+        for (index, block) in self.decoder.blocks.iter().enumerate() {
             layers.self_qkv(block, rows);
-            let keys = layers.own_keys(&own_tasks, &decoder_bias, true);
+            let keys = layers.own_keys(&own_tasks, decoder_biases.of(index), true);
             layers.attend(&block.o, keys.stride, rows, keys);
             if let Some(cross) = &block.cross {
                 layers.cross_kv(cross, &work.kv);

@@ -109,17 +109,29 @@ fn task(
     }
 }
 
-/// A stack's position bias on the device.
+/// Name of the buffers of position biases.
+const POSITION_BIAS: &str = "the position bias";
+
+/// A block's position bias on the device.
 #[derive(Debug)]
 pub(super) struct Bias {
     buffer: Buffer,
     width: usize,
 }
 
-impl Bias {
-    /// The buffers of [`Bias::new`].
-    pub(super) fn plan(plan: &mut MemoryPlan, config: &T5Config, longest: usize) {
-        plan.add("the position bias", config.num_heads * PositionBias::width(longest));
+/// The position biases of a stack's blocks on the device.
+#[derive(Debug)]
+pub(super) struct Biases {
+    /// One for each block, or one for all.
+    biases: Vec<Bias>,
+}
+
+impl Biases {
+    /// The buffers of [`Biases::new`].
+    pub(super) fn plan(plan: &mut MemoryPlan, config: &T5Config, stack: Stack, longest: usize) {
+        for _ in config.biased_blocks(stack) {
+            plan.add(POSITION_BIAS, config.num_heads * PositionBias::width(longest));
+        }
     }
 
     pub(super) fn new(
@@ -129,11 +141,21 @@ impl Bias {
         weights: &GpuStack,
         longest: usize,
     ) -> Result<Self, GpuError> {
-        let bias = PositionBias::new(config, &weights.relative_attention_bias, stack, longest);
         let width = PositionBias::width(longest);
-        let values: Vec<f32> =
-            (0..config.num_heads).flat_map(|head| bias.head(head).0.iter().copied()).collect();
-        Ok(Self { buffer: gpu.upload("the position bias", &values)?, width })
+        let upload = |weight: &Vec<f32>| {
+            let bias = PositionBias::new(config, weight, stack, longest);
+            let heads = 0..config.num_heads;
+            let values: Vec<f32> =
+                heads.flat_map(|head| bias.head(head).0.iter().copied()).collect();
+            Ok(Bias { buffer: gpu.upload(POSITION_BIAS, &values)?, width })
+        };
+        let biases = weights.relative_attention_biases.iter().map(upload);
+        Ok(Self { biases: biases.collect::<Result<_, GpuError>>()? })
+    }
+
+    /// The bias of a block.
+    pub(super) fn of(&self, block: usize) -> &Bias {
+        &self.biases[block.min(self.biases.len() - 1)]
     }
 }
 
@@ -452,12 +474,12 @@ impl<'a> Layers<'a> {
     }
 
     /// The whole encoder, from tokens of one member to `states` of all.
-    pub(super) fn encode(&mut self, tokens: &Buffer, tasks: &Tasks, bias: &Bias) {
+    pub(super) fn encode(&mut self, tokens: &Buffer, tasks: &Tasks, biases: &Biases) {
         let (work, model) = (self.work, self.model);
         let period = work.shape.encoder_rows;
         let rows = work.shape.members * period;
         self.recorder.embed(&model.embedding, tokens, period, rows, &work.x);
-        for block in &model.encoder.blocks {
+        for (index, block) in model.encoder.blocks.iter().enumerate() {
             self.self_qkv(block, rows);
             let stride = 3 * model.config.d_attention();
             let keys = Keys {
@@ -466,7 +488,7 @@ impl<'a> Layers<'a> {
                 k: stride / 3,
                 v: stride / 3 * 2,
                 tasks,
-                bias: Some(bias),
+                bias: Some(biases.of(index)),
                 causal: false,
             };
             self.attend(&block.o, stride, rows, keys);

@@ -140,8 +140,9 @@ pub(super) struct BlockWeights {
 #[derive(Debug)]
 pub(super) struct GpuStack {
     pub(super) blocks: Vec<BlockWeights>,
-    /// `[buckets, num_heads]`, in main memory: a batch's distances are looked up there.
-    pub(super) relative_attention_bias: Vec<f32>,
+    /// `[buckets, num_heads]` of each block, or of the first one for all, in main memory: a batch's
+    /// distances are looked up there.
+    pub(super) relative_attention_biases: Vec<Vec<f32>>,
     pub(super) final_norm: Buffer,
 }
 
@@ -275,7 +276,7 @@ fn load_stack(
         blocks: (weights.blocks.iter().enumerate())
             .map(|(index, block)| load_block(gpu, context, stack, index, block))
             .collect::<Result<_, _>>()?,
-        relative_attention_bias: weights.relative_attention_bias.clone(),
+        relative_attention_biases: weights.relative_attention_biases.clone(),
         final_norm: gpu.upload(NORM, &weights.final_norm)?,
     })
 }
