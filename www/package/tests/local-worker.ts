@@ -29,6 +29,7 @@ export function localWorker(): WorkerLike {
     loadEngine: async ({ build }) => ({
       module: build === "gpu" ? fakeGpuModule : fakeModule,
       memoryBytes: 65536,
+      threadsFailure: null,
     }),
     openStore: () => openStore({ getDirectory: stored.getDirectory }),
   });
@@ -47,5 +48,6 @@ export function localWorker(): WorkerLike {
     if (!state.ended) worker.onmessage?.({ data: structuredClone(message) } as MessageEvent);
   });
   FakeSession.onTrap = entry.onUncaught;
+  setTimeout(() => worker.onmessage?.({ data: { ready: true } } as MessageEvent));
   return worker;
 }

@@ -255,7 +255,9 @@ export const loraLoomError = errorsOf({
         return text(
           "not-found",
           what,
-          `The server has no such file (404): ${url}.`,
+          url.startsWith("file:")
+            ? `There is no such file: ${url}.`
+            : `The server has no such file (404): ${url}.`,
           "Check the address, and that every file was published; or choose another.",
         );
       case 429:

@@ -102,8 +102,13 @@ export class WorkerSession implements Handlers {
     const capabilities = await this.#deps.detectCapabilities(request.device);
     const device = chooseBuild(capabilities, request.threads, request.device);
     task.onEvent({ kind: "stage", text: "Starting the engine" });
-    const { module, memoryBytes } = await this.#deps.loadEngine(device, request.wasmUrl);
-    device.memoryBytes = memoryBytes;
+    const engine = await this.#deps.loadEngine(device, request.wasmUrl);
+    const { module, threadsFailure } = engine;
+    device.memoryBytes = engine.memoryBytes;
+    if (threadsFailure !== null) {
+      device.threads = 1;
+      device.reason = `one thread, because the others did not start: ${threadsFailure}`;
+    }
     task.onEvent({ kind: "stage", text: "Reading the module library" });
     const context = await this.#context(module, stallSeconds, task);
     const library = await Library.open({ registryUrl, hub }, module, context);

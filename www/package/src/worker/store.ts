@@ -3,7 +3,7 @@
 // hash of its first download. Only a file that is whole and has been checked is `complete`.
 
 import type { StoredFile, StoreKind } from "../protocol.js";
-import { withTimeout } from "./timeout.js";
+import { withTimeout } from "../timeout.js";
 
 const FOLDER = "loraloom";
 /** Suffix of the file that describes another. */
