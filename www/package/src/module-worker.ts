@@ -54,6 +54,26 @@ export function nodeWorker(url: URL, name: string): ModuleWorker {
   return worker;
 }
 
+interface TrustedTypes {
+  createPolicy(
+    name: string,
+    rules: { createScriptURL(url: string): string },
+  ): { createScriptURL(url: string): string };
+}
+
+/** The address of a script, as pages with the policy `require-trusted-types-for` take it. */
+function trustedUrl(url: string): string {
+  const { trustedTypes } = globalThis as { trustedTypes?: TrustedTypes };
+  policy ??= trustedTypes?.createPolicy("loraloom", { createScriptURL: (url) => url }) ?? null;
+  return policy?.createScriptURL(url) ?? url;
+}
+let policy: ReturnType<TrustedTypes["createPolicy"]> | null = null;
+
+/** Starts a worker by a script of the page's own origin. */
+export function directWorker(url: string, name: string): ModuleWorker {
+  return new Worker(trustedUrl(url), { type: "module", name });
+}
+
 /**
  * Starts a worker by a script of the page's own origin that imports the module. Where the module does
  * not load, the worker posts {@link NotLoaded}.
@@ -61,7 +81,7 @@ export function nodeWorker(url: URL, name: string): ModuleWorker {
 export function blobWorker(url: string, name: string): ModuleWorker {
   const code = `import(${JSON.stringify(url)}).catch((error) => postMessage({ notLoaded: String(error) }));`;
   const blob = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
-  const worker = new Worker(blob, { type: "module", name });
+  const worker = new Worker(trustedUrl(blob), { type: "module", name });
   const revoke = () => URL.revokeObjectURL(blob);
   worker.addEventListener("message", revoke, { once: true });
   worker.addEventListener("error", revoke, { once: true });

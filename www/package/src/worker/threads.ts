@@ -3,6 +3,7 @@
 
 import {
   blobWorker,
+  directWorker,
   hasNodeWorkers,
   isOtherOrigin,
   type ModuleWorker,
@@ -91,7 +92,7 @@ async function startThread(start: Start, pool: Pool): Promise<void> {
   if (hasNodeWorkers()) return begin(() => nodeWorker(new URL(url), NAME));
   if (isOtherOrigin(url)) return inBlob();
   // A policy may forbid either: the page's, or the host's where its scripts lack the header COEP.
-  return begin(() => new Worker(url, { type: "module", name: NAME })).catch(inBlob);
+  return begin(() => directWorker(url, NAME)).catch(inBlob);
 }
 
 /** Gives a thread its work; resolves once it waits for it. */
