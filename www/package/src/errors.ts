@@ -125,6 +125,13 @@ export const loraLoomError = errorsOf({
       reason || "Its worker failed.",
       "It is started again with what was loaded. Try once more, and report it if it comes back.",
     ),
+  "no-such-folder": ({ folder }: { folder: string }) =>
+    text(
+      "unsupported",
+      NOT_STARTED,
+      `The option storageFolder is a folder's path, for Node; this is no such place: ${folder}.`,
+      "Leave it out in a browser, which has storage of its own.",
+    ),
   "element-attribute": ({ attribute }: { attribute: string }) =>
     text(
       "invalid-input",

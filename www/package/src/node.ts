@@ -81,3 +81,10 @@ export function nodeAddress(pathOrUrl: string | URL): string {
   const url = isUrl ? new URL(pathOrUrl) : nodeModule("node:url")?.pathToFileURL(pathOrUrl);
   return url?.href ?? String(pathOrUrl);
 }
+
+/** The path of a path or of a `file:` address; null in browsers, and for other addresses. */
+export function nodePath(pathOrUrl: string | URL): string | null {
+  const address = nodeAddress(pathOrUrl);
+  const url = nodeModule("node:url");
+  return url && address.startsWith("file:") ? url.fileURLToPath(address) : null;
+}

@@ -171,6 +171,8 @@ export interface Requests {
       wasmUrl: string | null;
       hub: string;
       stallSeconds: number;
+      /** Path of a folder for stored files, in Node; null for the browser's storage. */
+      storageFolder: string | null;
     };
     answer: Inspected;
     event: never;

@@ -1,22 +1,26 @@
 // Files of this computer by their addresses, as Node reads them.
 
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { LoraLoom } from "../src/client.js";
 import { nodeAddress } from "../src/node.js";
 import { fetchLocalFile, localFolder, localRegistry } from "../src/worker/local-files.js";
 import { files, registry } from "./fake-engine.js";
 import { localWorker } from "./local-worker.js";
+import { ORIGIN, serveLibrary } from "./server.js";
 
 let folder = "";
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "loraloom files "));
 });
-afterEach(() => rmSync(folder, { recursive: true }));
+afterEach(() => {
+  vi.unstubAllGlobals();
+  rmSync(folder, { recursive: true });
+});
 
 describe("a file's response", () => {
   const get = (init: RequestInit = {}) =>
@@ -53,6 +57,56 @@ describe("a file's response", () => {
       expect((await fetchLocalFile(url, {})).status).toBe(404);
     }
   });
+});
+
+test("a folder stores what was fetched, for the next process", async () => {
+  const storageFolder = join(folder, "stored");
+  const open = () =>
+    LoraLoom.open({
+      registryUrl: `${ORIGIN}registry.json`,
+      createWorker: localWorker,
+      storageFolder,
+    });
+  const asked = serveLibrary();
+  const loom = await open();
+  await loom.loadModules(["one"]);
+  const { kind, files: stored } = await loom.storage();
+  expect(kind).toBe("file-system");
+  expect(stored.every(({ complete }) => complete)).toBe(true);
+  loom.dispose();
+  asked.length = 0;
+  const again = await open();
+  await again.loadModules(["one"]);
+  expect(asked).toEqual(["registry.json"]);
+  const keys = stored.map(({ key }) => key);
+  expect((await again.deleteStored(keys)).files).toEqual([]);
+  expect(readdirSync(storageFolder)).toEqual([]);
+  again.dispose();
+});
+
+test("a damaged file in the folder is fetched again", async () => {
+  const options = {
+    registryUrl: `${ORIGIN}registry.json`,
+    createWorker: localWorker,
+    storageFolder: pathToFileURL(join(folder, "stored")),
+  };
+  serveLibrary();
+  const loom = await LoraLoom.open(options);
+  const [info] = await loom.loadModules(["one"]);
+  const stored = (await loom.storage()).files.find(({ sha256 }) => sha256 === info?.sha256);
+  loom.dispose();
+  writeFileSync(join(folder, "stored", stored?.key ?? ""), "damaged");
+  const asked = serveLibrary();
+  const again = await LoraLoom.open(options);
+  expect((await again.loadModules(["one"]))[0]?.sha256).toBe(info?.sha256);
+  expect(asked).toHaveLength(2);
+  again.dispose();
+});
+
+test("a place that is no folder of this computer is refused", async () => {
+  const options = { registryUrl: folder, createWorker: localWorker };
+  const open = LoraLoom.inspect({ ...options, storageFolder: "https://example.org/" });
+  await expect(open).rejects.toMatchObject({ code: "unsupported" });
 });
 
 test("addresses of registries, folders and files of weights", () => {

@@ -2,9 +2,7 @@
 
 import { nodeModule } from "../node.js";
 import type { RemoteFolder } from "../protocol.js";
-
-/** Bytes read at once. */
-const CHUNK_BYTES = 2 ** 20;
+import { streamOf } from "./node-folder.js";
 
 /** Whether an address is that of a file which can be read here. */
 export function isLocalFile(url: string): boolean {
@@ -45,42 +43,21 @@ export async function fetchLocalFile(url: string, init: RequestInit): Promise<Re
     throw error;
   });
   const stats = await file?.stat();
-  if (!file || !stats?.isFile()) {
-    await file?.close();
-    return new Response(null, { status: 404 });
-  }
+  await file?.close();
+  if (!stats?.isFile()) return new Response(null, { status: 404 });
   const { size } = stats;
   const range = new Headers(init.headers).get("Range")?.match(/^bytes=(\d+)-(\d*)$/);
   const start = range ? Number(range[1]) : 0;
   const end = range?.[2] ? Math.min(Number(range[2]) + 1, size) : size;
   const headers = new Headers({ ETag: `"${size}-${stats.mtimeMs}"` });
   if (range && start >= size) {
-    await file.close();
     headers.set("Content-Range", `bytes */${size}`);
     return new Response(null, { status: 416, headers });
   }
   headers.set("Content-Length", String(end - start));
   if (range) headers.set("Content-Range", `bytes ${start}-${end - 1}/${size}`);
   const status = range ? 206 : 200;
-  if (init.method === "HEAD") {
-    await file.close();
-    return new Response(null, { status, headers });
-  }
-  let position = start;
-  const body = new ReadableStream<Uint8Array<ArrayBuffer>>(
-    {
-      async pull(controller) {
-        const buffer = new Uint8Array(Math.min(CHUNK_BYTES, end - position));
-        const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
-        position += bytesRead;
-        if (bytesRead > 0) controller.enqueue(buffer.subarray(0, bytesRead));
-        if (position < end && bytesRead > 0) return;
-        controller.close();
-        await file.close();
-      },
-      cancel: () => file.close(),
-    },
-    { highWaterMark: 0 },
-  );
+  if (init.method === "HEAD") return new Response(null, { status, headers });
+  const body = streamOf(pathOf(url), start, end);
   return new Response(body, { status, headers });
 }
