@@ -3,7 +3,15 @@
 // origin, in Node, and from strict TypeScript. Each learns from a library that this machine serves.
 
 import { execFile, execFileSync } from "node:child_process";
-import { cpSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -78,9 +86,18 @@ async function works(page: Page, folder: string, isolated: boolean, path = "") {
   }
 }
 
+/** Checks that no file of a bundle names a folder of the machine that built it. */
+function namesNoFolder(bundle: string) {
+  for (const file of readdirSync(bundle, { recursive: true, encoding: "utf8" })) {
+    if (!file.endsWith(".js")) continue;
+    expect(readFileSync(join(bundle, file), "utf8"), file).not.toContain(work);
+  }
+}
+
 test("Vite builds it as it comes", async ({ page }) => {
   const root = join(work, "vite");
   node([join(www, "node_modules/vite/bin/vite.js"), "build"], root);
+  namesNoFolder(join(root, "dist"));
   await works(page, join(root, "dist"), true);
 });
 
@@ -88,6 +105,7 @@ test("webpack builds it as it comes", async ({ page }) => {
   const root = join(work, "webpack");
   const output = join(root, "dist");
   node(["build.cjs"], root, { NODE_PATH: join(www, "node_modules") });
+  namesNoFolder(output);
   cpSync(join(root, "index.html"), join(output, "index.html"));
   await works(page, output, true);
 });

@@ -1,6 +1,7 @@
 // The page's end of the worker: posts requests, and settles the calls that wait for an answer.
 
 import { LoraLoomError, loraLoomError, reasonOf } from "./errors.js";
+import { here } from "./here.js";
 import {
   blobWorker,
   hasNodeWorkers,
@@ -54,9 +55,11 @@ interface Pending {
 
 /** The package's own worker. */
 export function createWorker(): WorkerLike {
-  const here = import.meta.url;
-  if (hasNodeWorkers()) return nodeWorker(new URL("./worker.js", here), WORKER_NAME);
-  if (isOtherOrigin(here)) return blobWorker(new URL("./worker.js", here).href, WORKER_NAME);
+  if (here !== null) {
+    const script = new URL("./worker.js", here);
+    if (hasNodeWorkers()) return nodeWorker(script, WORKER_NAME);
+    if (isOtherOrigin(here)) return blobWorker(script.href, WORKER_NAME);
+  }
   // Bundlers look for exactly this expression.
   return new Worker(new URL("./worker.js", import.meta.url), {
     type: "module",
