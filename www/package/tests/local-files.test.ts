@@ -13,6 +13,9 @@ import { files, registry } from "./fake-engine.js";
 import { localWorker } from "./local-worker.js";
 import { ORIGIN, serveLibrary } from "./server.js";
 
+// A busy machine takes seconds for these files.
+vi.setConfig({ testTimeout: 60_000 });
+
 let folder = "";
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "loraloom files "));
@@ -109,6 +112,16 @@ test("a place that is no folder of this computer is refused", async () => {
   await expect(open).rejects.toMatchObject({ code: "unsupported" });
 });
 
+test("a folder that cannot be opened is an error with its path", async () => {
+  writeFileSync(join(folder, "file"), "");
+  const storageFolder = join(folder, "file/stored");
+  serveLibrary();
+  const registryUrl = `${ORIGIN}registry.json`;
+  const open = LoraLoom.inspect({ registryUrl, createWorker: localWorker, storageFolder });
+  await expect(open).rejects.toMatchObject({ code: "invalid-input" });
+  await expect(open).rejects.toThrow(storageFolder);
+});
+
 test("addresses of registries, folders and files of weights", () => {
   expect(localRegistry("file:///a/library")).toBe("file:///a/library/registry.json");
   expect(localRegistry("file:///a/library/")).toBe("file:///a/library/registry.json");
@@ -132,7 +145,7 @@ test("paths and addresses, as Node has them", () => {
   expect(nodeAddress(new URL("file:///a"))).toBe("file:///a");
 });
 
-test("a library in a folder opens by its path and by its address", async () => {
+test("a library, a model and an adapter in folders open by their paths or addresses", async () => {
   await writeFile(join(folder, "registry.json"), JSON.stringify(registry));
   for (const [path, bytes] of files) {
     await mkdir(dirname(join(folder, path)), { recursive: true });
@@ -141,6 +154,11 @@ test("a library in a folder opens by its path and by its address", async () => {
   for (const registryUrl of [folder, pathToFileURL(folder), join(folder, "registry.json")]) {
     const loom = await LoraLoom.open({ registryUrl, createWorker: localWorker });
     expect((await loom.loadModules(["one"]))[0]?.id).toBe("one");
+    const folderOf = (name: string) => pathToFileURL(join(folder, name)).href;
+    expect((await loom.addModule("mine", folderOf("modules/two"))).id).toBe("mine");
+    expect((await loom.load({ source: folderOf("base/model.gguf") })).bytes).toBeDefined();
+    const nothing = loom.load({ source: folderOf("nothing") });
+    await expect(nothing).rejects.toMatchObject({ code: "not-found" });
     loom.dispose();
   }
   const registryUrl = join(folder, "elsewhere");

@@ -35,6 +35,12 @@ export function localFolder(address: string): RemoteFolder {
     : { kind: "folder", url: href.replace(/\/?$/, "/"), file: null };
 }
 
+/** The names of a folder's files; none where there is no such folder. */
+export function localNames(folder: string): Promise<string[]> {
+  const { fs, pathOf } = modules();
+  return fs.promises.readdir(pathOf(folder)).catch(() => []);
+}
+
 /** The response to a request of a file: `GET` and `HEAD`, whole or in a range. */
 export async function fetchLocalFile(url: string, init: RequestInit): Promise<Response> {
   const { fs, pathOf } = modules();

@@ -2,8 +2,10 @@
 // folder in Node, or nowhere. A file is stored under its SHA-256; one without a known hash under its address, with the
 // hash of its first download. Only a file that is whole and has been checked is `complete`.
 
+import { reasonOf } from "../errors.js";
 import type { StoredFile, StoreKind } from "../protocol.js";
 import { withTimeout } from "../timeout.js";
+import { loraLoomError } from "./errors.js";
 import { nodeFolder } from "./node-folder.js";
 
 const FOLDER = "loraloom";
@@ -326,7 +328,10 @@ function browserOffers(): StoreOffers {
 
 /** Opens storage in a folder, in Node. */
 export async function openFolderStore(path: string): Promise<Store> {
-  return new FileSystemStore((await nodeFolder(path)) as Directory, TIMEOUT_SECONDS);
+  const folder = await withTimeout(nodeFolder(path), TIMEOUT_SECONDS).catch((error) => {
+    throw loraLoomError("storage-folder", { path, reason: reasonOf(error) }, error);
+  });
+  return new FileSystemStore(folder as Directory, TIMEOUT_SECONDS);
 }
 
 /** Opens the best storage that the browser offers. */
