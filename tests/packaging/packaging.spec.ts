@@ -1,12 +1,23 @@
 // What `npm pack` makes, installed into a folder of its own and used as its users do: built by Vite
-// and by webpack with the settings that they have from the start, as plain ES modules, and from
-// strict TypeScript. Each page learns from a library that this machine serves.
+// and by webpack with the settings that they have from the start, as plain ES modules, from another
+// origin, in Node, and from strict TypeScript. Each learns from a library that this machine serves.
 
-import { execFileSync } from "node:child_process";
-import { cpSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { execFile, execFileSync } from "node:child_process";
+import {
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { promisify } from "node:util";
 import { expect, type Page, test } from "@playwright/test";
+import { type HeadersOf, ISOLATED, PACKAGE_HOST, serveWith } from "./servers";
 
 const tests = __dirname;
 const www = join(tests, "../../www");
@@ -32,10 +43,16 @@ test.beforeAll(() => {
 
 test.afterAll(() => rmSync(work, { recursive: true, force: true }));
 
-/** Runs a script; what it printed is the error's message if it fails. */
-function node(words: string[], cwd: string, env: Record<string, string> = {}) {
+/** Runs a script and returns what it printed, which is the error's message if it fails. */
+function node(words: string[], cwd: string, env: Record<string, string> = {}): string {
   try {
-    execFileSync(process.execPath, words, { cwd, env: { ...process.env, ...env }, stdio: "pipe" });
+    const options = {
+      cwd,
+      env: { ...process.env, ...env },
+      stdio: "pipe",
+      timeout: 600_000,
+    } as const;
+    return execFileSync(process.execPath, words, options).toString();
   } catch (error) {
     const { stdout, stderr } = error as { stdout: Buffer; stderr: Buffer };
     throw new Error(`${stdout}${stderr}`);
@@ -69,9 +86,18 @@ async function works(page: Page, folder: string, isolated: boolean, path = "") {
   }
 }
 
+/** Checks that no file of a bundle names a folder of the machine that built it. */
+function namesNoFolder(bundle: string) {
+  for (const file of readdirSync(bundle, { recursive: true, encoding: "utf8" })) {
+    if (!file.endsWith(".js")) continue;
+    expect(readFileSync(join(bundle, file), "utf8"), file).not.toContain(work);
+  }
+}
+
 test("Vite builds it as it comes", async ({ page }) => {
   const root = join(work, "vite");
   node([join(www, "node_modules/vite/bin/vite.js"), "build"], root);
+  namesNoFolder(join(root, "dist"));
   await works(page, join(root, "dist"), true);
 });
 
@@ -79,6 +105,7 @@ test("webpack builds it as it comes", async ({ page }) => {
   const root = join(work, "webpack");
   const output = join(root, "dist");
   node(["build.cjs"], root, { NODE_PATH: join(www, "node_modules") });
+  namesNoFolder(output);
   cpSync(join(root, "index.html"), join(output, "index.html"));
   await works(page, output, true);
 });
@@ -87,15 +114,159 @@ test("a page without a bundler, on a host that isolates nothing", async ({ page 
   await works(page, work, false, "modules/");
 });
 
-test("Node imports it and the element, where there is no DOM", () => {
-  node(
-    [
-      "--input-type=module",
-      "--eval",
-      'await import("loraloom"); await import("loraloom/element");',
-    ],
-    work,
-  );
+/** The addresses of the files of the demo library and of the installed package. */
+const library = join(www, "site/public/library");
+const scripts = () => join(work, "node_modules/loraloom/dist");
+
+/** What the page in `projects/other-origin` learned with the package on another server, or its error. */
+async function learnedFromElsewhere(page: Page, pageHeaders: HeadersOf) {
+  const folder = join(work, "library");
+  symlinkSync(library, folder);
+  const own = await serveWith(work, pageHeaders);
+  const other = await serveWith(scripts(), () => PACKAGE_HOST);
+  try {
+    await page.goto(`${own.url}other-origin/index.html?package=${other.url}index.js`);
+    const result = page.locator("output");
+    await expect(result).not.toBeEmpty();
+    return JSON.parse((await result.textContent()) ?? "");
+  } finally {
+    await own.close();
+    await other.close();
+    rmSync(folder);
+  }
+}
+
+test("a page takes it from another origin", async ({ page }) => {
+  const learned = await learnedFromElsewhere(page, () => ({}));
+  expect(learned).toMatchObject({ build: "relaxed", threads: 1, evaluations: 12 });
+});
+
+test("an isolated page takes it from another origin, with threads", async ({ page }) => {
+  const learned = await learnedFromElsewhere(page, () => ISOLATED);
+  expect(learned).toMatchObject({ build: "threads", evaluations: 12 });
+  expect(learned.threads).toBeGreaterThan(1);
+});
+
+test("a page whose policy forbids the worker is told what to allow", async ({ page }) => {
+  const policy =
+    "default-src 'self' http:; script-src 'self' http: 'wasm-unsafe-eval'; worker-src 'self'";
+  const { code, message } = await learnedFromElsewhere(page, () => ({
+    "Content-Security-Policy": policy,
+  }));
+  expect(["unsupported", "network"]).toContain(code);
+  for (const word of ["worker-src", "blob:", "createWorker", "wasmUrl"]) {
+    expect(message).toContain(word);
+  }
+});
+
+/** The headers of a site of its own with a policy, which its worker's script has too. */
+const strict = (policy: string): HeadersOf => {
+  const headers = { ...ISOLATED, "Content-Security-Policy": policy };
+  return () => headers;
+};
+
+/** What a page with the package on its own server learned. */
+async function learnedHere(page: Page, headersOf: HeadersOf) {
+  const folder = join(work, "library");
+  symlinkSync(library, folder);
+  const own = await serveWith(work, headersOf);
+  try {
+    const entry = "../node_modules/loraloom/dist/index.js";
+    await page.goto(`${own.url}other-origin/index.html?package=${entry}`);
+    const result = page.locator("output");
+    await expect(result).not.toBeEmpty();
+    return JSON.parse((await result.textContent()) ?? "");
+  } finally {
+    await own.close();
+    rmSync(folder);
+  }
+}
+
+const OWN_POLICY =
+  "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'";
+
+test("its own server's strict policy needs no blob:, also with threads", async ({ page }) => {
+  const learned = await learnedHere(page, strict(OWN_POLICY));
+  expect(learned).toMatchObject({ build: "threads", evaluations: 12 });
+  expect(learned.threads).toBeGreaterThan(1);
+});
+
+test("where the worker may start no threads, it has one and says why", async ({ page }) => {
+  const headersOf: HeadersOf = (path) =>
+    path.endsWith("/worker.js")
+      ? strict(`${OWN_POLICY.replace("worker-src 'self'", "worker-src 'none'")}`)(path)
+      : strict(OWN_POLICY)(path);
+  const learned = await learnedHere(page, headersOf);
+  expect(learned).toMatchObject({ build: "threads", threads: 1, evaluations: 12 });
+  expect(learned.reason).toContain("one thread, because the others did not start");
+});
+
+test("two elements from another origin answer with one worker, under a strict policy", async ({
+  page,
+}) => {
+  const recipe = JSON.parse(node(["node/learn.js", library], work)).recipe;
+  const folder = join(work, "library");
+  symlinkSync(library, folder);
+  const other = await serveWith(scripts(), () => PACKAGE_HOST);
+  const host = new URL(other.url).origin;
+  const own = await serveWith(work, () => ({
+    "Content-Security-Policy": `default-src 'none'; script-src 'self' ${host} 'wasm-unsafe-eval'; worker-src blob:; connect-src 'self' ${host}; img-src data:; require-trusted-types-for 'script'`,
+  }));
+  const errors: string[] = [];
+  page.on("pageerror", (error) => errors.push(String(error)));
+  page.on("console", (message) => {
+    if (message.type() === "error") errors.push(message.text());
+  });
+  try {
+    const query = new URLSearchParams({ package: `${other.url}element.js`, recipe });
+    await page.goto(`${own.url}other-origin/element.html?${query}`);
+    const elements = page.locator("lora-loom");
+    for (const index of [0, 1]) {
+      const element = elements.nth(index);
+      await element.getByLabel("Input").fill("Use a label: aunt, farmer, England, frog, heart");
+      await element.getByRole("button").click();
+    }
+    for (const index of [0, 1]) {
+      await expect(elements.nth(index).locator("[part=composed]")).not.toBeEmpty();
+      await expect(elements.nth(index).getByRole("button")).toHaveText("Answer");
+    }
+    expect(page.workers()).toHaveLength(1);
+    const columns = elements.first().locator("dl");
+    await expect(columns).toHaveCSS("display", "grid");
+    await elements.first().evaluate((element) => element.remove());
+    expect(page.workers()).toHaveLength(1);
+    await elements.first().evaluate((element) => element.remove());
+    await expect.poll(() => page.workers().length).toBe(0);
+    expect(errors).toEqual([]);
+  } finally {
+    await own.close();
+    await other.close();
+    rmSync(folder);
+  }
+});
+
+test("Node imports every entry without starting anything", () => {
+  node(["node/import-all.js"], work);
+});
+
+test("Node learns from a folder and over HTTP, and the script ends", async () => {
+  const { serve } = await import("../../pkg-scripts/serve.mjs");
+  const { url, close } = await serve(library, { port: 0, isolated: false });
+  try {
+    const output = (address: string) =>
+      // Not node(): the server of this process has to answer meanwhile.
+      promisify(execFile)(process.execPath, ["node/learn.js", address], { cwd: work });
+    const expected = { evaluations: 12, weights: [expect.any(Number), expect.any(Number)] };
+    const texts = new Set<string>();
+    for (const address of [library, pathToFileURL(library).href, url]) {
+      const learned = JSON.parse((await output(address)).stdout);
+      expect(learned).toMatchObject(expected);
+      texts.add(`${learned.weights} ${learned.text}`);
+    }
+    expect(texts.size).toBe(1);
+  } finally {
+    await close();
+  }
 });
 
 test("strict TypeScript finds its types, bundled and in Node's way", () => {

@@ -8,16 +8,12 @@ import { rolldown } from "rolldown";
 const from = new URL("./wasm/", import.meta.url);
 const to = new URL("./dist/wasm/", import.meta.url);
 
-/** The thread pool's helper still starts its threads by arguments that wasm-bindgen warns of. */
-const currentArguments = {
-  name: "current-arguments",
-  transform: {
+/** Starts threads by src/worker/threads.ts. */
+const ownThreads = {
+  name: "own-threads",
+  resolveId: {
     filter: { id: /workerHelpers/ },
-    handler(code) {
-      const old = "pkg.default(data.module, data.memory)";
-      if (!code.includes(old)) return null;
-      return code.replace(old, "pkg.default({ module_or_path: data.module, memory: data.memory })");
-    },
+    handler: () => fileURLToPath(new URL("./dist/worker/threads.js", import.meta.url)),
   },
 };
 
@@ -51,8 +47,8 @@ for (const build of ["threads", "relaxed", "simd128", "gpu"]) {
   await mkdir(out, { recursive: true });
   const bundle = await rolldown({
     input: fileURLToPath(new URL("loraloom.js", folder)),
-    plugins: [currentArguments],
-    // The helper keeps its workers in a variable that nothing reads, so that Firefox keeps them alive.
+    plugins: [ownThreads],
+    // The threads are kept in a variable that nothing reads, so that Firefox keeps them alive.
     treeshake: false,
   });
   await bundle.write({

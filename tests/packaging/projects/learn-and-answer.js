@@ -1,27 +1,37 @@
 // A user's page: opens a library, learns from its first task, and answers one of the examples.
 
-import { LoraLoom } from "loraloom";
-
-/** Shows what came of it in the page's output. */
-export async function learnAndAnswer(registryUrl) {
+/** What a user learns from a library; also in Node. */
+export async function learned(registryUrl, LoraLoom) {
+  const loom = await LoraLoom.open({ registryUrl });
   try {
-    const loom = await LoraLoom.open({ registryUrl });
     const [{ examples }] = loom.registry.tasks;
-    const learned = await loom.learn({
+    const composition = await loom.learn({
       examples,
       modules: loom.fittingModules().slice(0, 2),
       options: { optimizer: "cobyla", selection: "all", budget: 12 },
     });
-    const { text } = await loom.generate({ input: examples[0].input, composition: learned });
-    document.querySelector("output").textContent = JSON.stringify({
+    const { text } = await loom.generate({ input: examples[0].input, composition });
+    const registry = "https://example.org/library/registry.json";
+    return {
       build: loom.device.build,
-      evaluations: learned.evaluations,
-      weights: learned.modules.map(({ weight }) => weight),
+      threads: loom.device.threads,
+      reason: loom.device.reason,
+      evaluations: composition.evaluations,
+      weights: composition.modules.map(({ weight }) => weight),
       text,
-    });
+      recipe: await loom.share({ composition, title: "Learned", registry }),
+    };
+  } finally {
     loom.dispose();
+  }
+}
+
+/** Shows what came of it in the page's output. */
+export async function learnAndAnswer(registryUrl, LoraLoom) {
+  const output = document.querySelector("output");
+  try {
+    output.textContent = JSON.stringify(await learned(registryUrl, LoraLoom));
   } catch (error) {
-    console.error(error.message);
-    document.querySelector("output").textContent = error.message;
+    output.textContent = JSON.stringify({ code: error.code, message: error.message });
   }
 }

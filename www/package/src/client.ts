@@ -1,8 +1,9 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 // The page's side: a typed Promise API over the worker.
 
-import type { LoraLoomError } from "./errors.js";
+import { type LoraLoomError, loraLoomError } from "./errors.js";
 import { type CallOptions, createWorker, Link } from "./link.js";
+import { nodeAddress, nodePath } from "./node.js";
 import type {
   AddScaledInput,
   AssessInput,
@@ -769,9 +770,18 @@ async function keepStorage(): Promise<void> {
   await globalThis.navigator?.storage?.persist?.().catch(() => false);
 }
 
+function storageFolder({ storageFolder: folder }: InspectOptions): string | null {
+  if (folder === undefined) return null;
+  const path = nodePath(folder);
+  if (path === null) throw loraLoomError("no-such-folder", { folder: String(folder) });
+  return path;
+}
+
+/** An address or, in Node, a path, as an absolute address. */
 function absolute(url: string | URL): string {
   try {
-    return new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href;
+    const base = globalThis.document?.baseURI ?? globalThis.location?.href;
+    return base === undefined ? nodeAddress(url) : new URL(url, base).href;
   } catch {
     // The engine refuses it, with a message.
     return String(url);
@@ -781,8 +791,8 @@ function absolute(url: string | URL): string {
 /** The two files of a PEFT folder as a source of a module. */
 function adapterSource({ config, weights }: PeftFiles): Source {
   return filesSource([
-    new File([config], "adapter_config.json"),
-    new File([weights], "adapter_model.safetensors"),
+    { path: "adapter_config.json", contents: new Blob([config]) },
+    { path: "adapter_model.safetensors", contents: new Blob([weights]) },
   ]);
 }
 
@@ -817,5 +827,6 @@ function inspectRequest(options: InspectOptions): WorkerRequest<"inspect"> {
     wasmUrl: options.wasmUrl ? absolute(options.wasmUrl) : null,
     hub: options.hub ?? "",
     stallSeconds: options.stallSeconds ?? DEFAULT_STALL_SECONDS,
+    storageFolder: storageFolder(options),
   };
 }

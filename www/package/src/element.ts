@@ -1,8 +1,11 @@
 // The web component <lora-loom>: a composition from a link, base and composed answers side by side.
 
-import { LoraLoom } from "./client.js";
+import type { LoraLoom } from "./client.js";
 import { loraLoomError, reasonOf } from "./errors.js";
+import type { CallOptions } from "./link.js";
+import type { InspectOptions } from "./options.js";
 import type { Composition, Progress } from "./protocol.js";
+import { SharedLoom } from "./shared-loom.js";
 
 const STYLE = `
 :host { display: block; font: inherit; color: inherit; --loom-composed: light-dark(#a8420f, #ffa26b); --loom-base: light-dark(#5b6470, #a5adb8); }
@@ -19,16 +22,58 @@ dd { margin: .25rem 0 0; min-height: 1.5em; overflow-wrap: anywhere; white-space
 .state { min-height: 1.5em; margin: .5rem 0 0; }
 `;
 
-const MARKUP = `
-<form part="form">
-  <label>Input<textarea name="input" rows="3" part="input"></textarea></label>
-  <button part="button">Load and answer</button>
-</form>
-<p class="state" part="state" role="status" aria-live="polite"></p>
-<dl>
-  <div class="base"><dt>Base</dt><dd part="base"></dd></div>
-  <div class="composed"><dt>Composed</dt><dd part="composed"></dd></div>
-</dl>`;
+/** The style of all elements: constructed, because a content security policy may forbid inline styles. */
+let sheet: CSSStyleSheet | null = null;
+
+function styleSheet(): CSSStyleSheet {
+  if (!sheet) {
+    sheet = new CSSStyleSheet();
+    sheet.replaceSync(STYLE);
+  }
+  return sheet;
+}
+
+/** An element with attributes and contents: a policy may also forbid parsing markup. */
+function create<K extends keyof HTMLElementTagNameMap>(
+  name: K,
+  attributes: Record<string, string>,
+  ...contents: (Node | string)[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(name);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...contents);
+  return element;
+}
+
+/** What an element shows. */
+interface View {
+  form: HTMLFormElement;
+  input: HTMLTextAreaElement;
+  button: HTMLButtonElement;
+  state: HTMLElement;
+  base: HTMLElement;
+  composed: HTMLElement;
+  /** The children of the shadow root. */
+  all: HTMLElement[];
+}
+
+function createView(): View {
+  const input = create("textarea", { name: "input", rows: "3", part: "input" });
+  const button = create("button", { part: "button" }, "Load and answer");
+  const label = create("label", {}, "Input", input);
+  const form = create("form", { part: "form" }, label, button);
+  const status = { class: "state", part: "state", role: "status", "aria-live": "polite" };
+  const state = create("p", status);
+  const base = create("dd", { part: "base" });
+  const composed = create("dd", { part: "composed" });
+  const answers = create(
+    "dl",
+    {},
+    create("div", { class: "base" }, create("dt", {}, "Base"), base),
+    create("div", { class: "composed" }, create("dt", {}, "Composed"), composed),
+  );
+  return { form, input, button, state, base, composed, all: [form, state, answers] };
+}
 
 declare global {
   interface HTMLElementTagNameMap {
@@ -44,7 +89,8 @@ const Base = globalThis.HTMLElement ?? (class {} as typeof HTMLElement);
  *
  * `registry` is the address of the module library, `recipe` the fragment of a link (with or without its
  * `#`, or the whole link). The model is fetched for the first answer, or at once with the attribute
- * `eager`.
+ * `eager`. The elements of a page that name the same library share one engine, which answers for one
+ * after another.
  *
  * @example
  * ```html
@@ -55,25 +101,31 @@ const Base = globalThis.HTMLElement ?? (class {} as typeof HTMLElement);
 export class LoraLoomElement extends Base {
   /** Attributes whose change closes what was loaded. */
   static readonly observedAttributes = ["registry", "recipe"];
+  /**
+   * How the engine of every element is run, such as `createWorker` and `wasmUrl`. Set it before the
+   * first answer.
+   */
+  static options: Omit<InspectOptions, "registryUrl" | keyof CallOptions> = {};
 
   readonly #root = this.attachShadow({ mode: "open" });
-  #loom: LoraLoom | null = null;
-  #composition: Composition | null = null;
-  #abort: AbortController | null = null;
+  #view: View | null = null;
+  #shared: SharedLoom | null = null;
+  #abort = new AbortController();
 
   /** Renders the form, and loads at once where `eager` is set. */
   connectedCallback(): void {
-    this.#root.innerHTML = `<style>${STYLE}</style>${MARKUP}`;
-    const form = this.#root.querySelector("form") as HTMLFormElement;
+    this.#view = createView();
+    const { form, input, all } = this.#view;
+    this.#root.adoptedStyleSheets = [styleSheet()];
+    this.#root.replaceChildren(...all);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      const input = new FormData(form).get("input");
-      void this.#run(() => this.#answer(String(input ?? "")));
+      void this.#run(() => this.#answer(input.value));
     });
-    if (this.hasAttribute("eager")) void this.#run(async () => void (await this.#open()));
+    if (this.hasAttribute("eager")) void this.#run(() => this.#load(async () => undefined));
   }
 
-  /** Ends the worker. */
+  /** Ends the worker, if no other element uses it. */
   disconnectedCallback(): void {
     this.#close();
   }
@@ -84,40 +136,41 @@ export class LoraLoomElement extends Base {
   }
 
   #close(): void {
-    this.#abort?.abort();
-    this.#loom?.dispose();
-    this.#loom = null;
-    this.#composition = null;
+    this.#abort.abort();
+    this.#abort = new AbortController();
+    this.#shared?.release();
+    this.#shared = null;
   }
 
   /** Shows a line of state. */
   #show(text: string): void {
-    const state = this.#root.querySelector(".state");
-    if (state) state.textContent = text;
+    if (this.#view) this.#view.state.textContent = text;
   }
 
   async #run(work: () => Promise<void>): Promise<void> {
-    const button = this.#root.querySelector("button") as HTMLButtonElement;
-    if (button.disabled) return;
+    const button = this.#view?.button;
+    if (!button || button.disabled) return;
+    const { signal } = this.#abort;
     button.disabled = true;
     try {
       await work();
       button.textContent = "Answer";
     } catch (error) {
-      if (!this.#abort?.signal.aborted) this.#show(reasonOf(error));
+      if (!signal.aborted) this.#show(reasonOf(error));
     } finally {
       button.disabled = false;
     }
   }
 
-  async #open(): Promise<LoraLoom> {
-    if (this.#loom && this.#composition) return this.#loom;
+  /** Restores the composition, and runs work with it before another element restores its own. */
+  async #load(
+    work: (loom: LoraLoom, composition: Composition, signal: AbortSignal) => Promise<void>,
+  ): Promise<void> {
     const registryUrl = this.getAttribute("registry");
     const recipe = this.getAttribute("recipe");
     if (!registryUrl || !recipe) {
       throw loraLoomError("element-attribute", { attribute: registryUrl ? "recipe" : "registry" });
     }
-    this.#abort = new AbortController();
     const { signal } = this.#abort;
     const options = {
       signal,
@@ -125,39 +178,38 @@ export class LoraLoomElement extends Base {
       onProgress: ({ overallLoaded, overallTotal }: Progress) =>
         this.#show(`${megabytes(overallLoaded)} of ${megabytes(overallTotal)} MB`),
     };
-    this.#loom ??= await LoraLoom.inspect({ registryUrl, ...options });
-    const restored = await this.#loom.restore(recipe.slice(recipe.indexOf("#") + 1), options);
-    this.#composition = restored.composition;
-    this.#show(restored.recipe.title);
-    return this.#loom;
+    this.#shared ??= SharedLoom.acquire(new URL(registryUrl, document.baseURI).href);
+    this.#show("Waiting for the engine…");
+    await this.#shared.run({ ...LoraLoomElement.options, ...options }, async (loom) => {
+      const fragment = recipe.slice(recipe.indexOf("#") + 1);
+      const restored = await loom.restore(fragment, options);
+      this.#show(restored.recipe.title);
+      await work(loom, restored.composition, signal);
+    });
   }
 
   async #answer(input: string): Promise<void> {
-    const loom = await this.#open();
-    if (!input.trim()) {
-      this.#show("Type an input first.");
-      return;
-    }
-    const show = (part: string) => (text: string) => {
-      const place = this.#root.querySelector(`[part=${part}]`);
-      if (place) place.textContent = text;
-    };
-    show("base")("");
-    show("composed")("");
-    const signal = this.#abort?.signal;
-    for (const [part, composition] of [
-      ["base", null],
-      ["composed", this.#composition],
-    ] as const) {
-      const onToken = show(part);
-      const { text } = await loom.generate({
-        input,
-        composition,
-        onToken,
-        ...(signal ? { signal } : {}),
-      });
-      onToken(text || "(nothing)");
-    }
+    const places = this.#view;
+    if (!places) return;
+    const isEmpty = !input.trim();
+    await this.#load(async (loom, composition, signal) => {
+      if (isEmpty) {
+        this.#show("Type an input first.");
+        return;
+      }
+      places.base.textContent = "";
+      places.composed.textContent = "";
+      for (const [place, composed] of [
+        [places.base, null],
+        [places.composed, composition],
+      ] as const) {
+        const onToken = (text: string) => {
+          place.textContent = text;
+        };
+        const { text } = await loom.generate({ input, composition: composed, onToken, signal });
+        onToken(text || "(nothing)");
+      }
+    });
   }
 }
 

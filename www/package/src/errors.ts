@@ -76,6 +76,12 @@ export function errorsOf<T extends Record<string, (data: never) => Omit<ErrorRep
   };
 }
 
+const NOT_STARTED = "The engine did not start.";
+const ALLOW =
+  "If the page has a content security policy, worker-src must allow the worker: the package's host, or " +
+  "blob: where that is another site. Otherwise copy the package's dist folder to this site, and give the " +
+  "options createWorker and wasmUrl.";
+
 /** The error of a kind that the page's side throws. */
 export const loraLoomError = errorsOf({
   disposed: (_: object) =>
@@ -94,12 +100,37 @@ export const loraLoomError = errorsOf({
       `It did not stop within ${seconds} seconds.`,
       "It is started again with what was loaded. Try once more.",
     ),
+  "worker-refused": ({ reason }: { reason: string }) =>
+    text("unsupported", NOT_STARTED, `This page does not let its worker start: ${reason}.`, ALLOW),
+  "worker-not-loaded": ({ reason }: { reason: string }) =>
+    text(
+      "network",
+      NOT_STARTED,
+      reason
+        ? `Its worker did not load: ${reason}.`
+        : "Its worker did not load; the browser does not say why.",
+      `Check that the package's files are served. ${ALLOW}`,
+    ),
+  "worker-slow": ({ seconds }: { seconds: number }) =>
+    text(
+      "network",
+      NOT_STARTED,
+      `Its worker did not load within ${seconds} seconds.`,
+      `Check the connection, and that the package's files are served. ${ALLOW}`,
+    ),
   "worker-failed": ({ reason }: { reason: string }) =>
     text(
       "internal",
       "The engine stopped.",
-      reason || "The worker's script did not load.",
-      "Reload the page; if it happens again, the site's files may be incomplete.",
+      reason || "Its worker failed.",
+      "It is started again with what was loaded. Try once more, and report it if it comes back.",
+    ),
+  "no-such-folder": ({ folder }: { folder: string }) =>
+    text(
+      "unsupported",
+      NOT_STARTED,
+      `The option storageFolder is a folder's path, for Node; this is no such place: ${folder}.`,
+      "Leave it out in a browser, which has storage of its own.",
     ),
   "element-attribute": ({ attribute }: { attribute: string }) =>
     text(

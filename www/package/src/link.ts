@@ -1,6 +1,14 @@
 // The page's end of the worker: posts requests, and settles the calls that wait for an answer.
 
-import { LoraLoomError, loraLoomError } from "./errors.js";
+import { LoraLoomError, loraLoomError, reasonOf } from "./errors.js";
+import { here } from "./here.js";
+import {
+  blobWorker,
+  hasNodeWorkers,
+  isOtherOrigin,
+  nodeWorker,
+  WORKER_NAME,
+} from "./module-worker.js";
 import type {
   Answer,
   FromWorker,
@@ -12,6 +20,7 @@ import type {
   WorkerEvent,
   WorkerRequest,
 } from "./protocol.js";
+import { isTimeout, withTimeout } from "./timeout.js";
 
 /** The part of a `Worker` that the client uses. */
 export interface WorkerLike {
@@ -33,6 +42,8 @@ export interface CallOptions {
 
 /** A worker that does not end a call within so many seconds is replaced: no step takes this long. */
 const STOP_SECONDS = 10;
+/** Seconds in which the worker's scripts load. */
+const START_SECONDS = 30;
 
 interface Pending {
   resolve(result: never): void;
@@ -44,6 +55,11 @@ interface Pending {
 
 /** The package's own worker. */
 export function createWorker(): WorkerLike {
+  if (here !== null) {
+    const script = new URL("./worker.js", here);
+    if (hasNodeWorkers()) return nodeWorker(script, WORKER_NAME);
+    if (isOtherOrigin(here)) return blobWorker(script.href, WORKER_NAME);
+  }
   // Bundlers look for exactly this expression.
   return new Worker(new URL("./worker.js", import.meta.url), {
     type: "module",
@@ -51,21 +67,29 @@ export function createWorker(): WorkerLike {
   }) as WorkerLike;
 }
 
+/** A worker, and whether it runs. */
+interface Started {
+  worker: WorkerLike;
+  /** Messages that wait until it runs; null once it does. */
+  waiting: ToWorker[] | null;
+  /** Called once it runs. */
+  onReady(): void;
+}
+
 /** The worker and the calls that wait for it. */
 export class Link {
-  /** Called once for each crash, after the new worker is created. */
+  /** Called once for each crash, after the new worker is created. A worker that never ran is not replaced. */
   onCrash: (error: LoraLoomError) => void = () => undefined;
   /** Called when the state of the GPU changed. */
   onGpu: (status: GpuStatus) => void = () => undefined;
   readonly #create: () => WorkerLike;
   readonly #pending = new Map<number, Pending>();
-  #worker: WorkerLike;
+  #started: Started | null = null;
   #next = 1;
   #closed = false;
 
   constructor(create: () => WorkerLike) {
     this.#create = create;
-    this.#worker = this.#start();
   }
 
   /** Posts a request; `stop` ends it with what was reached, the signal of the options rejects it. */
@@ -81,7 +105,7 @@ export class Link {
     return new Promise((resolve, reject) => {
       let overdue: ReturnType<typeof setTimeout> | undefined;
       const end = (message: ToWorker) => {
-        this.#worker.postMessage(message);
+        this.#post(message);
         overdue ??= setTimeout(
           () => this.#crash(loraLoomError("worker-hung", { seconds: STOP_SECONDS })),
           STOP_SECONDS * 1000,
@@ -105,31 +129,69 @@ export class Link {
           else onEvent(event as Requests[K]["event"]);
         },
       });
-      this.#worker.postMessage({ id, request: request as WorkerRequest });
       signal?.addEventListener("abort", onAbort);
       stop?.addEventListener("abort", onStop);
-      if (stop?.aborted) onStop();
+      this.#post({ id, request: request as WorkerRequest });
+      if (stop?.aborted && this.#pending.has(id)) onStop();
     });
   }
 
   /** Ends the worker. Calls that wait for it reject. */
   close(): void {
     this.#closed = true;
-    this.#worker.terminate();
+    this.#end();
     this.#rejectAll(loraLoomError("disposed-during-call", {}));
   }
 
-  #start(): WorkerLike {
-    const worker = this.#create();
-    worker.onmessage = ({ data }) => this.#receive(data);
-    worker.onerror = (event) => {
-      event.preventDefault();
-      this.#crash(loraLoomError("worker-failed", { reason: event.message ?? "" }, event.error));
-    };
-    return worker;
+  #post(message: ToWorker): void {
+    const started = this.#started ?? this.#start();
+    if (started?.waiting) started.waiting.push(message);
+    else started?.worker.postMessage(message);
   }
 
-  #receive(message: FromWorker): void {
+  /** Starts a worker; null where the page does not let it, after which nothing is pending. */
+  #start(): Started | null {
+    let worker: WorkerLike;
+    try {
+      worker = this.#create();
+    } catch (error) {
+      this.#fail(loraLoomError("worker-refused", { reason: reasonOf(error) }, error));
+      return null;
+    }
+    const started: Started = { worker, waiting: [], onReady: () => undefined };
+    const ready = new Promise<void>((resolve) => {
+      started.onReady = resolve;
+    });
+    withTimeout(ready, START_SECONDS).catch((error) => {
+      if (this.#started !== started || !isTimeout(error)) return;
+      this.#fail(loraLoomError("worker-slow", { seconds: START_SECONDS }));
+    });
+    worker.onmessage = ({ data }) => {
+      if (this.#started === started) this.#receive(data, started);
+    };
+    worker.onerror = (event) => {
+      event.preventDefault();
+      if (this.#started !== started) return;
+      const reason = event.message ?? "";
+      if (started.waiting) this.#fail(loraLoomError("worker-not-loaded", { reason }, event.error));
+      else this.#crash(loraLoomError("worker-failed", { reason }, event.error));
+    };
+    this.#started = started;
+    return started;
+  }
+
+  #receive(message: FromWorker, started: Started): void {
+    if ("ready" in message) {
+      const waiting = started.waiting ?? [];
+      started.waiting = null;
+      started.onReady();
+      for (const one of waiting) started.worker.postMessage(one);
+      return;
+    }
+    if ("notLoaded" in message) {
+      this.#fail(loraLoomError("worker-not-loaded", { reason: message.notLoaded }));
+      return;
+    }
     if ("crashed" in message) {
       this.#crash(new LoraLoomError(message.crashed));
       return;
@@ -153,11 +215,22 @@ export class Link {
   }
 
   #crash(error: LoraLoomError): void {
-    this.#worker.terminate();
-    this.#rejectAll(error);
+    this.#fail(error);
     if (this.#closed) return;
-    this.#worker = this.#start();
+    this.#start();
     this.onCrash(error);
+  }
+
+  /** Ends the worker; the next call starts another one. */
+  #fail(error: LoraLoomError): void {
+    this.#end();
+    this.#rejectAll(error);
+  }
+
+  #end(): void {
+    this.#started?.worker.terminate();
+    this.#started?.onReady();
+    this.#started = null;
   }
 
   #rejectAll(error: LoraLoomError): void {

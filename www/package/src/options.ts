@@ -28,7 +28,7 @@ import type { addressSource, DEFAULT_HUB, filesSource } from "./sources.js";
 
 /** Where the library is, and how to run the engine. */
 export interface InspectOptions extends CallOptions {
-  /** Address of `registry.json` or of its folder, relative to the page. */
+  /** Address of `registry.json` or of its folder, relative to the page; in Node also a path. */
   registryUrl: string | URL;
   /**
    * `wasm` (default) runs on the CPU. `webgpu` runs on the GPU after checking it against the CPU on the
@@ -38,14 +38,25 @@ export interface InspectOptions extends CallOptions {
   device?: DeviceKind;
   /** Number of threads. Default: one per core, at most 8. One thread needs no isolated page. */
   threads?: number;
-  /** Folder of the wasm builds, for bundlers that do not copy the package's files. */
+  /**
+   * Address of a copy of `dist/wasm`, for bundlers that do not copy the package's files and for pages
+   * whose policy allows no other site.
+   */
   wasmUrl?: string | URL;
   /** Address of the hub that ids without an address belong to. Default: {@link DEFAULT_HUB}. */
   hub?: string;
-  /** Creates the worker, for bundlers that do not support `new URL(…, import.meta.url)`. */
+  /**
+   * Creates the worker by the script `dist/worker.js`, for bundlers that do not support
+   * `new URL(…, import.meta.url)` and for pages whose policy allows no `blob:` worker.
+   */
   createWorker?: () => WorkerLike;
   /** Seconds without a byte after which a download is retried. Default: 15. */
   stallSeconds?: number;
+  /**
+   * Path or `file:` address of a folder in which Node stores fetched files. Default: none, so that
+   * each process fetches them again. Browsers have storage of their own and reject this option.
+   */
+  storageFolder?: string | URL;
   /** Called when the engine crashed; a new one is started with what was loaded. */
   onRestart?: (error: LoraLoomError) => void;
   /** Called when the state of the GPU changed. */

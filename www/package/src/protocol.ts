@@ -35,8 +35,10 @@ import type {
   TuneResult,
   Verified,
 } from "./generated/types.js";
+import type { NotLoaded } from "./module-worker.js";
 
 export type * from "./generated/types.js";
+export type { NotLoaded } from "./module-worker.js";
 
 /** Where the files of a base model or of a module are. */
 export type Source =
@@ -169,6 +171,8 @@ export interface Requests {
       wasmUrl: string | null;
       hub: string;
       stallSeconds: number;
+      /** Path of a folder for stored files, in Node; null for the browser's storage. */
+      storageFolder: string | null;
     };
     answer: Inspected;
     event: never;
@@ -283,8 +287,13 @@ export type ToWorker =
   | { id: number; stop: true }
   | { id: number; abort: true };
 
-/** Worker to page. After `crashed` the engine is unusable and the page replaces the worker. */
+/**
+ * Worker to page. `ready` comes first, or `notLoaded` in its place where a script on another origin does
+ * not load. After `crashed` the engine is unusable and the page replaces the worker.
+ */
 export type FromWorker =
+  | { ready: true }
+  | NotLoaded
   | { id: number; event: WorkerEvent }
   | { id: number; result: Answer<RequestKind> }
   | { id: number; aborted: true }

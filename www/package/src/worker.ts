@@ -1,22 +1,19 @@
-// The worker's entry: connects the worker's scope to a session.
+// The worker's entry: connects the worker's scope to a session. Does nothing where it is imported outside
+// of a worker.
 
-import type { FromWorker, ToWorker } from "./protocol.js";
+import { nodePort, scopePort, WORKER_NAME } from "./module-worker.js";
+import type { FromWorker } from "./protocol.js";
 import { detectCapabilities } from "./worker/capabilities.js";
 import { loadEngine } from "./worker/engine.js";
 import { startWorker } from "./worker/serve.js";
 import { WorkerSession } from "./worker/session.js";
 
-/** The part of a worker's global scope that is used here. */
-interface Scope {
-  onmessage: ((message: MessageEvent<ToWorker>) => void) | null;
-  onerror: OnErrorEventHandler;
-  postMessage(message: FromWorker): void;
+const port = nodePort(WORKER_NAME) ?? scopePort();
+if (port) {
+  const post = (message: FromWorker) => port.postMessage(message);
+  const worker = startWorker(new WorkerSession({ detectCapabilities, loadEngine }), post);
+  port.onmessage = ({ data }) => void worker.receive(data);
+  // A trap in an asynchronous method of the engine leaves its promise unsettled.
+  port.onUncaught(worker.onUncaught);
+  post({ ready: true });
 }
-
-const scope = self as unknown as Scope;
-const worker = startWorker(new WorkerSession({ detectCapabilities, loadEngine }), (message) =>
-  scope.postMessage(message),
-);
-scope.onmessage = ({ data }) => void worker.receive(data);
-// A trap in an asynchronous method of the engine leaves its promise unsettled.
-scope.onerror = (_message, _source, _line, _column, error) => worker.onUncaught(error);

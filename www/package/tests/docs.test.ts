@@ -55,7 +55,7 @@ const snippets = [
 describe("the documentation's examples", () => {
   beforeAll(() => {
     vi.stubGlobal("Worker", localWorker);
-    vi.stubGlobal("location", { href: ORIGIN });
+    vi.stubGlobal("document", { baseURI: ORIGIN });
     vi.spyOn(console, "log").mockImplementation(() => undefined);
     FakeSession.steps = 5;
     serveLibrary((requested) => {

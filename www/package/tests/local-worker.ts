@@ -14,7 +14,7 @@ export const workers: { ended: boolean }[] = [];
 export const stored = new MemoryFolder();
 
 /** Creates a worker; messages are cloned, as between threads. */
-export function localWorker(): WorkerLike {
+export function localWorker({ threadsFailure = null as string | null } = {}): WorkerLike {
   const state = { ended: false };
   workers.push(state);
   const session = new WorkerSession({
@@ -29,6 +29,7 @@ export function localWorker(): WorkerLike {
     loadEngine: async ({ build }) => ({
       module: build === "gpu" ? fakeGpuModule : fakeModule,
       memoryBytes: 65536,
+      threadsFailure,
     }),
     openStore: () => openStore({ getDirectory: stored.getDirectory }),
   });
@@ -47,5 +48,6 @@ export function localWorker(): WorkerLike {
     if (!state.ended) worker.onmessage?.({ data: structuredClone(message) } as MessageEvent);
   });
   FakeSession.onTrap = entry.onUncaught;
+  setTimeout(() => worker.onmessage?.({ data: { ready: true } } as MessageEvent));
   return worker;
 }

@@ -1,4 +1,5 @@
+import { LoraLoom } from "loraloom";
 import "loraloom/element";
 import { learnAndAnswer } from "../learn-and-answer.js";
 
-learnAndAnswer("library/registry.json");
+learnAndAnswer("library/registry.json", LoraLoom);

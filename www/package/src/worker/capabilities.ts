@@ -2,6 +2,8 @@
 // library into it: a worker without a bundler cannot resolve an import by name.
 
 import { relaxedSimd, simd, threads } from "wasm-feature-detect";
+import { hasNodeWorkers } from "../module-worker.js";
+import { nodeModule } from "../node.js";
 import type { DeviceKind } from "../protocol.js";
 import { findAdapter, type GpuAdapter } from "./gpu.js";
 
@@ -10,7 +12,8 @@ export interface Capabilities {
   simd: boolean;
   relaxedSimd: boolean;
   threads: boolean;
-  isolated: boolean;
+  /** Whether the page is cross-origin isolated; null in Node, which always shares memory. */
+  isolated: boolean | null;
   hardwareConcurrency: number;
   /** The GPU; null unless it was requested. */
   adapter: GpuAdapter | null;
@@ -23,8 +26,11 @@ export async function detectCapabilities(kind: DeviceKind): Promise<Capabilities
     simd: found[0],
     relaxedSimd: found[1],
     threads: found[2],
-    isolated: globalThis.crossOriginIsolated === true,
-    hardwareConcurrency: navigator.hardwareConcurrency,
+    isolated: hasNodeWorkers() ? null : globalThis.crossOriginIsolated === true,
+    hardwareConcurrency:
+      globalThis.navigator?.hardwareConcurrency ??
+      nodeModule("node:os")?.availableParallelism() ??
+      1,
     adapter: kind === "webgpu" ? await findAdapter() : null,
   };
 }

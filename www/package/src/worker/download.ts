@@ -2,12 +2,12 @@
 // stored. A file counts as complete only after its hash was checked; what fails the check is deleted.
 
 import type { Placeholder, ProgressEvent, StageEvent } from "../protocol.js";
+import { isTimeout } from "../timeout.js";
 import type { Sha256 } from "./engine.js";
 import { loraLoomError, shortName } from "./errors.js";
 import { ChangedOnServer, type HttpContext, type Served } from "./http.js";
 import { SafeWriter } from "./safe-writer.js";
 import type { FileRecord, Store, StoredEntry } from "./store.js";
-import { isTimeout } from "./timeout.js";
 import { transfer } from "./transfer.js";
 
 /** Attempts for a file that changes while it is fetched. */

@@ -3,9 +3,11 @@
 import { reasonOf } from "../errors.js";
 import type * as engine from "../generated/engine.js";
 import type { Build, Device, DeviceKind, GpuStatus } from "../protocol.js";
+import { withTimeout } from "../timeout.js";
 import type { Capabilities } from "./capabilities.js";
 import { loraLoomError } from "./errors.js";
 import { NO_WEBGPU } from "./gpu.js";
+import { isLocalFile, readLocalFile } from "./local-files.js";
 
 export type { BaseLoad, ModuleSearch, Session, Sha256 } from "../generated/engine.js";
 
@@ -23,9 +25,14 @@ export type EngineModule = Omit<typeof engine, "initSync" | "start"> & {
 /** A build that runs. */
 export interface LoadedEngine {
   module: EngineModule;
+  /** Why its threads did not start, so that it has one; null where they run. */
+  threadsFailure: string | null;
   /** Bytes of WebAssembly memory at the start. */
   memoryBytes: number;
 }
+
+/** Seconds in which a build is fetched and compiled, on a slow connection. */
+const LOAD_SECONDS = 180;
 
 /** More threads than this gain nothing on models of this size. */
 const MAX_THREADS = 8;
@@ -64,7 +71,8 @@ export function chooseBuild(
 }
 
 function chooseCpuBuild(capabilities: Capabilities, requested: number | null): Device {
-  const { simd, relaxedSimd, isolated } = capabilities;
+  const { simd, relaxedSimd } = capabilities;
+  const isolated = capabilities.isolated !== false;
   const memoryBytes = 0;
   if (!simd) throw loraLoomError("no-simd", {});
   const cores = Math.max(1, capabilities.hardwareConcurrency);
@@ -73,7 +81,7 @@ function chooseCpuBuild(capabilities: Capabilities, requested: number | null): D
   if (canThread && threads > 1) {
     const reason =
       requested === null
-        ? `the page is isolated and the machine has ${cores} cores`
+        ? `${capabilities.isolated === null ? "" : "the page is isolated and "}the machine has ${cores} cores`
         : `${threads} threads were requested, the machine has ${cores} cores`;
     return { build: "threads", threads, simd: "relaxed", isolated, reason, memoryBytes, gpu: null };
   }
@@ -81,7 +89,7 @@ function chooseCpuBuild(capabilities: Capabilities, requested: number | null): D
   const why = !isolated
     ? "one thread, because the server does not isolate the page (COOP and COEP headers)"
     : !capabilities.threads
-      ? "one thread, because the browser has no WebAssembly threads"
+      ? "one thread, because WebAssembly has no threads here"
       : threads === 1
         ? requested === null
           ? "one thread, because the machine has one core"
@@ -92,7 +100,7 @@ function chooseCpuBuild(capabilities: Capabilities, requested: number | null): D
     : {
         build: "simd128",
         simd: "simd128",
-        reason: `${why}; plain SIMD, because the browser has no relaxed SIMD`,
+        reason: `${why}; plain SIMD, because WebAssembly has no relaxed SIMD here`,
         ...one,
       };
 }
@@ -124,22 +132,33 @@ const FILES: Record<Build, { glue: () => URL; wasm: () => URL }> = {
  */
 export async function loadEngine(device: Device, wasmUrl: string | null): Promise<LoadedEngine> {
   const files = FILES[device.build];
-  const glue = wasmUrl ? new URL(`${device.build}/loraloom.js`, wasmUrl) : files.glue();
-  const wasm = wasmUrl ? new URL(`${device.build}/loraloom_bg.wasm`, wasmUrl) : files.wasm();
-  let module: EngineModule;
-  let memory: WebAssembly.Memory;
-  try {
-    // The address is computed at run time, so bundlers must not resolve this import.
-    module = await import(/* @vite-ignore */ /* webpackIgnore: true */ glue.href);
-    ({ memory } = await module.default({ module_or_path: wasm }));
-  } catch (error) {
+  const root = wasmUrl?.replace(/\/?$/, "/");
+  const glue = root ? new URL(`${device.build}/loraloom.js`, root) : files.glue();
+  const wasm = root ? new URL(`${device.build}/loraloom_bg.wasm`, root) : files.wasm();
+  const { module, memory } = await withTimeout(start(glue, wasm), LOAD_SECONDS).catch((error) => {
     const data = { url: wasm.href, reason: reasonOf(error) };
     throw loraLoomError("wasm-not-loaded", data, error);
-  }
+  });
+  let threadsFailure: string | null = null;
   if (device.threads > 1) {
-    // This worker is one of the threads.
-    await module.initThreadPool?.(device.threads - 1);
-    module.useThreadPool?.();
+    try {
+      // This worker is one of the threads.
+      await module.initThreadPool?.(device.threads - 1);
+      module.useThreadPool?.();
+    } catch (error) {
+      threadsFailure = reasonOf(error);
+    }
   }
-  return { module, memoryBytes: memory.buffer.byteLength };
+  return { module, memoryBytes: memory.buffer.byteLength, threadsFailure };
+}
+
+async function start(
+  glue: URL,
+  wasm: URL,
+): Promise<{ module: EngineModule; memory: WebAssembly.Memory }> {
+  // The address is computed at run time, so bundlers must not resolve this import.
+  const module: EngineModule = await import(/* @vite-ignore */ /* webpackIgnore: true */ glue.href);
+  const source = isLocalFile(wasm.href) ? await readLocalFile(wasm.href) : wasm;
+  const { memory } = await module.default({ module_or_path: source });
+  return { module, memory };
 }

@@ -91,6 +91,13 @@ export const loraLoomError = errorsOf({
       `${url} did not load: ${reason}.`,
       "Check the connection and that the site's wasm folder is served, then try again.",
     ),
+  "storage-folder": ({ path, reason }: { path: string; reason: string }) =>
+    text(
+      "invalid-input",
+      "The folder for stored files could not be opened.",
+      `${path}: ${reason}.`,
+      "Choose a folder that this process can write to, or leave the option storageFolder out.",
+    ),
   "not-started": (_: object) =>
     text(
       "not-loaded",
@@ -255,7 +262,9 @@ export const loraLoomError = errorsOf({
         return text(
           "not-found",
           what,
-          `The server has no such file (404): ${url}.`,
+          url.startsWith("file:")
+            ? `There is no such file: ${url}.`
+            : `The server has no such file (404): ${url}.`,
           "Check the address, and that every file was published; or choose another.",
         );
       case 429:

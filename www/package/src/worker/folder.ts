@@ -8,6 +8,7 @@ import type { EngineModule } from "./engine.js";
 import { loraLoomError } from "./errors.js";
 import { fetchFiles, fetchListing, httpStatus, type Progress } from "./fetch.js";
 import { fetchOnce, strongEtag } from "./http.js";
+import { isLocalFile, localNames } from "./local-files.js";
 import { unzip } from "./unzip.js";
 
 /** A file to fetch, or a file of this computer. */
@@ -363,8 +364,10 @@ async function openFolder(
   switch (source.kind) {
     case "hub":
       return openHub(source, context);
-    case "folder":
-      return openHost(source.url, source.query ?? "", source.url, context);
+    case "folder": {
+      const folder = openHost(source.url, source.query ?? "", source.url, context);
+      return isLocalFile(source.url) ? { ...folder, names: await localNames(source.url) } : folder;
+    }
     case "files":
       return openFiles(source, config);
   }

@@ -1,8 +1,9 @@
 // HTTP requests with retries: timeouts, `Retry-After`, and the headers that distinguish a file's versions.
 
 import { type LoraLoomError, reasonOf } from "../errors.js";
+import { isTimeout, withTimeout } from "../timeout.js";
 import { loraLoomError } from "./errors.js";
-import { isTimeout, withTimeout } from "./timeout.js";
+import { fetchLocalFile, isLocalFile } from "./local-files.js";
 
 /** Attempts in a row that bring no new byte before giving up. */
 const ATTEMPTS = 4;
@@ -64,7 +65,8 @@ export class Retryable extends Error {
  */
 export function fetchOnce(url: string, init: RequestInit, context: HttpContext): Promise<Response> {
   const { signal, stallSeconds } = context;
-  return withTimeout(fetch(url, { ...init, signal }), stallSeconds, { signal });
+  const response = isLocalFile(url) ? fetchLocalFile(url, init) : fetch(url, { ...init, signal });
+  return withTimeout(response, stallSeconds, { signal });
 }
 
 /** Seconds to wait by a response's `Retry-After`; null without one. */

@@ -22,6 +22,7 @@ import {
   baseFolder,
   type FolderSource,
 } from "./folder.js";
+import { isLocalFile, localFolder, localRegistry } from "./local-files.js";
 
 /** Candidates whose descriptions are encoded, where the registry lists all modules. */
 const MAX_CANDIDATES = 256;
@@ -57,7 +58,9 @@ export class Library {
     context: DownloadContext,
   ): Promise<Library> {
     const hub = module.hubAddress(location.hub);
-    const address = module.registryAddress(location.registryUrl);
+    const address = isLocalFile(location.registryUrl)
+      ? localRegistry(location.registryUrl)
+      : module.registryAddress(location.registryUrl);
     const { bytes, url } = await fetchRegistry(address, context);
     // A redirect moves the registry's files too.
     return new Library(module.parseRegistry(bytes), module, { registryUrl: url, hub });
@@ -66,6 +69,7 @@ export class Library {
   /** The source with its address resolved. */
   resolve(source: Exclude<Source, { kind: "registry" }>): FolderSource {
     if (source.kind !== "address") return source;
+    if (isLocalFile(source.text)) return localFolder(source.text);
     return this.#module.resolveAddress(source.text, this.#location.hub);
   }
 

@@ -2,13 +2,13 @@
 // files the next time. A copy that is damaged, or made from other files or in another layout, is deleted.
 
 import type { Precision } from "../protocol.js";
+import { isTimeout } from "../timeout.js";
 import { contentsName, type DownloadContext, findStored, type RemoteFile } from "./download.js";
 import type { BaseLoad, EngineModule } from "./engine.js";
 import type { Piece } from "./folder.js";
 import { SafeWriter } from "./safe-writer.js";
 import type { Store } from "./store.js";
 import { isPackedKey } from "./store.js";
-import { isTimeout } from "./timeout.js";
 import { nextTurn } from "./turn.js";
 
 /** Bytes copied out of the engine's memory at once. */

@@ -36,7 +36,7 @@ import { type LongCall, loraLoomError } from "./errors.js";
 import { fetchFiles } from "./fetch.js";
 import { adapterFolder, adapterFolders, baseFolder, readPieces, remoteFiles } from "./folder.js";
 import { Library } from "./library.js";
-import { openStore, type Store, toStoredFile } from "./store.js";
+import { openFolderStore, openStore, type Store, toStoredFile } from "./store.js";
 import { nextTurn, serializeCalls } from "./turn.js";
 
 /** What a session depends on; unit tests replace it. */
@@ -91,6 +91,7 @@ export class WorkerSession implements Handlers {
   #engine: Engine | null = null;
   #base: LoadedBase | null = null;
   #store: Promise<Store> | null = null;
+  #storageFolder: string | null = null;
   #running: LongCall | null = null;
 
   constructor(deps: SessionDeps) {
@@ -98,12 +99,18 @@ export class WorkerSession implements Handlers {
   }
 
   async inspect(request: Input<"inspect">, task: Task<"inspect">): Promise<Inspected> {
-    const { registryUrl, hub, stallSeconds } = request;
+    const { registryUrl, hub, stallSeconds, storageFolder } = request;
+    this.#storageFolder = storageFolder;
     const capabilities = await this.#deps.detectCapabilities(request.device);
     const device = chooseBuild(capabilities, request.threads, request.device);
     task.onEvent({ kind: "stage", text: "Starting the engine" });
-    const { module, memoryBytes } = await this.#deps.loadEngine(device, request.wasmUrl);
-    device.memoryBytes = memoryBytes;
+    const engine = await this.#deps.loadEngine(device, request.wasmUrl);
+    const { module, threadsFailure } = engine;
+    device.memoryBytes = engine.memoryBytes;
+    if (threadsFailure !== null) {
+      device.threads = 1;
+      device.reason = `one thread, because the others did not start: ${threadsFailure}`;
+    }
     task.onEvent({ kind: "stage", text: "Reading the module library" });
     const context = await this.#context(module, stallSeconds, task);
     const library = await Library.open({ registryUrl, hub }, module, context);
@@ -123,7 +130,7 @@ export class WorkerSession implements Handlers {
     if (context.store.kind === "memory") {
       task.onEvent({
         kind: "stage",
-        text: "This browser stores no files for the page: they will be fetched again next time",
+        text: "No files are stored here: they will be fetched again next time",
       });
     }
     const pieces =
@@ -422,7 +429,8 @@ export class WorkerSession implements Handlers {
   }
 
   #openStore(): Promise<Store> {
-    this.#store ??= (this.#deps.openStore ?? openStore)();
+    const open = this.#deps.openStore ?? openStore;
+    this.#store ??= this.#storageFolder === null ? open() : openFolderStore(this.#storageFolder);
     return this.#store;
   }
 

@@ -1,9 +1,12 @@
-// Where fetched files are stored: the origin's private file system, the Cache API where there is none,
-// or nowhere. A file is stored under its SHA-256; one without a known hash under its address, with the
+// Where fetched files are stored: the origin's private file system, the Cache API where there is none, a
+// folder in Node, or nowhere. A file is stored under its SHA-256; one without a known hash under its address, with the
 // hash of its first download. Only a file that is whole and has been checked is `complete`.
 
+import { reasonOf } from "../errors.js";
 import type { StoredFile, StoreKind } from "../protocol.js";
-import { withTimeout } from "./timeout.js";
+import { withTimeout } from "../timeout.js";
+import { loraLoomError } from "./errors.js";
+import { nodeFolder } from "./node-folder.js";
 
 const FOLDER = "loraloom";
 /** Suffix of the file that describes another. */
@@ -321,6 +324,14 @@ function browserOffers(): StoreOffers {
     ...(sync && storage?.getDirectory ? { getDirectory: () => storage.getDirectory() } : {}),
     ...("caches" in globalThis ? { caches: globalThis.caches } : {}),
   };
+}
+
+/** Opens storage in a folder, in Node. */
+export async function openFolderStore(path: string): Promise<Store> {
+  const folder = await withTimeout(nodeFolder(path), TIMEOUT_SECONDS).catch((error) => {
+    throw loraLoomError("storage-folder", { path, reason: reasonOf(error) }, error);
+  });
+  return new FileSystemStore(folder as Directory, TIMEOUT_SECONDS);
 }
 
 /** Opens the best storage that the browser offers. */
