@@ -17,6 +17,8 @@ const SPACE: &str = "▁";
 /// `relative_attention_max_distance` of every published T5.
 const MAX_DISTANCE: u32 = 128;
 
+/// The position bias of a stack's second block.
+const SECOND_BIAS: &str = "block.1.layer.0.SelfAttention.relative_attention_bias";
 /// Number of sentinel tokens of T5's tokenizer, and how they begin.
 const EXTRA_IDS: usize = 100;
 const SENTINEL: &str = "<extra_id_";
@@ -66,8 +68,10 @@ impl GgufModel {
         let metadata = Description(&metadata);
         metadata.check_kind()?;
         let tokens = metadata.tokens()?;
-        let config = metadata.config(&header, tokens.len())?;
-        let tokenizer = metadata.tokenizer(tokens)?;
+        let embedding = header.tensors.get("shared.weight").and_then(|info| info.shape.first());
+        let vocab_size = embedding.copied().unwrap_or(tokens.len());
+        let config = metadata.config(&header, vocab_size)?;
+        let tokenizer = metadata.tokenizer(tokens, vocab_size)?;
         let bytes = |value: Value| value.to_string().into_bytes();
         Ok(Self { config: bytes(config), tokenizer: bytes(tokenizer) })
     }
@@ -112,8 +116,8 @@ impl<'m> Description<'m> {
         Ok(())
     }
 
-    /// `config.json` of these tensors and so many tokens.
-    fn config(&self, header: &GgufHeader, tokens: usize) -> Result<Value, FormatError> {
+    /// `config.json` of these tensors.
+    fn config(&self, header: &GgufHeader, vocab_size: usize) -> Result<Value, FormatError> {
         let mut config = Map::new();
         for (name, key) in CONFIG_KEYS {
             config.insert(name.into(), self.number(key)?);
@@ -126,11 +130,11 @@ impl<'m> Description<'m> {
             None => json!(MAX_DISTANCE),
         };
         let has = |part: &str| header.tensors.keys().any(|name| name.contains(part));
-        let embedding = header.tensors.get("shared.weight").and_then(|info| info.shape.first());
         let gated = has("DenseReluDense.wi_1");
         for (name, value) in [
-            ("model_type", json!("t5")),
-            ("vocab_size", json!(embedding.copied().unwrap_or(tokens))),
+            // UMT5 has a bias in every block, T5 in the first.
+            ("model_type", json!(if has(SECOND_BIAS) { "umt5" } else { "t5" })),
+            ("vocab_size", json!(vocab_size)),
             ("num_decoder_layers", self.number(blocks)?),
             ("relative_attention_max_distance", max_distance),
             ("feed_forward_proj", json!(if gated { "gated-gelu" } else { "relu" })),
@@ -173,13 +177,14 @@ impl<'m> Description<'m> {
     }
 
     /// `tokenizer.json`, as transformers converts a SentencePiece model (`T5Converter`).
-    fn tokenizer(&self, tokens: Vec<Token<'_>>) -> Result<Value, FormatError> {
-        // Sentinels are none of the SentencePiece model's pieces, so that files made from it alone have
-        // fillers in their places.
+    fn tokenizer(&self, tokens: Vec<Token<'_>>, vocab_size: usize) -> Result<Value, FormatError> {
+        // T5's sentinels are none of the SentencePiece model's pieces, so that files made from it alone
+        // have fillers in their places. mT5 has no sentinels, and no rows for them.
         let sentinels: Vec<String> =
             (0..EXTRA_IDS).rev().map(|extra| format!("{SENTINEL}{extra}>")).collect();
         let mut tokens: Vec<Token<'_>> = tokens;
-        if !tokens.iter().any(|(text, ..)| text.starts_with(SENTINEL)) {
+        let has_room = tokens.len() + EXTRA_IDS <= vocab_size;
+        if has_room && !tokens.iter().any(|(text, ..)| text.starts_with(SENTINEL)) {
             let sentinel = |text| (text, 0.0, token_type::CONTROL);
             tokens.extend(sentinels.iter().map(String::as_str).map(sentinel));
         }
