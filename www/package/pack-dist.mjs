@@ -8,15 +8,37 @@ import { rolldown } from "rolldown";
 const from = new URL("./wasm/", import.meta.url);
 const to = new URL("./dist/wasm/", import.meta.url);
 
-/** The thread pool's helper still starts its threads by arguments that wasm-bindgen warns of. */
-const currentArguments = {
-  name: "current-arguments",
+/** What replaces parts of the thread pool's helper. */
+const HELPER_CHANGES = [
+  // It passes arguments that wasm-bindgen warns of.
+  [
+    "pkg.default(data.module, data.memory)",
+    "pkg.default({ module_or_path: data.module, memory: data.memory })",
+  ],
+  // Its threads start from a blob, which a strict Content Security Policy forbids. A file of another origin
+  // starts no worker, so that one still needs the blob.
+  [
+    `let scriptBlob = await fetch(import.meta.url).then(r => r.blob());
+      let url = URL.createObjectURL(scriptBlob);`,
+    `let url = import.meta.url;
+      if (new URL(url).origin !== location.origin) {
+        url = URL.createObjectURL(await fetch(url).then(r => r.blob()));
+      }`,
+  ],
+];
+const threadPoolHelper = {
+  name: "thread-pool-helper",
   transform: {
     filter: { id: /workerHelpers/ },
     handler(code) {
-      const old = "pkg.default(data.module, data.memory)";
-      if (!code.includes(old)) return null;
-      return code.replace(old, "pkg.default({ module_or_path: data.module, memory: data.memory })");
+      return HELPER_CHANGES.reduce(
+        (changed, [before, after]) => {
+          if (!changed.includes(before))
+            throw new Error(`The thread pool's helper has no ${before}`);
+          return changed.replace(before, after);
+        },
+        code.replaceAll("\r\n", "\n"),
+      );
     },
   },
 };
@@ -51,7 +73,7 @@ for (const build of ["threads", "relaxed", "simd128", "gpu"]) {
   await mkdir(out, { recursive: true });
   const bundle = await rolldown({
     input: fileURLToPath(new URL("loraloom.js", folder)),
-    plugins: [currentArguments],
+    plugins: [threadPoolHelper],
     // The helper keeps its workers in a variable that nothing reads, so that Firefox keeps them alive.
     treeshake: false,
   });

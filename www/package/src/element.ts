@@ -19,16 +19,30 @@ dd { margin: .25rem 0 0; min-height: 1.5em; overflow-wrap: anywhere; white-space
 .state { min-height: 1.5em; margin: .5rem 0 0; }
 `;
 
-const MARKUP = `
-<form part="form">
-  <label>Input<textarea name="input" rows="3" part="input"></textarea></label>
-  <button part="button">Load and answer</button>
-</form>
-<p class="state" part="state" role="status" aria-live="polite"></p>
-<dl>
-  <div class="base"><dt>Base</dt><dd part="base"></dd></div>
-  <div class="composed"><dt>Composed</dt><dd part="composed"></dd></div>
-</dl>`;
+/** An element with attributes and children. */
+function make<K extends keyof HTMLElementTagNameMap>(
+  name: K,
+  attributes: Record<string, string> = {},
+  ...children: (Node | string)[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.append(...children);
+  return element;
+}
+
+/** What the element shows. Made without markup, which Trusted Types forbid. */
+function contents(): Node[] {
+  const side = (part: string, title: string) =>
+    make("div", { class: part }, make("dt", {}, title), make("dd", { part }));
+  const input = make("textarea", { name: "input", rows: "3", part: "input" });
+  const button = make("button", { part: "button" }, "Load and answer");
+  return [
+    make("form", { part: "form" }, make("label", {}, "Input", input), button),
+    make("p", { class: "state", part: "state", role: "status", "aria-live": "polite" }),
+    make("dl", {}, side("base", "Base"), side("composed", "Composed")),
+  ];
+}
 
 declare global {
   interface HTMLElementTagNameMap {
@@ -63,7 +77,11 @@ export class LoraLoomElement extends Base {
 
   /** Renders the form, and loads at once where `eager` is set. */
   connectedCallback(): void {
-    this.#root.innerHTML = `<style>${STYLE}</style>${MARKUP}`;
+    // A style element would need `unsafe-inline`.
+    const style = new CSSStyleSheet();
+    style.replaceSync(STYLE);
+    this.#root.adoptedStyleSheets = [style];
+    this.#root.replaceChildren(...contents());
     const form = this.#root.querySelector("form") as HTMLFormElement;
     form.addEventListener("submit", (event) => {
       event.preventDefault();
