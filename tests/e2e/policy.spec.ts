@@ -26,17 +26,18 @@ test("the workflow runs under the policy without a violation", async ({ page, co
   await expect(page.getByTestId("offline")).toBeVisible();
   await page.locator("button.term").first().hover();
   await learn(page);
+  await expect(page.getByTestId("input")).not.toBeEmpty();
   const input = await page.getByTestId("input").inputValue();
   const { composed } = await answers(page, input);
   await page.getByRole("button", { name: /^Run the test/ }).click();
   await expect(page.getByTestId("score-composed")).toContainText("%");
+  const link = await copyLink(page, context);
   const take = page.getByTestId("take");
   await take.locator("summary").click();
   await Promise.all([
     page.waitForEvent("download"),
     take.getByRole("button", { name: "Save as a PEFT adapter (ZIP)" }).click(),
   ]);
-  const link = await copyLink(page, context);
   await page.goto(`./embed.html${new URL(link).hash}`);
   await page.getByLabel("Input").fill(input);
   await page.getByRole("button", { name: "Load and answer" }).click();

@@ -130,7 +130,7 @@ async function respondToPage(event: FetchEvent, path: string): Promise<Response>
   const { request, resultingClientId } = event;
   const switched = new URL(request.url).searchParams.get("isolation");
   if (switched === "off" || switched === "on") {
-    await writeState("isolation", switched === "off" ? "off" : "none");
+    await writeState("isolation", switched === "off" ? "off" : "credentialless");
   }
   if (resultingClientId) await writeState(`page ${resultingClientId}`, RELEASE.id);
   event.waitUntil(removeUnused());

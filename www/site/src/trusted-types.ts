@@ -6,5 +6,6 @@ interface TrustedTypes {
 
 const { trustedTypes } = globalThis as { trustedTypes?: TrustedTypes };
 trustedTypes?.createPolicy("default", {
-  createScriptURL: (url) => (new URL(url, location.href).origin === location.origin ? url : null),
+  createScriptURL: (url) =>
+    new URL(url, location.href).href.startsWith(`${location.origin}/`) ? url : null,
 });

@@ -56,7 +56,8 @@ function switched(): Partial<SiteMessage> {
   if (isolation === null) return {};
   address.searchParams.delete("isolation");
   history.replaceState(null, "", address);
-  return { isolation: isolation === "off" ? "off" : "none" };
+  // The service worker has seen it, except on the first visit.
+  return isolation === "off" ? { isolation } : {};
 }
 
 /** The next kind of isolation to try, after one that had no effect. */
