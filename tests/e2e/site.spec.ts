@@ -2,7 +2,7 @@
 // sends no headers. The hosts are the tests' own.
 
 import { execFile } from "node:child_process";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { copyFile, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -267,6 +267,38 @@ test("two tabs share a download", async ({ page, context }) => {
   expect(weights.length).toBeGreaterThan(41);
   expect(weights.length).toBe(new Set(weights).size);
   expect(host.requests.filter((path) => path.endsWith("model.gguf"))).toHaveLength(1);
+});
+
+test("a page of one's own is isolated by isolate.js, and a switch turns that off", async ({
+  page,
+}) => {
+  const folder = await mkdtemp(join(tmpdir(), "loraloom-own-"));
+  const { testDir } = test.info().project;
+  await copyFile(join(testDir, "../../docs/hosting/isolate.js"), join(folder, "isolate.js"));
+  await symlink(join(testDir, "../../www/package/dist"), join(folder, "loraloom"));
+  await symlink(join(dist, "library"), join(folder, "library"));
+  await writeFile(
+    join(folder, "index.html"),
+    `<!doctype html><link rel="icon" href="data:,"><script src="isolate.js"></script><p></p><script type="module">
+      import { LoraLoom } from "./loraloom/index.js";
+      const { device } = await LoraLoom.inspect({ registryUrl: "library/registry.json" });
+      document.querySelector("p").textContent = device.build;
+    </script>`,
+  );
+  host = new Host(folder, { isolated: false });
+  await host.start();
+  const build = page.locator("p");
+  for (const [search, expected] of [
+    ["", "threads"],
+    ["?isolation=off", "relaxed"],
+    ["", "relaxed"],
+    ["?isolation=on", "threads"],
+    ["", "threads"],
+  ] as const) {
+    await page.goto(host.url + search);
+    await expect(build).toHaveText(expected);
+  }
+  await rm(folder, { recursive: true });
 });
 
 test("the page can be installed", async ({ page, context }) => {

@@ -4,7 +4,7 @@ export const POLICY: string;
 export const PAGE_POLICY: string;
 /** Headers that isolate a page, so that it may share memory with threads. */
 export const ISOLATION: {
-    "Cross-Origin-Opener-Policy": string;
-    "Cross-Origin-Embedder-Policy": string;
-    "Cross-Origin-Resource-Policy": string;
+  "Cross-Origin-Opener-Policy": string;
+  "Cross-Origin-Embedder-Policy": string;
+  "Cross-Origin-Resource-Policy": string;
 };

@@ -26,5 +26,6 @@ export const PAGE_POLICY = `${POLICY}; require-trusted-types-for 'script'; trust
 export const ISOLATION = {
   "Cross-Origin-Opener-Policy": "same-origin",
   "Cross-Origin-Embedder-Policy": "require-corp",
-  "Cross-Origin-Resource-Policy": "same-origin",
+  // A frame in an isolated page of another site may show embed.html.
+  "Cross-Origin-Resource-Policy": "cross-origin",
 };
