@@ -2,16 +2,12 @@
 // is there, and threads where the host sends no headers. A page works without it: some windows refuse one.
 
 import { effect } from "@preact/signals";
-import type { Isolation, SiteMessage, SiteState } from "../../service-worker/release.js";
+import type { SiteMessage, SiteState } from "../../service-worker/release.js";
 import { mix } from "./bench.js";
 import { DEFAULTS } from "./consent.js";
 import { learning } from "./learn.js";
 import { isLarge } from "./library.js";
-import { readSaved, saveNow } from "./saved.js";
-import { engineSettings, keptSite, loom, newVersion, registry, registryUrl } from "./session.js";
-
-/** Reloads of a tab that may try to isolate it: one for each kind of isolation. */
-const RELOADS = 2;
+import { keptSite, loom, newVersion, registry, registryUrl } from "./session.js";
 
 /** Registers the service worker, and follows its releases. */
 export async function keepSite(): Promise<void> {
@@ -32,7 +28,10 @@ export async function keepSite(): Promise<void> {
     document.addEventListener("visibilitychange", () => {
       if (document.visibilityState === "visible") registration.update().catch(() => undefined);
     });
-    await isolate((await tell(switched())).isolation, controlled, tell);
+    const { isolation } = await tell(switched());
+    if (!crossOriginIsolated) {
+      await (await import("./isolate.js")).isolate(isolation, controlled, tell);
+    }
     // Another engine may be another build.
     loom.subscribe(() => void tell());
   } catch {
@@ -58,40 +57,6 @@ function switched(): Partial<SiteMessage> {
   history.replaceState(null, "", address);
   // The service worker has seen it, except on the first visit.
   return isolation === "off" ? { isolation } : {};
-}
-
-/** The next kind of isolation to try, after one that had no effect. */
-const NEXT: Partial<Record<Isolation, Isolation>> = {
-  none: "credentialless",
-  credentialless: "require-corp",
-  "require-corp": "failed",
-};
-
-/**
- * Isolates the page where that allows threads: the service worker adds the headers, and the page is reloaded
- * while nothing was done on it; otherwise the next visit has them.
- */
-async function isolate(
-  isolation: Isolation,
-  controlled: boolean,
-  tell: (message: Partial<SiteMessage>) => Promise<SiteState>,
-): Promise<void> {
-  const device = loom.value?.device;
-  const useful =
-    device?.simd === "relaxed" &&
-    !crossOriginIsolated &&
-    // A frame is isolated only where the page around it is.
-    window === top &&
-    navigator.hardwareConcurrency > 1 &&
-    engineSettings.value.threads !== 1;
-  const next = NEXT[isolation];
-  // A page that was loaded past the service worker says nothing of its headers.
-  if (!useful || !next || (isolation !== "none" && !controlled)) return;
-  await tell({ isolation: next });
-  const reloads = readSaved<number>("isolated") ?? 0;
-  if (next === "failed" || reloads >= RELOADS || navigator.userActivation?.hasBeenActive) return;
-  // Where nothing can be saved, nothing would end the reloads.
-  if (saveNow("isolated", reloads + 1)) location.reload();
 }
 
 /** Stores the test sets of the page's own library once something was learned, so that they open without a network. */
