@@ -1,7 +1,7 @@
 // Learns every task of the demo library in Chromium with the default settings, tests it, and writes what the
 // page shows of a task before it is learned there.
 //
-//   node pkg-scripts/record-runs.mjs      (www/site/public/recorded.json)
+//   node pkg-scripts/record-runs.mjs      (www/site/src/recorded.json)
 //
 // Build the package first. CHROMIUM names the browser where it is not /usr/bin/chromium.
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -57,7 +57,7 @@ const runs = await page.evaluate(async (threads) => {
   }
   return runs;
 }, THREADS);
-writeFileSync(join(www, "site/public/recorded.json"), `${JSON.stringify(runs, null, 2)}\n`);
+writeFileSync(join(www, "site/src/recorded.json"), `${JSON.stringify(runs, null, 2)}\n`);
 await browser.close();
 await close();
 rmSync(folder, { recursive: true });

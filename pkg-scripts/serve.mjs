@@ -1,5 +1,5 @@
-// A static server for the built site, with the two headers that allow shared memory and so threads. Any
-// static host works; without those headers the page uses a single-threaded build.
+// A static server for the built site, with its Content Security Policy and the headers that allow shared memory
+// and so threads. Any static host works; without those headers the site's service worker adds them.
 //
 //   node pkg-scripts/serve.mjs [FOLDER] [--port N] [--no-isolation]
 //
@@ -10,6 +10,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import sirv from "sirv";
+import { ISOLATION, POLICY } from "../www/site/policy.mjs";
 
 const FIRST_PORT = 8080;
 const PORTS_TRIED = 50;
@@ -32,11 +33,8 @@ export async function serve(folder, { port, isolated = true } = {}) {
         hashed ? "public, max-age=31536000, immutable" : "no-cache",
       );
       response.setHeader("X-Content-Type-Options", "nosniff");
-      if (isolated) {
-        response.setHeader("Cross-Origin-Opener-Policy", "same-origin");
-        response.setHeader("Cross-Origin-Embedder-Policy", "require-corp");
-        response.setHeader("Cross-Origin-Resource-Policy", "same-origin");
-      }
+      const headers = { "Content-Security-Policy": POLICY, ...(isolated ? ISOLATION : {}) };
+      for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
     },
   });
   const server = createServer((request, response) =>
@@ -101,7 +99,7 @@ if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.ur
     console.log(
       isolated
         ? "   Isolated, so the page may use threads. Ctrl+C stops the server."
-        : "   Not isolated, so the page runs on one thread. Ctrl+C stops the server.",
+        : "   Without isolation, as a plain host: the page's service worker adds it. Ctrl+C stops the server.",
     );
   } catch (error) {
     if (error.code !== "EADDRINUSE") throw error;

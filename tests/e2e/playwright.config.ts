@@ -24,7 +24,7 @@ const ISOLATED = Number(process.env.E2E_PORT ?? 4471);
 const PLAIN = ISOLATED + 1;
 const GPU_SPEC = /gpu.spec.ts/;
 /** What one thread without isolation changes: the engine, its worker and its results. */
-const PLAIN_SPECS = /(golden|hub|workflow).spec.ts/;
+const PLAIN_SPECS = /(golden|hub|policy|workflow).spec.ts/;
 
 export default defineConfig({
   testDir: ".",
@@ -47,7 +47,12 @@ export default defineConfig({
       testIgnore: GPU_SPEC,
       use: { baseURL: `http://localhost:${ISOLATED}/` },
     },
-    { name: "plain", testMatch: PLAIN_SPECS, use: { baseURL: `http://localhost:${PLAIN}/` } },
+    {
+      name: "plain",
+      testMatch: PLAIN_SPECS,
+      // A service worker would isolate the page; site.spec.ts has one.
+      use: { baseURL: `http://localhost:${PLAIN}/`, serviceWorkers: "block" },
+    },
     {
       name: "gpu",
       testMatch: GPU_SPEC,
@@ -56,6 +61,7 @@ export default defineConfig({
       expect: { timeout: 300_000 },
       use: {
         baseURL: `http://localhost:${ISOLATED}/`,
+        serviceWorkers: "block",
         launchOptions: { ...launchOptions, args: [...launchOptions.args, ...SOFTWARE_GPU] },
       },
     },

@@ -16,6 +16,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
+import { ISOLATION, POLICY } from "../../www/site/policy.mjs";
 
 const port = Number(process.argv[2]);
 const isolated = process.argv.includes("--isolated");
@@ -23,12 +24,16 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const dist = here("../../www/dist/");
 const library = process.env.LIBRARY ?? join(dist, "library");
 
+/** Headers of every response; a plain host sends none, and its pages have the policy in them. */
+const HEADERS = isolated ? { "Content-Security-Policy": POLICY, ...ISOLATION } : {};
+
 const TYPES = {
   ".html": "text/html; charset=utf-8",
   ".js": "text/javascript; charset=utf-8",
   ".css": "text/css; charset=utf-8",
   ".json": "application/json",
   ".wasm": "application/wasm",
+  ".webmanifest": "application/manifest+json",
 };
 
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
@@ -153,12 +158,7 @@ function pathInFolder(folder, path) {
 function send(response, status, headers, body) {
   response.writeHead(status, {
     "Cache-Control": "no-cache",
-    ...(isolated
-      ? {
-          "Cross-Origin-Opener-Policy": "same-origin",
-          "Cross-Origin-Embedder-Policy": "require-corp",
-        }
-      : {}),
+    ...HEADERS,
     ...headers,
   });
   response.end(body);
@@ -186,7 +186,7 @@ createServer(async (request, response) => {
     const whole = await readFile(file);
     response.writeHead(200, {
       "Content-Length": whole.length,
-      ...(isolated ? { "Cross-Origin-Embedder-Policy": "require-corp" } : {}),
+      ...HEADERS,
     });
     response.write(whole.subarray(0, 1000));
   } else {

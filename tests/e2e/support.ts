@@ -16,9 +16,13 @@ export const test = base.extend<{ expectErrors: RegExp | null; noConsoleErrors: 
   ],
 });
 
+/** What Playwright itself writes where a project blocks service workers. */
+const BLOCKED = "Service Worker registration blocked by Playwright";
+
 /** Collects the errors and warnings of a page. */
 export function watchErrors(page: Page, errors: string[]): void {
   page.on("console", (message) => {
+    if (message.text() === BLOCKED) return;
     if (message.type() === "error" || message.type() === "warning") errors.push(message.text());
   });
   page.on("pageerror", (error) => errors.push(String(error)));

@@ -1,7 +1,10 @@
 // The workflow from examples to a link in a fresh profile, and runs that are stopped.
 
-import { readFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Page } from "@playwright/test";
+import { Host } from "./host.js";
 import {
   answers,
   copyLink,
@@ -260,12 +263,21 @@ test("a mix is taken away as its recipe, as code, and in a frame of another page
   await expect(code).toContainText("await loom.restore(");
   await take.getByRole("button", { name: "Embed" }).click();
   const frame = (await code.textContent()) ?? "";
-  await page.goto("./embed.html");
-  await page.setContent(`<!doctype html>${frame}`);
+  // Another site: the policy of this one allows no frames.
+  const folder = await mkdtemp(join(tmpdir(), "loraloom-frame-"));
+  await writeFile(
+    join(folder, "index.html"),
+    `<!doctype html><link rel="icon" href="data:,">${frame}`,
+  );
+  const host = new Host(folder, { isolated: false });
+  await host.start();
+  await page.goto(host.url);
   const embedded = page.frameLocator("iframe");
   await embedded.getByLabel("Input").fill(input);
   await embedded.getByRole("button", { name: "Load and answer" }).click();
   await expect(embedded.getByText(composed ?? "", { exact: true })).toBeVisible();
+  await host.stop();
+  await rm(folder, { recursive: true });
 });
 
 test("learned mixes are kept, opened again, deleted, and moved as a file", async ({ page }) => {

@@ -2,15 +2,20 @@
 // from any path of any static host.
 
 import { defineConfig } from "vite";
+import { ISOLATION } from "./policy.mjs";
+import { serviceWorker } from "./service-worker/plugin.mjs";
 
 export default defineConfig({
   base: "./",
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
+  plugins: [serviceWorker()],
   build: {
     outDir: "../dist",
     emptyOutDir: true,
     target: "es2022",
     assetsInlineLimit: 0,
+    // Every browser that runs the engine has it.
+    modulePreload: { polyfill: false },
     rolldownOptions: {
       input: ["index.html", "embed.html"],
       // One chunk for what every panel uses, as small ones compress worse, and one for both pages. What only
@@ -21,7 +26,7 @@ export default defineConfig({
             { name: "client", test: /package\/dist\/(?!element)/, priority: 1 },
             {
               name: "page",
-              test: /preact|site\/src\/(?!panels|embed|main|details-text|state\/(take|offer|kept)|zip|charts\/qr)/,
+              test: /preact|site\/src\/(?!panels|embed|main|details-text|state\/(take|offer|kept|isolate)|zip|charts\/qr)/,
             },
           ],
         },
@@ -30,9 +35,6 @@ export default defineConfig({
   },
   worker: { format: "es" },
   server: {
-    headers: {
-      "Cross-Origin-Opener-Policy": "same-origin",
-      "Cross-Origin-Embedder-Policy": "require-corp",
-    },
+    headers: ISOLATION,
   },
 });

@@ -378,11 +378,13 @@ describe("LoraLoom", () => {
 
   test("an error has a code, the data of its text, and its cause", async () => {
     serveLibrary(() => Promise.reject(new TypeError("connection refused")));
-    const error = await open().catch((thrown) => thrown);
+    // A library that was never opened: of another one, the stored registry is read.
+    const registryUrl = `${ORIGIN}other/registry.json`;
+    const error = await open({ registryUrl }).catch((thrown) => thrown);
     expect(error).toBeInstanceOf(LoraLoomError);
     expect(error).toMatchObject({
       code: "network",
-      details: { url: `${ORIGIN}registry.json`, reason: "connection refused" },
+      details: { url: registryUrl, reason: "connection refused" },
       cause: { name: "TypeError", message: "connection refused" },
     });
     expect(error.message).toBe(`${error.what} ${error.why} ${error.next}`);

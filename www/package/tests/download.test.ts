@@ -353,17 +353,90 @@ describe("If-Range", () => {
   });
 });
 
+test("a file that another tab downloads is waited for, by name, and read from the store", async () => {
+  const file = wanted("small.bin");
+  let release = () => {};
+  const other = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const request = vi.fn(
+    async (_name: string, options: LockOptions, work: (lock: unknown) => unknown) => {
+      if (options.ifAvailable) return work(null);
+      await other;
+      return work({});
+    },
+  );
+  vi.stubGlobal("navigator", { locks: { request } });
+  const second = fetchOne(file);
+  await vi.waitFor(() => {
+    expect(events).toContainEqual({
+      kind: "stage",
+      text: "Another tab downloads main/small.bin: waiting for it",
+    });
+  });
+  expect(hub.requests).toEqual([]);
+  release();
+  expect(same(await second, SMALL)).toBe(true);
+  expect(request.mock.calls.map(([name]) => name)).toEqual(
+    Array(2).fill(`loraloom download ${sha256(SMALL)}`),
+  );
+});
+
 describe("a registry", () => {
+  const REGISTRY = `${ORIGIN}registry.json`;
+  const parse = (bytes: Uint8Array) => JSON.parse(new TextDecoder().decode(bytes));
+
+  test("is read from the store when the server does not answer, and only then", async () => {
+    const titles = ["one", "two"];
+    const served = () => Promise.resolve(Response.json({ title: titles.shift() }));
+    serveLibrary(served);
+    await fetchRegistry(REGISTRY, parse, await context());
+    const second = await fetchRegistry(REGISTRY, parse, await context());
+    expect(second.registry).toEqual({ title: "two" });
+    serveLibrary(() => Promise.reject(new TypeError("connection refused")));
+    const third = await fetchRegistry(REGISTRY, parse, await context());
+    expect(third).toEqual({ registry: { title: "two" }, url: REGISTRY });
+    expect(events).toContainEqual({
+      kind: "stage",
+      text: "No answer from the server: using the stored /registry.json",
+    });
+    // An answer that it is gone is an answer.
+    serveLibrary(() => new Response("", { status: 404 }));
+    await expect(fetchRegistry(REGISTRY, parse, await context())).rejects.toMatchObject({
+      code: "not-found",
+    });
+  });
+
+  test("is not asked for where the browser has no network", async () => {
+    serveLibrary(() => Response.json({ title: "one" }));
+    await fetchRegistry(REGISTRY, parse, await context());
+    const asked = vi.fn();
+    serveLibrary(asked);
+    vi.stubGlobal("navigator", { onLine: false });
+    const { registry } = await fetchRegistry(REGISTRY, parse, await context());
+    expect(registry).toEqual({ title: "one" });
+    expect(asked).not.toHaveBeenCalled();
+  });
+
+  test("that its reader refuses is not stored", async () => {
+    serveLibrary(() => new Response("{"));
+    await expect(fetchRegistry(REGISTRY, parse, await context())).rejects.toThrow(SyntaxError);
+    serveLibrary(() => Promise.reject(new TypeError("connection refused")));
+    await expect(fetchRegistry(REGISTRY, parse, await context())).rejects.toMatchObject({
+      code: "network",
+    });
+  });
+
   test("that gets no response rejects with the reason", async () => {
     serveLibrary(() => Promise.reject(new TypeError("connection refused")));
-    await expect(fetchRegistry(`${ORIGIN}registry.json`, await context())).rejects.toMatchObject({
+    await expect(fetchRegistry(REGISTRY, parse, await context())).rejects.toMatchObject({
       why: expect.stringContaining("connection refused"),
     });
   });
 
   test("that is too large is rejected", async () => {
     serveLibrary(() => new Response(new Uint8Array(9 * 2 ** 20)));
-    await expect(fetchRegistry(`${ORIGIN}registry.json`, await context())).rejects.toMatchObject({
+    await expect(fetchRegistry(REGISTRY, parse, await context())).rejects.toMatchObject({
       what: expect.stringContaining("too large"),
     });
   });

@@ -1,11 +1,13 @@
 // The page: the head, the three steps, the tasks, and the library.
 
+import { Lazy } from "./components/lazy.js";
 import { Gallery } from "./panels/gallery.js";
 import { Hero } from "./panels/hero.js";
 import { MixPanel } from "./panels/mix.js";
 import { ModulesPanel } from "./panels/modules.js";
 import { ResultPanel } from "./panels/result.js";
 import { TaskPanel } from "./panels/task.js";
+import { newVersion } from "./state/session.js";
 import { text } from "./text.js";
 
 /** The whole page. */
@@ -35,6 +37,9 @@ export function App() {
           <a href="./fonts/SourceSerif4-OFL.txt">Source Serif 4</a>.
         </p>
       </footer>
+      {newVersion.value && (
+        <Lazy load={() => import("./panels/new-version.js").then(({ NewVersion }) => NewVersion)} />
+      )}
     </>
   );
 }

@@ -235,6 +235,11 @@ const base = {
   staysHere: "They stay on this computer.",
 };
 
+const newVersion = {
+  ready: "A new version of this page is ready.",
+  reload: "Reload",
+};
+
 const storage = {
   heading: "Storage",
   kinds: {
@@ -253,10 +258,19 @@ const storage = {
   deleteAll: "Delete all",
   deleteCount: (files: number) => `Delete ${count(files, "file")}`,
   keep: "Keep them",
+  offline: {
+    heading: "Without a network",
+    all: "everything works with this library.",
+    some: (modules: number, all: number, tests: number, allTests: number) =>
+      `this page and the model work, with ${modules} of ${count(all, "module")} and ${tests} of ${count(allTests, "test")}.`,
+    noModel: "this page opens. The model is stored once you learn.",
+    nothing: "this page does not open, as this browser or this address keeps no pages.",
+  },
 };
 
 export const details = {
   landing,
+  newVersion,
   edit,
   learnOptions,
   numbers,

@@ -1,6 +1,8 @@
 // A page with the web component alone, for a frame in another page. embed.html#… takes the same fragment
 // as the site.
 
+import "./trusted-types.js";
+import "./embed.css";
 import "loraloom/element";
 
 /** The library of a page whose address names none. */

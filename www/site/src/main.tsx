@@ -1,5 +1,6 @@
 // The page's entry.
 
+import "./trusted-types.js";
 import "./fonts.css";
 import "./style.css";
 import { effect } from "@preact/signals";
@@ -10,6 +11,7 @@ import { mix, unpolishedMix } from "./state/bench.js";
 import { followFaders } from "./state/follow.js";
 import { keepRuns } from "./state/runs.js";
 import { keepLinkCurrent } from "./state/share.js";
+import { keepSite } from "./state/site.js";
 import { restoreFromAddress, startPage } from "./state/workflow.js";
 
 const { title } = document;
@@ -32,6 +34,7 @@ async function main() {
   });
   addEventListener("hashchange", () => void restoreFromAddress());
   await startPage();
+  if (import.meta.env.PROD) await keepSite();
 }
 
 void main();

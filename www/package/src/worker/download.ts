@@ -129,13 +129,28 @@ class Download {
       await other.catch(() => undefined);
       this.#context.signal.throwIfAborted();
     }
-    const attempts = this.#attempts();
+    const attempts = this.#locked(() => this.#attempts());
     running.set(this.#key, attempts);
     try {
       return await attempts;
     } finally {
       running.delete(this.#key);
     }
+  }
+
+  /** Runs while no other tab downloads the same contents, which then are in the store. */
+  async #locked<T>(work: () => Promise<T>): Promise<T> {
+    const { store, signal, onEvent } = this.#context;
+    const locks = globalThis.navigator?.locks;
+    if (!locks || store.kind === "memory") return work();
+    const name = `loraloom download ${this.#key}`;
+    const file = shortName(this.#file.url);
+    const free = await locks.request(name, { ifAvailable: true }, async (lock) =>
+      lock ? { result: await work() } : null,
+    );
+    if (free) return free.result;
+    onEvent({ kind: "stage", text: `Another tab downloads ${file}: waiting for it` });
+    return locks.request(name, { signal }, work);
   }
 
   async #attempts(): Promise<{ sha256: string; bytes: number }> {

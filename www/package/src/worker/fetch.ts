@@ -100,20 +100,29 @@ export class Progress {
   }
 }
 
-/** A file that is never stored, and its address after redirects. */
-export interface Fetched {
+/** A file's bytes, and its address after redirects. */
+interface Fetched {
   bytes: Uint8Array;
   url: string;
 }
 
-/** Fetches a registry: the one file that is fetched each time and never stored. */
-export async function fetchRegistry(url: string, context: DownloadContext): Promise<Fetched> {
-  const fetched = await fetchUncached(url, MAX_REGISTRY_BYTES, context);
+/**
+ * Fetches a registry. As {@link fetchListing}, it is fetched each time; the last one that `parse` accepted is
+ * stored for when the server does not answer.
+ */
+export async function fetchRegistry<T>(
+  url: string,
+  parse: (bytes: Uint8Array) => T,
+  context: DownloadContext,
+): Promise<{ registry: T; url: string }> {
+  const fetched = await fetchOrStored(url, MAX_REGISTRY_BYTES, context);
   const placeholder = context.detectPlaceholder(fetched.bytes.subarray(0, 256));
   if (placeholder) {
     throw loraLoomError("placeholder", { file: shortName(url), place: url, placeholder });
   }
-  return fetched;
+  const registry = parse(fetched.bytes);
+  if (!fetched.stored) await storeListing(url, fetched, context);
+  return { registry, url: fetched.url };
 }
 
 /**
@@ -126,27 +135,52 @@ export async function fetchListing(
   isValid: (bytes: Uint8Array) => boolean,
   context: DownloadContext,
 ): Promise<Uint8Array> {
+  const fetched = await fetchOrStored(url, limit, context);
+  if (!fetched.stored && isValid(fetched.bytes)) await storeListing(url, fetched, context);
+  return fetched.bytes;
+}
+
+/** A file from the server; the stored one where the server does not answer. */
+async function fetchOrStored(
+  url: string,
+  limit: number,
+  context: DownloadContext,
+): Promise<Fetched & { stored: boolean }> {
   const wanted = { url, bytes: null, sha256: null };
-  const key = storeKey(wanted, context);
-  let bytes: Uint8Array;
-  try {
-    ({ bytes } = await fetchUncached(url, limit, context));
-  } catch (error) {
-    context.signal.throwIfAborted();
-    const stored = await context.store.find(key);
-    const answered = httpStatus(error) !== null;
-    if (answered || !stored?.sha256) throw error;
+  const entry = await context.store.find(storeKey(wanted, context));
+  const readStored = async () => {
+    const text = `No answer from the server: using the stored ${shortName(url)}`;
+    context.onEvent({ kind: "stage", text });
     const buffer = new Buffered(url, limit);
     await downloadFile(wanted, context, buffer, () => undefined);
-    return buffer.bytes();
+    return { bytes: buffer.bytes(), url: entry?.url ?? url, stored: true };
+  };
+  // Without a network, no attempt is worth its wait.
+  if (entry?.sha256 && globalThis.navigator?.onLine === false) return readStored();
+  try {
+    return { ...(await fetchUncached(url, limit, context)), stored: false };
+  } catch (error) {
+    context.signal.throwIfAborted();
+    const answered = httpStatus(error) !== null;
+    if (answered || !entry?.sha256) throw error;
+    return readStored();
   }
-  if (!isValid(bytes)) return bytes;
+}
+
+/** Stores a file for when its server does not answer. */
+async function storeListing(
+  url: string,
+  { bytes, url: finalUrl }: Fetched,
+  context: DownloadContext,
+): Promise<void> {
+  const key = storeKey({ url, bytes: null, sha256: null }, context);
+  const sha256 = hexOf(bytes, context);
+  if ((await context.store.find(key))?.sha256 === sha256) return;
   const keeper = SafeWriter.ofFile(key, shortName(url), context);
   await keeper.open(0);
   await keeper.write(bytes);
-  const sha256 = hexOf(bytes, context);
-  await keeper.complete({ key, url, total: bytes.length, etag: null, sha256, known: false });
-  return bytes;
+  const record = { key, url: finalUrl, total: bytes.length, etag: null, sha256, known: false };
+  await keeper.complete(record);
 }
 
 /** The HTTP status with which a server refused a file; null for any other error. */

@@ -61,9 +61,10 @@ export class Library {
     const address = isLocalFile(location.registryUrl)
       ? localRegistry(location.registryUrl)
       : module.registryAddress(location.registryUrl);
-    const { bytes, url } = await fetchRegistry(address, context);
+    const parse = (bytes: Uint8Array) => module.parseRegistry(bytes);
+    const { registry, url } = await fetchRegistry(address, parse, context);
     // A redirect moves the registry's files too.
-    return new Library(module.parseRegistry(bytes), module, { registryUrl: url, hub });
+    return new Library(registry, module, { registryUrl: url, hub });
   }
 
   /** The source with its address resolved. */

@@ -2,12 +2,35 @@
 
 import "./storage.css";
 import { useSignal } from "@preact/signals";
-import type { Storage } from "loraloom";
+import type { RegistryFile, Storage } from "loraloom";
 import { useEffect } from "preact/hooks";
 import { details } from "../details-text.js";
 import { bytes } from "../format.js";
 import { toErrorText } from "../state/errors.js";
-import { loom, startError } from "../state/session.js";
+import { modulesToLoad } from "../state/library.js";
+import { keptSite, loom, registry, registryBase, startError } from "../state/session.js";
+
+/** What of this library works without a network, as far as the stored files say. */
+function offlineText({ files }: Storage): string {
+  const words = details.storage.offline;
+  if (!keptSite.value) return words.nothing;
+  const whole = files.filter(({ complete }) => complete);
+  const isStored = ({ path, sha256 }: RegistryFile) => {
+    const end = path.replace(/^hub:/, "").replace("@", "/resolve/");
+    return whole.some((file) =>
+      sha256 && !file.packed ? file.sha256 === sha256 : file.url.endsWith(end),
+    );
+  };
+  const model = Object.values<RegistryFile>(registryBase.value?.files ?? {});
+  if (!model.length || !model.every(isStored)) return words.noModel;
+  const modules = modulesToLoad.value;
+  const tasks = registry.value?.tasks ?? [];
+  const kept = modules.filter((one) => Object.values<RegistryFile>(one.files).every(isStored));
+  const tests = tasks.filter(({ test }) => isStored(test));
+  return kept.length === modules.length && tests.length === tasks.length
+    ? words.all
+    : words.some(kept.length, modules.length, tests.length, tasks.length);
+}
 
 /** The files, each with a button that deletes it. */
 export function StoragePanel() {
@@ -37,6 +60,9 @@ export function StoragePanel() {
             )}{" "}
             {kept.kind !== "memory" &&
               (kept.persisted ? details.storage.safe : details.storage.unsafe)}
+          </p>
+          <p data-testid="offline">
+            <b>{details.storage.offline.heading}:</b> {offlineText(kept)}
           </p>
           {kept.files.length > 0 && (
             <>

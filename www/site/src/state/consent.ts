@@ -6,7 +6,7 @@ import { DEFAULT_HUB } from "loraloom";
 import { readSaved, saveOnChange } from "./saved.js";
 
 /** The library and the hub of a page whose address names none. */
-const DEFAULTS = { registry: "./library/registry.json", hub: DEFAULT_HUB };
+export const DEFAULTS = { registry: "./library/registry.json", hub: DEFAULT_HUB };
 /** The parameters of the page's address that lead to other sites. */
 type Parameter = keyof typeof DEFAULTS;
 

@@ -28,7 +28,7 @@ const runs = signal<Record<string, RecordedRun>>({});
 export async function readRecorded(): Promise<void> {
   if (registryUrl !== RECORDED) return;
   try {
-    const response = await fetch("./recorded.json");
+    const response = await fetch(new URL("../recorded.json", import.meta.url));
     if (response.ok) runs.value = await response.json();
   } catch {
     // Nothing is shown in their place.

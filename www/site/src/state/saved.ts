@@ -11,11 +11,13 @@ function read<T>(storage: () => Storage, key: string): T | null {
   }
 }
 
-function write(storage: () => Storage, key: string, value: unknown): void {
+function write(storage: () => Storage, key: string, value: unknown): boolean {
   try {
     storage().setItem(`loraloom.${key}`, JSON.stringify(value));
+    return true;
   } catch {
     // Storage is full or forbidden: the page works without it.
+    return false;
   }
 }
 
@@ -24,8 +26,11 @@ export const readSaved = <T>(key: string) => read<T>(() => sessionStorage, key);
 
 /** Saves a value in this tab whenever a signal that it reads changes. */
 export function saveOnChange(key: string, value: () => unknown): void {
-  effect(() => write(() => sessionStorage, key, value()));
+  effect(() => void saveNow(key, value()));
 }
+
+/** Saves a value in this tab; returns whether that is allowed. */
+export const saveNow = (key: string, value: unknown) => write(() => sessionStorage, key, value);
 
 /** Reads a value kept in this browser. */
 export const readKept = <T>(key: string) => read<T>(() => localStorage, key);

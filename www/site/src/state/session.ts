@@ -41,6 +41,11 @@ export const busy = signal(false);
 /** Why the engine was restarted. */
 export const restartError = signal<ErrorText | null>(null);
 
+/** Whether the page and its WebAssembly build open without a network. */
+export const keptSite = signal(false);
+/** Whether the browser has a newer version of the page, which a reload shows. */
+export const newVersion = signal(false);
+
 /** The registry, or null before it is read. */
 export const registry = computed(() => loom.value?.registry ?? null);
 /** A base model from outside the library; null for the library's. */
