@@ -74,7 +74,7 @@ fn pieces() -> Vec<(String, f32)> {
     let syllables = ["ba", "ke", "tré", "ña", "да", "ми", "山", "水", "नी", "ال", "ro", "x"];
     let mut number = 0usize;
     while pieces.len() < PIECES {
-        let mut text = String::from(if number % 3 == 0 { "▁" } else { "" });
+        let mut text = String::from(if number.is_multiple_of(3) { "▁" } else { "" });
         let mut rest = number;
         while rest > 0 {
             text.push_str(syllables[rest % syllables.len()]);
