@@ -1,9 +1,9 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 // The page's side: a typed Promise API over the worker.
 
-import { type LoraLoomError, loraLoomError } from "./errors.js";
+import type { LoraLoomError } from "./errors.js";
 import { type CallOptions, createWorker, Link } from "./link.js";
-import { nodeAddress, nodePath } from "./node.js";
+import { nodeAddress } from "./node.js";
 import type {
   AddScaledInput,
   AssessInput,
@@ -770,13 +770,6 @@ async function keepStorage(): Promise<void> {
   await globalThis.navigator?.storage?.persist?.().catch(() => false);
 }
 
-function storageFolder({ storageFolder: folder }: InspectOptions): string | null {
-  if (folder === undefined) return null;
-  const path = nodePath(folder);
-  if (path === null) throw loraLoomError("no-such-folder", { folder: String(folder) });
-  return path;
-}
-
 /** An address or, in Node, a path, as an absolute address. */
 function absolute(url: string | URL): string {
   try {
@@ -827,6 +820,6 @@ function inspectRequest(options: InspectOptions): WorkerRequest<"inspect"> {
     wasmUrl: options.wasmUrl ? absolute(options.wasmUrl) : null,
     hub: options.hub ?? "",
     stallSeconds: options.stallSeconds ?? DEFAULT_STALL_SECONDS,
-    storageFolder: storageFolder(options),
+    storageFolder: options.storageFolder === undefined ? null : String(options.storageFolder),
   };
 }

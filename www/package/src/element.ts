@@ -1,7 +1,7 @@
 // The web component <lora-loom>: a composition from a link, base and composed answers side by side.
 
 import type { LoraLoom } from "./client.js";
-import { loraLoomError, reasonOf } from "./errors.js";
+import { errorsOf, reasonOf, text } from "./errors.js";
 import type { CallOptions } from "./link.js";
 import type { InspectOptions } from "./options.js";
 import type { Composition, Progress } from "./protocol.js";
@@ -21,6 +21,17 @@ dd { margin: .25rem 0 0; min-height: 1.5em; overflow-wrap: anywhere; white-space
 .composed { color: var(--loom-composed); }
 .state { min-height: 1.5em; margin: .5rem 0 0; }
 `;
+
+/** The error of a kind that the element throws. */
+const elementError = errorsOf({
+  attribute: ({ attribute }: { attribute: string }) =>
+    text(
+      "invalid-input",
+      "There is nothing to load.",
+      `<lora-loom> needs the attributes registry and recipe; ${attribute} is missing.`,
+      "Copy the recipe from a link: it is what follows the #.",
+    ),
+});
 
 /** The style of all elements: constructed, because a content security policy may forbid inline styles. */
 let sheet: CSSStyleSheet | null = null;
@@ -169,7 +180,7 @@ export class LoraLoomElement extends Base {
     const registryUrl = this.getAttribute("registry");
     const recipe = this.getAttribute("recipe");
     if (!registryUrl || !recipe) {
-      throw loraLoomError("element-attribute", { attribute: registryUrl ? "recipe" : "registry" });
+      throw elementError("attribute", { attribute: registryUrl ? "recipe" : "registry" });
     }
     const { signal } = this.#abort;
     const options = {

@@ -78,9 +78,8 @@ export function errorsOf<T extends Record<string, (data: never) => Omit<ErrorRep
 
 const NOT_STARTED = "The engine did not start.";
 const ALLOW =
-  "If the page has a content security policy, worker-src must allow the worker: the package's host, or " +
-  "blob: where that is another site. Otherwise copy the package's dist folder to this site, and give the " +
-  "options createWorker and wasmUrl.";
+  "A content security policy must allow the worker in worker-src: the package's host, or blob: where that is " +
+  "another site. Or copy the package's dist folder to this site, and give the options createWorker and wasmUrl.";
 
 /** The error of a kind that the page's side throws. */
 export const loraLoomError = errorsOf({
@@ -106,9 +105,7 @@ export const loraLoomError = errorsOf({
     text(
       "network",
       NOT_STARTED,
-      reason
-        ? `Its worker did not load: ${reason}.`
-        : "Its worker did not load; the browser does not say why.",
+      `Its worker did not load: ${reason || "the browser does not say why"}.`,
       `Check that the package's files are served. ${ALLOW}`,
     ),
   "worker-slow": ({ seconds }: { seconds: number }) =>
@@ -116,7 +113,7 @@ export const loraLoomError = errorsOf({
       "network",
       NOT_STARTED,
       `Its worker did not load within ${seconds} seconds.`,
-      `Check the connection, and that the package's files are served. ${ALLOW}`,
+      `Check that the package's files are served. ${ALLOW}`,
     ),
   "worker-failed": ({ reason }: { reason: string }) =>
     text(
@@ -124,19 +121,5 @@ export const loraLoomError = errorsOf({
       "The engine stopped.",
       reason || "Its worker failed.",
       "It is started again with what was loaded. Try once more, and report it if it comes back.",
-    ),
-  "no-such-folder": ({ folder }: { folder: string }) =>
-    text(
-      "unsupported",
-      NOT_STARTED,
-      `The option storageFolder is a folder's path, for Node; this is no such place: ${folder}.`,
-      "Leave it out in a browser, which has storage of its own.",
-    ),
-  "element-attribute": ({ attribute }: { attribute: string }) =>
-    text(
-      "invalid-input",
-      "There is nothing to load.",
-      `<lora-loom> needs the attributes registry and recipe; ${attribute} is missing.`,
-      "Copy the recipe from a link: it is what follows the #.",
     ),
 });

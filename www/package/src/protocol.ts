@@ -171,7 +171,7 @@ export interface Requests {
       wasmUrl: string | null;
       hub: string;
       stallSeconds: number;
-      /** Path of a folder for stored files, in Node; null for the browser's storage. */
+      /** Path or `file:` address of a folder for stored files, in Node; null for the browser's storage. */
       storageFolder: string | null;
     };
     answer: Inspected;

@@ -48,6 +48,13 @@ const KEPT = "what was already loaded is kept.";
 
 /** The error of a kind that the worker throws. */
 export const loraLoomError = errorsOf({
+  "no-such-folder": ({ folder }: { folder: string }) =>
+    text(
+      "unsupported",
+      "The engine did not start.",
+      `The option storageFolder is a folder's path, for Node; this is no such place: ${folder}.`,
+      "Leave it out in a browser, which has storage of its own.",
+    ),
   // The engine and its worker.
   trap: ({ reason }: { reason: string }) =>
     text(

@@ -36,7 +36,7 @@ import { type LongCall, loraLoomError } from "./errors.js";
 import { fetchFiles } from "./fetch.js";
 import { adapterFolder, adapterFolders, baseFolder, readPieces, remoteFiles } from "./folder.js";
 import { Library } from "./library.js";
-import { openFolderStore, openStore, type Store, toStoredFile } from "./store.js";
+import { folderPath, openFolderStore, openStore, type Store, toStoredFile } from "./store.js";
 import { nextTurn, serializeCalls } from "./turn.js";
 
 /** What a session depends on; unit tests replace it. */
@@ -100,7 +100,7 @@ export class WorkerSession implements Handlers {
 
   async inspect(request: Input<"inspect">, task: Task<"inspect">): Promise<Inspected> {
     const { registryUrl, hub, stallSeconds, storageFolder } = request;
-    this.#storageFolder = storageFolder;
+    this.#storageFolder = storageFolder === null ? null : folderPath(storageFolder);
     const capabilities = await this.#deps.detectCapabilities(request.device);
     const device = chooseBuild(capabilities, request.threads, request.device);
     task.onEvent({ kind: "stage", text: "Starting the engine" });

@@ -3,6 +3,7 @@
 // hash of its first download. Only a file that is whole and has been checked is `complete`.
 
 import { reasonOf } from "../errors.js";
+import { nodePath } from "../node.js";
 import type { StoredFile, StoreKind } from "../protocol.js";
 import { withTimeout } from "../timeout.js";
 import { loraLoomError } from "./errors.js";
@@ -324,6 +325,13 @@ function browserOffers(): StoreOffers {
     ...(sync && storage?.getDirectory ? { getDirectory: () => storage.getDirectory() } : {}),
     ...("caches" in globalThis ? { caches: globalThis.caches } : {}),
   };
+}
+
+/** The path of a folder that a path or a `file:` address names, in Node. */
+export function folderPath(folder: string): string {
+  const path = nodePath(folder);
+  if (path === null) throw loraLoomError("no-such-folder", { folder });
+  return path;
 }
 
 /** Opens storage in a folder, in Node. */
