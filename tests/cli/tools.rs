@@ -125,6 +125,39 @@ fn both_namings_of_a_quantized_model_score_alike_and_near_the_original() {
     }
 }
 
+/// Their rows are no whole blocks of 32, so that GGUF holds them in full.
+#[test]
+fn relatives_of_t5_are_exported_published_and_written_as_gguf() {
+    let root = folder("relatives");
+    let examples = examples_file(&root, PAIRS);
+    for name in ["mt5", "umt5", "byt5"] {
+        let model = text(&path(&format!("tests/golden/models/{name}")));
+        let expected = losses(&model, &examples, &[]);
+        let gguf = root.join(format!("{name}-gguf"));
+        std::fs::create_dir(&gguf).unwrap();
+        let tokenizer = if name == "byt5" { "tokenizer_config.json" } else { "tokenizer.json" };
+        for file in ["config.json", tokenizer] {
+            std::fs::copy(Path::new(&model).join(file), gguf.join(file)).unwrap();
+        }
+        json(&["quantize", "--model", &model, "--out", &text(&gguf.join("model.gguf"))]);
+        assert_eq!(losses(&text(&gguf), &examples, &[]), expected, "{name}");
+
+        let adapters = ["first=0.6", "mixed=-0.8"].map(|one| format!("{model}/adapters/{one}"));
+        let composition =
+            ["--merge", "delta", "--adapter", &adapters[0], "--adapter", &adapters[1]];
+        let out = text(&root.join(name));
+        json(&[&["export", "--model", &model, "--out", &out][..], &composition].concat());
+        let composed = losses(&model, &examples, &composition);
+        assert_ne!(composed, expected, "{name}");
+        close(&losses(&model, &examples, &["--adapter", &out]), &composed, 1e-5, name);
+
+        let library = text(&root.join(format!("{name}-library")));
+        build(&[&model, &format!("{model}/adapters")], &library, &[]);
+        let checked = json(&["registry", "check", &library]);
+        assert_eq!((&checked["bases"], &checked["modules"]), (&1.into(), &2.into()), "{name}");
+    }
+}
+
 fn build(folders: &[&str], out: &str, more: &[&str]) -> Value {
     let mut arguments = vec!["registry", "build", "--out", out];
     arguments.extend(folders);
