@@ -61,6 +61,8 @@ export function LearnControls({ children }: { children: ComponentChildren }) {
           class="primary"
           disabled={!loom.value || polishing.value}
           onClick={() => {
+            // The press is for what the button read, and not for what began since.
+            if (working !== (learning.value || busy.value)) return;
             if (learning.value) stopLearning();
             else if (busy.value) cancelLoading();
             else if (leaveOneOutProgress.value === null) void learnAndAnswer();
