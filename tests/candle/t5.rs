@@ -131,8 +131,11 @@ impl T5 {
         use LinearKind::*;
         let tokens = Tensor::new(tokens, &Device::Cpu)?;
         let mut x = self.weights["shared.weight"].index_select(&tokens, 0)?;
-        let bias = self.position_bias(stack, x.dim(0)?)?;
+        let mut bias = self.position_bias(stack, 0, x.dim(0)?)?;
         for block in 0..self.config.blocks(stack) {
+            if block > 0 && self.config.relative_attention_bias_per_block {
+                bias = self.position_bias(stack, block, x.dim(0)?)?;
+            }
             let id = |kind| LinearId { stack, block, kind };
             let normed = |layer: usize, x: &Tensor| {
                 self.norm(&format!("{stack}.block.{block}.layer.{layer}.layer_norm.weight"), x)
@@ -194,8 +197,9 @@ impl T5 {
     }
 
     /// `[num_heads, tokens, tokens]`, −∞ where the decoder's mask is.
-    fn position_bias(&self, stack: Stack, tokens: usize) -> Result<Tensor> {
-        let name = format!("{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight");
+    fn position_bias(&self, stack: Stack, block: usize, tokens: usize) -> Result<Tensor> {
+        let layer = format!("{stack}.block.{block}.layer.0.SelfAttention");
+        let name = format!("{layer}.relative_attention_bias.weight");
         let pairs = (0..tokens).flat_map(|query| (0..tokens).map(move |key| (query, key)));
         let buckets: Vec<u32> =
             pairs.clone().map(|(query, key)| self.bucket(stack, query, key)).collect();
