@@ -191,6 +191,23 @@ fn what_is_not_the_file_never_stays() {
     }
 }
 
+/// The list of files, and the weights after a part of them.
+#[test]
+fn a_hub_that_falls_silent_is_given_up_and_the_next_try_goes_on() {
+    let place = Place::new("hub-silent");
+    let model = ["--model", "golden/model"];
+    let limit = [("HF_HUB_DOWNLOAD_TIMEOUT", "1")];
+    for after in [0, 5000] {
+        place.hub.fail(Faults { silent: Some(after), ..Faults::default() });
+        let error = place.loss(&model, &limit).unwrap_err();
+        assert!(error.contains("sent nothing for 1 s"), "{after}: {error}");
+    }
+    assert_eq!(place.loss(&model, &limit), Ok(place.expected(&[])));
+    // With the model in the cache, a silent hub is as good as none.
+    place.hub.fail(Faults { silent: Some(0), ..Faults::default() });
+    assert_eq!(place.loss(&model, &limit), Ok(place.expected(&[])));
+}
+
 #[test]
 fn a_private_repository_needs_the_token() {
     let place = Place::new("hub-private");

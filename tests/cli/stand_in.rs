@@ -6,12 +6,17 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use loraloom::formats::{hex, sha256_hex};
 use sha1::{Digest, Sha1};
 
 /// Larger files are named by their SHA-256, as files in Git LFS are.
 const LARGE: usize = 1000;
+
+/// How long a silent response is: longer than any client here waits.
+const SILENCE: Duration = Duration::from_secs(60);
 
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -24,6 +29,8 @@ pub struct Faults {
     pub wrong_byte: bool,
     /// Whether every file is a sign-in page.
     pub sign_in: bool,
+    /// Bytes after which the next response with more ends, while its connection stays open.
+    pub silent: Option<usize>,
 }
 
 #[derive(Default)]
@@ -85,14 +92,14 @@ impl Hub {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let state = Arc::new(Mutex::new(State::default()));
         let shared = Arc::clone(&state);
-        std::thread::spawn(move || {
+        thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if shared.lock().unwrap().closed {
                     break;
                 }
                 let shared = Arc::clone(&shared);
                 // A client that goes away is no failure of the hub.
-                std::thread::spawn(move || drop(respond(stream, &shared)));
+                thread::spawn(move || drop(respond(stream, &shared)));
             }
         });
         Self { url, state }
@@ -146,8 +153,12 @@ fn respond(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         state.requests.push(format!("{target}{range}"));
         answer(&mut state, target.split('?').next().unwrap_or_default(), &headers)
     };
+    let silent = state.lock().unwrap().faults.silent.take_if(|after| *after < body.len());
     stream.write_all(head.as_bytes())?;
-    stream.write_all(&body)?;
+    stream.write_all(&body[..silent.unwrap_or(body.len())])?;
+    if silent.is_some() {
+        thread::sleep(SILENCE);
+    }
     stream.shutdown(Shutdown::Both)
 }
 

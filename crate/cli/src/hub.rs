@@ -6,11 +6,16 @@
 //! | `HF_HUB_CACHE`, `HF_HOME`, `XDG_CACHE_HOME` | the cache |
 //! | `HF_TOKEN` | the token, else the one that `hf auth login` stored |
 //! | `HF_HUB_OFFLINE` | whether only the cache is read |
+//! | `HF_HUB_DOWNLOAD_TIMEOUT` | seconds to wait for a hub that sends nothing |
 
 use std::env;
 use std::fs::{self, File};
 use std::io::{Error, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
 use hf_hub::{Cache, Repo, RepoType};
@@ -24,6 +29,10 @@ use crate::output::note;
 
 /// Attempts after a download that broke, each of which resumes it.
 const RETRIES: usize = 4;
+/// Seconds to wait for a hub that sends nothing, as huggingface_hub has it.
+const TIMEOUT_SECONDS: u64 = 10;
+/// How often a download is looked at.
+const LOOK: Duration = Duration::from_millis(200);
 /// Bytes read at once to hash a file.
 const BLOCK_BYTES: usize = 1 << 16;
 
@@ -62,17 +71,18 @@ impl HubFiles {
             .with_user_agent("loraloom", env!("CARGO_PKG_VERSION"))
             .build()
             .map_err(|error| refused(&source, "", &error))?;
-        let info = match api.repo(repo.clone()).info() {
+        let asked = api.repo(repo.clone());
+        let info = match limited(|| 0, move || asked.info()) {
             Ok(info) => info,
-            Err(error) if is_unreachable(&error) => {
+            Err(error) if error.is_unreachable() => {
                 let host = source.host.clone();
-                let refused = refused(&source, "", &error);
+                let refused = error.refused(&source, "");
                 let why = "the hub does not respond";
                 let cached = Self::in_cache(source, cache, repo, why).map_err(|_| refused)?;
                 note(format!("{host} does not respond; reading the cache"));
                 return Ok(cached);
             }
-            Err(error) => return Err(refused(&source, "", &error)),
+            Err(error) => return Err(error.refused(&source, "")),
         };
         let prefix = source.folder.as_ref().map_or(String::new(), |folder| format!("{folder}/"));
         let inside = |path: String| path.strip_prefix(&prefix).map(str::to_owned);
@@ -139,10 +149,11 @@ impl HubFiles {
             let (name, cache) = (format!("{}/{file}", self.source), self.cache.path().clone());
             return Err(CliError::NotCached { name, cache, why: "only the cache is read" });
         };
-        let refused = |error: ApiError| refused(&self.source, &path, &error);
-        let repo = api.repo(self.repo.clone());
+        let refused = |error: Failure| error.refused(&self.source, &path);
+        let repo = Arc::new(api.repo(self.repo.clone()));
         let url = repo.url(&path);
-        let metadata = api.metadata(&url).map_err(refused)?;
+        let (asking, asked) = (api.clone(), url.clone());
+        let metadata = limited(|| 0, move || asking.metadata(&asked)).map_err(refused)?;
         let expected = Expected { url, hash: metadata.etag(), bytes: metadata.size() as u64 };
         if expected.hash.is_empty() || !expected.hash.bytes().all(|b| b.is_ascii_hexdigit()) {
             let reason = format!("expected a hash as the file's ETag, found {:?}", expected.hash);
@@ -157,13 +168,15 @@ impl HubFiles {
             return Ok(pointer);
         }
         let part = blob.with_extension("part");
-        let mut resumed = part.metadata().map_or(0, |found| found.len());
+        let mut resumed = length(&part);
         if resumed > expected.bytes {
             remove(&part);
             resumed = 0;
         }
         loop {
-            let fetched = repo.download(&path).map_err(refused)?;
+            let (asked, wanted) = (Arc::clone(&repo), path.clone());
+            let fetched = limited(|| length(&part), move || asked.download(&wanted));
+            let fetched = fetched.map_err(refused)?;
             let Err(error) = expected.check(&fetched) else { return Ok(fetched) };
             // What is not the file never stays.
             remove(&fetched);
@@ -266,6 +279,68 @@ fn link(blob: &Path, pointer: &Path, path: &str) -> Result<(), Error> {
     }
 }
 
+/// Why a request failed.
+enum Failure {
+    Api(ApiError),
+    /// The hub sent nothing for so many seconds.
+    Silent(u64),
+}
+
+impl Failure {
+    /// Whether no server responded.
+    fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Api(error) => is_unreachable(error),
+            Self::Silent(_) => true,
+        }
+    }
+
+    fn refused(self, source: &HubFolder, path: &str) -> CliError {
+        match self {
+            Self::Api(error) => refused(source, path, &error),
+            Self::Silent(seconds) => CliError::Hub {
+                url: place(source, path),
+                reason: format!(
+                    "it sent nothing for {seconds} s (HF_HUB_DOWNLOAD_TIMEOUT sets the limit)"
+                ),
+            },
+        }
+    }
+}
+
+/// Does work that waits for the hub, while it gets on: hf-hub has no time limit of its own. `bytes` is
+/// how far it got. Work that is given up goes on in its thread, which ends with the program.
+fn limited<T: Send + 'static>(
+    bytes: impl Fn() -> u64,
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, Failure> {
+    let seconds = env::var("HF_HUB_DOWNLOAD_TIMEOUT").ok().and_then(|text| text.parse().ok());
+    let seconds = seconds.unwrap_or(TIMEOUT_SECONDS).max(1);
+    let (sender, receiver) = channel();
+    // Nobody receives what comes too late.
+    thread::spawn(move || drop(sender.send(work())));
+    let (mut reached, mut since) = (bytes(), Instant::now());
+    loop {
+        match receiver.recv_timeout(LOOK) {
+            Ok(result) => return result.map_err(Failure::Api),
+            Err(RecvTimeoutError::Disconnected) => return Err(Failure::Silent(seconds)),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        let now = bytes();
+        if now != reached {
+            (reached, since) = (now, Instant::now());
+        }
+        if since.elapsed().as_secs() >= seconds {
+            return Err(Failure::Silent(seconds));
+        }
+    }
+}
+
+/// Bytes of a file; 0 where there is none.
+fn length(path: &Path) -> u64 {
+    path.metadata().map_or(0, |found| found.len())
+}
+
 /// Adds the paths of all files under a folder.
 fn list(folder: &Path, prefix: &str, paths: &mut Vec<String>) {
     for entry in folder.read_dir().into_iter().flatten().flatten() {
@@ -306,10 +381,12 @@ fn refused(source: &HubFolder, path: &str, error: &ApiError) -> CliError {
         Some(ureq::Error::StatusCode(401 | 403 | 404)) if path.is_empty() => {
             CliError::NotOnHub { name, hub }
         }
-        _ => {
-            let url = format!("{hub}/{}", source.repo);
-            let url = if path.is_empty() { url } else { format!("{url} ({path})") };
-            CliError::Hub { url, reason: error.to_string() }
-        }
+        _ => CliError::Hub { url: place(source, path), reason: error.to_string() },
     }
+}
+
+/// The address of a folder's repository, with a path in it.
+fn place(source: &HubFolder, path: &str) -> String {
+    let url = format!("{}/{}", source.host, source.repo);
+    if path.is_empty() { url } else { format!("{url} ({path})") }
 }
