@@ -20,9 +20,9 @@ const PORTS_TRIED = 50;
  * 8080 on; 0 lets the system choose.
  *
  * @param {string} folder
- * @param {{ port?: number, isolated?: boolean }} options
+ * @param {{ port?: number, isolated?: boolean, policy?: boolean }} options
  */
-export async function serve(folder, { port, isolated = true } = {}) {
+export async function serve(folder, { port, isolated = true, policy = true } = {}) {
   const files = sirv(folder, {
     etag: true,
     setHeaders(response, pathname) {
@@ -33,7 +33,10 @@ export async function serve(folder, { port, isolated = true } = {}) {
         hashed ? "public, max-age=31536000, immutable" : "no-cache",
       );
       response.setHeader("X-Content-Type-Options", "nosniff");
-      const headers = { "Content-Security-Policy": POLICY, ...(isolated ? ISOLATION : {}) };
+      const headers = {
+        ...(policy ? { "Content-Security-Policy": POLICY } : {}),
+        ...(isolated ? ISOLATION : {}),
+      };
       for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
     },
   });

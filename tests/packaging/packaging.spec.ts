@@ -64,7 +64,8 @@ async function works(page: Page, folder: string, isolated: boolean, path = "") {
   const library = join(folder, "library");
   symlinkSync(join(www, "site/public/library"), library);
   const { serve } = await import("../../pkg-scripts/serve.mjs");
-  const { url, close } = await serve(folder, { port: 0, isolated });
+  // A user's server has no policy of ours.
+  const { url, close } = await serve(folder, { port: 0, isolated, policy: false });
   const errors: string[] = [];
   page.on("pageerror", (error) => errors.push(String(error)));
   page.on("console", (message) => {
