@@ -24,8 +24,10 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const dist = here("../../www/dist/");
 const library = process.env.LIBRARY ?? join(dist, "library");
 
-/** Headers of every response; a plain host sends none, and its pages have the policy in them. */
+/** Headers of every file; a plain host sends none, and its pages have the policy in them. */
 const HEADERS = isolated ? { "Content-Security-Policy": POLICY, ...ISOLATION } : {};
+/** Headers where there is no file: tests open such a page for the package alone, with workers of their own. */
+const NO_FILE_HEADERS = isolated ? ISOLATION : {};
 
 const TYPES = {
   ".html": "text/html; charset=utf-8",
@@ -158,7 +160,7 @@ function pathInFolder(folder, path) {
 function send(response, status, headers, body) {
   response.writeHead(status, {
     "Cache-Control": "no-cache",
-    ...HEADERS,
+    ...(status === 404 ? NO_FILE_HEADERS : HEADERS),
     ...headers,
   });
   response.end(body);
