@@ -36,13 +36,12 @@ MODULES = 20
 BUDGET = 40
 _FIRST_STEP = 0.5
 _GROUPS_AT_ONCE = 16
-# Searches of the engine alone.
-_ENGINE_ONLY = {"cma-es", "greedy", "ridge-trust-region", "default", "scales-tuned", "composed-tuned"}
-# Tuning from the engine's compositions has a module of its own.
-_FROM_ENGINE = {"composed-tuned-pytorch"}
-TWIN_METHODS = tuple(
-    method for method in METHODS if method not in _ENGINE_ONLY | _FROM_ENGINE
-)
+# Searches of the engine alone, and tuning from what they find, which has a module of its own.
+_NOT_HERE = {
+    *("cma-es", "greedy", "ridge-trust-region", "default", "scales-tuned", "composed-tuned"),
+    "composed-tuned-pytorch",
+}
+TWIN_METHODS = tuple(method for method in METHODS if method not in _NOT_HERE)
 _TUNING = AdapterTraining(steps=40, batch=5)
 
 Numbers = NDArray[numpy.float64]

@@ -165,7 +165,7 @@ def fit(
                 batch = grouped.batch.to(model.device)
                 total = total + group_losses(model, batch, len(grouped.adapters)).sum() / parts
         total.backward()
-        _clip_each(lora_a + lora_b)
+        clip_each(lora_a + lora_b)
         optimizer.step()
         optimizer.zero_grad()
         step += 1
@@ -192,7 +192,7 @@ def fit(
 
 
 @torch.no_grad()
-def _clip_each(parameters: list[Tensor]) -> None:
+def clip_each(parameters: list[Tensor]) -> None:
     """Clips the gradient of each adapter to norm 1."""
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     norms = sum(gradient.flatten(1).square().sum(1) for gradient in gradients).sqrt()

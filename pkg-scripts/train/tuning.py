@@ -24,7 +24,7 @@ from .composition import Row
 from .evaluate import Composer, Run, make_runs, prompt_tokens, select_tasks
 from .library import Library, read_library
 from .model import chunks, make_batch, token_losses
-from .modules import Adapters, use
+from .modules import Adapters, clip_each, use
 
 METHOD = "composed-tuned-pytorch"
 _RUNS_AT_ONCE = 8
@@ -134,12 +134,7 @@ def tune(
     for step in range(effort.steps):
         optimizer.param_groups[0]["lr"] = effort.rate(step)
         run_losses().sum().backward()
-        # `clip_grad_norm_` of each run's own parameters.
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        norms = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients])
-        clip = (1.0 / (norms.sum(0).sqrt() + 1e-6)).clamp(max=1.0).view(-1, 1, 1)
-        for gradient in gradients:
-            gradient *= clip
+        clip_each(parameters)
         optimizer.step()
         optimizer.zero_grad()
     with torch.no_grad():

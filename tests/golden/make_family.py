@@ -34,7 +34,7 @@ from transformers import (
 )
 
 import make_models
-from make_models import MAX_NEW_TOKENS, ROOT, TEXTS, NearTie, answers, make_adapter, with_delta_merge
+from make_models import MAX_NEW_TOKENS, ROOT, TEXTS, answers, make_adapter, with_delta_merge
 
 SENTINELS = [f"▁<extra_id_{number}>" for number in reversed(range(6))]
 MORE_TEXTS = [
@@ -171,25 +171,9 @@ def make(name, spec):
         # The two files agree.
         saved = Tokenizer.from_file(str(folder / "tokenizer.json"))
         assert all(saved.encode(text["text"]).ids == text["ids"] for text in texts)
-    (folder / "expected.json").write_text(json.dumps(expected, ensure_ascii=False) + "\n")
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            print(f"{path.stat().st_size:8} {path.relative_to(ROOT)}")
-    for case in cases:
-        losses = " ".join(f"{example['loss']:.3f}" for example in case["examples"])
-        distinct = [len(set(example["greedy"])) for example in case["examples"]]
-        print(f"  {case['name']:10} losses {losses}; distinct greedy tokens {distinct}")
+    make_models.write_expected(folder, expected)
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    transformers.logging.set_verbosity_error()
-    for name in sys.argv[1:] or MODELS:
-        spec = MODELS[name]
-        while True:
-            try:
-                make(name, spec)
-                break
-            except NearTie as margin:
-                print(f"{name}: two logits {margin} apart with seed {spec['seed']}; next seed")
-                spec["seed"] += 10
+    chosen = sys.argv[1:] or MODELS
+    make_models.make_each({name: MODELS[name] for name in chosen}, make)

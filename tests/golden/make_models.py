@@ -277,20 +277,26 @@ def make(name, spec):
                   for text in TEXTS],
         "cases": cases,
     }
+    write_expected(folder, expected)
+
+
+def write_expected(folder, expected):
+    """Writes expected.json, and prints the files' sizes and what the cases are worth."""
     (folder / "expected.json").write_text(json.dumps(expected, ensure_ascii=False) + "\n")
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             print(f"{path.stat().st_size:8} {path.relative_to(ROOT)}")
-    for case in cases:
+    for case in expected["cases"]:
         losses = " ".join(f"{example['loss']:.3f}" for example in case["examples"])
         distinct = [len(set(example["greedy"])) for example in case["examples"]]
         print(f"  {case['name']:10} losses {losses}; distinct greedy tokens {distinct}")
 
 
-if __name__ == "__main__":
+def make_each(models, make):
+    """Makes each model with the first seed, from its own on, without a near tie."""
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
-    for name, spec in MODELS.items():
+    for name, spec in models.items():
         while True:
             try:
                 make(name, spec)
@@ -298,3 +304,7 @@ if __name__ == "__main__":
             except NearTie as margin:
                 print(f"{name}: two logits {margin} apart with seed {spec['seed']}; next seed")
                 spec["seed"] += 10
+
+
+if __name__ == "__main__":
+    make_each(MODELS, make)
