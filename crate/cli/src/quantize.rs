@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use loraloom::formats::{
     Dtype, FormatError, GgufModel, GgufValue, GgufWriter, NamedTensor, Tokenizer, llama_name,
+    token_type,
 };
 use loraloom::model::t5::{T5Config, T5Model};
 use loraloom::model::{ModelConfig, Precision};
@@ -17,14 +18,6 @@ use crate::output::Output;
 
 /// llama.cpp's number of a file whose matrices are Q8_0.
 const MOSTLY_Q8_0: u32 = 7;
-/// llama.cpp's numbers of the kinds of tokens.
-mod token_type {
-    pub const NORMAL: i32 = 1;
-    pub const UNKNOWN: i32 = 2;
-    pub const CONTROL: i32 = 3;
-    pub const USER_DEFINED: i32 = 4;
-    pub const UNUSED: i32 = 5;
-}
 
 /// Write a model as GGUF with its matrices in Q8_0.
 #[derive(Args)]

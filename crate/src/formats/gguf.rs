@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::bytes::ByteReader;
-use super::{Dtype, FormatError, TensorSource, TensorView, excerpt};
+use super::{Dtype, FormatError, GgufValue, TensorSource, TensorView, excerpt};
 
-const FORMAT: &str = "GGUF";
+pub(super) const FORMAT: &str = "GGUF";
 const MAGIC: &[u8; 4] = b"GGUF";
 /// Alignment of the tensor data without `general.alignment`.
 const DEFAULT_ALIGNMENT: u64 = 32;
@@ -30,7 +30,7 @@ const MAX_NESTING: usize = 4;
 const ARCHITECTURES: [&str; 2] = ["t5", "t5encoder"];
 
 /// `gguf_metadata_value_type`.
-mod value_type {
+pub(super) mod value_type {
     pub const UINT8: u32 = 0;
     pub const INT8: u32 = 1;
     pub const UINT32: u32 = 4;
@@ -58,21 +58,8 @@ pub(super) struct GgufHeader {
     pub(super) tensors: BTreeMap<String, TensorInfo>,
 }
 
-/// What a file says of its model, by key.
-pub(super) type Metadata = BTreeMap<String, MetadataValue>;
-
-/// A value of the metadata, of the types that describe a T5 and its tokenizer.
-#[derive(Debug)]
-pub(super) enum MetadataValue {
-    Integer(i64),
-    Float(f32),
-    Bool(bool),
-    Text(String),
-    Texts(Vec<String>),
-    Integers(Vec<i32>),
-    Floats(Vec<f32>),
-    Bytes(Vec<u8>),
-}
+/// What a file says of its model, by key; values of types that [`GgufValue`] lacks are left out.
+pub(super) type Metadata = BTreeMap<String, GgufValue>;
 
 /// A tensor's type, shape and position (`gguf_tensor_info_t`).
 #[derive(Debug)]
@@ -264,11 +251,7 @@ fn read_metadata(
                     });
                 }
                 if let Some(metadata) = &mut metadata {
-                    insert(
-                        metadata,
-                        key,
-                        MetadataValue::Text(String::from_utf8_lossy(name).into()),
-                    );
+                    insert(metadata, key, GgufValue::Text(String::from_utf8_lossy(name).into()));
                 }
             }
             _ => match &mut metadata {
@@ -284,7 +267,7 @@ fn read_metadata(
     Ok(alignment)
 }
 
-fn insert(metadata: &mut Metadata, key: &[u8], value: MetadataValue) {
+fn insert(metadata: &mut Metadata, key: &[u8], value: GgufValue) {
     metadata.insert(String::from_utf8_lossy(key).into(), value);
 }
 
@@ -293,14 +276,18 @@ fn insert(metadata: &mut Metadata, key: &[u8], value: MetadataValue) {
 fn read_value(
     reader: &mut ByteReader<'_>,
     value_type: u32,
-) -> Result<Option<MetadataValue>, FormatError> {
+) -> Result<Option<GgufValue>, FormatError> {
     const WHAT: &str = "a metadata value";
     Ok(Some(match value_type {
-        value_type::UINT32 => MetadataValue::Integer(i64::from(reader.u32(WHAT)?)),
-        value_type::INT32 => MetadataValue::Integer(i64::from(reader.u32(WHAT)?.cast_signed())),
-        value_type::FLOAT32 => MetadataValue::Float(f32::from_bits(reader.u32(WHAT)?)),
-        value_type::BOOL => MetadataValue::Bool(reader.u8(WHAT)? != 0),
-        value_type::STRING => MetadataValue::Text(read_text(reader)?),
+        value_type::UINT32 => GgufValue::U32(reader.u32(WHAT)?),
+        value_type::INT32 => match u32::try_from(reader.u32(WHAT)?.cast_signed()) {
+            Ok(value) => GgufValue::U32(value),
+            // Nothing here is negative.
+            Err(_) => return Ok(None),
+        },
+        value_type::FLOAT32 => GgufValue::F32(f32::from_bits(reader.u32(WHAT)?)),
+        value_type::BOOL => GgufValue::Bool(reader.u8(WHAT)? != 0),
+        value_type::STRING => GgufValue::Text(read_text(reader)?),
         value_type::ARRAY => {
             let element_type = reader.u32(WHAT)?;
             let length = reader.u64(WHAT)?;
@@ -310,21 +297,21 @@ fn read_value(
                 Ok::<_, FormatError>(words.collect::<Vec<u32>>())
             };
             match element_type {
-                value_type::INT32 | value_type::UINT32 => MetadataValue::Integers(
-                    words(reader)?.into_iter().map(u32::cast_signed).collect(),
-                ),
+                value_type::INT32 | value_type::UINT32 => {
+                    GgufValue::I32s(words(reader)?.into_iter().map(u32::cast_signed).collect())
+                }
                 value_type::FLOAT32 => {
-                    MetadataValue::Floats(words(reader)?.into_iter().map(f32::from_bits).collect())
+                    GgufValue::F32s(words(reader)?.into_iter().map(f32::from_bits).collect())
                 }
                 value_type::UINT8 | value_type::INT8 => {
-                    MetadataValue::Bytes(reader.take(length, WHAT)?.to_vec())
+                    GgufValue::Bytes(reader.take(length, WHAT)?.to_vec())
                 }
                 value_type::STRING => {
                     let mut texts = Vec::new();
                     for _ in 0..length {
                         texts.push(read_text(reader)?);
                     }
-                    MetadataValue::Texts(texts)
+                    GgufValue::Texts(texts)
                 }
                 _ => {
                     skip_elements(reader, element_type, length, 0)?;

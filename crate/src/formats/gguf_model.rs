@@ -4,30 +4,31 @@
 //! Keys: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, and `T5Model` in llama.cpp's
 //! `convert_hf_to_gguf.py`.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::gguf::{GgufHeader, Metadata, MetadataValue};
-use super::{FormatError, excerpt};
+use super::gguf::{FORMAT, GgufHeader, Metadata};
+use super::tokenizer::sentencepiece::{EXTRA_IDS, metaspace, normalizer, post_processor};
+use super::{FormatError, GgufValue, excerpt};
 
-const FORMAT: &str = "GGUF";
-/// The mark for a space.
-const SPACE: &str = "▁";
 /// `relative_attention_max_distance` of every published T5.
 const MAX_DISTANCE: u32 = 128;
 
 /// The position bias of a stack's second block.
 const SECOND_BIAS: &str = "block.1.layer.0.SelfAttention.relative_attention_bias";
-/// Number of sentinel tokens of T5's tokenizer, and how they begin.
-const EXTRA_IDS: usize = 100;
+/// How sentinel tokens begin.
 const SENTINEL: &str = "<extra_id_";
 
-/// Types of tokens (`llama_token_type`).
-mod token_type {
+/// Types of tokens in `tokenizer.ggml.token_type` (`llama_token_type`).
+pub mod token_type {
+    /// A piece of text.
+    pub const NORMAL: i32 = 1;
+    /// The token for what the vocabulary lacks.
     pub const UNKNOWN: i32 = 2;
+    /// A token that is no text, such as `</s>`.
     pub const CONTROL: i32 = 3;
+    /// Text that is one token wherever it occurs.
     pub const USER_DEFINED: i32 = 4;
+    /// A row of the embedding without a token.
     pub const UNUSED: i32 = 5;
 }
 
@@ -83,7 +84,7 @@ type Token<'m> = (&'m str, f32, i32);
 struct Description<'m>(&'m Metadata);
 
 impl<'m> Description<'m> {
-    fn value(&self, key: &str) -> Result<&'m MetadataValue, FormatError> {
+    fn value(&self, key: &str) -> Result<&'m GgufValue, FormatError> {
         self.0.get(key).ok_or_else(|| FormatError::Invalid {
             format: FORMAT,
             what: "the metadata".into(),
@@ -94,8 +95,8 @@ impl<'m> Description<'m> {
 
     fn number(&self, key: &str) -> Result<Value, FormatError> {
         match self.value(key)? {
-            MetadataValue::Integer(value) => Ok(json!(value)),
-            MetadataValue::Float(value) => Ok(json!(value)),
+            GgufValue::U32(value) => Ok(json!(value)),
+            GgufValue::F32(value) => Ok(json!(value)),
             _ => Err(wrong(key, "a number", "another type")),
         }
     }
@@ -103,8 +104,8 @@ impl<'m> Description<'m> {
     fn check_kind(&self) -> Result<(), FormatError> {
         for (key, expected) in [("general.architecture", "t5"), ("tokenizer.ggml.model", "t5")] {
             match self.value(key)? {
-                MetadataValue::Text(found) if found == expected => {}
-                MetadataValue::Text(found) => {
+                GgufValue::Text(found) if found == expected => {}
+                GgufValue::Text(found) => {
                     return Err(FormatError::Unsupported {
                         what: format!("{key} {}", excerpt(found)),
                         reason: format!("a whole T5 with its Unigram tokenizer has {expected:?}"),
@@ -149,13 +150,13 @@ impl<'m> Description<'m> {
     fn tokens(&self) -> Result<Vec<Token<'m>>, FormatError> {
         let (texts, scores, types) =
             ("tokenizer.ggml.tokens", "tokenizer.ggml.scores", "tokenizer.ggml.token_type");
-        let MetadataValue::Texts(tokens) = self.value(texts)? else {
+        let GgufValue::Texts(tokens) = self.value(texts)? else {
             return Err(wrong(texts, "texts", "another type"));
         };
-        let MetadataValue::Floats(scored) = self.value(scores)? else {
+        let GgufValue::F32s(scored) = self.value(scores)? else {
             return Err(wrong(scores, "numbers", "another type"));
         };
-        let MetadataValue::Integers(typed) = self.value(types)? else {
+        let GgufValue::I32s(typed) = self.value(types)? else {
             return Err(wrong(types, "whole numbers", "another type"));
         };
         for (key, found) in [(scores, scored.len()), (types, typed.len())] {
@@ -204,54 +205,32 @@ impl<'m> Description<'m> {
             })
             .collect();
         let end = match self.value("tokenizer.ggml.eos_token_id")? {
-            MetadataValue::Integer(id) => usize::try_from(*id).ok(),
+            GgufValue::U32(id) => Some(*id),
             _ => None,
         };
-        let end = end.and_then(|id| Some((id, tokens.get(id)?.0)));
+        let end = end.and_then(|id| Some((id, tokens.get(id as usize)?.0)));
         let (end_id, end) = end.ok_or_else(|| {
             wrong("tokenizer.ggml.eos_token_id", "the id of a token", "another value")
         })?;
-        let prefix = match self.0.get("tokenizer.ggml.add_space_prefix") {
-            Some(MetadataValue::Bool(false)) => "never",
-            _ => "always",
+        let prefix = self.0.get("tokenizer.ggml.add_space_prefix");
+        let metaspace = metaspace(prefix != Some(&GgufValue::Bool(false)));
+        let key = "tokenizer.ggml.precompiled_charsmap";
+        let charsmap = match self.0.get(key) {
+            Some(GgufValue::Bytes(map)) => &map[..],
+            Some(_) => return Err(wrong(key, "bytes", "another type")),
+            None => &[],
         };
-        let metaspace =
-            json!({ "type": "Metaspace", "replacement": SPACE, "prepend_scheme": prefix });
         let vocab: Vec<Value> =
             tokens.iter().map(|(text, score, _)| json!([text, f64::from(*score)])).collect();
         Ok(json!({
             "version": "1.0",
             "added_tokens": added,
-            "normalizer": self.normalizer()?,
+            "normalizer": normalizer(charsmap),
             "pre_tokenizer": metaspace,
-            "post_processor": {
-                "type": "TemplateProcessing",
-                "single": [
-                    { "Sequence": { "id": "A", "type_id": 0 } },
-                    { "SpecialToken": { "id": end, "type_id": 0 } },
-                ],
-                "pair": [],
-                "special_tokens": { end: { "id": end, "ids": [end_id], "tokens": [end] } },
-            },
+            "post_processor": post_processor(end, end_id),
             "decoder": metaspace,
             "model": { "type": "Unigram", "unk_id": unknown, "vocab": vocab },
         }))
-    }
-
-    fn normalizer(&self) -> Result<Value, FormatError> {
-        let key = "tokenizer.ggml.precompiled_charsmap";
-        let mut steps = Vec::new();
-        match self.0.get(key) {
-            Some(MetadataValue::Bytes(map)) => {
-                let map = STANDARD.encode(map);
-                steps.push(json!({ "type": "Precompiled", "precompiled_charsmap": map }));
-            }
-            Some(_) => return Err(wrong(key, "bytes", "another type")),
-            None => {}
-        }
-        steps.push(json!({ "type": "Strip", "strip_left": false, "strip_right": true }));
-        steps.push(json!({ "type": "Replace", "pattern": { "Regex": " {2,}" }, "content": SPACE }));
-        Ok(json!({ "type": "Sequence", "normalizers": steps }))
     }
 }
 

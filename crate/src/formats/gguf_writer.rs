@@ -2,6 +2,7 @@
 
 use half::f16;
 
+use super::gguf::value_type;
 use super::{Dtype, NamedTensor};
 
 const VERSION: u32 = 3;
@@ -113,14 +114,14 @@ fn put_text(file: &mut Vec<u8>, text: &str) {
 fn put_value(file: &mut Vec<u8>, value: &GgufValue) {
     let mut start = |kind: u32| file.extend(kind.to_le_bytes());
     match value {
-        GgufValue::U32(_) => start(4),
-        GgufValue::F32(_) => start(6),
-        GgufValue::Bool(_) => start(7),
-        GgufValue::Text(_) => start(8),
-        GgufValue::Bytes(bytes) => put_array(file, 0, bytes.len()),
-        GgufValue::I32s(numbers) => put_array(file, 5, numbers.len()),
-        GgufValue::F32s(numbers) => put_array(file, 6, numbers.len()),
-        GgufValue::Texts(texts) => put_array(file, 8, texts.len()),
+        GgufValue::U32(_) => start(value_type::UINT32),
+        GgufValue::F32(_) => start(value_type::FLOAT32),
+        GgufValue::Bool(_) => start(value_type::BOOL),
+        GgufValue::Text(_) => start(value_type::STRING),
+        GgufValue::Bytes(bytes) => put_array(file, value_type::UINT8, bytes.len()),
+        GgufValue::I32s(numbers) => put_array(file, value_type::INT32, numbers.len()),
+        GgufValue::F32s(numbers) => put_array(file, value_type::FLOAT32, numbers.len()),
+        GgufValue::Texts(texts) => put_array(file, value_type::STRING, texts.len()),
     }
     match value {
         GgufValue::U32(number) => file.extend(number.to_le_bytes()),
@@ -135,8 +136,7 @@ fn put_value(file: &mut Vec<u8>, value: &GgufValue) {
 }
 
 fn put_array(file: &mut Vec<u8>, kind: u32, length: usize) {
-    const ARRAY: u32 = 9;
-    file.extend(ARRAY.to_le_bytes());
+    file.extend(value_type::ARRAY.to_le_bytes());
     file.extend(kind.to_le_bytes());
     put_length(file, length);
 }

@@ -10,7 +10,7 @@ mod added;
 mod byt5;
 mod charsmap;
 mod pieces;
-mod sentencepiece;
+pub(super) mod sentencepiece;
 mod unigram;
 
 use std::collections::BTreeMap;

@@ -16,7 +16,7 @@ use super::{END, File, FileAddedToken, FileModel, MAX_TOKENS, added};
 const FORMAT: &str = "spiece.model";
 /// Number of sentinel tokens that T5's tokenizer adds after the pieces, the one with the highest number
 /// first, unless `extra_ids` of `tokenizer_config.json` says otherwise: mT5's has 0 and UMT5's 300.
-const EXTRA_IDS: usize = 100;
+pub(in crate::formats) const EXTRA_IDS: usize = 100;
 /// End of a piece that is a sentinel, as mT5's vocabulary has them.
 const SENTINEL: &str = "<extra_id_0>";
 /// The mark for a space.
@@ -150,17 +150,13 @@ pub(super) fn read(bytes: &[u8], tokenizer_config: Option<&[u8]>) -> Result<File
         vocab.push(&name, 0.0);
     }
     check_pieces(vocab.len())?;
-    let metaspace =
-        json!({ "type": "Metaspace", "replacement": SPACE, "prepend_scheme": "always" });
+    let metaspace = metaspace(true);
     Ok(File {
         model: FileModel { vocab, unk_id, byte_fallback: false },
         added_tokens,
         normalizer: normalizer(&charsmap),
         pre_tokenizer: metaspace.clone(),
-        post_processor: json!({
-            "single": [{ "Sequence": { "id": "A" } }, { "SpecialToken": { "id": "</s>" } }],
-            "special_tokens": { "</s>": { "ids": [end] } },
-        }),
+        post_processor: post_processor(END, end),
         decoder: metaspace,
     })
 }
@@ -184,8 +180,27 @@ fn check_pieces(pieces: usize) -> Result<(), FormatError> {
     Err(wrong("the number of its pieces", &format!("at most {MAX_TOKENS}"), "more"))
 }
 
+/// The metaspace rule; `prefix` says whether a text begins with a space.
+pub(in crate::formats) fn metaspace(prefix: bool) -> Value {
+    let scheme = if prefix { "always" } else { "never" };
+    json!({ "type": "Metaspace", "replacement": SPACE, "prepend_scheme": scheme })
+}
+
+/// The post-processor that ends a text with the token `end` of this id.
+pub(in crate::formats) fn post_processor(end: &str, id: u32) -> Value {
+    json!({
+        "type": "TemplateProcessing",
+        "single": [
+            { "Sequence": { "id": "A", "type_id": 0 } },
+            { "SpecialToken": { "id": end, "type_id": 0 } },
+        ],
+        "pair": [],
+        "special_tokens": { end: { "id": end, "ids": [id], "tokens": [end] } },
+    })
+}
+
 /// The normaliser that transformers builds from a character map.
-fn normalizer(charsmap: &[u8]) -> Value {
+pub(in crate::formats) fn normalizer(charsmap: &[u8]) -> Value {
     let mut steps = Vec::new();
     if !charsmap.is_empty() {
         let map = STANDARD.encode(charsmap);
