@@ -1,6 +1,7 @@
 // The end-to-end tests in Chromium on an isolated page (threads), those of the engine once more on one
-// that is not, and the GPU tests on a software GPU. Build the site first. E2E_TRACE=1 keeps a trace of
-// each test that fails, which takes time in all of them.
+// that is not, the GPU tests on a software GPU, and what is measured in time, which runs alone after the
+// others (`npm run test:e2e`). Build the site first. E2E_TRACE=1 keeps a trace of each test that fails,
+// which takes time in all of them.
 
 import { defineConfig } from "@playwright/test";
 
@@ -23,14 +24,18 @@ const SOFTWARE_GPU = [
 const ISOLATED = Number(process.env.E2E_PORT ?? 4471);
 const PLAIN = ISOLATED + 1;
 const GPU_SPEC = /gpu.spec.ts/;
+const TIMING_SPEC = /timing.spec.ts/;
 /** What one thread without isolation changes: the engine, its worker and its results. */
 const PLAIN_SPECS = /(golden|hub|policy|workflow).spec.ts/;
+/** Without isolation these choose the same build and number of threads as the default. */
+const SAME_WITHOUT_ISOLATION = /bits of the native engine: (three threads|one thread)/;
 
 export default defineConfig({
   testDir: ".",
   outputDir: "../../www/node_modules/.cache/loraloom-e2e-results",
-  // One at a time: every page runs a model on all cores.
-  workers: 1,
+  // A page waits for itself half of the time: for its start, its compiler and its frames.
+  workers: 2,
+  fullyParallel: true,
   // Against hangs. The longest wait is for a test set on one thread.
   timeout: 300_000,
   expect: { timeout: 60_000 },
@@ -44,12 +49,13 @@ export default defineConfig({
   projects: [
     {
       name: "isolated",
-      testIgnore: GPU_SPEC,
+      testIgnore: [GPU_SPEC, TIMING_SPEC],
       use: { baseURL: `http://localhost:${ISOLATED}/` },
     },
     {
       name: "plain",
       testMatch: PLAIN_SPECS,
+      grepInvert: SAME_WITHOUT_ISOLATION,
       // A service worker would isolate the page; site.spec.ts has one.
       use: { baseURL: `http://localhost:${PLAIN}/`, serviceWorkers: "block" },
     },
@@ -64,6 +70,12 @@ export default defineConfig({
         serviceWorkers: "block",
         launchOptions: { ...launchOptions, args: [...launchOptions.args, ...SOFTWARE_GPU] },
       },
+    },
+    {
+      name: "timing",
+      testMatch: TIMING_SPEC,
+      workers: 1,
+      use: { baseURL: `http://localhost:${ISOLATED}/` },
     },
   ],
   webServer: [

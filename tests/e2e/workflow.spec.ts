@@ -195,7 +195,10 @@ test("a stopped run ends at once and keeps the best point", async ({ page }) => 
   await setEndless(page);
   await learnButton(page).click();
   // Each module alone, and some mixes.
-  await expect(page.getByTestId("learn-status")).toContainText(/^Trying mixes: [5-9]\d of/);
+  await expect(page.getByTestId("learn-status")).toContainText(/^Trying mixes: [5-9]\d of/, {
+    // Long inputs on one thread.
+    timeout: 180_000,
+  });
   // Counted and stopped in one turn, so that no evaluation comes between.
   const before = await stopButton(page).evaluate((button: HTMLButtonElement) => {
     button.click();
