@@ -4,6 +4,7 @@
 use loraloom::formats::{SafetensorsFile, TensorSource};
 use loraloom::kernels::cpu::Isa;
 use loraloom::kernels::parallel::with_threads;
+use loraloom::lora::{AdapterSet, Merge};
 use loraloom::model::{BranchGradient, Control, Gradients, Model, Precision, WithRespectTo};
 
 use super::{Case, Golden, losses, read};
@@ -55,6 +56,49 @@ fn gradients_are_those_of_autograd() {
                 let distance = distance(values, &tensor(&format!("{id}.{part}")));
                 assert!(distance < TOLERANCE, "{name} {id}.{part}: {distance}");
             }
+        }
+    }
+}
+
+/// A module may be added to a composition that it is in already, and then both have the same gradient.
+#[test]
+fn gradients_at_0_are_those_of_the_same_modules_in_use() {
+    for golden in Golden::all() {
+        let (model, case) = (golden.model(Precision::F32), case(&golden));
+        let adapters = golden.adapters(case);
+        let adapters: Vec<_> = adapters.iter().collect();
+        let set = AdapterSet::new(&golden.config, &adapters, case.merge.unwrap()).unwrap();
+        let branches = golden.branches(case, &model).unwrap();
+        let batch = model.differentiate(&case.batch()[..EXAMPLES]).unwrap();
+        let candidates = set.candidates(Precision::F32);
+        let found = batch.candidate_gradients(&branches, &candidates, &Control::none()).unwrap();
+        let expected = batch.gradients(&branches, ALL, &Control::none()).unwrap().branches;
+        let scales = expected.iter().map(|(&id, gradient)| (id, gradient.scales.clone()));
+        assert_eq!(found, scales.collect(), "{}", golden.name(case));
+
+        let mean = |change: f32, module: usize| {
+            let mut weights = case.weights.clone();
+            weights[module] += change;
+            let set = AdapterSet::new(&golden.config, &adapters, case.merge.unwrap()).unwrap();
+            let branches = set.into_branches(&weights, Precision::F32).unwrap();
+            let losses = losses(&model, &case.batch()[..EXAMPLES], Some(&branches));
+            losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / losses.len() as f64
+        };
+        // These models are far from linear, so that small changes say most.
+        const CHANGE: f32 = 0.001;
+        for (module, gradient) in set.coefficient_gradients(&found).into_iter().enumerate() {
+            let slope = (mean(CHANGE, module) - mean(-CHANGE, module)) / f64::from(2.0 * CHANGE);
+            let close = (slope - gradient).abs() <= 2e-3 + 0.05 * gradient.abs();
+            assert!(close, "{} {module}: {slope} {gradient}", golden.name(case));
+        }
+        // Of several candidates each has the gradient that it has alone.
+        let together = set.coefficient_gradients(&found);
+        for (adapter, together) in adapters.iter().zip(together) {
+            let set = AdapterSet::new(&golden.config, &[*adapter], Merge::Delta).unwrap();
+            let packed = set.candidates(Precision::F32);
+            let found = batch.candidate_gradients(&branches, &packed, &Control::none()).unwrap();
+            let alone = set.coefficient_gradients(&found)[0];
+            assert!((together - alone).abs() <= 1e-5 * alone.abs().max(1.0), "{together} {alone}");
         }
     }
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use loraloom::formats::{Example, ExamplesFormat, GgufFile, Tokenizer, parse_examples};
-use loraloom::learn::{LearnOptions, LearnResult, Optimizer};
+use loraloom::learn::{Evaluation, LearnOptions, LearnResult, Optimizer};
 use loraloom::lora::{Composition, Merge, ModuleWeight, PeftAdapter, WeightedModule};
 use loraloom::model::t5::{T5Config, T5Model};
 use loraloom::model::{Model, Precision, TokenizedExample};
@@ -220,24 +220,34 @@ fn the_modules_that_a_search_selects_are_reported_with_the_loss_of_each_alone() 
 #[test]
 fn a_run_that_is_stopped_continues_to_the_same_result() {
     let registry = registry();
-    let (mut session, ids) = loaded::<CpuBackend>(&registry, 8);
-    let examples = &registry.tasks[0].examples;
-    let options = || LearnOptions { budget: 20, ..LearnOptions::default() };
-    let whole = block_on(session.learn(examples, &ids, options(), &[], &mut ())).unwrap();
-    let mut observer = StopWhen::new(|events: &[SessionEvent]| events.len() == 7);
-    let stopped = session.learn(examples, &ids, options(), &[], &mut observer);
-    let stopped = block_on(stopped).unwrap();
-    assert!(!stopped.complete && stopped.history.len() == 7);
-    let history = &stopped.history;
-    let resumed = block_on(session.learn(examples, &ids, options(), history, &mut ())).unwrap();
-    let steps = |result: &LearnResult| {
-        let weights = result.history.iter().map(|one| (one.weights.clone(), one.losses.clone()));
-        weights.collect::<Vec<_>>()
-    };
-    assert_eq!(steps(&resumed), steps(&whole));
-    assert_eq!((resumed.modules, resumed.loss), (whole.modules, whole.loss));
-    let other = block_on(session.learn(&examples[1..], &ids, options(), history, &mut ()));
-    assert_eq!(other.unwrap_err().code(), ErrorCode::InvalidInput);
+    for (optimizer, modules) in [(Optimizer::Forward, 8), (Optimizer::ForwardGradient, 24)] {
+        let (mut session, ids) = loaded::<CpuBackend>(&registry, modules);
+        let examples = &registry.tasks[0].examples;
+        let options = || LearnOptions { budget: 20, optimizer, ..LearnOptions::default() };
+        let whole = block_on(session.learn(examples, &ids, options(), &[], &mut ())).unwrap();
+        assert!(whole.complete && whole.loss < whole.loss_start && whole.evaluations <= 20.0);
+        let gradients: Vec<usize> =
+            whole.history.iter().filter_map(|one| Some(one.gradient.as_ref()?.len())).collect();
+        match optimizer {
+            Optimizer::ForwardGradient => assert_eq!(gradients[..2], [24, 23]),
+            _ => assert!(gradients.is_empty()),
+        }
+        let mut observer = StopWhen::new(|events: &[SessionEvent]| events.len() == 7);
+        let stopped = session.learn(examples, &ids, options(), &[], &mut observer);
+        let stopped = block_on(stopped).unwrap();
+        assert!(!stopped.complete && stopped.history.len() == 7);
+        let history = &stopped.history;
+        let resumed = block_on(session.learn(examples, &ids, options(), history, &mut ())).unwrap();
+        let steps = |result: &LearnResult| {
+            let step =
+                |one: &Evaluation| (one.weights.clone(), one.losses.clone(), one.gradient.clone());
+            result.history.iter().map(step).collect::<Vec<_>>()
+        };
+        assert_eq!(steps(&resumed), steps(&whole));
+        assert_eq!((resumed.modules, resumed.loss), (whole.modules, whole.loss));
+        let other = block_on(session.learn(&examples[1..], &ids, options(), history, &mut ()));
+        assert_eq!(other.unwrap_err().code(), ErrorCode::InvalidInput);
+    }
 }
 
 #[test]

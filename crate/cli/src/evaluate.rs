@@ -88,7 +88,9 @@ enum Method {
     RidgeTrustRegion,
     /// The default settings of this program.
     Default,
-    /// The same, then tuned on the examples.
+    /// The same, where gradients choose the modules that are tried.
+    ByGradients,
+    /// The default settings, then tuned on the examples.
     ComposedTuned,
     /// The same, then one scale for each rank tuned.
     ScalesTuned,
@@ -114,6 +116,10 @@ impl Method {
             Self::Default | Self::ComposedTuned | Self::ScalesTuned => {
                 Some(LearnOptions::default())
             }
+            Self::ByGradients => Some(LearnOptions {
+                optimizer: Optimizer::ForwardGradient,
+                ..LearnOptions::default()
+            }),
             Self::ZeroShot | Self::InContext | Self::BestSingle | Self::Uniform => None,
         }
     }

@@ -7,12 +7,17 @@
 //! Afterwards each module is tried against those that came close when it was chosen, and the weights are
 //! refined one at a time.
 //!
+//! With [`Optimizer::ForwardGradient`](super::Optimizer::ForwardGradient) a gradient takes the place of a race's
+//! first stages for the first and second module: that of the loss with respect to every coefficient at 0,
+//! from one backward pass.
+//!
 //! docs/composing.md has the measurements that the constants come from.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::strategy::{
-    Evaluator, Loss, Phase, Point, Procedure, Proposal, Scores, Weights, point_key,
+    Evaluator, Loss, Phase, Point, Procedure, Proposal, Scores, Weights, gradient_candidates,
+    gradient_cost, point_key,
 };
 use crate::model::LayerGroup;
 
@@ -28,6 +33,10 @@ const APART: f64 = 0.16;
 const WORTHWHILE: f64 = 0.25;
 /// Most modules; the data of a few examples does not support more.
 const MOST_MODULES: usize = 4;
+/// Examples whose gradients choose what is raced, and how many candidates they choose. Beside two modules
+/// they say too little about a third.
+const GRADIENT_EXAMPLES: usize = 5;
+const GRADIENT_KEPT: usize = 8;
 /// Evaluations below which candidates are not raced.
 const TINY_BUDGET: usize = 12;
 /// Evaluations from which more candidates are looked at, and modules are swapped and refined as wholes.
@@ -78,10 +87,12 @@ pub(super) fn forward(
     budget: usize,
     bound: f64,
     loss: Loss,
+    gradients: bool,
 ) -> Procedure {
     Procedure::new(|evaluator| async move {
         let mut forward = Forward {
             evaluator,
+            gradients,
             loss,
             bound,
             budget,
@@ -99,11 +110,11 @@ type Ranking = Vec<(f64, usize)>;
 
 /// The result of a race.
 struct Raced {
-    /// All candidates by their losses of the first examples.
+    /// All candidates by their losses of the first examples, or by the gradients of their coefficients.
     first: Ranking,
     /// The last ones by their losses of all examples.
     last: Ranking,
-    /// The loss of the first examples without any of the candidates.
+    /// The same as of the first without any of the candidates.
     without: f64,
 }
 
@@ -117,6 +128,8 @@ struct State {
 
 struct Forward {
     evaluator: Evaluator,
+    /// Whether gradients choose what is raced.
+    gradients: bool,
     loss: Loss,
     bound: f64,
     budget: usize,
@@ -137,12 +150,13 @@ impl Forward {
         } else {
             (self.budget / 2, self.plan.races[0].clone())
         };
+        let limit = self.looks(limit);
         let pool = &candidates[..limit.min(candidates.len())];
-        let raced = self.race(&Point::new(), pool, self.trial(), &stages).await;
+        let raced = self.look_for(&Point::new(), pool, &stages).await;
         let Some(&(loss, first)) = raced.last.first() else { return };
         let order = order_of(&raced.first);
         let mut pool = order.clone();
-        pool.truncate(self.budget / 4 + 1);
+        pool.truncate(self.looks(self.budget / 4) + 1);
         let rivals = BTreeMap::from([(first, order)]);
         let weights = [self.trial(); LayerGroup::COUNT];
         let state = State { loss, point: vec![(first, weights)], rivals };
@@ -164,7 +178,7 @@ impl Forward {
             }
             pool.retain(|candidate| state.point.iter().all(|(used, _)| used != candidate));
             let stages = self.plan.races[usize::from(later) + 1].clone();
-            let raced = self.race(&state.point, &pool, self.trial(), &stages).await;
+            let raced = self.look_for(&state.point, &pool, &stages).await;
             let limit = state.loss * if later { 1.0 - WORTHWHILE } else { 1.0 };
             let Some(&(loss, candidate)) = raced.last.first().filter(|(loss, _)| *loss < limit)
             else {
@@ -201,6 +215,41 @@ impl Forward {
                 state.rivals.insert(better, rivals);
             }
         }
+    }
+
+    /// How many candidates can be looked at for so many losses of single examples.
+    fn looks(&self, losses: usize) -> usize {
+        match self.gradients {
+            true => gradient_candidates(losses / GRADIENT_EXAMPLES.min(self.examples)),
+            false => losses,
+        }
+    }
+
+    /// A race of candidates beside a composition, or of those whose coefficients have the lowest gradients.
+    async fn look_for(&mut self, beside: &Point, candidates: &[usize], stages: &Stages) -> Raced {
+        let examples = GRADIENT_EXAMPLES.min(self.examples);
+        let cost = gradient_cost(candidates.len()) * examples;
+        let by_gradients = self.gradients
+            && beside.len() <= 1
+            && candidates.len() > GRADIENT_KEPT
+            && self.spent + cost <= self.budget;
+        if !by_gradients {
+            return self.race(beside, candidates, self.trial(), stages).await;
+        }
+        self.spent += cost;
+        let proposal = Proposal {
+            phase: Phase::Select,
+            point: beside.clone(),
+            examples: (0..examples).collect(),
+            gradient_of: candidates.to_vec(),
+        };
+        let gradient = self.evaluator.gradient(proposal).await;
+        let mut first: Ranking = gradient.into_iter().zip(candidates.iter().copied()).collect();
+        first.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let chosen = order_of(&first[..GRADIENT_KEPT]);
+        let Raced { last, .. } = self.race(beside, &chosen, self.trial(), stages).await;
+        // What has a gradient of 0 changes nothing.
+        Raced { first, last, without: 0.0 }
     }
 
     /// Races candidates, each at one weight beside a composition.
@@ -316,7 +365,9 @@ impl Forward {
                 && seen.insert(point_key(point))
             {
                 self.spent += missing.len();
-                proposals.push(Proposal { phase, point: point.clone(), examples: missing });
+                let gradient_of = Vec::new();
+                let point = point.clone();
+                proposals.push(Proposal { phase, point, examples: missing, gradient_of });
             }
         }
         let losses = self.evaluator.losses(proposals.clone()).await;

@@ -1,4 +1,4 @@
-//! Learning: the gradient-free search for one coefficient per module.
+//! Learning: the search for the coefficients of modules, gradient-free unless gradients are asked for.
 //!
 //! | part | owns |
 //! |---|---|
@@ -69,7 +69,9 @@ pub fn search(
 ) -> Box<dyn Search + Send> {
     match optimizer {
         // Forward selection is no search over a fixed number of coefficients; this is its relative.
-        Optimizer::Forward | Optimizer::Greedy => Box::new(Greedy::new(dimensions, bound)),
+        Optimizer::Forward | Optimizer::ForwardGradient | Optimizer::Greedy => {
+            Box::new(Greedy::new(dimensions, bound))
+        }
         Optimizer::Cobyla => Box::new(Cobyla::new(dimensions, bound)),
         Optimizer::CmaEs => Box::new(CmaEs::new(dimensions, bound, u64::from(seed))),
         Optimizer::RidgeTrustRegion => {

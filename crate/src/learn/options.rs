@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::settings;
+use super::settings::Choices;
 use crate::lora::{Merge, WeightedModule};
 
 /// Which search finds the coefficients.
@@ -14,6 +15,8 @@ use crate::lora::{Merge, WeightedModule};
 pub enum Optimizer {
     /// Raced forward selection: adds the module that lowers the loss most, then refines the weights.
     Forward,
+    /// The same, where the gradients of the coefficients choose the modules that are raced.
+    ForwardGradient,
     /// Powell's linear trust-region search, to which the reference implementation resolves.
     Cobyla,
     /// The covariance matrix adaptation evolution strategy.
@@ -22,6 +25,13 @@ pub enum Optimizer {
     Greedy,
     /// A linear trust region from probes of each module, eight points at a time.
     RidgeTrustRegion,
+}
+
+impl Optimizer {
+    /// Whether it selects modules one after another and has a weight for each group of layers.
+    pub(super) fn is_forward(self) -> bool {
+        matches!(self, Self::Forward | Self::ForwardGradient)
+    }
 }
 
 /// How the modules that are searched over are chosen from the candidates.
@@ -153,6 +163,11 @@ impl LearnOptions {
             let value = numbers.iter().find(|(name, _)| *name == setting.name);
             value.map_or(Ok(()), |(_, value)| setting.check(*value))
         })?;
+        if self.optimizer == Optimizer::ForwardGradient && self.merge != Merge::Delta {
+            // Where matrices are summed before they are multiplied, a module alone has no gradient at 0.
+            let (expected, found) = ("delta, for this optimizer".into(), self.merge.name().into());
+            return Err(LearnError::Setting { name: "merge", expected, found });
+        }
         let mut seen = BTreeSet::new();
         self.held.iter().try_for_each(|WeightedModule { id, weight }| {
             if !weight.groups().iter().all(|weight| weight.is_finite()) {
@@ -201,6 +216,14 @@ pub enum LearnError {
         /// Examples of the evaluation.
         expected: usize,
         /// Losses that were reported.
+        found: usize,
+    },
+    /// Not one number for each module of a gradient.
+    #[error("the gradient is of {expected} coefficients, found {found} numbers")]
+    GradientCount {
+        /// Coefficients that it is of.
+        expected: usize,
+        /// Numbers that were reported.
         found: usize,
     },
     /// The history of an earlier run is not one of this run.

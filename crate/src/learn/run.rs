@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::assessment::{is_enough, left_out};
 use super::forward::forward;
 use super::strategy::{
-    ExampleScore, Loss, Phase, Point, PointKey, Proposal, Scores, Strategy, Weights, point_key,
-    point_of,
+    ExampleScore, Loss, Phase, Point, PointKey, Proposal, Scores, Strategy, Weights, gradient_cost,
+    point_key, point_of,
 };
 use super::subset::{SubsetSearch, random_candidates};
 use super::{Assessment, Enough, LearnError, LearnOptions, Optimizer, Selection};
@@ -31,6 +31,9 @@ pub struct Step {
     pub weights: Vec<WeightedModule>,
     /// Indices of the examples whose losses are to be reported, ascending.
     pub examples: Vec<u32>,
+    /// Modules at 0 of whose coefficients the gradient of the mean of the examples' losses is to be
+    /// reported, in place of the losses; empty where losses are.
+    pub gradient_of: Vec<String>,
 }
 
 /// One evaluation that was made.
@@ -53,8 +56,16 @@ pub struct Evaluation {
     pub weights: Vec<WeightedModule>,
     /// Indices of the examples that this evaluation computed.
     pub examples: Vec<u32>,
-    /// Their losses.
+    /// Their losses; empty where the gradient was computed.
     pub losses: Vec<ExampleScore>,
+    /// The gradient of the mean of their losses with respect to the coefficients of modules that are not
+    /// in use, where it was computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub gradient: Option<Vec<f64>>,
+    /// What this counts of the budget, in evaluations of all examples.
+    #[serde(default)]
+    pub cost: f64,
     /// Time this evaluation took, as the caller measured it.
     pub seconds: f64,
 }
@@ -112,6 +123,8 @@ pub struct LearningRun {
     /// Those of the batch before this one have been evaluated.
     at: usize,
     asked: bool,
+    /// The gradient that the batch asks for, once it was reported.
+    gradient: Option<Vec<f64>>,
     scores: Scores,
     /// Losses of single examples that were computed, and the seconds that this took.
     spent: usize,
@@ -152,13 +165,18 @@ impl LearningRun {
             .filter(|(_, weights)| *weights != [0.0; LayerGroup::COUNT])
             .collect();
         let all: Vec<usize> = (0..examples).collect();
-        let alone = |point| Proposal { phase: Phase::Search, point, examples: all.clone() };
+        let alone = |point| Proposal {
+            phase: Phase::Search,
+            point,
+            examples: all.clone(),
+            gradient_of: Vec::new(),
+        };
         let mut batch = vec![alone(held.clone())];
         if !held.is_empty() {
             batch.push(alone(Point::new()));
         }
         let (strategy, loss): (Box<dyn Strategy + Send>, Loss) = match options.optimizer {
-            Optimizer::Forward => {
+            Optimizer::Forward | Optimizer::ForwardGradient => {
                 let loss = Loss {
                     objective: options.objective,
                     regularization: options.regularization,
@@ -170,7 +188,8 @@ impl LearningRun {
                     Selection::Random => random_candidates(&options, candidates.len()),
                     _ => (0..candidates.len()).collect(),
                 };
-                (Box::new(forward(pool, examples, budget, options.bound, loss)), loss)
+                let gradients = options.optimizer == Optimizer::ForwardGradient;
+                (Box::new(forward(pool, examples, budget, options.bound, loss, gradients)), loss)
             }
             _ => {
                 let search = SubsetSearch::new(&options, candidates.len(), examples);
@@ -192,6 +211,7 @@ impl LearningRun {
             batch,
             at: 0,
             asked: false,
+            gradient: None,
             scores: Scores::new(examples),
             spent: 0,
             seconds: 0.0,
@@ -227,8 +247,8 @@ impl LearningRun {
         selected.collect()
     }
 
-    /// The weights to evaluate next, the same until their losses are reported; none when the run is
-    /// complete.
+    /// The weights to evaluate next, the same until their losses or gradient are reported; none when the
+    /// run is complete.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Option<Step> {
         let limit = self.options.budget as usize * self.examples;
@@ -240,13 +260,15 @@ impl LearningRun {
             if let Some((index, missing)) = unknown {
                 self.at = index;
                 let late = self.options.seconds > 0.0 && self.seconds >= self.options.seconds;
-                if late || self.spent + missing.len() > limit {
+                if late || self.spent + cost(&self.batch[index], &missing) > limit {
                     self.finished = true;
                     return None;
                 }
                 return Some(self.step(0, &self.batch[index], &missing));
             }
-            if self.asked {
+            if let Some(gradient) = self.gradient.take() {
+                self.strategy.tell_gradient(&gradient);
+            } else if self.asked {
                 let losses = |Proposal { point, examples, .. }: &Proposal| {
                     self.scores.of(point, examples).unwrap_or_default()
                 };
@@ -280,6 +302,9 @@ impl LearningRun {
     /// The proposals of the batch, by index, with examples that were not evaluated, and these.
     fn unknown(&self) -> impl Iterator<Item = (usize, Vec<usize>)> {
         self.batch.iter().enumerate().skip(self.at).filter_map(|(index, proposal)| {
+            if !proposal.gradient_of.is_empty() {
+                return self.gradient.is_none().then(|| (index, proposal.examples.clone()));
+            }
             let missing = self.scores.missing(&proposal.point, &proposal.examples);
             (!missing.is_empty()).then_some((index, missing))
         })
@@ -291,6 +316,9 @@ impl LearningRun {
             phase: proposal.phase,
             weights: self.named(&proposal.point),
             examples: examples.iter().map(|&example| example as u32).collect(),
+            gradient_of: (proposal.gradient_of.iter())
+                .map(|&candidate| self.modules[candidate].clone())
+                .collect(),
         }
     }
 
@@ -306,7 +334,7 @@ impl LearningRun {
         let mut spent = self.spent;
         for (index, missing) in self.unknown() {
             let proposal = &self.batch[index];
-            spent += missing.len();
+            spent += cost(proposal, &missing);
             let step = self.step(steps.len(), proposal, &missing);
             let same = steps.first().is_none_or(|first| first.examples == step.examples);
             if spent > limit || !same || !seen.insert(point_key(&proposal.point)) {
@@ -321,21 +349,67 @@ impl LearningRun {
     /// them. A loss that is not finite counts as the worst.
     ///
     /// # Errors
-    /// If no evaluation is in progress, or there is not one loss for each of its examples.
+    /// If no evaluation of losses is in progress, or there is not one loss for each of its examples.
     pub fn report(
         &mut self,
         losses: &[ExampleScore],
         seconds: f64,
     ) -> Result<&Evaluation, LearnError> {
-        let unknown = if self.finished { None } else { self.unknown().next() };
-        let (index, examples) = unknown.ok_or(LearnError::NothingToReport)?;
+        let (proposal, examples) = self.in_progress()?;
+        if !proposal.gradient_of.is_empty() {
+            return Err(LearnError::NothingToReport);
+        }
         if losses.len() != examples.len() {
             let (expected, found) = (examples.len(), losses.len());
             return Err(LearnError::LossCount { expected, found });
         }
-        let Proposal { phase, point, .. } = self.batch[index].clone();
-        let known = self.scores.add(&point, &examples, losses);
-        self.spent += examples.len();
+        Ok(self.record(&proposal, &examples, losses, None, seconds))
+    }
+
+    /// Takes the gradient that [`LearningRun::next`] asks for, and the time it took to compute it. A
+    /// number that is not finite counts as the worst.
+    ///
+    /// # Errors
+    /// If no gradient is asked for, or it has not one number for each module.
+    pub fn report_gradient(
+        &mut self,
+        gradient: &[f64],
+        seconds: f64,
+    ) -> Result<&Evaluation, LearnError> {
+        let (proposal, examples) = self.in_progress()?;
+        let (expected, found) = (proposal.gradient_of.len(), gradient.len());
+        if expected == 0 {
+            return Err(LearnError::NothingToReport);
+        }
+        if found != expected {
+            return Err(LearnError::GradientCount { expected, found });
+        }
+        let finite = |&value: &f64| if value.is_finite() { value } else { f64::MAX };
+        let gradient: Vec<f64> = gradient.iter().map(finite).collect();
+        self.gradient = Some(gradient.clone());
+        Ok(self.record(&proposal, &examples, &[], Some(gradient), seconds))
+    }
+
+    /// What was asked for and is not reported, with its examples.
+    fn in_progress(&self) -> Result<(Proposal, Vec<usize>), LearnError> {
+        let unknown = if self.finished { None } else { self.unknown().next() };
+        let (index, examples) = unknown.ok_or(LearnError::NothingToReport)?;
+        Ok((self.batch[index].clone(), examples))
+    }
+
+    fn record(
+        &mut self,
+        proposal: &Proposal,
+        examples: &[usize],
+        losses: &[ExampleScore],
+        gradient: Option<Vec<f64>>,
+        seconds: f64,
+    ) -> &Evaluation {
+        let cost = cost(proposal, examples);
+        let Proposal { phase, point, .. } = proposal.clone();
+        let new = &examples[..losses.len()];
+        let known = self.scores.add(&point, new, losses);
+        self.spent += cost;
         self.seconds += seconds;
         let complete = known.len() == self.examples;
         let loss = self.loss_of(&point, &known);
@@ -361,9 +435,11 @@ impl LearningRun {
             weights,
             examples: examples.iter().map(|&example| example as u32).collect(),
             losses: losses.to_vec(),
+            gradient,
+            cost: cost as f64 / self.examples as f64,
             seconds,
         });
-        self.history.last().ok_or(LearnError::NothingToReport)
+        &self.history[self.history.len() - 1]
     }
 
     /// Reports the evaluations of an earlier run with the same settings, candidates and examples, after
@@ -375,13 +451,20 @@ impl LearningRun {
         for evaluation in history {
             let step = self.next();
             let same = step.is_some_and(|step| {
-                (step.weights, step.examples)
-                    == (evaluation.weights.clone(), evaluation.examples.clone())
+                (step.weights, step.examples, step.gradient_of.len())
+                    == (
+                        evaluation.weights.clone(),
+                        evaluation.examples.clone(),
+                        evaluation.gradient.as_ref().map_or(0, Vec::len),
+                    )
             });
             if !same {
                 return Err(LearnError::OtherHistory { number: evaluation.number });
             }
-            self.report(&evaluation.losses, evaluation.seconds)?;
+            match &evaluation.gradient {
+                Some(gradient) => self.report_gradient(gradient, evaluation.seconds)?,
+                None => self.report(&evaluation.losses, evaluation.seconds)?,
+            };
         }
         Ok(())
     }
@@ -393,7 +476,9 @@ impl LearningRun {
         let count = |phase: Option<Phase>| {
             let counted =
                 self.history.iter().filter(|one| phase.is_none_or(|phase| one.phase == phase));
-            counted.map(|one| one.examples.len()).sum::<usize>() as f64 / self.examples as f64
+            // In losses of single examples, whose sum is exact.
+            let examples = self.examples as f64;
+            counted.map(|one| (one.cost * examples).round()).sum::<f64>() / examples
         };
         LearnResult {
             modules: self.named(&point),
@@ -422,7 +507,7 @@ impl LearningRun {
         }
         let Some(losses) = tried.get(&point_key(&point)) else { return (loss, point, None) };
         let mut assessment = Assessment::new(losses);
-        if self.options.optimizer == Optimizer::Forward {
+        if self.options.optimizer.is_forward() {
             // A module beside those that are held is no simpler than another mix with them.
             let simple = if self.held.is_empty() { 1 } else { self.held.len() };
             let simple = tried.iter().filter(|(key, losses)| {
@@ -455,5 +540,13 @@ impl LearningRun {
             weight: ModuleWeight::from(weights.map(|weight| weight as f32)),
         };
         point.iter().map(module).collect()
+    }
+}
+
+/// What an evaluation of these examples counts, in losses of single examples.
+fn cost(proposal: &Proposal, examples: &[usize]) -> usize {
+    match proposal.gradient_of.len() {
+        0 => examples.len(),
+        candidates => gradient_cost(candidates) * examples.len(),
     }
 }

@@ -93,14 +93,24 @@ pub trait Choices: Copy + Serialize + 'static {
 }
 
 impl Choices for Optimizer {
-    const ALL: &'static [Self] =
-        &[Self::Forward, Self::Cobyla, Self::CmaEs, Self::Greedy, Self::RidgeTrustRegion];
+    const ALL: &'static [Self] = &[
+        Self::Forward,
+        Self::ForwardGradient,
+        Self::Cobyla,
+        Self::CmaEs,
+        Self::Greedy,
+        Self::RidgeTrustRegion,
+    ];
 
     fn describe(self) -> (&'static str, &'static str) {
         match self {
             Self::Forward => (
                 "forward selection (recommended)",
                 "Adds the module that helps most, then refines the weights.",
+            ),
+            Self::ForwardGradient => (
+                "forward selection by gradients",
+                "The same; gradients say which modules to try, where there are many.",
             ),
             Self::Cobyla => ("COBYLA", "Linear trust region, as in the published method."),
             Self::CmaEs => ("CMA-ES", "Samples around the best weights so far."),

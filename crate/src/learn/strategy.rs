@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use serde::{Deserialize, Serialize};
 
@@ -123,6 +123,26 @@ pub(super) struct Proposal {
     pub(super) point: Point,
     /// Indices of the examples, ascending.
     pub(super) examples: Vec<usize>,
+    /// The candidates at 0 whose coefficients' gradients are asked for in place of the losses. Such a
+    /// composition is asked for alone.
+    pub(super) gradient_of: Vec<usize>,
+}
+
+/// What a gradient costs without candidates, in losses: a forward pass that keeps what it computes, and the
+/// backward pass.
+const GRADIENT_PASSES: usize = 3;
+/// Candidates whose matrices take as many multiply-adds as a forward pass: of rank 16, `d_model` 512.
+const GRADIENT_CANDIDATES: usize = 16;
+
+/// Losses of single examples that count as much as the gradient of one example's loss with respect to the
+/// coefficients of so many candidates.
+pub(super) fn gradient_cost(candidates: usize) -> usize {
+    GRADIENT_PASSES + candidates.div_ceil(GRADIENT_CANDIDATES)
+}
+
+/// The most candidates of which a gradient costs no more than so many losses.
+pub(super) fn gradient_candidates(losses: usize) -> usize {
+    losses.saturating_sub(GRADIENT_PASSES) * GRADIENT_CANDIDATES
 }
 
 /// Proposes compositions and takes their losses.
@@ -133,6 +153,9 @@ pub(super) trait Strategy {
 
     /// Takes the losses of the examples of every composition of the last [`Strategy::ask`].
     fn tell(&mut self, losses: &[Vec<ExampleScore>]);
+
+    /// Takes the gradient that the composition of the last [`Strategy::ask`] asked for.
+    fn tell_gradient(&mut self, _gradient: &[f64]) {}
 
     /// The candidates that weights are searched over, where one list is chosen before the search.
     fn chosen(&self) -> Option<&[usize]> {
@@ -172,6 +195,7 @@ impl Loss {
 struct Exchange {
     asked: Vec<Proposal>,
     told: Option<Vec<Vec<ExampleScore>>>,
+    gradient: Option<Vec<f64>>,
 }
 
 /// The side of a [`Procedure`] that an asynchronous function calls to get losses.
@@ -189,10 +213,17 @@ impl Evaluator {
             return Vec::new();
         }
         self.with(|exchange| exchange.asked = proposals);
-        std::future::poll_fn(|_| {
-            self.with(|exchange| exchange.told.take()).map_or(std::task::Poll::Pending, Into::into)
-        })
-        .await
+        self.told(|exchange| exchange.told.take()).await
+    }
+
+    /// The gradient of the coefficients that a composition asks for.
+    pub(super) async fn gradient(&self, proposal: Proposal) -> Vec<f64> {
+        self.with(|exchange| exchange.asked = vec![proposal]);
+        self.told(|exchange| exchange.gradient.take()).await
+    }
+
+    async fn told<T>(&self, take: impl Fn(&mut Exchange) -> Option<T>) -> T {
+        std::future::poll_fn(|_| self.with(&take).map_or(Poll::Pending, Poll::Ready)).await
     }
 }
 
@@ -231,6 +262,13 @@ impl Strategy for Procedure {
         self.evaluator.with(|exchange| {
             exchange.asked.clear();
             exchange.told = Some(losses.to_vec());
+        });
+    }
+
+    fn tell_gradient(&mut self, gradient: &[f64]) {
+        self.evaluator.with(|exchange| {
+            exchange.asked.clear();
+            exchange.gradient = Some(gradient.to_vec());
         });
     }
 }

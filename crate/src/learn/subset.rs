@@ -58,7 +58,8 @@ impl SubsetSearch {
     }
 
     fn proposal(&self, phase: Phase, point: Point) -> Proposal {
-        Proposal { phase, point, examples: (0..self.examples).collect() }
+        let (examples, gradient_of) = ((0..self.examples).collect(), Vec::new());
+        Proposal { phase, point, examples, gradient_of }
     }
 }
 

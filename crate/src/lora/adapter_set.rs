@@ -50,6 +50,11 @@ impl<A: Borrow<PeftAdapter> + Clone> AdapterSet<A> {
         })
     }
 
+    /// The layers that any of the modules changes.
+    pub(super) fn layers(&self) -> &[LinearId] {
+        &self.layers
+    }
+
     /// The LoRA branches of the modules with these weights, one per module, for models of a precision.
     ///
     /// # Errors
@@ -190,7 +195,7 @@ impl<A: Borrow<PeftAdapter> + Clone> AdapterSet<A> {
         model.load_modules(&layer, adapters.len(), self.merge.is_summed())
     }
 
-    fn adapters(&self) -> Vec<&PeftAdapter> {
+    pub(super) fn adapters(&self) -> Vec<&PeftAdapter> {
         self.adapters.iter().map(Borrow::borrow).collect()
     }
 }

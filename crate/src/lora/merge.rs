@@ -145,7 +145,7 @@ impl Merge {
 }
 
 /// The modules' A one below another, `[Σ rank, d_in]`, and their B side by side, `[d_out, Σ rank]`.
-fn stack<'a>(modules: impl Iterator<Item = &'a PeftLayer> + Clone) -> [Vec<f32>; 2] {
+pub(super) fn stack<'a>(modules: impl Iterator<Item = &'a PeftLayer> + Clone) -> [Vec<f32>; 2] {
     let d_out = modules.clone().next().map_or(0, PeftLayer::d_out);
     let lora_a = modules.clone().flat_map(|layer| layer.lora_a.iter().copied()).collect();
     let mut lora_b = Vec::with_capacity(modules.clone().map(|layer| layer.lora_b.len()).sum());

@@ -2,6 +2,7 @@
 //! LoRA branches that the model applies beside its base weights, which never change.
 
 mod adapter_set;
+mod candidates;
 #[cfg(feature = "candle")]
 mod candle;
 mod composition;

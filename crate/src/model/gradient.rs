@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::linear::{Activations, Context, Linear, LoraBranches, product};
-use super::{ExampleLoss, LinearId, ModelError};
+use super::{Control, ExampleLoss, LinearId, ModelError, Precision};
 use crate::kernels::cpu::{Operand, PackedF32, Store, product_f32, scale_columns, transposed};
 use crate::kernels::scratch::Scratch;
 
@@ -37,6 +37,43 @@ pub struct Gradients {
     pub branches: BTreeMap<LinearId, BranchGradient>,
 }
 
+/// LoRA matrices that have no part in a composition, of which the gradient at 0 is computed.
+#[derive(Debug)]
+pub struct LoraCandidates {
+    precision: Precision,
+    layers: BTreeMap<LinearId, CandidateLayer>,
+}
+
+/// One layer's matrices, one candidate after another.
+#[derive(Debug)]
+pub(crate) struct CandidateLayer {
+    /// A, `[rank, d_in]`.
+    lora_a: Linear,
+    /// Bᵀ, `[rank, d_out]`.
+    lora_b: Linear,
+}
+
+impl CandidateLayer {
+    /// A `[rank, d_in]` and Bᵀ `[rank, d_out]`, row-major.
+    pub(crate) fn new(lora_a: &[f32], lora_b: &[f32], rank: usize, precision: Precision) -> Self {
+        let [lora_a, lora_b] = [lora_a, lora_b]
+            .map(|matrix| Linear::new(matrix, [rank, matrix.len() / rank.max(1)], precision));
+        Self { lora_a, lora_b }
+    }
+}
+
+impl LoraCandidates {
+    /// The candidates of these layers, each packed for `precision`.
+    pub(crate) fn new(precision: Precision, layers: BTreeMap<LinearId, CandidateLayer>) -> Self {
+        Self { precision, layers }
+    }
+
+    /// The precision that the matrices are packed for.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+}
+
 /// A batch whose gradients can be computed for any LoRA branches.
 pub trait GradientBatch: std::fmt::Debug + Send + Sync {
     /// The gradient of the mean of the examples' losses with respect to the LoRA branches.
@@ -47,8 +84,29 @@ pub trait GradientBatch: std::fmt::Debug + Send + Sync {
         &self,
         branches: &LoraBranches,
         with_respect_to: WithRespectTo,
-        control: &super::Control,
+        control: &Control,
     ) -> Result<Gradients, ModelError>;
+
+    /// The gradient of the mean of the examples' losses with respect to a factor of each rank of the
+    /// candidates at 0, beside the LoRA branches: `[rank]` of every layer.
+    ///
+    /// # Errors
+    /// As [`GradientBatch::gradients`].
+    fn candidate_gradients(
+        &self,
+        branches: &LoraBranches,
+        candidates: &LoraCandidates,
+        control: &Control,
+    ) -> Result<BTreeMap<LinearId, Vec<f32>>, ModelError>;
+}
+
+/// What gets gradients.
+#[derive(Clone, Copy)]
+pub(super) enum Wanted<'a> {
+    /// The LoRA branches.
+    Branches(WithRespectTo),
+    /// Candidates beside them.
+    Candidates(&'a LoraCandidates),
 }
 
 /// A backward pass over linear layers.
@@ -58,7 +116,7 @@ pub(super) struct Backward<'a> {
     layers: &'a BTreeMap<LinearId, Linear>,
     /// A `[d_in, rank]` and B `[rank, d_out]` of the branches in use.
     branches: BTreeMap<LinearId, [Linear; 2]>,
-    with_respect_to: WithRespectTo,
+    wanted: Wanted<'a>,
     pub(super) gradients: BTreeMap<LinearId, BranchGradient>,
 }
 
@@ -67,14 +125,14 @@ impl<'a> Backward<'a> {
     pub(super) fn new(
         context: Context<'a>,
         layers: &'a BTreeMap<LinearId, Linear>,
-        with_respect_to: WithRespectTo,
+        wanted: Wanted<'a>,
     ) -> Self {
         let branches = context.branches().map(|(id, branch)| {
             let transposed = [&branch.lora_a, &branch.lora_b].map(Linear::transposed);
             (id, transposed)
         });
         let branches = branches.collect();
-        Self { context, layers, branches, with_respect_to, gradients: BTreeMap::new() }
+        Self { context, layers, branches, wanted, gradients: BTreeMap::new() }
     }
 
     /// The gradient of a layer's input rows, `[rows, d_in]`, given that of its output rows. A layer
@@ -104,47 +162,79 @@ impl<'a> Backward<'a> {
         product(isa, &[(&gradient, layer), (&reduced, lora_a)], int14, rows, how, out);
     }
 
-    /// Computes the gradient of a layer's LoRA branch from the layer's input rows and the gradient of
-    /// its output rows.
+    /// Computes the gradients that are wanted of a layer from its input rows and the gradient of its
+    /// output rows.
     pub(super) fn branch_gradient(&mut self, id: LinearId, input: &[f32], gradient: &[f32]) {
-        let (Some([_, transposed_b]), Some(branch)) =
-            (self.branches.get(&id), self.context.branch(id))
-        else {
-            return;
+        let result = match self.wanted {
+            Wanted::Candidates(candidates) => {
+                let Some(CandidateLayer { lora_a, lora_b }) = candidates.layers.get(&id) else {
+                    return;
+                };
+                let Reduced { scales, .. } = self.reduce(id, lora_a, lora_b, input, gradient);
+                BranchGradient { scales, ..BranchGradient::default() }
+            }
+            Wanted::Branches(with_respect_to) => {
+                let (Some([_, transposed_b]), Some(branch)) =
+                    (self.branches.get(&id), self.context.branch(id))
+                else {
+                    return;
+                };
+                let (context, rank) = (self.context, branch.scales.len());
+                let Reduced { mut input_by_a, mut gradient_by_b, scales } =
+                    self.reduce(id, &branch.lora_a, transposed_b, input, gradient);
+                let mut result = BranchGradient { scales, ..BranchGradient::default() };
+                if with_respect_to.lora_b {
+                    scale_columns(context.isa, &mut input_by_a, &branch.scales);
+                    let by_rank = outer_product(context, &input_by_a, rank, gradient);
+                    result.lora_b = transposed(&by_rank, branch.lora_b.d_out());
+                }
+                if with_respect_to.lora_a {
+                    scale_columns(context.isa, &mut gradient_by_b, &branch.scales);
+                    result.lora_a = outer_product(context, &gradient_by_b, rank, input);
+                }
+                result
+            }
         };
-        let (context, rank) = (self.context, branch.scales.len());
-        let (d_in, d_out) = (branch.lora_a.d_in(), branch.lora_b.d_out());
-        let (rows, int14) = (input.len() / d_in, context.uses_int14(id));
-        let reduce = |x: &[f32], width: usize, by: &Linear| {
-            let x = Activations::new(context, x, width, int14);
+        self.gradients.insert(id, result);
+    }
+
+    /// Of `y = B · (scales ⊙ (A · x))`: `A · x`, `Bᵀ · ∂y`, and from both the gradient of the scales.
+    fn reduce(
+        &self,
+        id: LinearId,
+        lora_a: &Linear,
+        transposed_b: &Linear,
+        input: &[f32],
+        gradient: &[f32],
+    ) -> Reduced {
+        let (context, rank) = (self.context, lora_a.d_out());
+        let (rows, int14) = (input.len() / lora_a.d_in(), context.uses_int14(id));
+        let reduce = |x: &[f32], by: &Linear| {
+            let x = Activations::new(context, x, by.d_in(), int14);
             let mut reduced = Scratch::new(rows * rank);
             product(context.isa, &[(&x, by)], int14, rows, Store::Replace, &mut reduced);
             reduced
         };
-        // Of y = B · (scales ⊙ (A · x)): A · x and Bᵀ · ∂y.
-        let mut reduced = reduce(input, d_in, &branch.lora_a);
-        let mut expanded = reduce(gradient, d_out, transposed_b);
+        let (input_by_a, gradient_by_b) = (reduce(input, lora_a), reduce(gradient, transposed_b));
         let mut scales = vec![0.0f64; rank];
-        for (reduced, expanded) in reduced.chunks_exact(rank).zip(expanded.chunks_exact(rank)) {
-            for ((sum, &a), &b) in scales.iter_mut().zip(reduced).zip(expanded) {
+        for (a, b) in input_by_a.chunks_exact(rank).zip(gradient_by_b.chunks_exact(rank)) {
+            for ((sum, &a), &b) in scales.iter_mut().zip(a).zip(b) {
                 *sum += f64::from(a) * f64::from(b);
             }
         }
-        let mut result = BranchGradient {
-            scales: scales.into_iter().map(|sum| sum as f32).collect(),
-            ..BranchGradient::default()
-        };
-        if self.with_respect_to.lora_b {
-            scale_columns(context.isa, &mut reduced, &branch.scales);
-            let by_rank = outer_product(context, &reduced, rank, gradient);
-            result.lora_b = transposed(&by_rank, d_out);
-        }
-        if self.with_respect_to.lora_a {
-            scale_columns(context.isa, &mut expanded, &branch.scales);
-            result.lora_a = outer_product(context, &expanded, rank, input);
-        }
-        self.gradients.insert(id, result);
+        let scales = scales.into_iter().map(|sum| sum as f32).collect();
+        Reduced { input_by_a, gradient_by_b, scales }
     }
+}
+
+/// What the gradients of a layer's LoRA matrices are made of.
+struct Reduced {
+    /// `[rows, rank]`.
+    input_by_a: Scratch<f32>,
+    /// `[rows, rank]`.
+    gradient_by_b: Scratch<f32>,
+    /// The gradient of the scales, `[rank]`.
+    scales: Vec<f32>,
 }
 
 /// `xᵀ · y` of rows `[rows, rank]` and `[rows, width]`: `[rank, width]`, summed in the rows' order.

@@ -1,20 +1,21 @@
 //! Learning: evaluates the weights that a [`LearningRun`] names until it is complete.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Answer, Backend, ModuleLoss, ModuleSet, Observer, Operation, Session, SessionError,
-    SessionEvent, ready, ready_mut,
+    Answer, Backend, BackendError, ModuleLoss, ModuleSet, Observer, Operation, Session,
+    SessionError, SessionEvent, ready, ready_mut,
 };
 use crate::formats::{Example, Tokenizer};
 use crate::learn::{
     Assessment, Evaluation, ExampleAnswer, ExampleScore, LearnOptions, LearnResult, LearningRun,
     Step,
 };
-use crate::lora::{AdapterSet, Composition, Merge, ModuleWeight};
-use crate::model::MAX_TOKENS;
+use crate::lora::{AdapterSet, Composition, Merge, ModuleWeight, PeftAdapter};
+use crate::model::{Control, GradientBatch, LoraCandidates, MAX_TOKENS, TokenizedExample};
 
 const OPERATION: Operation = Operation::Learn;
 /// Tokens that an answer to an example may have beyond twice the longest output.
@@ -73,10 +74,18 @@ impl<B: Backend> Session<B> {
 
         let mut batches: BTreeMap<Vec<u32>, B::Batch> = BTreeMap::new();
         let mut ahead: VecDeque<(Step, Vec<ExampleScore>, f64)> = VecDeque::new();
+        let mut slopes = None;
         let mut reported_selection = false;
         while let Some(step) = run.next() {
             if observer.next_turn().await {
                 break;
+            }
+            if !step.gradient_of.is_empty() {
+                let started = (self.clock)();
+                let gradient = self.coefficient_gradients(merge, &step, &tokenized, &mut slopes)?;
+                let evaluation = run.report_gradient(&gradient, (self.clock)() - started)?.clone();
+                observer.on_event(SessionEvent::Evaluation { evaluation });
+                continue;
             }
             if ahead.front().is_none_or(|(next, ..)| *next != step) {
                 let steps: Vec<Step> = match ready(&self.base)?.backend.batch_limit() {
@@ -184,6 +193,46 @@ impl<B: Backend> Session<B> {
         Ok(answers.into_iter().zip(examples).map(answer).collect())
     }
 
+    /// The gradient that a step asks for, computed on the CPU, whatever the backend. `prepared` keeps
+    /// what another one of the same run needs.
+    fn coefficient_gradients(
+        &self,
+        merge: Merge,
+        step: &Step,
+        tokenized: &[TokenizedExample],
+        prepared: &mut Option<PreparedGradients>,
+    ) -> Result<Vec<f64>, SessionError> {
+        let base = ready(&self.base)?;
+        let ids: Vec<&str> = step.gradient_of.iter().map(String::as_str).collect();
+        let failed =
+            |error: BackendError| SessionError::backend(OPERATION, ids.iter().copied(), error);
+        if prepared.as_ref().is_none_or(|prepared| !prepared.serves(step)) {
+            let examples = step.examples.iter().map(|&example| tokenized[example as usize].clone());
+            let batch = base.model.differentiate(&examples.collect::<Vec<_>>());
+            let batch = batch.map_err(|error| failed(error.into()))?;
+            let adapters = self.modules_of(OPERATION, ids.iter().copied(), merge)?.adapters;
+            let set = AdapterSet::new(base.model.config(), &adapters, merge);
+            let set = set.map_err(|error| failed(error.into()))?;
+            let packed = set.candidates(base.model.precision());
+            let (examples, candidates) = (step.examples.clone(), step.gradient_of.clone());
+            *prepared = Some(PreparedGradients { examples, candidates, batch, set, packed });
+        }
+        let Some(PreparedGradients { batch, set, packed, candidates, .. }) = prepared else {
+            return Ok(Vec::new());
+        };
+        let used = step.weights.iter().map(|module| module.id.as_str());
+        let adapters = self.modules_of(OPERATION, used, merge)?.adapters;
+        let beside = AdapterSet::new(base.model.config(), &adapters, merge);
+        let weights: Vec<ModuleWeight> = step.weights.iter().map(|module| module.weight).collect();
+        let branches = beside.and_then(|set| set.into_branches(&weights, base.model.precision()));
+        let branches = branches.map_err(|error| failed(error.into()))?;
+        let of_ranks = batch.candidate_gradients(&branches, packed, &Control::none());
+        let of_ranks = of_ranks.map_err(|error| failed(error.into()))?;
+        let gradients = set.coefficient_gradients(&of_ranks);
+        let of = |id: &String| candidates.iter().position(|one| one == id).map(|at| gradients[at]);
+        Ok(step.gradient_of.iter().filter_map(of).collect())
+    }
+
     /// The steps as points over the modules that any of them has.
     fn points(&self, merge: Merge, steps: &[Step]) -> Result<Points, SessionError> {
         let mut ids: Vec<String> = Vec::new();
@@ -204,6 +253,23 @@ impl<B: Backend> Session<B> {
         };
         let points = steps.iter().map(point).collect();
         Ok(Points { set, ids, points })
+    }
+}
+
+/// The examples, and the modules that may be added, packed for gradients.
+struct PreparedGradients {
+    examples: Vec<u32>,
+    candidates: Vec<String>,
+    batch: Box<dyn GradientBatch>,
+    set: AdapterSet<Arc<PeftAdapter>>,
+    packed: LoraCandidates,
+}
+
+impl PreparedGradients {
+    /// Whether all that the step asks for is prepared.
+    fn serves(&self, step: &Step) -> bool {
+        self.examples == step.examples
+            && step.gradient_of.iter().all(|id| self.candidates.contains(id))
     }
 }
 

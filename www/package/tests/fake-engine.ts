@@ -252,7 +252,13 @@ export class FakeSession extends Freed implements Session {
       const complete = await this.each(hooks, FakeSession.steps, (number) => {
         const weights = [{ id: "one", weight: number / 10 }];
         const loss = 1 / number;
-        const whole = { phase: "search" as const, complete: true, examples: [], losses: [] };
+        const whole = {
+          phase: "search" as const,
+          complete: true,
+          examples: [],
+          losses: [],
+          cost: 1,
+        };
         best = { ...whole, number: history.length + 1, loss, best: loss, weights, seconds: 0 };
         history.push(best);
         hooks.onEvent({ kind: "evaluation", evaluation: best });

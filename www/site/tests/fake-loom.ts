@@ -252,6 +252,7 @@ export class FakeLoom implements Client {
           weights,
           examples: input.examples.map((_, index) => index),
           losses: input.examples.map(() => ({ loss, tokens: 1 })),
+          cost: 1,
           seconds: 0,
         });
       }

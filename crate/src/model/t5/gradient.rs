@@ -18,11 +18,11 @@ use crate::kernels::cpu::{
 };
 use crate::kernels::parallel::{for_each_item, run_of_rows};
 use crate::kernels::scratch::{self, Scratch};
-use crate::model::gradient::Backward;
+use crate::model::gradient::{Backward, Wanted};
 use crate::model::linear::{Activations, Context, Linear};
 use crate::model::{
     Control, ExampleLoss, GradientBatch, Gradients, LinearId, LinearKind, LoraBranches,
-    ModelConfig, ModelError, Stack, TokenizedExample, WithRespectTo,
+    LoraCandidates, ModelConfig, ModelError, Stack, TokenizedExample, WithRespectTo,
 };
 
 /// Bytes of intermediate results of all blocks up to which they are kept instead of computed again.
@@ -125,6 +125,31 @@ impl GradientBatch for T5GradientBatch {
         with_respect_to: WithRespectTo,
         control: &Control,
     ) -> Result<Gradients, ModelError> {
+        self.run(branches, Wanted::Branches(with_respect_to), control)
+    }
+
+    fn candidate_gradients(
+        &self,
+        branches: &LoraBranches,
+        candidates: &LoraCandidates,
+        control: &Control,
+    ) -> Result<BTreeMap<LinearId, Vec<f32>>, ModelError> {
+        let (expected, found) = (branches.precision(), candidates.precision());
+        if expected != found {
+            return Err(ModelError::BranchPrecision { expected, found });
+        }
+        let of = self.run(branches, Wanted::Candidates(candidates), control)?.branches;
+        Ok(of.into_iter().map(|(id, gradient)| (id, gradient.scales)).collect())
+    }
+}
+
+impl T5GradientBatch {
+    fn run(
+        &self,
+        branches: &LoraBranches,
+        wanted: Wanted<'_>,
+        control: &Control,
+    ) -> Result<Gradients, ModelError> {
         let T5Batch { model, inputs, outputs, .. } = &self.batch;
         let (context, config) = (model.context(Some(branches))?, model.config());
         let (encoder, decoder) = (&model.weights.encoder, &model.weights.decoder);
@@ -138,7 +163,7 @@ impl GradientBatch for T5GradientBatch {
         let memory = Memory { states: &states, bounds: inputs.bounds() };
         let decoded = pass.forward(&decoder.blocks, outputs, Some(memory))?;
 
-        let mut backward = Backward::new(context, &self.transposed, with_respect_to);
+        let mut backward = Backward::new(context, &self.transposed, wanted);
         let (losses, mut gradient) = self.loss_gradient(context, &decoded.x);
         let mut of_states = vec![0.0; states.len()];
         let stack = StackGradient { blocks: &decoder.blocks, prepared: outputs, passed: decoded };
@@ -152,9 +177,7 @@ impl GradientBatch for T5GradientBatch {
         pass.backward(&mut backward, stack, None, &mut gradient)?;
         Ok(Gradients { losses, branches: backward.gradients })
     }
-}
 
-impl T5GradientBatch {
     /// The examples' losses, and the gradient of their mean with respect to the decoder's last rows.
     fn loss_gradient(&self, context: Context<'_>, x: &[f32]) -> (Vec<ExampleLoss>, Vec<f32>) {
         let T5Batch { model, outputs, labels, .. } = &self.batch;

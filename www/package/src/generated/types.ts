@@ -250,9 +250,18 @@ weights: Array<WeightedModule>,
  */
 examples: Array<number>, 
 /**
- * Their losses.
+ * Their losses; empty where the gradient was computed.
  */
 losses: Array<ExampleScore>, 
+/**
+ * The gradient of the mean of their losses with respect to the coefficients of modules that are not
+ * in use, where it was computed.
+ */
+gradient?: Array<number>, 
+/**
+ * What this counts of the budget, in evaluations of all examples.
+ */
+cost: number, 
 /**
  * Time this evaluation took, as the caller measured it.
  */
@@ -699,7 +708,7 @@ export type Objective = "paper" | "reference";
 /**
  * Which search finds the coefficients.
  */
-export type Optimizer = "forward" | "cobyla" | "cma-es" | "greedy" | "ridge-trust-region";
+export type Optimizer = "forward" | "forward-gradient" | "cobyla" | "cma-es" | "greedy" | "ridge-trust-region";
 
 /**
  * The two files of a PEFT folder.

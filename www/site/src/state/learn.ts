@@ -37,7 +37,10 @@ export const planned = signal(0);
 let exampleCount = 1;
 /** The evaluations so far, those of some of the examples counted as that fraction. */
 export const evaluated = computed(
-  () => evaluations.value.reduce((sum, { examples }) => sum + examples.length, 0) / exampleCount,
+  () =>
+    // In losses of single examples, whose sum is exact.
+    evaluations.value.reduce((sum, { cost }) => sum + Math.round(cost * exampleCount), 0) /
+    exampleCount,
 );
 /** When the run began, by `performance.now()`. */
 export const startedAt = signal(0);
