@@ -6,6 +6,7 @@ use loraloom::learn::{
     ExampleScore, LearnError, LearnOptions, LearnResult, LearningRun, Optimizer, Phase, Selection,
     Step,
 };
+use loraloom::lora::Merge;
 
 fn names(count: usize) -> Vec<String> {
     (0..count).map(|index| format!("module-{index}")).collect()
@@ -252,6 +253,12 @@ fn impossible_runs_are_rejected() {
         run(LearnOptions { budget: 0, ..LearnOptions::default() }, names(2)),
         Some(LearnError::Setting { name: "budget", .. })
     ));
+    let summed = LearnOptions {
+        optimizer: Optimizer::ForwardGradient,
+        merge: Merge::Lorahub,
+        ..LearnOptions::default()
+    };
+    assert!(matches!(run(summed, names(2)), Some(LearnError::Setting { name: "merge", .. })));
     let twice = vec!["a".to_owned(), "b".to_owned(), "a".to_owned()];
     assert_eq!(
         run(LearnOptions::default(), twice),

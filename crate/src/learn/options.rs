@@ -165,7 +165,7 @@ impl LearnOptions {
         })?;
         if self.optimizer == Optimizer::ForwardGradient && self.merge != Merge::Delta {
             // Where matrices are summed before they are multiplied, a module alone has no gradient at 0.
-            let (expected, found) = ("delta, for this optimizer".into(), self.merge.name().into());
+            let (expected, found) = ("delta, for this optimizer".into(), self.merge.name());
             return Err(LearnError::Setting { name: "merge", expected, found });
         }
         let mut seen = BTreeSet::new();
