@@ -65,7 +65,7 @@ export interface LocalFile {
 /** What to run the model on. */
 export type DeviceKind = "wasm" | "webgpu";
 /** A WebAssembly build of the engine. */
-export type Build = "threads" | "relaxed" | "simd128" | "gpu";
+export type Build = "threads" | "threads-simd128" | "gpu" | "simd128";
 /** The vector instructions of a build. */
 export type Simd = "relaxed" | "simd128";
 

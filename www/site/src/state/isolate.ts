@@ -2,7 +2,7 @@
 
 import type { Isolation, SiteMessage, SiteState } from "../../service-worker/release.js";
 import { readSaved, saveNow } from "./saved.js";
-import { engineSettings, loom } from "./session.js";
+import { engineSettings } from "./session.js";
 
 /** Reloads of a tab that may try to isolate it: one for each kind of isolation. */
 const RELOADS = 2;
@@ -23,9 +23,7 @@ export async function isolate(
   controlled: boolean,
   tell: (message: Partial<SiteMessage>) => Promise<SiteState>,
 ): Promise<void> {
-  const device = loom.value?.device;
   const useful =
-    device?.simd === "relaxed" &&
     // A frame is isolated only where the page around it is.
     window === top &&
     navigator.hardwareConcurrency > 1 &&
