@@ -173,7 +173,7 @@ wasm_bindgen_path() {
   fi
 }
 
-# --- Chromium -------------------------------------------------------------------------------
+# --- browsers -------------------------------------------------------------------------------
 
 # Sets CHROMIUM to the browser that the tests and the benchmark drive.
 find_chromium() {
@@ -188,6 +188,22 @@ find_chromium() {
   done
   return 1
 }
+
+# Sets FIREFOX to the Firefox that the tests drive.
+find_firefox() {
+  local candidate
+  for candidate in "${FIREFOX:-}" firefox-esr firefox; do
+    if [ -n "$candidate" ] && have "$candidate"; then
+      FIREFOX=$(command -v "$candidate")
+      export FIREFOX
+      return 0
+    fi
+  done
+  return 1
+}
+
+# Whether WebKitGTK's driver is there, and a display for its browser.
+has_webkit() { have WebKitWebDriver && have Xvfb; }
 
 # --- up-to-date checks -------------------------------------------------------------
 

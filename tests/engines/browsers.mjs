@@ -45,7 +45,11 @@ export async function retry(attempt, seconds = START_SECONDS) {
 
 /** A browser that Puppeteer drives. */
 async function startWithPuppeteer(options) {
-  const browser = await launch({ headless: true, protocolTimeout: CALL_SECONDS * 1000, ...options });
+  const browser = await launch({
+    headless: true,
+    protocolTimeout: CALL_SECONDS * 1000,
+    ...options,
+  });
   // Firefox opens an isolated page in another tab of the protocol, and closes the one before.
   const lastPage = async () => (await browser.pages()).at(-1);
   return {
@@ -68,7 +72,8 @@ function startFirefox() {
   return startWithPuppeteer({ browser: "firefox", executablePath: findFirefox() });
 }
 
-const findFirefox = () => findProgram("firefox-esr") ?? findProgram("firefox");
+const findFirefox = () =>
+  process.env.FIREFOX ?? findProgram("firefox-esr") ?? findProgram("firefox");
 
 /** WebKitGTK's small browser, which its driver starts. */
 function findMiniBrowser() {

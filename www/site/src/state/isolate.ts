@@ -25,9 +25,7 @@ export async function isolate(
 ): Promise<void> {
   const useful =
     // A frame is isolated only where the page around it is.
-    window === top &&
-    navigator.hardwareConcurrency > 1 &&
-    engineSettings.value.threads !== 1;
+    window === top && navigator.hardwareConcurrency > 1 && engineSettings.value.threads !== 1;
   const next = NEXT[isolation];
   // A page that was loaded past the service worker says nothing of its headers.
   if (!useful || !next || (isolation !== "none" && !controlled)) return;
