@@ -9,11 +9,6 @@ mod bench;
 mod library;
 mod session;
 
-#[cfg(feature = "threads")]
-use std::hint::black_box;
-#[cfg(feature = "threads")]
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_wasm_bindgen::Serializer;
@@ -61,32 +56,6 @@ pub fn use_thread_pool() {
     });
 }
 
-/// Bytes that [`reserve_memory`] keeps for allocations.
-#[cfg(feature = "threads")]
-static RESERVED: AtomicUsize = AtomicUsize::new(0);
-
-/// Grows the memory by `bytes` at once and keeps them for later allocations; returns whether the browser
-/// gave them.
-///
-/// For engines whose threads do not notice that another has grown the memory, before they start. The
-/// memory's maximum must be what it then has.
-#[cfg(feature = "threads")]
-#[wasm_bindgen(js_name = reserveMemory)]
-pub fn reserve_memory(bytes: usize) -> bool {
-    let reserved = free_address(bytes).is_some();
-    RESERVED.store(if reserved { bytes } else { 0 }, Ordering::Relaxed);
-    reserved
-}
-
-/// The address of `bytes` that are free; `None` where there are not that many.
-#[cfg(feature = "threads")]
-fn free_address(bytes: usize) -> Option<usize> {
-    let mut free = Vec::<u8>::new();
-    free.try_reserve_exact(bytes).ok()?;
-    // Without it the compiler leaves out an allocation that nothing uses.
-    Some(black_box(&free).as_ptr().addr())
-}
-
 /// Sends panics to the console with their place in the source: the trap that follows names none.
 #[wasm_bindgen(start)]
 fn start() {
@@ -101,19 +70,9 @@ extern "C" {
     fn milliseconds() -> f64;
 }
 
-/// Bytes of WebAssembly memory: the most that was needed at once, because it never shrinks. With reserved
-/// memory, about those in use.
+/// Bytes of WebAssembly memory: the most that was needed at once, because it never shrinks.
 #[wasm_bindgen(js_name = memoryBytes)]
 pub fn memory_bytes() -> f64 {
-    #[cfg(feature = "threads")]
-    {
-        // The largest free block follows what is in use.
-        let reserved = RESERVED.load(Ordering::Relaxed);
-        let halves = std::iter::successors(Some(reserved), |bytes| Some(bytes / 2));
-        if let Some(used) = halves.take_while(|&bytes| bytes > 0).find_map(free_address) {
-            return used as f64;
-        }
-    }
     const PAGE: f64 = 65536.0;
     core::arch::wasm32::memory_size(0) as f64 * PAGE
 }

@@ -77,7 +77,7 @@ export interface Device {
   threads: number;
   /** Its vector instructions. */
   simd: Simd;
-  /** Whether the page is cross-origin isolated, which shared memory requires. */
+  /** Whether the page is cross-origin isolated, which threads require. */
   isolated: boolean;
   /** Why this build was chosen, as a phrase. */
   reason: string;

@@ -3,7 +3,6 @@
 import { describe, expect, test } from "vitest";
 import type { Capabilities } from "../src/worker/capabilities.js";
 import { chooseBuild } from "../src/worker/engine.js";
-import type { LimitedMemory } from "../src/worker/memory.js";
 import { serializeCalls } from "../src/worker/turn.js";
 
 const full: Capabilities = {
@@ -11,14 +10,11 @@ const full: Capabilities = {
   relaxedSimd: true,
   threads: true,
   sharedMemory: true,
-  sharedMemoryGrows: true,
   isolated: true,
   hardwareConcurrency: 4,
   adapter: null,
 };
 const adapter = { name: "vendor family", missing: null };
-/** Safari: threads, no relaxed SIMD, memory that must not grow. */
-const safari = { ...full, relaxedSimd: false, sharedMemoryGrows: false };
 
 const choose = (...choice: Parameters<typeof chooseBuild>) => chooseBuild(...choice).device;
 
@@ -99,20 +95,20 @@ describe("chooseBuild", () => {
     }
   });
 
-  test("limits the memory of threads that do not notice that it grows", () => {
-    const limited = { maximum: 8192 } as LimitedMemory;
-    const memoryOf = (capabilities: Capabilities, requested: number | null, gpu = false) =>
-      chooseBuild(capabilities, requested, gpu ? "webgpu" : "wasm", () => limited).memory;
-    expect(memoryOf(safari, null)).toBe(limited);
-    expect(memoryOf({ ...safari, adapter }, 1, true)).toBe(limited);
-    expect(memoryOf(safari, 1)).toBeNull();
-    expect(memoryOf(full, null)).toBeNull();
+  test("makes the memory of the builds whose memory can be shared", () => {
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+    const memoryOf = (capabilities: Capabilities, requested: number | null) =>
+      chooseBuild(capabilities, requested, "webgpu", () => memory).memory;
+    expect(memoryOf(full, null)).toBe(memory);
+    expect(memoryOf({ ...full, adapter }, 1)).toBe(memory);
+    expect(memoryOf({ ...full, relaxedSimd: false }, 1)).toBeNull();
   });
 
   test("takes one thread where the browser does not give that memory", () => {
-    const { device, memory } = chooseBuild({ ...safari, adapter }, null, "webgpu", () => null);
+    const { device, memory } = chooseBuild({ ...full, adapter }, null, "webgpu", () => null);
     expect(memory).toBeNull();
     expect(device).toMatchObject({ build: "simd128", threads: 1, gpu: { active: false } });
+    expect(device.reason).toContain("no memory that threads can share");
   });
 
   test("rejects a browser without SIMD", () => {

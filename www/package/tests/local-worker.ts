@@ -23,7 +23,6 @@ export function localWorker({ threadsFailure = null as string | null } = {}): Wo
       relaxedSimd: true,
       threads: false,
       sharedMemory: true,
-      sharedMemoryGrows: true,
       isolated: false,
       hardwareConcurrency: 1,
       adapter: { name: "GPU", missing: null },

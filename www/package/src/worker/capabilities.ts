@@ -6,7 +6,7 @@ import { hasNodeWorkers } from "../module-worker.js";
 import { nodeModule } from "../node.js";
 import type { DeviceKind } from "../protocol.js";
 import { findAdapter, type GpuAdapter } from "./gpu.js";
-import { canShareMemory, sharedMemoryGrows } from "./memory.js";
+import { canShareMemory } from "./memory.js";
 
 /** What the machine and the page's headers allow. */
 export interface Capabilities {
@@ -15,8 +15,6 @@ export interface Capabilities {
   threads: boolean;
   /** Whether builds with shared memory run, if only on one thread. */
   sharedMemory: boolean;
-  /** Whether that memory may grow while threads run. */
-  sharedMemoryGrows: boolean;
   /** Whether the page is cross-origin isolated; null in Node, which always shares memory. */
   isolated: boolean | null;
   hardwareConcurrency: number;
@@ -62,7 +60,6 @@ export async function detectCapabilities(kind: DeviceKind): Promise<Capabilities
     relaxedSimd: found[1] && (await hasExactDot()),
     threads: found[2],
     sharedMemory: canShareMemory(),
-    sharedMemoryGrows: sharedMemoryGrows(globalThis.navigator?.userAgent ?? ""),
     isolated: hasNodeWorkers() ? null : globalThis.crossOriginIsolated === true,
     hardwareConcurrency:
       globalThis.navigator?.hardwareConcurrency ??

@@ -8,7 +8,7 @@ import type { Capabilities } from "./capabilities.js";
 import { loraLoomError } from "./errors.js";
 import { NO_WEBGPU } from "./gpu.js";
 import { isLocalFile, readLocalFile } from "./local-files.js";
-import { createLimitedMemory, growToLimit, type LimitedMemory } from "./memory.js";
+import { createSharedMemory } from "./memory.js";
 
 export type { BaseLoad, ModuleSearch, Session, Sha256 } from "../generated/engine.js";
 
@@ -26,15 +26,13 @@ export type EngineModule = Omit<typeof engine, "default" | "initSync" | "start">
   initThreadPool?(threads: number): Promise<unknown>;
   /** Shares work with them. */
   useThreadPool?(): void;
-  /** Grows the memory for later allocations. */
-  reserveMemory?(bytes: number): boolean;
 };
 
 /** A build, and what it is loaded with. */
 export interface Choice {
   device: Device;
-  /** The memory of a build whose memory must not grow while its threads run; null for its own. */
-  memory: LimitedMemory | null;
+  /** The memory that its threads share; null for the build that makes its own. */
+  memory: WebAssembly.Memory | null;
 }
 
 /** A build that runs. */
@@ -71,13 +69,13 @@ export function chooseBuild(
   capabilities: Capabilities,
   requested: number | null,
   kind: DeviceKind,
-  createMemory = createLimitedMemory,
+  createMemory = createSharedMemory,
 ): Choice {
   const device = chooseDevice(capabilities, requested, kind);
-  if (capabilities.sharedMemoryGrows || device.build === "simd128") return { device, memory: null };
+  if (device.build === "simd128") return { device, memory: null };
   const memory = createMemory();
   if (memory) return { device, memory };
-  const without = { ...capabilities, threads: false, sharedMemory: false };
+  const without = { ...capabilities, sharedMemory: false };
   return { device: chooseDevice(without, requested, kind), memory };
 }
 
@@ -112,7 +110,7 @@ function chooseCpuBuild(capabilities: Capabilities, requested: number | null): D
   const threads = Math.max(1, Math.min(requested ?? Math.min(cores, MAX_THREADS), 64));
   const common = { isolated, memoryBytes: 0, gpu: null };
   const noRelaxedSimd = "plain SIMD, because WebAssembly has no relaxed SIMD here";
-  if (isolated && capabilities.threads && threads > 1) {
+  if (isolated && capabilities.threads && sharedMemory && threads > 1) {
     const reason =
       requested === null
         ? `${capabilities.isolated === null ? "" : "the page is isolated and "}the machine has ${cores} cores`
@@ -131,9 +129,11 @@ function chooseCpuBuild(capabilities: Capabilities, requested: number | null): D
     ? "one thread, because the server does not isolate the page (COOP and COEP headers)"
     : !capabilities.threads
       ? "one thread, because WebAssembly has no threads here"
-      : requested === null
-        ? "one thread, because the machine has one core"
-        : "one thread, as requested";
+      : !sharedMemory
+        ? "one thread, because the browser gives no memory that threads can share"
+        : requested === null
+          ? "one thread, because the machine has one core"
+          : "one thread, as requested";
   if (relaxedSimd && sharedMemory) {
     return { build: "threads", threads: 1, simd: "relaxed", reason: why, ...common };
   }
@@ -167,25 +167,21 @@ const FILES: Record<Build, { glue: () => URL; wasm: () => URL }> = {
  * @param wasmUrl the folder that holds a folder for each build; null for the package's own files
  */
 export async function loadEngine(
-  { device, memory: limited }: Choice,
+  { device, memory: shared }: Choice,
   wasmUrl: string | null,
 ): Promise<LoadedEngine> {
   const files = FILES[device.build];
   const root = wasmUrl?.replace(/\/?$/, "/");
   const glue = root ? new URL(`${device.build}/loraloom.js`, root) : files.glue();
   const wasm = root ? new URL(`${device.build}/loraloom_bg.wasm`, root) : files.wasm();
-  const started = start(glue, wasm, limited?.memory);
+  const started = start(glue, wasm, shared);
   const { module, memory } = await withTimeout(started, LOAD_SECONDS).catch((error) => {
     const data = { url: wasm.href, reason: reasonOf(error) };
     throw loraLoomError("wasm-not-loaded", data, error);
   });
-  const memoryBytes = memory.buffer.byteLength;
   let threadsFailure: string | null = null;
   if (device.threads > 1) {
     try {
-      if (limited && module.reserveMemory && !growToLimit(limited, module.reserveMemory)) {
-        throw new Error("the browser gave no memory that all of them see");
-      }
       // This worker is one of the threads.
       await module.initThreadPool?.(device.threads - 1);
       module.useThreadPool?.();
@@ -193,20 +189,20 @@ export async function loadEngine(
       threadsFailure = reasonOf(error);
     }
   }
-  return { module, memoryBytes, threadsFailure };
+  return { module, memoryBytes: memory.buffer.byteLength, threadsFailure };
 }
 
 async function start(
   glue: URL,
   wasm: URL,
-  limited: WebAssembly.Memory | undefined,
+  shared: WebAssembly.Memory | null,
 ): Promise<{ module: EngineModule; memory: WebAssembly.Memory }> {
   // The address is computed at run time, so bundlers must not resolve this import.
   const module: EngineModule = await import(/* @vite-ignore */ /* webpackIgnore: true */ glue.href);
   const source = isLocalFile(wasm.href) ? await readLocalFile(wasm.href) : wasm;
   const { memory } = await module.default({
     module_or_path: source,
-    ...(limited && { memory: limited }),
+    ...(shared && { memory: shared }),
   });
   return { module, memory };
 }
