@@ -68,16 +68,20 @@ async function answers(browser, input) {
     field.dispatchEvent(new Event("input", { bubbles: true }));
   }, input);
   await press(browser, "#result", "Answer");
-  const group = `[role=group][aria-label="Answers to ${input}"]`;
   return until(
     browser,
     "answers",
-    (group) =>
-      document.querySelector(group)?.getAttribute("aria-busy") === "false" &&
-      ["base", "composed"].map(
-        (side) => document.querySelector(`[data-testid=answer-${side}]`)?.textContent,
-      ),
-    group,
+    (label) => {
+      const groups = [...document.querySelectorAll("#result [role=group]")];
+      const group = groups.find((group) => group.getAttribute("aria-label") === label);
+      return (
+        group?.getAttribute("aria-busy") === "false" &&
+        ["base", "composed"].map(
+          (side) => document.querySelector(`[data-testid=answer-${side}]`)?.textContent,
+        )
+      );
+    },
+    `Answers to ${input}`,
   );
 }
 
@@ -180,7 +184,7 @@ export async function runPackage(browser, url, threads, repeats) {
         }
         const { build, threads: started, reason } = loom.device;
         runs.push({
-          device: { build, threads: started, reason, memory: await loom.memoryBytes() },
+          device: { build, threads: started, reason },
           isolated: crossOriginIsolated,
           cores: navigator.hardwareConcurrency,
           milliseconds,

@@ -30,7 +30,7 @@ async function runInPage(base64) {
   for (const { module: from, name, kind } of WebAssembly.Module.imports(module)) {
     imports[from] ??= {};
     if (kind === "memory") {
-      memory = new WebAssembly.Memory({ initial: 64, maximum: 65536, shared: true });
+      memory = new WebAssembly.Memory({ initial: 1024, maximum: 65536, shared: true });
       imports[from][name] = memory;
     } else {
       imports[from][name] ??= () => {
