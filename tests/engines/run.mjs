@@ -39,7 +39,7 @@ function compare(what, result) {
 /** Runs everything in one browser on one host. */
 async function runOn(browser, { shares, simd }, url, isolated) {
   // The page first, so that its first visit loads the model.
-  const { device, result } = await runPage(browser, url);
+  const { device, result } = await runPage(browser, url, isolated);
   compare("link, test scores and answers of the page", result);
   const several = isolated && shares;
   // Two threads against one, for the ratio of their times.

@@ -2,6 +2,8 @@
 
 /** Seconds in which any one step of the workflow ends. */
 const STEP_SECONDS = 60;
+/** Seconds in which the page's service worker starts and reloads the page. */
+const UNTOUCHED_SECONDS = 5;
 
 /** Waits until `work` in the page returns something true, and resolves to it. */
 async function until(browser, what, work, ...values) {
@@ -86,23 +88,28 @@ async function answers(browser, input) {
 }
 
 /**
- * Opens the page until it is isolated: by the host, or on a later visit by its service worker. It does not reload the
- * page by itself once something was done on it, which a driver's calls count as.
+ * Opens the page until its service worker has isolated it. It reloads the page only while nothing was done there, which
+ * a driver's calls count as, so the page is left alone for a while.
  */
 async function openIsolated(browser, url) {
   const end = Date.now() + STEP_SECONDS * 1000;
   for (;;) {
     // The page's own reload ends both calls.
     await browser.visit(url).catch(() => undefined);
+    await new Promise((resolve) => setTimeout(resolve, UNTOUCHED_SECONDS * 1000));
     if (await browser.evaluate(() => crossOriginIsolated).catch(() => false)) return;
     if (Date.now() > end) throw new Error(`the page is not isolated within ${STEP_SECONDS} s`);
-    await new Promise((resolve) => setTimeout(resolve, 2000));
   }
 }
 
-/** Opens the page, learns a task, answers, runs the test, and opens the link of what was learned. */
-export async function runPage(browser, url) {
-  await openIsolated(browser, url);
+/**
+ * Opens the page, learns a task, answers, runs the test, and opens the link of what was learned.
+ *
+ * @param isolated whether the host isolates the page; otherwise its service worker does
+ */
+export async function runPage(browser, url, isolated) {
+  if (isolated) await browser.visit(url);
+  else await openIsolated(browser, url);
   await until(browser, "tasks", () => document.querySelectorAll("#tasks button").length > 1);
   await browser.evaluate(() => document.querySelectorAll("#tasks button")[1].click());
   await press(browser, "#task", "Learn");
