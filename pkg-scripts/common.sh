@@ -109,56 +109,58 @@ wasm_cargo() {
 }
 
 # --- the wasm builds ------------------------------------------------------------------------
-# One line for each build that the page chooses from: name, target features, cargo features, and
-# what wasm-opt has to be told. Kept here because `build` and `test` both walk it.
+# What distinguishes the builds that the page chooses from: target features, cargo features, and what
+# wasm-opt has to be told. Kept here because `build` and `test` both walk it.
+#
+# `threads` and `gpu` also run on one thread, where their memory is shared with nobody, which needs no
+# isolated page. `simd128` is for browsers that give a page no such memory. `gpu` has no relaxed SIMD, so
+# that every browser with WebGPU takes it: the GPU does the work there.
 
-# `gpu` is `threads` with the GPU: where a page is not isolated its memory is shared with
-# nobody, and it runs on one thread.
+wasm_builds=(threads threads-simd128 gpu simd128)
 
-wasm_builds=(threads relaxed simd128 gpu)
-wasm_target_features() {
-  case $1 in
-    threads | gpu) say +atomics,+bulk-memory,+mutable-globals,+simd128,+relaxed-simd ;;
-    relaxed) say +bulk-memory,+mutable-globals,+simd128,+relaxed-simd ;;
-    simd128) say +bulk-memory,+mutable-globals,+simd128 ;;
-  esac
-}
+# Whether a build's linear memory can be shared between threads.
+wasm_is_shared() { [ "$1" != simd128 ]; }
+
+# Whether a build has relaxed SIMD.
+wasm_is_relaxed() { [ "$1" = threads ]; }
+
 wasm_cargo_features() {
   case $1 in
-    threads) say threads ;;
+    threads | threads-simd128) say threads ;;
     gpu) say threads,gpu ;;
     *) say "" ;;
   esac
 }
+# Without relaxed SIMD, so that the standard library and the dependencies are compiled once for all builds
+# with shared memory.
 wasm_rustflags() {
-  local flags="-C target-feature=$(wasm_target_features "$1")"
-  case $1 in
-    threads | gpu)
-      # Linear memory is shared between the workers, so it is made by JavaScript and imported; the
-      # exports let each thread set up its own stack and thread-local storage.
-      flags+=" -C link-arg=--shared-memory -C link-arg=--import-memory -C link-arg=--max-memory=4294967296"
-      local symbol
-      for symbol in __wasm_init_tls __tls_size __tls_align __tls_base; do flags+=" -C link-arg=--export=$symbol"; done
-      ;;
-    *) flags+=" -C link-arg=--max-memory=4294967296" ;;
-  esac
-  say "$flags"
+  local features=+bulk-memory,+mutable-globals,+simd128 flags="-C link-arg=--max-memory=4294967296" symbol
+  if wasm_is_shared "$1"; then
+    features+=,+atomics
+    # Linear memory is made by JavaScript and imported; the exports let each thread set up its own stack
+    # and thread-local storage.
+    flags+=" -C link-arg=--shared-memory -C link-arg=--import-memory"
+    for symbol in __wasm_init_tls __tls_size __tls_align __tls_base; do flags+=" -C link-arg=--export=$symbol"; done
+  fi
+  say "-C target-feature=$features $flags --cfg getrandom_backend=\"wasm_js\""
+}
+# Sets WASM_PROFILE, cargo's arguments that compile the library alone with relaxed SIMD where a build has it.
+find_wasm_profile() {
+  WASM_PROFILE=()
+  if wasm_is_relaxed "$1"; then
+    WASM_PROFILE=(-Zprofile-rustflags --config 'profile.release.package.loraloom.rustflags=["-Ctarget-feature=+relaxed-simd"]')
+  fi
 }
 wasm_opt_flags() {
   local flags="--enable-bulk-memory --enable-mutable-globals --enable-simd --enable-sign-ext --enable-nontrapping-float-to-int --enable-reference-types --enable-multivalue"
-  case $1 in
-    threads | gpu) say "$flags --enable-threads --enable-relaxed-simd" ;;
-    relaxed) say "$flags --enable-relaxed-simd" ;;
-    simd128) say "$flags" ;;
-  esac
+  if wasm_is_shared "$1"; then flags+=" --enable-threads"; fi
+  if wasm_is_relaxed "$1"; then flags+=" --enable-relaxed-simd"; fi
+  say "$flags"
 }
 
-# Builds with the same target features share a target folder, and with it the standard library.
+# Builds with the same flags share a target folder, and with it the standard library.
 wasm_target_dir() {
-  case $1 in
-    threads | gpu) say "$CARGO_TARGET_DIR/wasm" ;;
-    *) say "$CARGO_TARGET_DIR/wasm-single" ;;
-  esac
+  if wasm_is_shared "$1"; then say "$CARGO_TARGET_DIR/wasm"; else say "$CARGO_TARGET_DIR/wasm-single"; fi
 }
 
 wasm_bindgen_path() {
@@ -171,7 +173,7 @@ wasm_bindgen_path() {
   fi
 }
 
-# --- Chromium -------------------------------------------------------------------------------
+# --- browsers -------------------------------------------------------------------------------
 
 # Sets CHROMIUM to the browser that the tests and the benchmark drive.
 find_chromium() {
@@ -186,6 +188,22 @@ find_chromium() {
   done
   return 1
 }
+
+# Sets FIREFOX to the Firefox that the tests drive.
+find_firefox() {
+  local candidate
+  for candidate in "${FIREFOX:-}" firefox-esr firefox; do
+    if [ -n "$candidate" ] && have "$candidate"; then
+      FIREFOX=$(command -v "$candidate")
+      export FIREFOX
+      return 0
+    fi
+  done
+  return 1
+}
+
+# Whether WebKitGTK's driver is there, and a display for its browser.
+has_webkit() { have WebKitWebDriver && have Xvfb; }
 
 # --- up-to-date checks -------------------------------------------------------------
 

@@ -8,7 +8,7 @@ const [budget, folder, ...names] = process.argv.slice(2);
 const kilobytes = (bytes) => `${(bytes / 1000).toFixed(0)} kB`.padStart(9);
 
 let over = 0;
-console.log(`   ${"".padEnd(10)}${"raw".padStart(9)}${"gzip".padStart(9)}${"brotli".padStart(9)}`);
+console.log(`   ${"".padEnd(16)}${"raw".padStart(9)}${"gzip".padStart(9)}${"brotli".padStart(9)}`);
 for (const name of names) {
   const wasm = readFileSync(join(folder, name, "loraloom_bg.wasm"));
   const brotli = brotliCompressSync(wasm, {
@@ -18,7 +18,7 @@ for (const name of names) {
     },
   }).length;
   console.log(
-    `   ${name.padEnd(10)}${kilobytes(wasm.length)}${kilobytes(gzipSync(wasm, { level: 9 }).length)}${kilobytes(brotli)}`,
+    `   ${name.padEnd(16)}${kilobytes(wasm.length)}${kilobytes(gzipSync(wasm, { level: 9 }).length)}${kilobytes(brotli)}`,
   );
   if (Number(budget) > 0 && brotli > Number(budget)) {
     console.error(

@@ -125,10 +125,9 @@ export class Browser {
     return new WorkerRunner(this.page, name);
   }
 
-  /** Starts a worker with LoraLoom's own build for that number of threads. */
+  /** Starts a worker with LoraLoom's own build and that number of threads. */
   loraloom(threads) {
-    const build = threads > 1 ? "threads" : "relaxed";
-    return this.start("worker.mjs", { glue: `./wasm/${build}/loraloom.js`, threads });
+    return this.start("worker.mjs", { glue: "./wasm/threads/loraloom.js", threads });
   }
 
   version() {
@@ -172,7 +171,7 @@ class WorkerRunner {
     await this.page.evaluate(
       async ([maker, name, model]) => {
         await window.bench.start(maker, "worker.mjs", {
-          glue: "./wasm/relaxed/loraloom.js",
+          glue: "./wasm/threads/loraloom.js",
           threads: 1,
         });
         await window.bench.passModel(maker, name, model);

@@ -69,12 +69,14 @@ for (const model of MODELS) {
   });
 }
 
-/** Options that select each CPU build. */
+/** Options that select each build, and numbers of threads. */
 const BUILDS = {
   "the default": {},
   "three threads where available": { threads: 3 },
   "one thread": { threads: 1 },
-  "plain SIMD": { threads: 1, wasmUrl: "/plain_simd/" },
+  "threads with plain SIMD": { threads: 2, wasmUrl: "/only/threads-simd128/" },
+  "one thread with plain SIMD": { threads: 1, wasmUrl: "/only/simd128/" },
+  "the build with the GPU": { threads: 2, wasmUrl: "/only/gpu/" },
 };
 
 for (const [name, options] of Object.entries(BUILDS)) {

@@ -6,8 +6,7 @@
 //   http://localhost:PORT/short/library/registry.json        the library with short test sets
 //   http://localhost:PORT/package/index.js                   the package, without a bundler
 //   http://localhost:PORT/golden/registry.json               tests/golden/models as a library
-//   http://localhost:PORT/plain_simd/                        the wasm build without relaxed SIMD, at
-//                                                            the address of every build
+//   http://localhost:PORT/only/BUILD/                        one wasm build, at the address of every build
 //
 // LIBRARY is the folder of the library (default: the one in the site).
 
@@ -149,12 +148,12 @@ async function goldenRegistry() {
 const FOLDERS = {
   package: here("../../www/package/dist/"),
   golden: here("../golden/"),
-  plain_simd: here("../../www/package/dist/wasm/"),
+  only: here("../../www/package/dist/wasm/"),
 };
 
-/** The path of a file inside one of these folders. */
+/** The path of a file inside one of these folders: of `only/BUILD/OTHER/FILE`, that of `BUILD/FILE`. */
 function pathInFolder(folder, path) {
-  return folder === "plain_simd" ? path.replace(/^[a-z0-9]+/, "simd128") : path;
+  return folder === "only" ? path.replace(/^([a-z0-9-]+)\/[a-z0-9-]+/, "$1") : path;
 }
 
 function send(response, status, headers, body) {

@@ -11,7 +11,7 @@ const { chromium } = createRequire(new URL("../../pkg-scripts/", import.meta.url
 );
 
 const EXPECTED = {
-  "relaxed.wasm": ["relaxed", "relaxed-pairs"],
+  "threads.wasm": ["relaxed", "relaxed-pairs"],
   "simd128.wasm": ["simd128"],
 };
 
@@ -21,19 +21,25 @@ async function runInPage(base64) {
   const lines = [];
   const decoder = new TextDecoder();
   let memory;
+  // A copy, as no decoder reads shared memory.
   const print = (text, length) =>
-    lines.push(decoder.decode(new Uint8Array(memory.buffer, text, length)));
+    lines.push(decoder.decode(new Uint8Array(memory.buffer, text, length).slice()));
   const module = await WebAssembly.compile(bytes);
   // The library's bindings import functions that no kernel calls.
   const imports = { page: { print } };
-  for (const { module: from, name } of WebAssembly.Module.imports(module)) {
+  for (const { module: from, name, kind } of WebAssembly.Module.imports(module)) {
     imports[from] ??= {};
-    imports[from][name] ??= () => {
-      throw new Error(`${from}.${name} was called`);
-    };
+    if (kind === "memory") {
+      memory = new WebAssembly.Memory({ initial: 1024, maximum: 65536, shared: true });
+      imports[from][name] = memory;
+    } else {
+      imports[from][name] ??= () => {
+        throw new Error(`${from}.${name} was called`);
+      };
+    }
   }
   const { exports } = await WebAssembly.instantiate(module, imports);
-  memory = exports.memory;
+  memory ??= exports.memory;
   try {
     exports.main(0, 0);
     return { lines, failure: null };

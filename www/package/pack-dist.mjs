@@ -37,7 +37,7 @@ for (const [module, banner] of [
 // Each build's glue becomes one file: bundlers copy a file named by `new URL(…, import.meta.url)` as
 // it is, and would lose what it imports.
 await rm(to, { recursive: true, force: true });
-for (const build of ["threads", "relaxed", "simd128", "gpu"]) {
+for (const build of ["threads", "threads-simd128", "gpu", "simd128"]) {
   const folder = new URL(`${build}/`, from);
   const wasm = new URL("loraloom_bg.wasm", folder);
   await readFile(wasm).catch(() => {

@@ -7,7 +7,7 @@ let work;
 
 /** The files of a random model: made by LoraLoom's benchmark, read by both. */
 async function files(name) {
-  const { default: start, benchModel, benchConfig } = await import("./wasm/relaxed/loraloom.js");
+  const { default: start, benchModel, benchConfig } = await import("./wasm/threads/loraloom.js");
   await start();
   return { config: benchConfig(name), weights: benchModel(name) };
 }

@@ -65,7 +65,7 @@ export interface LocalFile {
 /** What to run the model on. */
 export type DeviceKind = "wasm" | "webgpu";
 /** A WebAssembly build of the engine. */
-export type Build = "threads" | "relaxed" | "simd128" | "gpu";
+export type Build = "threads" | "threads-simd128" | "gpu" | "simd128";
 /** The vector instructions of a build. */
 export type Simd = "relaxed" | "simd128";
 
@@ -77,7 +77,7 @@ export interface Device {
   threads: number;
   /** Its vector instructions. */
   simd: Simd;
-  /** Whether the page is cross-origin isolated, which shared memory requires. */
+  /** Whether the page is cross-origin isolated, which threads require. */
   isolated: boolean;
   /** Why this build was chosen, as a phrase. */
   reason: string;

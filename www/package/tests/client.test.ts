@@ -242,7 +242,7 @@ describe("LoraLoom", () => {
       [false, "It was lost."],
     ]);
     expect(loom.device.gpu).toEqual(reported[1]);
-    expect((await open()).device).toMatchObject({ build: "relaxed", gpu: null });
+    expect((await open()).device).toMatchObject({ build: "threads", gpu: null });
   });
 
   test("a module that is added while learning waits for its end", async () => {

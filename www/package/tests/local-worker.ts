@@ -22,12 +22,13 @@ export function localWorker({ threadsFailure = null as string | null } = {}): Wo
       simd: true,
       relaxedSimd: true,
       threads: false,
+      sharedMemory: true,
       isolated: false,
       hardwareConcurrency: 1,
       adapter: { name: "GPU", missing: null },
     }),
-    loadEngine: async ({ build }) => ({
-      module: build === "gpu" ? fakeGpuModule : fakeModule,
+    loadEngine: async ({ device }) => ({
+      module: device.build === "gpu" ? fakeGpuModule : fakeModule,
       memoryBytes: 65536,
       threadsFailure,
     }),

@@ -106,10 +106,10 @@ describe("the worker", () => {
 });
 
 describe("the engine's threads", () => {
-  type Message = { data: { state?: string; notLoaded?: string } };
+  type Message = { data: { state?: string; noticesGrowth?: boolean; notLoaded?: string } };
 
   /** Replaces the browser's workers by threads that do what `begin` does; returns the addresses. */
-  function browser(begin: (worker: WorkerLike, url: string) => void) {
+  function browser(begin: (worker: WorkerLike, url: string) => void, noticesGrowth = true) {
     const urls: string[] = [];
     const ended: string[] = [];
     class Thread {
@@ -123,7 +123,7 @@ describe("the engine's threads", () => {
       }
       addEventListener() {}
       postMessage() {
-        setTimeout(() => this.onmessage?.({ data: { state: "ready" } }));
+        setTimeout(() => this.onmessage?.({ data: { state: "ready", noticesGrowth } }));
       }
       terminate() {
         ended.push(this.#url);
@@ -146,6 +146,15 @@ describe("the engine's threads", () => {
     await startWorkers(module, memory, builder);
     expect(builder.build).toHaveBeenCalledOnce();
     expect([urls, ended]).toEqual([["direct", "direct"], []]);
+  });
+
+  test("are ended where they do not notice that their memory grows", async () => {
+    const { urls, ended } = browser(listen, false);
+    const builder = pool();
+    const started = startWorkers(module, memory, builder);
+    await expect(started).rejects.toThrow("do not notice that their memory grows");
+    expect(builder.build).not.toHaveBeenCalled();
+    expect(ended).toEqual(urls);
   });
 
   test("start by a blob: where the script itself is refused", async () => {

@@ -87,9 +87,13 @@ async function install(): Promise<void> {
 async function activate(): Promise<void> {
   // Another release, or another version of the browser, may have what the last one lacked.
   if ((await readIsolation()) === "failed") await writeState("isolation", "none");
-  await self.clients.claim();
-  for (const { id } of await self.clients.matchAll({ type: "window" })) {
-    if (!(await readState(`page ${id}`))) await writeState(`page ${id}`, RELEASE.id);
+  // Not awaited: Firefox ends it once every worker has noticed, and the engine's threads sleep, so that all files
+  // would wait with it.
+  void self.clients.claim();
+  const pages = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
+  for (const { id, url } of pages) {
+    if (pathOf(url) === null || (await readState(`page ${id}`))) continue;
+    await writeState(`page ${id}`, RELEASE.id);
   }
   await removeUnused();
 }

@@ -6,12 +6,15 @@ import { hasNodeWorkers } from "../module-worker.js";
 import { nodeModule } from "../node.js";
 import type { DeviceKind } from "../protocol.js";
 import { findAdapter, type GpuAdapter } from "./gpu.js";
+import { canShareMemory } from "./memory.js";
 
 /** What the machine and the page's headers allow. */
 export interface Capabilities {
   simd: boolean;
   relaxedSimd: boolean;
   threads: boolean;
+  /** Whether builds with shared memory run, if only on one thread. */
+  sharedMemory: boolean;
   /** Whether the page is cross-origin isolated; null in Node, which always shares memory. */
   isolated: boolean | null;
   hardwareConcurrency: number;
@@ -56,6 +59,7 @@ export async function detectCapabilities(kind: DeviceKind): Promise<Capabilities
     simd: found[0],
     relaxedSimd: found[1] && (await hasExactDot()),
     threads: found[2],
+    sharedMemory: canShareMemory(),
     isolated: hasNodeWorkers() ? null : globalThis.crossOriginIsolated === true,
     hardwareConcurrency:
       globalThis.navigator?.hardwareConcurrency ??

@@ -8,6 +8,7 @@ import type { Capabilities } from "./capabilities.js";
 import { loraLoomError } from "./errors.js";
 import { NO_WEBGPU } from "./gpu.js";
 import { isLocalFile, readLocalFile } from "./local-files.js";
+import { createSharedMemory } from "./memory.js";
 
 export type { BaseLoad, ModuleSearch, Session, Sha256 } from "../generated/engine.js";
 
@@ -15,12 +16,24 @@ export type { BaseLoad, ModuleSearch, Session, Sha256 } from "../generated/engin
 export type Hooks = Parameters<engine.Session["learn"]>[4];
 
 /** The exports of a wasm build. */
-export type EngineModule = Omit<typeof engine, "initSync" | "start"> & {
+export type EngineModule = Omit<typeof engine, "default" | "initSync" | "start"> & {
+  /** Instantiates the build; with memory of the caller's only those with threads. */
+  default(init: {
+    module_or_path: engine.InitInput;
+    memory?: WebAssembly.Memory;
+  }): Promise<engine.InitOutput>;
   /** Starts threads beside the caller's; only in builds with threads. */
   initThreadPool?(threads: number): Promise<unknown>;
   /** Shares work with them. */
   useThreadPool?(): void;
 };
+
+/** A build, and what it is loaded with. */
+export interface Choice {
+  device: Device;
+  /** The memory that its threads share; null for the build that makes its own. */
+  memory: WebAssembly.Memory | null;
+}
 
 /** A build that runs. */
 export interface LoadedEngine {
@@ -46,7 +59,7 @@ const UNUSED: GpuStatus = {
 };
 
 /**
- * The fastest build that runs here, with the reason for it.
+ * The fastest build that runs here, with the reason for it, and its memory.
  *
  * @param requested the number of threads, or null for one per core
  * @param kind what to run on: the CPU in place of a GPU that cannot be used, with the reason
@@ -56,53 +69,76 @@ export function chooseBuild(
   capabilities: Capabilities,
   requested: number | null,
   kind: DeviceKind,
+  createMemory = createSharedMemory,
+): Choice {
+  const device = chooseDevice(capabilities, requested, kind);
+  if (device.build === "simd128") return { device, memory: null };
+  const memory = createMemory();
+  if (memory) return { device, memory };
+  const without = { ...capabilities, sharedMemory: false };
+  return { device: chooseDevice(without, requested, kind), memory };
+}
+
+function chooseDevice(
+  capabilities: Capabilities,
+  requested: number | null,
+  kind: DeviceKind,
 ): Device {
   const cpu = chooseCpuBuild(capabilities, requested);
   if (kind === "wasm") return cpu;
-  const { relaxedSimd, adapter } = capabilities;
-  if (!adapter || adapter.missing) {
-    return { ...cpu, gpu: { ...UNUSED, reason: adapter?.missing ?? NO_WEBGPU } };
-  }
-  if (!relaxedSimd) {
-    const reason = "The build with the GPU needs relaxed SIMD, which this browser does not have.";
-    return { ...cpu, gpu: { ...UNUSED, reason } };
-  }
-  return { ...cpu, build: "gpu", gpu: { ...UNUSED, name: adapter.name } };
+  const { sharedMemory, adapter } = capabilities;
+  const missing =
+    adapter?.missing === null
+      ? sharedMemory
+        ? null
+        : "The build with the GPU needs shared memory, which this browser does not give."
+      : (adapter?.missing ?? NO_WEBGPU);
+  if (missing !== null) return { ...cpu, gpu: { ...UNUSED, reason: missing } };
+  return {
+    ...cpu,
+    build: "gpu",
+    simd: "simd128",
+    gpu: { ...UNUSED, name: adapter?.name ?? "" },
+  };
 }
 
 function chooseCpuBuild(capabilities: Capabilities, requested: number | null): Device {
-  const { simd, relaxedSimd } = capabilities;
+  const { simd, relaxedSimd, sharedMemory } = capabilities;
   const isolated = capabilities.isolated !== false;
-  const memoryBytes = 0;
   if (!simd) throw loraLoomError("no-simd", {});
   const cores = Math.max(1, capabilities.hardwareConcurrency);
   const threads = Math.max(1, Math.min(requested ?? Math.min(cores, MAX_THREADS), 64));
-  const canThread = isolated && capabilities.threads && relaxedSimd;
-  if (canThread && threads > 1) {
+  const common = { isolated, memoryBytes: 0, gpu: null };
+  const noRelaxedSimd = "plain SIMD, because WebAssembly has no relaxed SIMD here";
+  if (isolated && capabilities.threads && sharedMemory && threads > 1) {
     const reason =
       requested === null
         ? `${capabilities.isolated === null ? "" : "the page is isolated and "}the machine has ${cores} cores`
         : `${threads} threads were requested, the machine has ${cores} cores`;
-    return { build: "threads", threads, simd: "relaxed", isolated, reason, memoryBytes, gpu: null };
+    return relaxedSimd
+      ? { build: "threads", threads, simd: "relaxed", reason, ...common }
+      : {
+          build: "threads-simd128",
+          threads,
+          simd: "simd128",
+          reason: `${reason}; ${noRelaxedSimd}`,
+          ...common,
+        };
   }
-  const one = { threads: 1, isolated, memoryBytes, gpu: null };
   const why = !isolated
     ? "one thread, because the server does not isolate the page (COOP and COEP headers)"
     : !capabilities.threads
       ? "one thread, because WebAssembly has no threads here"
-      : threads === 1
-        ? requested === null
+      : !sharedMemory
+        ? "one thread, because the browser gives no memory that threads can share"
+        : requested === null
           ? "one thread, because the machine has one core"
-          : "one thread, as requested"
-        : "one thread, because the threaded build needs relaxed SIMD";
-  return relaxedSimd
-    ? { build: "relaxed", simd: "relaxed", reason: why, ...one }
-    : {
-        build: "simd128",
-        simd: "simd128",
-        reason: `${why}; plain SIMD, because WebAssembly has no relaxed SIMD here`,
-        ...one,
-      };
+          : "one thread, as requested";
+  if (relaxedSimd && sharedMemory) {
+    return { build: "threads", threads: 1, simd: "relaxed", reason: why, ...common };
+  }
+  const reason = `${why}; ${relaxedSimd ? "plain SIMD, because the build with relaxed SIMD needs shared memory" : noRelaxedSimd}`;
+  return { build: "simd128", threads: 1, simd: "simd128", reason, ...common };
 }
 
 /** The files of each build; written out so that bundlers find and copy them. */
@@ -111,17 +147,17 @@ const FILES: Record<Build, { glue: () => URL; wasm: () => URL }> = {
     glue: () => new URL("../wasm/threads/loraloom.js", import.meta.url),
     wasm: () => new URL("../wasm/threads/loraloom_bg.wasm", import.meta.url),
   },
-  relaxed: {
-    glue: () => new URL("../wasm/relaxed/loraloom.js", import.meta.url),
-    wasm: () => new URL("../wasm/relaxed/loraloom_bg.wasm", import.meta.url),
-  },
-  simd128: {
-    glue: () => new URL("../wasm/simd128/loraloom.js", import.meta.url),
-    wasm: () => new URL("../wasm/simd128/loraloom_bg.wasm", import.meta.url),
+  "threads-simd128": {
+    glue: () => new URL("../wasm/threads-simd128/loraloom.js", import.meta.url),
+    wasm: () => new URL("../wasm/threads-simd128/loraloom_bg.wasm", import.meta.url),
   },
   gpu: {
     glue: () => new URL("../wasm/gpu/loraloom.js", import.meta.url),
     wasm: () => new URL("../wasm/gpu/loraloom_bg.wasm", import.meta.url),
+  },
+  simd128: {
+    glue: () => new URL("../wasm/simd128/loraloom.js", import.meta.url),
+    wasm: () => new URL("../wasm/simd128/loraloom_bg.wasm", import.meta.url),
   },
 };
 
@@ -130,12 +166,16 @@ const FILES: Record<Build, { glue: () => URL; wasm: () => URL }> = {
  *
  * @param wasmUrl the folder that holds a folder for each build; null for the package's own files
  */
-export async function loadEngine(device: Device, wasmUrl: string | null): Promise<LoadedEngine> {
+export async function loadEngine(
+  { device, memory: shared }: Choice,
+  wasmUrl: string | null,
+): Promise<LoadedEngine> {
   const files = FILES[device.build];
   const root = wasmUrl?.replace(/\/?$/, "/");
   const glue = root ? new URL(`${device.build}/loraloom.js`, root) : files.glue();
   const wasm = root ? new URL(`${device.build}/loraloom_bg.wasm`, root) : files.wasm();
-  const { module, memory } = await withTimeout(start(glue, wasm), LOAD_SECONDS).catch((error) => {
+  const started = start(glue, wasm, shared);
+  const { module, memory } = await withTimeout(started, LOAD_SECONDS).catch((error) => {
     const data = { url: wasm.href, reason: reasonOf(error) };
     throw loraLoomError("wasm-not-loaded", data, error);
   });
@@ -155,10 +195,14 @@ export async function loadEngine(device: Device, wasmUrl: string | null): Promis
 async function start(
   glue: URL,
   wasm: URL,
+  shared: WebAssembly.Memory | null,
 ): Promise<{ module: EngineModule; memory: WebAssembly.Memory }> {
   // The address is computed at run time, so bundlers must not resolve this import.
   const module: EngineModule = await import(/* @vite-ignore */ /* webpackIgnore: true */ glue.href);
   const source = isLocalFile(wasm.href) ? await readLocalFile(wasm.href) : wasm;
-  const { memory } = await module.default({ module_or_path: source });
+  const { memory } = await module.default({
+    module_or_path: source,
+    ...(shared && { memory: shared }),
+  });
   return { module, memory };
 }

@@ -26,6 +26,7 @@ import type { Capabilities } from "./capabilities.js";
 import { type DownloadContext, forget, type RemoteFile } from "./download.js";
 import { EmbeddingStore } from "./embeddings.js";
 import {
+  type Choice,
   chooseBuild,
   type EngineModule,
   type Hooks,
@@ -42,7 +43,7 @@ import { nextTurn, serializeCalls } from "./turn.js";
 /** What a session depends on; unit tests replace it. */
 export interface SessionDeps {
   detectCapabilities(kind: DeviceKind): Promise<Capabilities>;
-  loadEngine(device: Device, wasmUrl: string | null): Promise<LoadedEngine>;
+  loadEngine(choice: Choice, wasmUrl: string | null): Promise<LoadedEngine>;
   openStore?: () => Promise<Store>;
 }
 
@@ -102,9 +103,10 @@ export class WorkerSession implements Handlers {
     const { registryUrl, hub, stallSeconds, storageFolder } = request;
     this.#storageFolder = storageFolder === null ? null : folderPath(storageFolder);
     const capabilities = await this.#deps.detectCapabilities(request.device);
-    const device = chooseBuild(capabilities, request.threads, request.device);
+    const choice = chooseBuild(capabilities, request.threads, request.device);
+    const { device } = choice;
     task.onEvent({ kind: "stage", text: "Starting the engine" });
-    const engine = await this.#deps.loadEngine(device, request.wasmUrl);
+    const engine = await this.#deps.loadEngine(choice, request.wasmUrl);
     const { module, threadsFailure } = engine;
     device.memoryBytes = engine.memoryBytes;
     if (threadsFailure !== null) {

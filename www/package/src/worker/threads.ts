@@ -13,6 +13,7 @@ import {
   scopePort,
 } from "../module-worker.js";
 import { withTimeout } from "../timeout.js";
+import { createGrowing, growthCheck } from "./memory.js";
 
 const NAME = "loraloom-thread";
 /** Seconds in which all threads start. */
@@ -32,10 +33,16 @@ interface Start {
   module: WebAssembly.Module;
   memory: WebAssembly.Memory;
   receiver: number;
+  /** Memory that the owner grows once the thread is loaded. */
+  growing: WebAssembly.Memory;
 }
 
 /** Thread to owner. */
-type FromThread = { state: "listening" | "ready" } | NotLoaded;
+type FromThread =
+  | { state: "listening" }
+  | { state: "loaded" }
+  | { state: "ready"; noticesGrowth: boolean }
+  | NotLoaded;
 
 /** The glue's exports that a thread uses. */
 interface Glue {
@@ -50,6 +57,8 @@ interface Glue {
 interface Pool {
   workers: ModuleWorker[];
   failed: boolean;
+  /** Whether each thread notices that another has grown their memory. */
+  noticesGrowth: boolean;
 }
 
 /** Firefox ends workers that nothing refers to. */
@@ -66,10 +75,13 @@ export async function startWorkers(
   builder: PoolBuilder,
 ): Promise<void> {
   const start = { module, memory, receiver: builder.receiver() };
-  const pool: Pool = { workers: [], failed: false };
+  const pool: Pool = { workers: [], failed: false, noticesGrowth: true };
   const threads = Array.from({ length: builder.numThreads() }, () => startThread(start, pool));
   try {
     await withTimeout(Promise.all(threads), START_SECONDS);
+    if (!pool.noticesGrowth) {
+      throw new Error("this browser's threads do not notice that their memory grows");
+    }
   } catch (error) {
     pool.failed = true;
     for (const worker of pool.workers) worker.terminate();
@@ -80,13 +92,14 @@ export async function startWorkers(
 }
 
 /** Starts one thread of a pool. */
-async function startThread(start: Start, pool: Pool): Promise<void> {
+async function startThread(start: Omit<Start, "growing">, pool: Pool): Promise<void> {
   const url = import.meta.url;
   const begin = async (create: () => ModuleWorker) => {
     if (pool.failed) return;
     const worker = create();
     pool.workers.push(worker);
-    await ready(worker, start);
+    const noticesGrowth = await ready(worker, { ...start, growing: createGrowing() });
+    pool.noticesGrowth &&= noticesGrowth;
   };
   const inBlob = () => begin(() => blobWorker(url, NAME));
   if (hasNodeWorkers()) return begin(() => nodeWorker(new URL(url), NAME));
@@ -95,16 +108,19 @@ async function startThread(start: Start, pool: Pool): Promise<void> {
   return begin(() => directWorker(url, NAME)).catch(inBlob);
 }
 
-/** Gives a thread its work; resolves once it waits for it. */
-function ready(worker: ModuleWorker, start: Start): Promise<void> {
+/** Gives a thread its work; resolves once it waits for it, with whether it notices that its memory grows. */
+function ready(worker: ModuleWorker, start: Start): Promise<boolean> {
   return new Promise((resolve, reject) => {
     worker.onmessage = ({ data }: MessageEvent<FromThread>) => {
       if ("notLoaded" in data) reject(new Error(data.notLoaded));
       else if (data.state === "listening") worker.postMessage(start);
-      else {
+      else if (data.state === "loaded") {
+        start.growing.grow(1);
+        worker.postMessage("grown");
+      } else {
         // Later errors are uncaught ones of this worker, as a trap is.
         worker.onerror = null;
-        resolve();
+        resolve(data.noticesGrowth);
       }
     };
     worker.onerror = (event) => {
@@ -118,19 +134,23 @@ const port = nodePort(NAME) ?? scopePort(NAME);
 if (port) {
   const post = (message: FromThread) => port.postMessage(message);
   port.onmessage = async ({ data }: MessageEvent<Start>) => {
-    const { module, memory, receiver } = data;
+    const { module, memory, receiver, growing } = data;
     let glue: Glue;
+    let noticesGrowth: () => boolean;
     try {
       // This module again: it is bundled into the glue.
       glue = await import(/* @vite-ignore */ /* webpackIgnore: true */ import.meta.url);
       await glue.default({ module_or_path: module, memory });
+      noticesGrowth = await growthCheck(growing);
     } catch (error) {
       post({ notLoaded: String(error) });
       return;
     }
-    post({ state: "ready" });
-    // Not in this promise, which would keep a trap to itself.
-    setTimeout(() => glue.wbg_rayon_start_worker(receiver));
+    port.onmessage = () => {
+      post({ state: "ready", noticesGrowth: noticesGrowth() });
+      setTimeout(() => glue.wbg_rayon_start_worker(receiver));
+    };
+    post({ state: "loaded" });
   };
   post({ state: "listening" });
 }

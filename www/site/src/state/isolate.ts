@@ -2,7 +2,7 @@
 
 import type { Isolation, SiteMessage, SiteState } from "../../service-worker/release.js";
 import { readSaved, saveNow } from "./saved.js";
-import { engineSettings, loom } from "./session.js";
+import { engineSettings } from "./session.js";
 
 /** Reloads of a tab that may try to isolate it: one for each kind of isolation. */
 const RELOADS = 2;
@@ -23,13 +23,9 @@ export async function isolate(
   controlled: boolean,
   tell: (message: Partial<SiteMessage>) => Promise<SiteState>,
 ): Promise<void> {
-  const device = loom.value?.device;
   const useful =
-    device?.simd === "relaxed" &&
     // A frame is isolated only where the page around it is.
-    window === top &&
-    navigator.hardwareConcurrency > 1 &&
-    engineSettings.value.threads !== 1;
+    window === top && navigator.hardwareConcurrency > 1 && engineSettings.value.threads !== 1;
   const next = NEXT[isolation];
   // A page that was loaded past the service worker says nothing of its headers.
   if (!useful || !next || (isolation !== "none" && !controlled)) return;
