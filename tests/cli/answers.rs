@@ -150,3 +150,79 @@ fn split(bytes: &[u8], folder: &std::path::Path) {
     let index = serde_json::json!({"metadata": {}, "weight_map": weight_map}).to_string();
     std::fs::write(folder.join("model.safetensors.index.json"), index).unwrap();
 }
+
+/// The model that `tests/formats/make_gguf_alone.py` made.
+#[test]
+fn a_folder_with_a_gguf_file_alone_is_a_model() {
+    let folder = folder("gguf-alone");
+    let source = path("tests/formats/gguf_alone");
+    std::fs::copy(source.join("model.gguf"), folder.join("model.gguf")).unwrap();
+    let expected: Value =
+        serde_json::from_slice(&std::fs::read(source.join("expected.json")).unwrap()).unwrap();
+    let expected = expected["examples"].as_array().unwrap();
+    let field = |example: &'_ Value, name: &str| example[name].as_str().unwrap().to_owned();
+    let pairs: Vec<(String, String)> =
+        expected.iter().map(|one| (field(one, "input"), field(one, "output"))).collect();
+    let examples = examples_file(&folder, pairs.iter().map(|(a, b)| (a.as_str(), b.as_str())));
+    let model = text(&folder);
+    let options = ["--model", &model, "--examples", &examples, "--precision", "f32"];
+    let scored = json(&[&["score"], &options[..]].concat());
+    for (index, example) in expected.iter().enumerate() {
+        let loss = scored["examples"][index]["loss"].as_f64().unwrap();
+        let expected = example["loss"].as_f64().unwrap();
+        assert!((loss / expected - 1.0).abs() < TOLERANCE, "{loss} for {expected}");
+    }
+}
+
+#[test]
+fn examples_are_read_from_stdin() {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+
+    let folder = folder("stdin");
+    let model = text(&path("tests/golden/models/narrow-tied"));
+    let examples = examples_file(&folder, [("a b", "c"), ("d", "e")]);
+    let expected = json(&["score", "--model", &model, "--examples", &examples])["loss"].clone();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_loraloom"))
+        .args(["score", "--model", &model, "--examples", "-", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"question;answer\r\na b;c\r\nd;e\r\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let scored: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(scored["loss"], expected);
+}
+
+#[test]
+fn every_file_of_big_bench_hard_is_opened() {
+    let data = path("../shared/data/bbh");
+    if !data.exists() {
+        println!("skipped: BIG-Bench Hard is not at {}", data.display());
+        return;
+    }
+    let mut files = 0;
+    for entry in data.read_dir().unwrap() {
+        let file = entry.unwrap().path();
+        if file.extension().is_some_and(|end| end == "json") {
+            // Examples are read before the model.
+            let message = error(&["score", "--model", "./nowhere", "--examples", &text(&file)]);
+            assert!(message.contains("./nowhere cannot be read"), "{}: {message}", file.display());
+            files += 1;
+        }
+    }
+    assert_eq!(files, 27);
+    let wrong = text(&data.join("LICENSE"));
+    let message = error(&["score", "--model", "./nowhere", "--examples", &wrong]);
+    assert!(message.contains("LICENSE") && !message.contains("nowhere"), "{message}");
+    // One whole file.
+    let file = data.join("boolean_expressions.json");
+    let task: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let (model, examples) = (text(&path("tests/golden/models/narrow-tied")), text(&file));
+    let options = ["--model", &model, "--examples", &examples, "--max-new-tokens", "1"];
+    let outputs = json(&[&["generate"], &options[..]].concat())["outputs"].clone();
+    let expected = task["examples"].as_array().unwrap();
+    assert_eq!(outputs.as_array().unwrap().len(), expected.len());
+}

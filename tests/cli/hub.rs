@@ -99,6 +99,30 @@ fn a_model_and_modules_in_folders_are_fetched_once_and_read_offline() {
 }
 
 #[test]
+fn an_id_is_answered_from_an_empty_cache_and_again_without_the_hub() {
+    let place = Place::new("hub-generate");
+    let mut files = files_of(&path(MODEL));
+    files.retain(|name, _| !name.contains('/'));
+    place.hub.put("google/flan-t5-small", "main", files);
+    let options = ["--input", "Answer the question: is the river green or cold?", "--json"];
+    let local = text(&path(MODEL));
+    let expected = json(&[&["generate", "--model", &local], &options[..2]].concat());
+    assert!(!expected["outputs"][0]["text"].as_str().unwrap().is_empty());
+    let answer = |variables: &[(&str, &str)]| -> serde_json::Value {
+        let arguments = [&["generate", "--model", "google/flan-t5-small"], &options[..]].concat();
+        let output = place.run(&arguments, variables);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    assert!(!place.repo("google/flan-t5-small").exists());
+    assert_eq!(answer(&[])["outputs"], expected["outputs"]);
+    assert!(place.repo("google/flan-t5-small").join("refs/main").exists());
+    place.hub.close();
+    assert_eq!(answer(OFFLINE)["outputs"], expected["outputs"]);
+    assert_eq!(answer(&[])["outputs"], expected["outputs"]);
+}
+
+#[test]
 fn a_revision_is_that_revision() {
     let place = Place::new("hub-revision");
     let adapters = path(&format!("{MODEL}/adapters"));

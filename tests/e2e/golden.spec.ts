@@ -1,11 +1,13 @@
 // The package without a bundler: in f32 against Hugging Face transformers and PEFT (golden/make_texts.py),
 // and on every wasm build against the bits of the native command line (golden/make_bits.mjs).
 
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { startHub } from "./hub.js";
 import { expect, openPackage, test } from "./support.js";
 
-test.use({ expectErrors: /404/ });
+test.use({ expectErrors: /404|ERR_/ });
 
 interface Case {
   merge: "lorahub" | "delta" | null;
@@ -68,6 +70,59 @@ for (const model of MODELS) {
     }
   });
 }
+
+test("a GGUF file alone gives the losses of Hugging Face from each source, again without its host", async ({
+  page,
+}) => {
+  const folder = join(test.info().project.testDir, "..", "formats", "gguf_alone");
+  const { examples } = JSON.parse(readFileSync(join(folder, "expected.json"), "utf8")) as {
+    examples: { input: string; output: string; loss: number }[];
+  };
+  const bytes = readFileSync(join(folder, "model.gguf"));
+  const repo = { "README.md": Buffer.from("# GGUF"), "model.gguf": bytes };
+  const hub = await startHub({ "golden/alone": repo });
+  hub.faults.ignoresRanges = true;
+  await openPackage(page);
+  const run = (isUp: boolean) =>
+    page.evaluate(
+      async ([host, isUp, base64, examples]) => {
+        const { LoraLoom, filesSource } = window.loraloom;
+        const loom = await LoraLoom.inspect({ registryUrl: "/golden/registry.json" });
+        const onHub = { kind: "hub", host, repo: "golden/alone", revision: "main" } as const;
+        const contents = await (await fetch(`data:;base64,${base64}`)).blob();
+        const sources = {
+          hub: { ...onHub, file: null },
+          address: `${host}/golden/alone/resolve/main/model.gguf`,
+          ...(isUp && { files: filesSource([{ path: "model.gguf", contents }]) }),
+        };
+        const found = [];
+        for (const [name, source] of Object.entries(sources)) {
+          for (const precision of ["f32", "int8"] as const) {
+            const { sha256, vocabSize } = await loom.load({ source, precision });
+            const { examples: scores } = await loom.score({ examples });
+            const losses = scores.map(({ loss }) => loss);
+            found.push({ name, precision, sha256, vocabSize, losses });
+          }
+        }
+        loom.dispose();
+        return found;
+      },
+      [hub.url, isUp, bytes.toString("base64"), examples] as const,
+    );
+  const found = await run(true);
+  expect(found.map(({ name, precision }) => `${name} ${precision}`)).toHaveLength(6);
+  const sha256 = createHash("sha256").update(bytes).digest("hex");
+  for (const one of found) {
+    const where = `${one.name} in ${one.precision}`;
+    expect([one.sha256, one.vocabSize], where).toEqual([one.name === "files" ? "" : sha256, 224]);
+    const limit = one.precision === "f32" ? 1e-4 : 0.02;
+    for (const [index, { loss }] of examples.entries()) {
+      expect(Math.abs((one.losses[index] as number) / loss - 1), where).toBeLessThan(limit);
+    }
+  }
+  await hub.close();
+  expect(await run(false)).toEqual(found.filter(({ name }) => name !== "files"));
+});
 
 /** Options that select each build, and numbers of threads. */
 const BUILDS = {

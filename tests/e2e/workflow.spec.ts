@@ -1,6 +1,7 @@
 // The workflow from examples to a link in a fresh profile, and runs that are stopped.
 
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Page } from "@playwright/test";
@@ -228,6 +229,76 @@ test("pasted examples are learned from and survive a reload", async ({ page }) =
   // The mix too, with the examples that it was learned from.
   await expect(page.getByTestId("learn-status")).toContainText("Learned in");
   await expect(page.getByTestId("verdict")).toContainText("examples come out right");
+});
+
+test("a paragraph pasted into a cell stays there, a row fills two, and a table can be undone", async ({
+  page,
+}) => {
+  await openSite(page);
+  await editExamples(page);
+  const cell = (name: string) => page.getByLabel(name, { exact: true });
+  const second = await cell("Input 2").inputValue();
+  const paste = async (name: string, text: string) => {
+    await cell(name).selectText();
+    await cell(name).evaluate((element, text) => {
+      const clipboardData = new DataTransfer();
+      clipboardData.setData("text/plain", text);
+      const options = { clipboardData, bubbles: true, cancelable: true };
+      // The browser inserts what no handler takes.
+      if (element.dispatchEvent(new ClipboardEvent("paste", options))) {
+        document.execCommand("insertText", false, text);
+      }
+    }, text);
+  };
+  const paragraph = "Dear Ann,\nthe river is cold, wide and green.";
+  await paste("Input 1", paragraph);
+  await expect(cell("Input 1")).toHaveValue(paragraph);
+  await expect(cell("Input 2")).toHaveValue(second);
+  await paste("Input 2", "red\tblue\r\n");
+  await expect(cell("Input 2")).toHaveValue("red");
+  await expect(cell("Output 2")).toHaveValue("blue");
+  await paste("Input 3", "dog\tchien\ncat\tchat\n");
+  await expect(cell("Input 1")).toHaveValue("dog");
+  await expect(cell("Input 3")).toHaveCount(0);
+  await page.locator("#task").getByRole("button", { name: "Undo" }).click();
+  await expect(cell("Input 1")).toHaveValue(paragraph);
+  await expect(cell("Output 2")).toHaveValue("blue");
+});
+
+test("a table of 3,000 rows opens without a freeze, all of it", async ({ page }) => {
+  await openSite(page);
+  await editExamples(page);
+  const lines = Array.from({ length: 3000 }, (_, row) => `input : word ${row}\tout ${row}`);
+  const file = { name: "pairs.tsv", mimeType: "", buffer: Buffer.from(lines.join("\n")) };
+  const started = Date.now();
+  await page.locator("#task input[type=file]").setInputFiles(file);
+  const cell = page.getByLabel("Output 7", { exact: true });
+  await expect(cell).toHaveValue("out 6");
+  await cell.fill("typed");
+  await expect(cell).toHaveValue("typed");
+  expect(Date.now() - started).toBeLessThan(10_000);
+  await expect(page.locator("#task h2")).toContainText("3,000");
+  await page.getByRole("button", { name: "Show more rows (2,900 left)" }).click();
+  await expect(page.getByLabel("Output 200", { exact: true })).toHaveValue("out 199");
+  await page.locator("#task").getByRole("button", { name: "Undo" }).click();
+  await expect(cell).toHaveValue("out 6");
+});
+
+test("every file of BIG-Bench Hard opens in the table", async ({ page }) => {
+  const folder = join(test.info().project.testDir, "../../../shared/data/bbh");
+  test.skip(!existsSync(folder), `BIG-Bench Hard is not at ${folder}`);
+  const files = (await readdir(folder)).filter((name) => name.endsWith(".json"));
+  expect(files).toHaveLength(27);
+  await openSite(page);
+  await editExamples(page);
+  for (const name of files) {
+    const path = join(folder, name);
+    const { examples } = JSON.parse(await readFile(path, "utf8"));
+    await page.locator("#task input[type=file]").setInputFiles(path);
+    const [{ input }] = examples;
+    await expect(page.getByLabel("Input 1", { exact: true }), name).toHaveValue(input);
+    await expect(page.locator("#task h2"), name).toContainText(String(examples.length));
+  }
 });
 
 test("the error without each module is shown beside its weight", async ({ page }) => {

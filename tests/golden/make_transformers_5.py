@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Makes the fixtures under tests/golden/transformers_5: small random T5 models as transformers 5 saves them, and what it
-computes with them.
+"""Makes the fixtures under tests/golden/transformers_5: small random models of T5, mT5 and UMT5 as transformers 5 saves
+them, and what it computes with them.
 
-transformers 5 writes `"tie_word_embeddings": true` for every T5; `scale_decoder_outputs` gives the scale, and the file of
-weights holds `lm_head.weight` where it is not the embedding.
+transformers 5 writes `"tie_word_embeddings": true` for all of them; `scale_decoder_outputs` gives the scale, and the file
+of weights holds `lm_head.weight` where it is not the embedding.
 
 Each folder holds config.json, model.safetensors and expected.json:
 
@@ -12,18 +12,23 @@ Each folder holds config.json, model.safetensors and expected.json:
   examples        [{input, labels, loss, greedy}]   token ids in; mean token cross-entropy and the greedily decoded tokens
                                                     (no start token) out
 
-Run in an environment of its own: pip install torch "transformers==5.24.0".
+Run in an environment of its own, with the names of models to make those alone:
+pip install torch "transformers==5.24.0".
 """
 
 import json
 import random
 import shutil
+import sys
 from pathlib import Path
 
 import torch
 import transformers
 from safetensors import safe_open
-from transformers import T5Config, T5ForConditionalGeneration
+from transformers import (
+    MT5Config, MT5ForConditionalGeneration, T5Config, T5ForConditionalGeneration, UMT5Config,
+    UMT5ForConditionalGeneration,
+)
 
 OUT = Path(__file__).parent / "transformers_5"
 MAX_NEW_TOKENS = 12
@@ -32,18 +37,27 @@ SIZES = dict(
     relative_attention_num_buckets=8, relative_attention_max_distance=20, feed_forward_proj="gated-gelu",
     decoder_start_token_id=0,
 )
-# By folder: whether lm_head is the embedding, and the configuration beside the sizes.
+T5 = (T5Config, T5ForConditionalGeneration)
+MT5 = (MT5Config, MT5ForConditionalGeneration)
+UMT5 = (UMT5Config, UMT5ForConditionalGeneration)
+# By folder: the classes, whether lm_head is the embedding, and the configuration beside or in place of the sizes.
 MODELS = {
-    "separate_head": (False, {"tie_word_embeddings": False}),
-    "tied": (True, {}),
-    "tied_unscaled": (True, {"scale_decoder_outputs": False}),
+    "separate_head": (T5, False, {"tie_word_embeddings": False}),
+    "tied": (T5, True, {}),
+    "tied_unscaled": (T5, True, {"scale_decoder_outputs": False}),
+    # google/mt5 and google/umt5 have a head of their own.
+    "mt5": (MT5, False, {"tie_word_embeddings": False}),
+    "mt5_tied": (MT5, True, {}),
+    "umt5": (UMT5, False, {"tie_word_embeddings": False, "num_decoder_layers": 3}),
+    "umt5_tied": (UMT5, True, {"num_decoder_layers": 2}),
 }
 
 
-def make(name, tied, config):
+def make(name, classes, tied, config):
     torch.manual_seed(len(name))
     rng = random.Random(name)
-    model = T5ForConditionalGeneration(T5Config(**SIZES, **config)).eval()
+    config_class, model_class = classes
+    model = model_class(config_class(**{**SIZES, **config})).eval()
     if not tied:
         model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.shared.weight))
     with torch.no_grad():
@@ -60,7 +74,7 @@ def make(name, tied, config):
     with safe_open(folder / "model.safetensors", "pt") as file:
         assert ("lm_head.weight" in file.keys()) is not tied, list(file.keys())
 
-    model = T5ForConditionalGeneration.from_pretrained(folder).eval()
+    model = model_class.from_pretrained(folder).eval()
     assert (model.lm_head.weight is model.shared.weight) is tied
     examples = []
     for length, labels in [(3, 2), (9, 5), (20, 1)]:
@@ -85,5 +99,5 @@ def make(name, tied, config):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
-    for name, (tied, config) in MODELS.items():
-        make(name, tied, config)
+    for name in sys.argv[1:] or MODELS:
+        make(name, *MODELS[name])

@@ -1,5 +1,6 @@
-//! Models as transformers 5 saves them: `tie_word_embeddings` is `true` for every T5, the scale is
-//! `scale_decoder_outputs`, and the head is `lm_head.weight` where the weights hold it.
+//! Models as transformers 5 saves them: `tie_word_embeddings` is `true` for every T5, mT5 and UMT5, the scale
+//! is `scale_decoder_outputs`, and the head is `lm_head.weight` where the weights hold it. mT5 has no such
+//! flag, and no scale.
 //! `make_transformers_5.py` made them.
 
 use std::sync::Arc;
@@ -37,8 +38,8 @@ fn saved(name: &'static str) -> SavedModel {
     }
 }
 
-fn all() -> [SavedModel; 3] {
-    ["separate_head", "tied", "tied_unscaled"].map(saved)
+fn all() -> [SavedModel; 7] {
+    ["separate_head", "tied", "tied_unscaled", "mt5", "mt5_tied", "umt5", "umt5_tied"].map(saved)
 }
 
 impl SavedModel {
@@ -115,7 +116,8 @@ fn models_saved_by_transformers_5_have_its_losses_and_greedy_tokens() {
     for saved in all() {
         let model = T5Model::load(saved.config.clone(), &saved.weights, Precision::F32).unwrap();
         saved.check(&model, "whole");
-        assert_eq!(model.config().tie_word_embeddings, saved.name != "separate_head");
+        let has_head = ["separate_head", "mt5", "umt5"].contains(&saved.name);
+        assert_eq!(model.config().tie_word_embeddings, !has_head);
         let inputs: Vec<&[u32]> = saved.expected.examples.iter().map(|e| &*e.input).collect();
         let limit = saved.expected.max_new_tokens;
         let outputs =

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "gpu")]
 mod failover;
+mod gguf;
 #[cfg(feature = "gpu")]
 mod gpu;
 mod precision;

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use loraloom::formats::Placeholder;
-use loraloom::registry::RemoteFolder;
+use loraloom::registry::{RemoteFolder, Schemes};
 
 use crate::error::CliError;
 use crate::hub::{self, HubFiles};
@@ -38,7 +38,7 @@ impl Folder {
             return Ok(Self::Local(path.into()));
         }
         let text = path.to_string_lossy();
-        match RemoteFolder::parse(&text, &hub::endpoint()?) {
+        match RemoteFolder::parse(&text, &hub::endpoint()?, Schemes::Web) {
             Ok(RemoteFolder::Hub(source)) => Ok(Self::Hub(Box::new(HubFiles::open(source)?))),
             Ok(RemoteFolder::Folder(_)) => Err(CliError::HostFolder { url: text.into() }),
             Err(_) => {

@@ -7,7 +7,7 @@ use loraloom::lora::{AdapterNotes, Composition, PeftAdapter, WeightedModule};
 use loraloom::recipe::{LoadedHashes, RecipeLibrary};
 use loraloom::registry::{
     BaseFiles, HubFolder, ModuleFiles, Registry, RegistryBase, RegistryError, RegistryFile,
-    RegistryModule, RegistryTask, RemoteFolder, Verifier,
+    RegistryModule, RegistryTask, RemoteFolder, Schemes, Verifier,
 };
 use loraloom::session::{Session, SessionError};
 
@@ -217,7 +217,7 @@ impl Library {
         if file.on_hub().is_none() {
             return Ok(None);
         }
-        Ok(match RemoteFolder::parse(&file.path, &self.hub)? {
+        Ok(match RemoteFolder::parse(&file.path, &self.hub, Schemes::Web)? {
             RemoteFolder::Hub(source) => Some(source),
             RemoteFolder::Folder(_) => None,
         })

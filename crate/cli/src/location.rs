@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use loraloom::formats::Placeholder;
-use loraloom::registry::{RegistryFile, file_beside, registry_address};
+use loraloom::registry::{RegistryFile, Schemes, file_beside, registry_address};
 use ureq::ResponseExt;
 
 use crate::error::{CliError, read};
@@ -41,7 +41,7 @@ impl Location {
     pub fn of_registry(path: &Path) -> Result<Self, CliError> {
         let text = path.to_string_lossy();
         if text.contains("://") {
-            return Ok(Self::Url(registry_address(&text)?));
+            return Ok(Self::Url(registry_address(&text, Schemes::Web)?));
         }
         Ok(Self::Path(if path.is_dir() { path.join("registry.json") } else { path.into() }))
     }

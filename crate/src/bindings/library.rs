@@ -5,7 +5,7 @@ use wasm_bindgen::prelude::*;
 use super::{from_js, thrown, to_js};
 use crate::formats;
 use crate::recipe::{LoadedHashes, Recipe, RecipeDraft, RecipeError, RecipeLibrary};
-use crate::registry::{self, AddressError, RegistryBase, RegistryModule, RemoteFolder};
+use crate::registry::{self, AddressError, RegistryBase, RegistryModule, RemoteFolder, Schemes};
 use crate::session::{Detail, ErrorCode, ErrorReport};
 
 /// Builds the recipe of a composition of a registry's base and modules.
@@ -101,10 +101,11 @@ pub fn detect_placeholder(start: &[u8]) -> Result<JsValue, JsValue> {
     to_js(&formats::Placeholder::detect(start))
 }
 
-/// The folder that an id or an address names, on the hub of that address.
+/// The folder that an id or an address names, on the hub of that address; `files`: whether `file:`
+/// addresses can be read.
 #[wasm_bindgen(js_name = resolveAddress, unchecked_return_type = "RemoteFolder")]
-pub fn resolve_address(text: &str, hub: &str) -> Result<JsValue, JsValue> {
-    to_js(&RemoteFolder::parse(text, hub).map_err(|error| address_error(&error))?)
+pub fn resolve_address(text: &str, hub: &str, files: bool) -> Result<JsValue, JsValue> {
+    to_js(&RemoteFolder::parse(text, hub, schemes(files)).map_err(|error| address_error(&error))?)
 }
 
 /// The address of a hub in its one form; the default hub's for an empty text.
@@ -113,10 +114,15 @@ pub fn hub_address(text: &str) -> Result<String, JsValue> {
     registry::hub_address(text).map_err(|error| address_error(&error))
 }
 
-/// The address of a registry's file, by that address or that of its folder.
+/// The address of a registry's file, by that address or that of its folder; `files`: whether `file:`
+/// addresses can be read.
 #[wasm_bindgen(js_name = registryAddress)]
-pub fn registry_address(text: &str) -> Result<String, JsValue> {
-    registry::registry_address(text).map_err(|error| address_error(&error))
+pub fn registry_address(text: &str, files: bool) -> Result<String, JsValue> {
+    registry::registry_address(text, schemes(files)).map_err(|error| address_error(&error))
+}
+
+fn schemes(files: bool) -> Schemes {
+    if files { Schemes::WebAndFiles } else { Schemes::Web }
 }
 
 /// The address of a file whose path is relative to that of a registry.

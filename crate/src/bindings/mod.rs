@@ -132,6 +132,18 @@ impl BaseLoad {
         load.map(BaseLoad).map_err(|error| thrown(&error.report()))
     }
 
+    /// Starts a load of a GGUF file alone, which has the configuration and the tokenizer in its metadata.
+    #[wasm_bindgen(js_name = ofGguf)]
+    pub fn of_gguf(
+        id: String,
+        title: String,
+        license: String,
+        #[wasm_bindgen(unchecked_param_type = "Precision")] precision: JsValue,
+    ) -> Result<BaseLoad, JsValue> {
+        let label = BaseLabel { id, title, license };
+        Ok(BaseLoad(crate::session::BaseLoad::of_gguf(label, from_js(precision)?)))
+    }
+
     /// Adds the next bytes of a file of weights.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), JsValue> {
         self.0.push(bytes).map_err(|error| thrown(&error.report()))

@@ -56,6 +56,8 @@ pub(super) mod value_type {
 #[derive(Debug)]
 pub(super) struct GgufHeader {
     pub(super) tensors: BTreeMap<String, TensorInfo>,
+    /// Its length in the file, without the padding before the tensors' data.
+    pub(super) bytes: usize,
 }
 
 /// What a file says of its model, by key; values of types that [`GgufValue`] lacks are left out.
@@ -127,7 +129,8 @@ impl GgufHeader {
         for _ in 0..tensor_count {
             infos.push(read_tensor_info(&mut reader)?);
         }
-        let data_start = (reader.position() as u64).next_multiple_of(alignment);
+        let header_bytes = reader.position();
+        let data_start = (header_bytes as u64).next_multiple_of(alignment);
         let names: BTreeSet<String> = infos.iter().map(|(name, ..)| name.clone()).collect();
         let mut tensors = BTreeMap::new();
         for (name, ggml_type, shape, offset) in infos {
@@ -154,7 +157,7 @@ impl GgufHeader {
                 ));
             }
         }
-        Ok(Self { tensors })
+        Ok(Self { tensors, bytes: header_bytes })
     }
 }
 

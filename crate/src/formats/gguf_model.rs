@@ -7,6 +7,7 @@
 use serde_json::{Map, Value, json};
 
 use super::gguf::{FORMAT, GgufHeader, Metadata};
+use super::stream::MAX_HEADER_BYTES;
 use super::tokenizer::sentencepiece::{EXTRA_IDS, metaspace, normalizer, post_processor};
 use super::{FormatError, GgufValue, excerpt};
 
@@ -65,6 +66,11 @@ impl GgufModel {
     /// [`FormatError::Truncated`] if the bytes end before the tensors' data,
     /// [`FormatError::Invalid`] or [`FormatError::Unsupported`] naming the key that is missing or wrong.
     pub fn read(bytes: &[u8]) -> Result<Self, FormatError> {
+        Self::read_sized(bytes).map(|(model, _)| model)
+    }
+
+    /// Also returns the length of the header.
+    fn read_sized(bytes: &[u8]) -> Result<(Self, usize), FormatError> {
         let (header, metadata) = GgufHeader::read_with_metadata(bytes)?;
         let metadata = Description(&metadata);
         metadata.check_kind()?;
@@ -74,8 +80,64 @@ impl GgufModel {
         let config = metadata.config(&header, vocab_size)?;
         let tokenizer = metadata.tokenizer(tokens, vocab_size)?;
         let bytes = |value: Value| value.to_string().into_bytes();
-        Ok(Self { config: bytes(config), tokenizer: bytes(tokenizer) })
+        Ok((Self { config: bytes(config), tokenizer: bytes(tokenizer) }, header.bytes))
     }
+}
+
+/// The start of a GGUF file that arrives in pieces, up to where it has described its model.
+#[derive(Debug, Default)]
+pub struct GgufStart {
+    bytes: Vec<u8>,
+    /// The length at which it is read again.
+    next_try: usize,
+}
+
+impl GgufStart {
+    /// Limit on the header.
+    pub const MAX_BYTES: usize = MAX_HEADER_BYTES;
+
+    /// Adds the next bytes; returns the model once they describe it.
+    ///
+    /// # Errors
+    /// [`FormatError::Invalid`] or [`FormatError::Unsupported`], as [`GgufModel::read`].
+    pub fn push(&mut self, bytes: &[u8]) -> Result<Option<DescribedStart>, FormatError> {
+        self.bytes.extend_from_slice(bytes);
+        if self.bytes.len() < self.next_try {
+            return Ok(None);
+        }
+        match GgufModel::read_sized(&self.bytes) {
+            Err(FormatError::Truncated { .. }) if self.bytes.len() < Self::MAX_BYTES => {
+                // Doubling keeps the total time of repeated parsing linear.
+                self.next_try = self.bytes.len() * 2;
+                Ok(None)
+            }
+            read => read.map(|(model, header_bytes)| {
+                let bytes = std::mem::take(&mut self.bytes);
+                Some(DescribedStart { model, header_bytes, bytes })
+            }),
+        }
+    }
+
+    /// The model of a file that ended.
+    ///
+    /// # Errors
+    /// [`FormatError::Truncated`] for a file that ends within its header, and those of
+    /// [`GgufStart::push`].
+    pub fn end(self) -> Result<DescribedStart, FormatError> {
+        let (model, header_bytes) = GgufModel::read_sized(&self.bytes)?;
+        Ok(DescribedStart { model, header_bytes, bytes: self.bytes })
+    }
+}
+
+/// The start of a GGUF file, and the model that it describes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DescribedStart {
+    /// The model.
+    pub model: GgufModel,
+    /// Length of the header, which describes the model.
+    pub header_bytes: usize,
+    /// The header, and what arrived after it.
+    pub bytes: Vec<u8>,
 }
 
 /// A token of the vocabulary: its text, score and type.

@@ -20,7 +20,7 @@ mod weights;
 pub use examples::{Example, ExamplesFormat, parse_examples, parse_examples_file};
 pub use folder::{ChosenWeights, Placeholder, USUAL_WEIGHTS, choose_weights, weights_identity};
 pub use gguf::{GgufFile, llama_name};
-pub use gguf_model::{GgufModel, token_type};
+pub use gguf_model::{DescribedStart, GgufModel, GgufStart, token_type};
 pub use gguf_writer::{GgufValue, GgufWriter};
 pub use hash::{hex, sha256_hex};
 pub use safetensors::{NamedTensor, SafetensorsFile, write_safetensors};

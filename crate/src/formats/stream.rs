@@ -12,7 +12,7 @@ use super::{Dtype, FormatError, GgufFile, TensorSource, TorchFile, excerpt};
 
 const FORMAT: &str = "weights";
 /// Limit on the header; multilingual T5's GGUF, with its vocabulary, has 10 MB.
-const MAX_HEADER_BYTES: usize = 64 << 20;
+pub(super) const MAX_HEADER_BYTES: usize = 64 << 20;
 /// Bytes that identify the format.
 const MAGIC_BYTES: usize = 16;
 

@@ -56,6 +56,15 @@ pub enum AddressError {
     },
 }
 
+/// The addresses that a program can read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Schemes {
+    /// `https:` and `http:`.
+    Web,
+    /// Those, and `file:`, as in Node.
+    WebAndFiles,
+}
+
 /// The folder of a model or adapter that an address names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
@@ -121,15 +130,15 @@ impl RemoteFolder {
     /// - the address of a page of the hub, with or without `https://`: of a repository, a revision, a
     ///   folder or a file;
     /// - `hub:OWNER/NAME@REVISION/FILE`, as registries have it;
-    /// - any other `https://…`: a folder, or a file in it.
+    /// - any other `https://…`, and `file:///…` where it can be read: a folder, or a file in it.
     ///
     /// `hub` is the address of the hub of ids, as [`hub_address`] returns it.
     ///
     /// # Errors
     /// [`AddressError::Source`] for anything else.
-    pub fn parse(text: &str, hub: &str) -> Result<Self, AddressError> {
+    pub fn parse(text: &str, hub: &str, schemes: Schemes) -> Result<Self, AddressError> {
         let text = text.trim();
-        resolve(text, hub).ok_or_else(|| AddressError::Source { found: excerpt(text) })
+        resolve(text, hub, schemes).ok_or_else(|| AddressError::Source { found: excerpt(text) })
     }
 }
 
@@ -142,7 +151,8 @@ pub fn hub_address(text: &str) -> Result<String, AddressError> {
     if text.is_empty() {
         return Ok(DEFAULT_HUB.into());
     }
-    let url = Url::parse(text).ok_or_else(|| AddressError::Hub { found: excerpt(text) })?;
+    let url =
+        Url::parse(text, Schemes::Web).ok_or_else(|| AddressError::Hub { found: excerpt(text) })?;
     if url.is_default_hub() {
         return Ok(DEFAULT_HUB.into());
     }
@@ -153,9 +163,10 @@ pub fn hub_address(text: &str) -> Result<String, AddressError> {
 ///
 /// # Errors
 /// [`AddressError::Registry`] for a text that is no address.
-pub fn registry_address(text: &str) -> Result<String, AddressError> {
+pub fn registry_address(text: &str, schemes: Schemes) -> Result<String, AddressError> {
     let text = text.trim();
-    let url = Url::parse(text).ok_or_else(|| AddressError::Registry { found: excerpt(text) })?;
+    let url =
+        Url::parse(text, schemes).ok_or_else(|| AddressError::Registry { found: excerpt(text) })?;
     if let Some(page) = url.below(DEFAULT_HUB).and_then(|path| hub_page(&path)) {
         let HubPage { repo, revision, path } = page;
         let file = match path.last() {
@@ -205,11 +216,11 @@ impl HubPage {
     }
 }
 
-fn resolve(text: &str, hub: &str) -> Option<RemoteFolder> {
+fn resolve(text: &str, hub: &str, schemes: Schemes) -> Option<RemoteFolder> {
     if text.len() > MAX_ADDRESS_BYTES || text.contains(char::is_control) {
         return None;
     }
-    if let Some(url) = Url::parse(text) {
+    if let Some(url) = Url::parse(text, schemes) {
         // The configured hub first: it may be a path of a host of its own.
         for host in [hub, DEFAULT_HUB] {
             if let Some(path) = url.below(host) {
@@ -333,9 +344,9 @@ fn ends_with(name: &str, endings: &[&str]) -> bool {
     endings.iter().any(|ending| name.ends_with(ending))
 }
 
-/// An absolute address of HTTP.
+/// An absolute address of HTTP, or of a file.
 struct Url {
-    /// Scheme and host, in lower case.
+    /// Scheme and host, in lower case; a file has no host.
     origin: String,
     /// With percent escapes.
     path: String,
@@ -344,10 +355,12 @@ struct Url {
 }
 
 impl Url {
-    fn parse(text: &str) -> Option<Self> {
+    fn parse(text: &str, schemes: Schemes) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
         let scheme = scheme.to_ascii_lowercase();
-        if (scheme != "https" && scheme != "http") || text.len() > MAX_ADDRESS_BYTES {
+        let is_file = scheme == "file" && schemes == Schemes::WebAndFiles;
+        let known = is_file || scheme == "https" || scheme == "http";
+        if !known || text.len() > MAX_ADDRESS_BYTES {
             return None;
         }
         let rest = rest.split('#').next().unwrap_or_default();
@@ -355,7 +368,7 @@ impl Url {
         let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         // Names and passwords are not sent: browsers refuse such addresses.
         let reserved = |c: char| c.is_control() || c.is_whitespace() || "@\\%<>\"|^`{}".contains(c);
-        if host.is_empty() || host.starts_with(':') || host.contains(reserved) {
+        if host.is_empty() != is_file || host.starts_with(':') || host.contains(reserved) {
             return None;
         }
         let query = if query == "?" { "" } else { query };
@@ -549,7 +562,7 @@ mod tests {
             ),
         ] {
             let expected = Ok(on_hub(repo, revision, folder, file));
-            assert_eq!(RemoteFolder::parse(text, HUB), expected, "{text}");
+            assert_eq!(RemoteFolder::parse(text, HUB, Schemes::Web), expected, "{text}");
         }
     }
 
@@ -580,13 +593,13 @@ mod tests {
                 query: text_of(query),
                 file: text_of(file),
             });
-            assert_eq!(RemoteFolder::parse(text, HUB), Ok(expected), "{text}");
+            assert_eq!(RemoteFolder::parse(text, HUB, Schemes::Web), Ok(expected), "{text}");
         }
     }
 
     #[test]
     fn a_configured_hub_takes_ids_and_its_own_pages() {
-        let parse = |text: &str, hub: &str| match RemoteFolder::parse(text, hub) {
+        let parse = |text: &str, hub: &str| match RemoteFolder::parse(text, hub, Schemes::Web) {
             Ok(RemoteFolder::Hub(HubFolder { host, repo, revision, .. })) => {
                 format!("{host} {repo} {revision}")
             }
@@ -651,7 +664,7 @@ mod tests {
             "a\u{7}/b",
             &long,
         ] {
-            let found = RemoteFolder::parse(text, HUB);
+            let found = RemoteFolder::parse(text, HUB, Schemes::Web);
             assert!(matches!(found, Err(AddressError::Source { .. })), "{text}: {found:?}");
         }
     }
@@ -686,12 +699,50 @@ mod tests {
                 "https://huggingface.co/o/n/resolve/main/a/registry.json",
             ),
         ] {
-            assert_eq!(registry_address(text).as_deref(), Ok(expected), "{text}");
+            assert_eq!(registry_address(text, Schemes::Web).as_deref(), Ok(expected), "{text}");
         }
         for text in ["https://", "", "library", "ftp://host.test/registry.json"] {
-            let found = registry_address(text);
+            let found = registry_address(text, Schemes::Web);
             assert!(matches!(found, Err(AddressError::Registry { .. })), "{text}: {found:?}");
         }
+    }
+
+    #[test]
+    fn addresses_of_files_are_read_where_they_can_be() {
+        for (text, url, file) in [
+            ("file:///models/t5", "file:///models/t5/", None),
+            (" FILE:///models/t5// ", "file:///models/t5/", None),
+            ("file:///a/my%20t5/ä", "file:///a/my%20t5/%C3%A4/", None),
+            ("file:///a/m%20n.gguf", "file:///a/", Some("m n.gguf")),
+            ("file:///a/t5/config.json", "file:///a/t5/", None),
+            ("file:///C:/models/t5", "file:///C:/models/t5/", None),
+        ] {
+            let file = file.map(String::from);
+            let expected = RemoteFolder::Folder(HostFolder { url: url.into(), query: None, file });
+            let found = RemoteFolder::parse(text, HUB, Schemes::WebAndFiles);
+            assert_eq!(found, Ok(expected), "{text}");
+        }
+        for (text, expected) in [
+            ("file:///a/library", "file:///a/library/registry.json"),
+            ("file:///a/library/", "file:///a/library/registry.json"),
+            ("file:///a/other.json", "file:///a/other.json"),
+        ] {
+            let found = registry_address(text, Schemes::WebAndFiles);
+            assert_eq!(found.as_deref(), Ok(expected), "{text}");
+            let web = registry_address(text, Schemes::Web);
+            assert!(matches!(web, Err(AddressError::Registry { .. })), "{text}: {web:?}");
+        }
+        for text in ["file://host/models/t5", "file://localhost/t5", "https://", "file:/a"] {
+            let found = RemoteFolder::parse(text, HUB, Schemes::WebAndFiles);
+            assert!(found.is_err(), "{text}: {found:?}");
+        }
+        // What the web has is read as before.
+        for text in ["https://host.test/t5", "o/n@v1", "hf.co/o/n"] {
+            let [web, both] = [Schemes::Web, Schemes::WebAndFiles]
+                .map(|schemes| RemoteFolder::parse(text, HUB, schemes).unwrap());
+            assert_eq!(web, both);
+        }
+        assert!(hub_address("file:///hub").is_err());
     }
 
     #[test]

@@ -17,8 +17,8 @@ use crate::formats::{Example, excerpt, hex, sha256_hex};
 use crate::model::LinearKind;
 
 pub use address::{
-    AddressError, DEFAULT_HUB, HostFolder, HubFolder, RemoteFolder, file_beside, hub_address,
-    registry_address,
+    AddressError, DEFAULT_HUB, HostFolder, HubFolder, RemoteFolder, Schemes, file_beside,
+    hub_address, registry_address,
 };
 pub use pages::{
     IndexFiles, MANY_MODULES, PAGE_MODULES, RankCount, RegistryIndex, TagCount, TermShard,

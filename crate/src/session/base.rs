@@ -6,7 +6,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::SessionError;
-use crate::formats::{AddedTokenFiles, Tokenizer, WeightsStream, sha256_hex};
+use crate::formats::{
+    AddedTokenFiles, DescribedStart, FormatError, GgufModel, GgufStart, Tokenizer, WeightsStream,
+    sha256_hex,
+};
 use crate::model::{
     Model, ModelBuilder, ModelConfig, ModelError, PACKED_LAYOUT, PackedCopy, PackedReader,
     PackedSource, Precision, Stack, parse_config,
@@ -67,16 +70,51 @@ pub struct BaseInfo {
 /// A base model whose weights are arriving.
 pub struct BaseLoad {
     label: BaseLabel,
-    tokenizer: Tokenizer,
     precision: Precision,
+    /// Bytes of all files of weights so far.
+    bytes: u64,
+    state: State,
+    /// The header of a GGUF file alone, after its length: a packed copy begins with it.
+    header: Vec<u8>,
+}
+
+enum State {
+    /// The start of a GGUF file alone.
+    Start(GgufStart),
+    /// The start of a packed copy of a GGUF file alone.
+    CopyStart(Vec<u8>),
+    /// The configuration and the tokenizer are here.
+    Weights(Box<Parts>),
+}
+
+struct Parts {
+    tokenizer: Tokenizer,
     builder: ModelBuilder,
     /// The file that is arriving.
     stream: WeightsStream,
-    /// Bytes of all files of weights so far.
-    bytes: u64,
     /// The packed copy that is arriving in place of them.
     copy: PackedReader,
 }
+
+impl Parts {
+    fn new(
+        config: Arc<dyn ModelConfig>,
+        tokenizer: Tokenizer,
+        precision: Precision,
+    ) -> Result<Self, ModelError> {
+        config.check_tokenizer(&tokenizer)?;
+        let builder = ModelBuilder::new(config, precision);
+        Ok(Self { tokenizer, builder, stream: WeightsStream::new(), copy: PackedReader::default() })
+    }
+
+    fn described_by(model: &GgufModel, precision: Precision) -> Result<Self, ModelError> {
+        let tokenizer = Tokenizer::parse(&model.tokenizer)?;
+        Self::new(parse_config(&model.config)?, tokenizer, precision)
+    }
+}
+
+/// Bytes of the length before the header in a packed copy.
+const LENGTH_BYTES: usize = size_of::<u64>();
 
 /// The key of a packed copy of files of weights in a store. Each source is the SHA-256 of a file or
 /// another unique name. Another layout or precision has another key.
@@ -114,10 +152,19 @@ impl BaseLoad {
         tokenizer: Tokenizer,
         precision: Precision,
     ) -> Result<Self, SessionError> {
-        config.check_tokenizer(&tokenizer).map_err(|error| refused(&label, error))?;
-        let builder = ModelBuilder::new(config, precision);
-        let (stream, copy) = (WeightsStream::new(), PackedReader::default());
-        Ok(Self { label, tokenizer, precision, builder, stream, bytes: 0, copy })
+        let parts = Parts::new(config, tokenizer, precision);
+        let parts = parts.map_err(|error| refused(&label, error))?;
+        Ok(Self::in_state(State::Weights(Box::new(parts)), label, precision))
+    }
+
+    /// Starts a load of a GGUF file alone, whose metadata has the sizes and the tokenizer. Its packed
+    /// copies begin with its header, and so are others than those of a load with the two small files.
+    pub fn of_gguf(label: BaseLabel, precision: Precision) -> Self {
+        Self::in_state(State::Start(GgufStart::default()), label, precision)
+    }
+
+    fn in_state(state: State, label: BaseLabel, precision: Precision) -> Self {
+        Self { label, precision, bytes: 0, state, header: Vec::new() }
     }
 
     /// Adds the next bytes of a file of weights.
@@ -126,8 +173,29 @@ impl BaseLoad {
     /// [`SessionError::Base`]; the load cannot be continued then.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), SessionError> {
         self.bytes += bytes.len() as u64;
-        let taken = self.stream.push(bytes, &mut self.builder);
-        taken.map_err(|error| self.refused(error))
+        let pushed = self.push_to_state(bytes);
+        pushed.map_err(|error| self.refused(error))
+    }
+
+    fn push_to_state(&mut self, bytes: &[u8]) -> Result<(), ModelError> {
+        match &mut self.state {
+            State::Weights(parts) => parts.stream.push(bytes, &mut parts.builder),
+            State::Start(start) => match start.push(bytes)? {
+                None => Ok(()),
+                Some(described) => self.describe(&described),
+            },
+            State::CopyStart(_) => self.parts().map(drop),
+        }
+    }
+
+    /// Takes over the model that a GGUF file's start describes.
+    fn describe(&mut self, start: &DescribedStart) -> Result<(), ModelError> {
+        let mut parts = Parts::described_by(&start.model, self.precision)?;
+        parts.stream.push(&start.bytes, &mut parts.builder)?;
+        let header = &start.bytes[..start.header_bytes];
+        self.header = [&(header.len() as u64).to_le_bytes()[..], header].concat();
+        self.state = State::Weights(Box::new(parts));
+        Ok(())
     }
 
     /// Ends a file of weights; another one may follow.
@@ -135,8 +203,17 @@ impl BaseLoad {
     /// # Errors
     /// [`SessionError::Base`] for a file that ends too early.
     pub fn end_file(&mut self) -> Result<(), SessionError> {
-        let ended = std::mem::take(&mut self.stream).finish(&mut self.builder);
+        let ended = self.end_stream();
         ended.map_err(|error| self.refused(error))
+    }
+
+    fn end_stream(&mut self) -> Result<(), ModelError> {
+        if let State::Start(start) = &mut self.state {
+            let start = std::mem::take(start).end()?;
+            self.describe(&start)?;
+        }
+        let parts = self.parts()?;
+        std::mem::take(&mut parts.stream).finish(&mut parts.builder)
     }
 
     /// At most `limit` bytes, from `offset`, of a packed copy of the model, whose weights have all been
@@ -150,10 +227,16 @@ impl BaseLoad {
         offset: u64,
         limit: usize,
     ) -> Result<Vec<u8>, SessionError> {
+        let header_bytes = self.header.len() as u64;
+        if offset < header_bytes {
+            let rest = &self.header[offset as usize..];
+            return Ok(rest[..limit.min(rest.len())].to_vec());
+        }
         let source = PackedSource { sha256: sha256.to_owned(), bytes: self.bytes };
-        let copy = PackedCopy::new(&mut self.builder, source);
-        let copy = copy.map_err(|error| refused(&self.label, error))?;
-        Ok(copy.piece(offset, limit))
+        let piece = self.parts().and_then(|parts| {
+            Ok(PackedCopy::new(&mut parts.builder, source)?.piece(offset - header_bytes, limit))
+        });
+        piece.map_err(|error| self.refused(error))
     }
 
     /// Adds the next bytes of a packed copy, in place of all files of weights.
@@ -161,8 +244,44 @@ impl BaseLoad {
     /// # Errors
     /// [`SessionError::Base`]; the load cannot be continued then.
     pub fn push_packed(&mut self, bytes: &[u8]) -> Result<(), SessionError> {
-        let pushed = self.copy.push(bytes, &mut self.builder);
+        let pushed = self.push_copy(bytes);
         pushed.map_err(|error| self.refused(error))
+    }
+
+    fn push_copy(&mut self, bytes: &[u8]) -> Result<(), ModelError> {
+        let mut held = match &mut self.state {
+            State::Weights(parts) => return parts.copy.push(bytes, &mut parts.builder),
+            State::Start(_) => Vec::new(),
+            State::CopyStart(held) => std::mem::take(held),
+        };
+        held.extend_from_slice(bytes);
+        let header = held.split_first_chunk::<LENGTH_BYTES>().map(|(length, rest)| {
+            let length = u64::from_le_bytes(*length);
+            (length, usize::try_from(length).ok().and_then(|length| rest.split_at_checked(length)))
+        });
+        match header {
+            Some((length, _)) if length > GgufStart::MAX_BYTES as u64 => {
+                Err(FormatError::Invalid {
+                    format: "packed copy",
+                    what: "the length of its GGUF header".into(),
+                    expected: format!("at most {}", GgufStart::MAX_BYTES),
+                    found: length.to_string(),
+                }
+                .into())
+            }
+            Some((_, Some((header, rest)))) => {
+                let model = GgufModel::read(header)?;
+                let mut parts = Parts::described_by(&model, self.precision)?;
+                parts.copy.push(rest, &mut parts.builder)?;
+                self.header = held[..LENGTH_BYTES + header.len()].to_vec();
+                self.state = State::Weights(Box::new(parts));
+                Ok(())
+            }
+            _ => {
+                self.state = State::CopyStart(held);
+                Ok(())
+            }
+        }
     }
 
     /// Ends a packed copy; returns the SHA-256 of the file that it was made from.
@@ -170,10 +289,18 @@ impl BaseLoad {
     /// # Errors
     /// [`SessionError::Base`] for a copy that ends too early.
     pub fn end_packed(&mut self) -> Result<String, SessionError> {
-        let source = std::mem::take(&mut self.copy).finish();
+        let source = self.parts().and_then(|parts| std::mem::take(&mut parts.copy).finish());
         let PackedSource { sha256, bytes } = source.map_err(|error| self.refused(error))?;
         self.bytes = bytes;
         Ok(sha256)
+    }
+
+    /// What is being built.
+    fn parts(&mut self) -> Result<&mut Parts, ModelError> {
+        match &mut self.state {
+            State::Weights(parts) => Ok(parts),
+            _ => Err(without_header(self.bytes).into()),
+        }
     }
 
     /// Builds the model.
@@ -181,7 +308,11 @@ impl BaseLoad {
         self,
         sha256: String,
     ) -> Result<(BaseInfo, Tokenizer, Arc<dyn Model>), SessionError> {
-        let BaseLoad { label, tokenizer, precision, builder, bytes, .. } = self;
+        let BaseLoad { label, precision, bytes, state, .. } = self;
+        let State::Weights(parts) = state else {
+            return Err(refused(&label, without_header(bytes).into()));
+        };
+        let Parts { tokenizer, builder, .. } = *parts;
         let model = builder.finish().map_err(|error| refused(&label, error))?;
         let config = model.config();
         let info = BaseInfo {
@@ -207,4 +338,10 @@ impl BaseLoad {
 
 fn refused(label: &BaseLabel, source: ModelError) -> SessionError {
     SessionError::Base { title: label.title.clone(), source }
+}
+
+/// A GGUF file alone, or its packed copy, of which the header has not arrived.
+fn without_header(found: u64) -> FormatError {
+    let what = "the header".into();
+    FormatError::Truncated { format: "GGUF", what, expected: found + 1, found }
 }

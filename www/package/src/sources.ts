@@ -11,7 +11,9 @@ export const DEFAULT_HUB = "https://huggingface.co";
  * - `google/flan-t5-small`, `OWNER/NAME/FOLDER`, `OWNER/NAME/model-q8_0.gguf`, each with `@REVISION`: a
  *   repository of the hub, or a folder in it;
  * - the address of a page of the hub, of a repository, a revision, a folder or a file;
- * - any other `https://…`: a folder with the files, or one of them.
+ * - any other `https://…`, and `file:///…` in Node: a folder with the files, or one of them.
+ *
+ * A base that is a GGUF file of llama.cpp needs no other file in its folder.
  *
  * The engine resolves it: `load` and `addModule` reject anything else with
  * code `invalid-input`.

@@ -258,6 +258,22 @@ describe("a stored file", () => {
     expect(stages()).toEqual(["The stored copy of main/small.bin is damaged: fetching it again"]);
   });
 
+  test.each([
+    ["a web page", "<!doctype html><title>Home</title>"],
+    ["a Git LFS pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:00\n"],
+  ])("that is %s, which nothing detected before, is asked for again", async (_, stands) => {
+    hub.replace(REPO, "small.bin", new TextEncoder().encode(stands));
+    const file = wanted("small.bin", false);
+    await fetchOne(file, { detectPlaceholder: () => null });
+    // While the host still has it, it is named and not kept.
+    await expect(fetchOne(file)).rejects.toMatchObject({
+      what: expect.stringContaining(", not the file."),
+    });
+    expect(await (await context()).store.list()).toEqual([]);
+    hub.replace(REPO, "small.bin", SMALL);
+    expect(same(await fetchOne(file), SMALL)).toBe(true);
+  });
+
   test("is fetched again when the browser stops returning it", async () => {
     const message = "The browser did not return main/small.bin from storage: fetching it again";
     const { caches, stuck, kept } = memoryCaches();

@@ -123,6 +123,8 @@ export class FakeLoad extends Freed implements BaseLoad {
   static tokenFiles: string[] = [];
   readonly #label: { id: string; title: string; license: string };
   readonly #precision: "f32" | "int8";
+  #alone = false;
+  #start = "";
   #bytes = 0;
   #copy = "";
 
@@ -143,19 +145,31 @@ export class FakeLoad extends Freed implements BaseLoad {
     this.#label = { id, title, license };
     this.#precision = precision;
   }
+  /** A load of a GGUF file alone, whose packed copy has the file's start. */
+  static ofGguf(id: string, title: string, license: string, precision: "f32" | "int8") {
+    const none = new Uint8Array();
+    const load = new FakeLoad(id, title, license, none, none, none, none, precision);
+    load.#alone = true;
+    return load;
+  }
   push(bytes: Uint8Array) {
     this.#bytes += bytes.length;
+    if (!this.#alone) return;
+    this.#start += new TextDecoder().decode(bytes.subarray(0, 20));
+    if (!this.#start.startsWith("GGUF")) throw failure("invalid-input", "No GGUF.", this.#start);
   }
   endFile() {}
   packedPiece(sha256: string, offset: number, limit: number) {
-    const copy = bytesOf(JSON.stringify({ packed: sha256, bytes: this.#bytes }));
+    const { 0: start } = this.#start.split("\n");
+    const copy = bytesOf(JSON.stringify({ packed: sha256, bytes: this.#bytes, start }));
     return copy.slice(offset, offset + limit);
   }
   pushPacked(bytes: Uint8Array) {
     this.#copy += new TextDecoder().decode(bytes);
   }
   endPacked() {
-    const { packed, bytes } = JSON.parse(this.#copy);
+    const { packed, bytes, start } = JSON.parse(this.#copy);
+    if (this.#alone !== start.startsWith("GGUF")) throw new Error("a copy of another kind");
     this.#bytes = bytes;
     return packed as string;
   }
@@ -452,7 +466,12 @@ const foreign = (why: string) =>
   failure("not-found", "This link does not fit the library that is open here.", why);
 
 /** An id or an address: the engine's rules are tested in Rust. */
-function resolveAddress(text: string, host: string): RemoteFolder {
+function resolveAddress(text: string, host: string, files: boolean): RemoteFolder {
+  if (files && text.startsWith("file:")) {
+    const [, folder, file = null] =
+      text.match(/^(.*?)\/?(?:\/([^/]*\.(?:gguf|safetensors)))?$/) ?? [];
+    return { kind: "folder", url: `${folder}/`, file };
+  }
   if (text.startsWith("https://")) return { kind: "folder", url: `${text}/`, file: null };
   const [, owner, name, folder] = text.match(/^([\w.-]+)\/([\w.-]+)(?:\/([^@]+))?(?:@|$)/) ?? [];
   if (!owner) throw failure("invalid-input", "This names no model or adapter.", text);
@@ -483,7 +502,10 @@ export const fakeModule: EngineModule = {
   },
   namesTokenizer: (config) => new TextDecoder().decode(config).includes("ByT5Tokenizer"),
   hubAddress: (text) => text || "https://huggingface.co",
-  registryAddress: (text) => text,
+  registryAddress: (text, files) =>
+    files && text.startsWith("file:") && !text.endsWith(".json")
+      ? `${text.replace(/\/$/, "")}/registry.json`
+      : text,
   fileBeside: (registry, path) => new URL(path, registry).href,
   memoryBytes: () => 100,
   packedKey: (sources, precision) => `packed-1-${sha256(bytesOf([precision, ...sources].join()))}`,

@@ -8,7 +8,7 @@ import { pathToFileURL } from "node:url";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { LoraLoom } from "../src/client.js";
 import { nodeAddress } from "../src/node.js";
-import { fetchLocalFile, localFolder, localRegistry } from "../src/worker/local-files.js";
+import { fetchLocalFile } from "../src/worker/local-files.js";
 import { files, registry } from "./fake-engine.js";
 import { localWorker } from "./local-worker.js";
 import { ORIGIN, serveLibrary } from "./server.js";
@@ -120,22 +120,6 @@ test("a folder that cannot be opened is an error with its path", async () => {
   const open = LoraLoom.inspect({ registryUrl, createWorker: localWorker, storageFolder });
   await expect(open).rejects.toMatchObject({ code: "invalid-input" });
   await expect(open).rejects.toThrow(storageFolder);
-});
-
-test("addresses of registries, folders and files of weights", () => {
-  expect(localRegistry("file:///a/library")).toBe("file:///a/library/registry.json");
-  expect(localRegistry("file:///a/library/")).toBe("file:///a/library/registry.json");
-  expect(localRegistry("file:///a/other.json")).toBe("file:///a/other.json");
-  expect(localFolder("file:///a/b%20c")).toEqual({
-    kind: "folder",
-    url: "file:///a/b%20c/",
-    file: null,
-  });
-  expect(localFolder("file:///a/m%20n.gguf")).toEqual({
-    kind: "folder",
-    url: "file:///a/",
-    file: "m n.gguf",
-  });
 });
 
 test("paths and addresses, as Node has them", () => {

@@ -158,6 +158,28 @@ describe("a packed copy", () => {
     expect(copies()).toEqual([]);
   });
 
+  test("of a GGUF file alone needs no other file, and is not that of the file beside others", async () => {
+    const before = files.get(WEIGHTS) as Uint8Array;
+    files.set(WEIGHTS, new TextEncoder().encode(`GGUF\n${"w".repeat(5000)}`));
+    try {
+      const nothing = { config: null, tokenizer: null, addedTokens: null, tokenizerConfig: null };
+      const alone = { ...pieces(false), ...nothing };
+      const first = await load(alone);
+      expect(asked).toEqual([WEIGHTS]);
+      const [name] = copies();
+      asked.length = 0;
+      events.length = 0;
+      expect(await load(alone)).toEqual(first);
+      expect(asked).toEqual([]);
+      expect(weightsRead()).toBe(false);
+      await load(pieces(false));
+      expect(copies()).not.toContain(name);
+      expect(stages().join()).not.toContain("damaged");
+    } finally {
+      files.set(WEIGHTS, before);
+    }
+  });
+
   test("is dropped when the disk is full", async () => {
     folder.room = 60;
     await load();

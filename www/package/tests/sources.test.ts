@@ -2,6 +2,7 @@
 
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { zipSync } from "fflate";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Hub, startHub } from "../../../tests/e2e/hub.js";
 import type { FilesSource, LocalFile } from "../src/protocol.js";
@@ -82,6 +83,9 @@ describe("the files of a source", () => {
         "tokenizer_config.json": text("config"),
       },
       "owner/nothing": { "README.md": text("# Nothing") },
+      "owner/alone": { "README.md": text("# GGUF"), "model-Q8_0.gguf": WEIGHTS },
+      "owner/lost-config": { "spiece.model": text("s"), "model-Q8_0.gguf": WEIGHTS },
+      "owner/lost-gguf": { "README.md": text("# GGUF"), "model-Q8_0.gguf": POINTER },
     });
     context = {
       signal: new AbortController().signal,
@@ -98,8 +102,8 @@ describe("the files of a source", () => {
     ({ kind: "hub", host: hub.url, repo, revision: "main", file }) as const;
   const inFolder = (repo: string) =>
     ({ kind: "folder", url: `${hub.url}/${repo}/resolve/main/`, file: null }) as const;
-  const names = (pieces: Piece[]) =>
-    pieces.map((piece) => (piece instanceof Blob ? "blob" : piece.url.split("/").at(-1)));
+  const names = (pieces: (Piece | null)[]) =>
+    pieces.map((piece) => (piece instanceof Blob ? "blob" : piece?.url.split("/").at(-1)));
 
   test("a hub's list gives lengths and hashes", async () => {
     const { id, weights, tokenizer } = await baseFolder(onHub("owner/whole"));
@@ -123,6 +127,40 @@ describe("the files of a source", () => {
     expect(names(best.weights)).toEqual(["model-Q8_0.gguf"]);
     const named = await baseFolder(onHub("owner/gguf", "model-q4_k.gguf"));
     expect(names(named.weights)).toEqual(["model-q4_k.gguf"]);
+  });
+
+  const NOTHING = { config: null, tokenizer: null, addedTokens: null, tokenizerConfig: null };
+
+  test("a GGUF file alone needs no other file, on a hub, a host and this computer", async () => {
+    const onHost = { ...inFolder("owner/alone"), file: "model-Q8_0.gguf" };
+    for (const source of [onHub("owner/alone"), onHub("owner/alone", onHost.file), onHost]) {
+      const pieces = await baseFolder(source);
+      expect(pieces).toMatchObject(NOTHING);
+      expect(names(pieces.weights)).toEqual(["model-Q8_0.gguf"]);
+    }
+    const blob = new Blob([WEIGHTS]);
+    for (const path of ["model-Q8_0.gguf", "t5/model-Q8_0.gguf"]) {
+      const pieces = await baseFolder({ kind: "files", files: [{ path, contents: blob }] });
+      expect(pieces).toMatchObject(NOTHING);
+      expect(pieces.weights).toEqual([blob]);
+    }
+    // A host of a one-page site answers with its page for what it does not have.
+    hub.faults.pages = true;
+    expect(await baseFolder(onHost)).toMatchObject(NOTHING);
+  });
+
+  test("a GGUF file beside a part of the other files is not alone", async () => {
+    const config = { why: expect.stringMatching(/^Expected config.json, found /) };
+    for (const repo of ["owner/lost-config", "owner/nothing"]) {
+      await expect(baseFolder(onHub(repo))).rejects.toMatchObject(config);
+    }
+    const onHost = { ...inFolder("owner/lost-config"), file: "model-Q8_0.gguf" };
+    await expect(baseFolder(onHost)).rejects.toMatchObject({
+      why: "Expected config.json, found no such file.",
+    });
+    await expect(baseFolder(onHub("owner/lost-gguf"))).rejects.toMatchObject({
+      what: "model-Q8_0.gguf is a Git LFS pointer, not the file.",
+    });
   });
 
   test("an adapter may be a .bin, on a hub or in a folder", async () => {
@@ -291,6 +329,30 @@ describe("the files of a source", () => {
     });
     const { weights } = await adapterFolder({ ...source, folder: "drop/two" }, context);
     expect(await read(weights)).toBe("drop/two/adapter_model.safetensors");
+  });
+
+  test("of several adapters in one archive, each can be chosen, also one made on Windows", async () => {
+    const entries = ["one\\", "two/"].flatMap((folder) => [
+      [`${folder}adapter_config.json`, text(`config of ${folder}`)],
+      [`${folder}adapter_model.safetensors`, text(`weights of ${folder}`)],
+      [`${folder}README.md`, text("read me")],
+    ]);
+    const archive = new Blob([zipSync(Object.fromEntries(entries)) as Uint8Array<ArrayBuffer>]);
+    const source: FilesSource = { kind: "files", files: [{ path: "my.zip", contents: archive }] };
+    expect(await adapterFolders(source)).toEqual(["one", "two"]);
+    for (const [folder, written] of [
+      ["one", "one\\"],
+      ["two", "two/"],
+    ]) {
+      const { config, weights } = await adapterFolder(
+        { ...source, folder: folder as string },
+        context,
+      );
+      expect([await read(config), await read(weights)]).toEqual([
+        `config of ${written}`,
+        `weights of ${written}`,
+      ]);
+    }
   });
 
   test("paths of Windows' archives and names of second downloads are read", async () => {

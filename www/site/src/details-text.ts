@@ -31,10 +31,11 @@ const edit = {
   remove: "Remove",
   removeRow: (row: number) => `Remove row ${row}`,
   addRow: "Add a row",
+  more: (left: number) => `Show more rows (${left.toLocaleString("en")} left)`,
   openFile: "Open a file",
   paste: "Paste CSV, TSV or JSONL",
   pasteHelp:
-    'One pair per line: input,output, or with a tab between them, or {"input": …, "output": …}',
+    'One pair per line: input,output, or with a tab between them, or {"input": …, "output": …}. Blanks around the text of a table are removed.',
   usePasted: "Use these examples",
 };
 
@@ -230,7 +231,7 @@ const base = {
   label: "A T5, Flan-T5, mT5, UMT5 or ByT5 model (Hugging Face id or address)",
   placeholder: "google/flan-t5-small or https://…",
   load: "Load",
-  drop: "Or drop its files here: config.json, tokenizer.json or spiece.model (ByT5 has neither), and the weights as .safetensors or .gguf.",
+  drop: "Or drop its files here: config.json, tokenizer.json or spiece.model (ByT5 has neither), and the weights as .safetensors or .gguf. A .gguf file of llama.cpp needs no other file.",
   choose: "Choose files",
   staysHere: "They stay on this computer.",
 };

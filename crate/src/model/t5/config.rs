@@ -152,9 +152,19 @@ struct RawConfig {
     tie_word_embeddings: Option<bool>,
     /// Written by transformers 5, where `tie_word_embeddings` is `true` for every T5.
     scale_decoder_outputs: Option<bool>,
+    transformers_version: Option<String>,
     decoder_start_token_id: Option<u32>,
     pad_token_id: Option<u32>,
     eos_token_id: Option<OneOrMore>,
+}
+
+impl RawConfig {
+    /// Whether transformers 5 or later wrote it.
+    fn is_of_transformers_5(&self) -> bool {
+        let version = self.transformers_version.as_deref().unwrap_or_default();
+        let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+        major.is_some_and(|major| major >= 5)
+    }
 }
 
 /// A token id, alone or in a list.
@@ -183,9 +193,9 @@ impl T5Config {
             .feed_forward_proj
             .unwrap_or(architecture.default(FeedForward::Relu, FeedForward::GatedGelu));
         check_feed_forward(feed_forward, &raw)?;
-        let eos_token_id = match raw.eos_token_id {
+        let eos_token_id = match &raw.eos_token_id {
             None => 1,
-            Some(OneOrMore::One(id)) => id,
+            Some(OneOrMore::One(id)) => *id,
             Some(OneOrMore::More(ids)) => match ids[..] {
                 [id] => id,
                 _ => {
@@ -199,7 +209,9 @@ impl T5Config {
         };
         let num_layers = raw.num_layers.unwrap_or(architecture.default(6, 8));
         let tied = raw.tie_word_embeddings.unwrap_or(architecture != Architecture::Mt5);
-        let scaled = raw.scale_decoder_outputs.unwrap_or(tied);
+        // transformers 5 writes `true` for every mT5 too, without the other flag, and scales none.
+        let unscaled = architecture == Architecture::Mt5 && raw.is_of_transformers_5();
+        let scaled = raw.scale_decoder_outputs.unwrap_or(tied && !unscaled);
         let config = Self {
             vocab_size: raw.vocab_size.unwrap_or(architecture.default(32_128, 250_112)),
             d_model: raw.d_model.unwrap_or(512),
@@ -432,6 +444,24 @@ mod tests {
             (r#"{"tie_word_embeddings": false, "scale_decoder_outputs": null}"#, false),
             (r#"{"tie_word_embeddings": null}"#, true),
             ("{}", true),
+            (r#"{"tie_word_embeddings": true, "transformers_version": "5.0.0rc1"}"#, true),
+            (r#"{"model_type": "mt5", "tie_word_embeddings": true}"#, true),
+            (
+                r#"{"model_type": "mt5", "tie_word_embeddings": true, "transformers_version": "4.57.6"}"#,
+                true,
+            ),
+            (
+                r#"{"model_type": "mt5", "tie_word_embeddings": true, "transformers_version": "5.24.0"}"#,
+                false,
+            ),
+            (
+                r#"{"model_type": "mt5", "scale_decoder_outputs": true, "transformers_version": "6.0.0.dev0"}"#,
+                true,
+            ),
+            (
+                r#"{"model_type": "umt5", "tie_word_embeddings": true, "transformers_version": "5.24.0"}"#,
+                true,
+            ),
         ] {
             let config = T5Config::parse(json.as_bytes()).unwrap();
             assert_eq!(config.scale_decoder_outputs, scaled, "{json}");

@@ -17,6 +17,7 @@ export class BaseLoad {
     endFile(): void;
     endPacked(): string;
     constructor(id: string, title: string, license: string, config: Uint8Array, tokenizer: Uint8Array, added_tokens: Uint8Array, tokenizer_config: Uint8Array, precision: Precision);
+    static ofGguf(id: string, title: string, license: string, precision: Precision): BaseLoad;
     packedPiece(sha256: string, offset: number, limit: number): Uint8Array;
     pushPacked(bytes: Uint8Array): void;
     push(bytes: Uint8Array): void;
@@ -76,8 +77,8 @@ export function packedKey(sources: string[], precision: Precision): string;
 export function parseExamples(text: string, format: ExamplesFormat): Example[];
 export function parseRegistry(bytes: Uint8Array): Registry;
 export function publishedLearnOptions(): LearnOptions;
-export function registryAddress(text: string): string;
-export function resolveAddress(text: string, hub: string): RemoteFolder;
+export function registryAddress(text: string, files: boolean): string;
+export function resolveAddress(text: string, hub: string, files: boolean): RemoteFolder;
 export function shardNames(index: Uint8Array): string[];
 export function start(): void;
 export function usualWeights(): string[];

@@ -26,7 +26,7 @@ export async function loadBase(
   context: DownloadContext,
 ): Promise<WholeBase> {
   const loading = new Loading(pieces, precision, module, context);
-  const copy = PackedCopy.of(pieces.weights, precision, module, context);
+  const copy = PackedCopy.of(pieces, precision, module, context);
   const stored = copy && (await loading.fromCopy(copy));
   if (stored) return stored;
   for (let start = 1; ; start++) {
@@ -103,6 +103,11 @@ class Loading {
   /** Reads the small files and starts a load. */
   async #start(weights: { bytes: number | null }[]): Promise<[BaseLoad, Progress]> {
     const { config, tokenizer, addedTokens, tokenizerConfig, id, title, license } = this.#pieces;
+    const { BaseLoad } = this.#module;
+    if (!config || !tokenizer) {
+      const load = BaseLoad.ofGguf(id, title, license, this.#precision);
+      return [load, new Progress(weights, this.#context)];
+    }
     const none = new Blob();
     const small = [config, tokenizer, addedTokens ?? none, tokenizerConfig ?? none];
     const present = small.filter((piece) => piece !== none);
@@ -114,7 +119,7 @@ class Loading {
       Uint8Array,
       Uint8Array,
     ];
-    const load = new this.#module.BaseLoad(
+    const load = new BaseLoad(
       id,
       title,
       license,

@@ -35,8 +35,9 @@ export interface BasePieces {
   id: string;
   title: string;
   license: string;
-  config: Piece;
-  tokenizer: Piece;
+  /** Null for a GGUF file alone, whose metadata has what this file and the tokenizer's have elsewhere. */
+  config: Piece | null;
+  tokenizer: Piece | null;
   /** Files beside the tokenizer that may add tokens to it. */
   addedTokens: Piece | null;
   tokenizerConfig: Piece | null;
@@ -63,6 +64,7 @@ const MAX_PLACEHOLDER_BYTES = 1024;
 const START_BYTES = 256;
 /** The license of a base outside a registry: `config.json` does not name it. */
 const UNKNOWN_LICENSE = "see the model's page";
+const BASE_CONFIG = "config.json";
 const TOKENIZERS = ["tokenizer.json", "spiece.model"];
 const ADAPTER_CONFIG = "adapter_config.json";
 const ADAPTER_WEIGHTS = ["adapter_model.safetensors", "adapter_model.bin"];
@@ -224,10 +226,11 @@ export async function adapterFolders(source: FilesSource): Promise<string[]> {
   return folders.map((folder) => folder.replace(/\/$/, ""));
 }
 
-/** The folder among files of this computer that holds a configuration. */
-async function openFiles(source: FilesSource, config: RegExp): Promise<Folder> {
+/** The folder among files of this computer that holds the first of some files which is there. */
+async function openFiles(source: FilesSource, files: RegExp[]): Promise<Folder> {
   const all = await localFiles(source);
-  const folders = foldersOf(all, config);
+  const found = files.map((name) => foldersOf(all, name));
+  const folders = found.find(({ length }) => length > 0) ?? [];
   if (folders.length > 1 && source.folder === undefined) {
     throw loraLoomError("several-adapters", { folders: folders.join(", ") });
   }
@@ -358,7 +361,7 @@ export type FolderRules = Pick<
 
 async function openFolder(
   source: FolderSource,
-  config: RegExp,
+  files: RegExp[],
   context: DownloadContext,
 ): Promise<Folder> {
   switch (source.kind) {
@@ -369,7 +372,7 @@ async function openFolder(
       return isLocalFile(source.url) ? { ...folder, names: await localNames(source.url) } : folder;
     }
     case "files":
-      return openFiles(source, config);
+      return openFiles(source, files);
   }
 }
 
@@ -387,16 +390,45 @@ async function namedTokenizer(
   return null;
 }
 
+/** The GGUF file of a folder without a configuration and a tokenizer; null for any other folder. */
+async function ggufAlone(
+  folder: Folder,
+  named: string | null,
+  rules: FolderRules,
+  context: DownloadContext,
+): Promise<Piece | null> {
+  const name = named ?? rules.chooseWeights(folder.names ?? rules.usualWeights())?.name;
+  if (!name?.toLowerCase().endsWith(".gguf")) return null;
+  for (const other of [BASE_CONFIG, ...TOKENIZERS]) {
+    if (folder.names && !folder.names.includes(other)) continue;
+    const found = await folder.get(other);
+    // Hosts of one-page sites answer so for files that they do not have.
+    if (found !== null && found !== "web-page") return null;
+  }
+  return firstOf(folder, [name], name, context);
+}
+
 /** The files of a base model that is in no registry. */
 export async function baseFolder(
   source: FolderSource,
   rules: FolderRules,
   context: DownloadContext,
 ): Promise<BasePieces> {
-  const folder = await openFolder(source, /(^|\/)config\.json$/, context);
+  const places = [/(^|\/)config\.json$/, /\.gguf$/i];
+  const folder = await openFolder(source, places, context);
   const named = source.kind === "files" ? null : source.file;
   const title = source.kind === "hub" ? source.repo : folder.name;
-  const config = await firstOf(folder, ["config.json"], "config.json", context);
+  const label = { id: title, title, license: UNKNOWN_LICENSE };
+  let config: Piece;
+  try {
+    config = await firstOf(folder, [BASE_CONFIG], BASE_CONFIG, context);
+  } catch (error) {
+    context.signal.throwIfAborted();
+    const weights = await ggufAlone(folder, named, rules, context);
+    if (!weights) throw error;
+    const nothing = { config: null, tokenizer: null, addedTokens: null, tokenizerConfig: null };
+    return { ...label, ...nothing, weights: [weights] };
+  }
   const tokenizerConfig = await optional(folder, "tokenizer_config.json", context);
   let tokenizer = await findFirst(folder, TOKENIZERS, context);
   if (!tokenizer) {
@@ -407,9 +439,7 @@ export async function baseFolder(
     if (!tokenizer) throw missing(folder, "tokenizer.json or spiece.model");
   }
   return {
-    id: title,
-    title,
-    license: UNKNOWN_LICENSE,
+    ...label,
     config,
     tokenizer,
     addedTokens: await optional(folder, "added_tokens.json", context),
@@ -423,7 +453,7 @@ export async function adapterFolder(
   source: FolderSource,
   context: DownloadContext,
 ): Promise<AdapterPieces> {
-  const folder = await openFolder(source, /(^|\/)adapter_config\.json$/, context);
+  const folder = await openFolder(source, [/(^|\/)adapter_config\.json$/], context);
   const named = source.kind === "files" ? null : source.file;
   const expected = named ?? "adapter_model.safetensors or adapter_model.bin";
   return {

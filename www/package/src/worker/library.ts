@@ -22,7 +22,7 @@ import {
   baseFolder,
   type FolderSource,
 } from "./folder.js";
-import { isLocalFile, localFolder, localRegistry } from "./local-files.js";
+import { canReadLocalFiles } from "./local-files.js";
 
 /** Candidates whose descriptions are encoded, where the registry lists all modules. */
 const MAX_CANDIDATES = 256;
@@ -58,9 +58,7 @@ export class Library {
     context: DownloadContext,
   ): Promise<Library> {
     const hub = module.hubAddress(location.hub);
-    const address = isLocalFile(location.registryUrl)
-      ? localRegistry(location.registryUrl)
-      : module.registryAddress(location.registryUrl);
+    const address = module.registryAddress(location.registryUrl, canReadLocalFiles());
     const parse = (bytes: Uint8Array) => module.parseRegistry(bytes);
     const { registry, url } = await fetchRegistry(address, parse, context);
     // A redirect moves the registry's files too.
@@ -70,8 +68,7 @@ export class Library {
   /** The source with its address resolved. */
   resolve(source: Exclude<Source, { kind: "registry" }>): FolderSource {
     if (source.kind !== "address") return source;
-    if (isLocalFile(source.text)) return localFolder(source.text);
-    return this.#module.resolveAddress(source.text, this.#location.hub);
+    return this.#module.resolveAddress(source.text, this.#location.hub, canReadLocalFiles());
   }
 
   /** Address of `registry.json`. */
@@ -190,6 +187,7 @@ export class Library {
 
   /** The folder of a hub that a file is in; null for a file beside the registry. */
   #onHub({ path }: RegistryFile): RemoteFolder | null {
-    return path.startsWith("hub:") ? this.#module.resolveAddress(path, this.#location.hub) : null;
+    if (!path.startsWith("hub:")) return null;
+    return this.#module.resolveAddress(path, this.#location.hub, false);
   }
 }

@@ -1,12 +1,16 @@
 // Files of this computer by their `file:` addresses, in Node, Deno and Bun: read as if a server sent them.
 
 import { nodeModule } from "../node.js";
-import type { RemoteFolder } from "../protocol.js";
 import { streamOf } from "./node-folder.js";
+
+/** Whether files can be read here by their addresses. */
+export function canReadLocalFiles(): boolean {
+  return nodeModule("node:fs") !== null;
+}
 
 /** Whether an address is that of a file which can be read here. */
 export function isLocalFile(url: string): boolean {
-  return /^file:/i.test(url) && nodeModule("node:fs") !== null;
+  return /^file:/i.test(url) && canReadLocalFiles();
 }
 
 function modules() {
@@ -19,20 +23,6 @@ function modules() {
 export function readLocalFile(url: string): Promise<Uint8Array<ArrayBuffer>> {
   const { fs, pathOf } = modules();
   return fs.promises.readFile(pathOf(url));
-}
-
-/** The address of a library's registry, by that address or that of its folder. */
-export function localRegistry(url: string): string {
-  return url.endsWith(".json") ? url : `${url.replace(/\/$/, "")}/registry.json`;
-}
-
-/** The folder of a model or adapter, by its address or that of its file of weights. */
-export function localFolder(address: string): RemoteFolder {
-  const { href } = new URL(address);
-  const [, folder = href, file = ""] = href.match(/^(.*)\/([^/]*)$/) ?? [];
-  return /\.(safetensors|gguf|bin)$/.test(file)
-    ? { kind: "folder", url: `${folder}/`, file: decodeURIComponent(file) }
-    : { kind: "folder", url: href.replace(/\/?$/, "/"), file: null };
 }
 
 /** The names of a folder's files; none where there is no such folder. */

@@ -5,12 +5,14 @@ import type { Precision } from "../protocol.js";
 import { isTimeout } from "../timeout.js";
 import { contentsName, type DownloadContext, findStored, type RemoteFile } from "./download.js";
 import type { BaseLoad, EngineModule } from "./engine.js";
-import type { Piece } from "./folder.js";
+import type { BasePieces } from "./folder.js";
 import { SafeWriter } from "./safe-writer.js";
 import type { Store } from "./store.js";
 import { isPackedKey } from "./store.js";
 import { nextTurn } from "./turn.js";
 
+/** Part of the key of the copy of a GGUF file alone, which has the file's metadata too. */
+const WITH_METADATA = "with metadata";
 /** Bytes copied out of the engine's memory at once. */
 const PIECE_BYTES = 4 * 2 ** 20;
 
@@ -34,11 +36,11 @@ export class PackedCopy {
   }
 
   /**
-   * The copy of these files of weights. Null for files of this computer, which have no lasting name, and
+   * The copy of a base's files of weights. Null for files of this computer, which have no lasting name, and
    * in `f32`, where a copy is as large as the files.
    */
   static of(
-    weights: Piece[],
+    { config, weights }: Pick<BasePieces, "config" | "weights">,
     precision: Precision,
     module: EngineModule,
     context: DownloadContext,
@@ -46,6 +48,7 @@ export class PackedCopy {
     const files = weights.filter((piece): piece is RemoteFile => !(piece instanceof Blob));
     if (precision !== "int8" || files.length < weights.length) return null;
     const names = files.map((file) => contentsName(file, context));
+    if (!config) names.push(WITH_METADATA);
     return new PackedCopy(module.packedKey(names, precision), files, module, context);
   }
 

@@ -1,12 +1,15 @@
 // The examples as a table to type in, and what changes it as a whole.
 
 import { useSignal } from "@preact/signals";
+import type { Example } from "loraloom";
 import { FileInput } from "../components/files.js";
 import { details } from "../details-text.js";
+import { readPaste } from "../state/paste.js";
 import {
   addExample,
   EXAMPLE_FILES,
   editExample,
+  editRow,
   examples,
   pasteExamples,
   readFile,
@@ -17,8 +20,26 @@ import { UndoButtons } from "./task.js";
 
 const { edit } = details;
 
+/** Rows that are shown at first, and added by each press of the button. */
+const ROWS = 100;
+
 /** The examples to type. */
 export function EditableTable() {
+  const shown = useSignal(ROWS);
+  const left = examples.value.length - shown.value;
+  return (
+    <>
+      <Rows rows={examples.value.slice(0, shown.value)} />
+      {left > 0 && (
+        <button type="button" class="plain" onClick={() => (shown.value += ROWS)}>
+          {edit.more(left)}
+        </button>
+      )}
+    </>
+  );
+}
+
+function Rows({ rows }: { rows: Example[] }) {
   return (
     <table>
       <thead>
@@ -31,7 +52,7 @@ export function EditableTable() {
         </tr>
       </thead>
       <tbody>
-        {examples.value.map((example, row) => (
+        {rows.map((example, row) => (
           <tr key={row}>
             {(["input", "output"] as const).map((field) => (
               <td key={field}>
@@ -41,11 +62,13 @@ export function EditableTable() {
                   value={example[field]}
                   onInput={({ currentTarget }) => editExample(row, field, currentTarget.value)}
                   onPaste={(event) => {
-                    const pasted = event.clipboardData?.getData("text/plain") ?? "";
-                    const lines = pasted.trim().split("\n").length;
-                    if (lines < 2 || !/[\t,{]/.test(pasted)) return;
+                    const text = event.clipboardData?.getData("text/plain") ?? "";
+                    const pasted = readPaste(text);
+                    // The browser puts text into the cell.
+                    if (pasted.kind === "text") return;
                     event.preventDefault();
-                    void pasteExamples(pasted);
+                    if (pasted.kind === "table") void pasteExamples(text);
+                    else editRow(row, pasted.row);
                   }}
                 />
               </td>

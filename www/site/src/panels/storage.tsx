@@ -32,6 +32,16 @@ function offlineText({ files }: Storage): string {
     : words.some(kept.length, modules.length, tests.length, tasks.length);
 }
 
+/** The path of an address, as people read it; as it is where its escapes are none. */
+function pathOf(url: string): string {
+  const path = new URL(url).pathname.slice(1);
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
+}
+
 /** The files, each with a button that deletes it. */
 export function StoragePanel() {
   const storage = useSignal<Storage | null>(null);
@@ -70,7 +80,7 @@ export function StoragePanel() {
                 {kept.files.map((file) => (
                   <li key={file.key}>
                     <span class="what" title={file.url}>
-                      {decodeURIComponent(new URL(file.url).pathname).slice(1)}
+                      {pathOf(file.url)}
                     </span>{" "}
                     {bytes(file.bytes)}
                     {file.packed && details.storage.packed}

@@ -65,6 +65,11 @@ export function editExample(row: number, field: keyof Example, value: string): v
   update((now) => workbench.editExample(now, ownId(), row, field, value));
 }
 
+/** Changes both cells of a row. */
+export function editRow(row: number, example: Example): void {
+  update((now) => workbench.editRow(now, ownId(), row, example));
+}
+
 /** Adds an empty row. */
 export const addExample = () => update((now) => workbench.addRow(now, ownId()));
 

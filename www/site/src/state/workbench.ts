@@ -274,6 +274,16 @@ export function editExample(
   return changeTable(bench, ownId, changed, `${row} ${field}`);
 }
 
+/** Changes both cells of a row. */
+export function editRow(bench: Workbench, ownId: string, row: number, example: Example): Workbench {
+  const examples = bench.task?.examples ?? [];
+  return changeTable(
+    bench,
+    ownId,
+    examples.map((one, index) => (index === row ? example : one)),
+  );
+}
+
 /** Adds an empty row. */
 export function addRow(bench: Workbench, ownId: string): Workbench {
   return changeTable(bench, ownId, [...(bench.task?.examples ?? []), { input: "", output: "" }]);

@@ -1,0 +1,54 @@
+// What text that is pasted into a cell of the examples is: text of the cell, one row, or a table.
+
+import type { Example } from "loraloom";
+
+/** What pasted text is. */
+export type Pasted = { kind: "text" } | { kind: "table" } | { kind: "row"; row: Example };
+
+/** A cell in quotation marks, which may hold tabs and line breaks. */
+const QUOTED = /"(?:[^"]|"")*"/g;
+/** This project's own header; other tables with commas look like prose. */
+const HEADER = /^(?:sep=|"?inputs?"?\s*[,;]\s*"?(?:outputs?|targets?)"?$)/i;
+
+/** Reads what is plainly a table or a row as one, and anything else as text. */
+export function readPaste(pasted: string): Pasted {
+  // An empty cell at the end of a row keeps its tab.
+  const text = pasted.replace(/[\r\n]+$/, "").replace(/^[\r\n]+/, "");
+  if (isJsonTable(text)) return { kind: "table" };
+  const lines = text
+    .replace(QUOTED, '""')
+    .split(/\r\n|\r|\n/)
+    .filter((line) => line.trim());
+  if (lines.length > 1) {
+    // Indented lines have a tab too, but nothing before it.
+    const hasColumns = lines.every((line) => /\S.*\t/.test(line));
+    const isTable = hasColumns || HEADER.test(text.split(/[\r\n]/, 1)[0]?.trim() ?? "");
+    return { kind: isTable ? "table" : "text" };
+  }
+  const [input = "", output = "", ...others] = text.split("\t").map(unquoted);
+  const isRow = input && output && others.every((cell) => !cell);
+  return isRow ? { kind: "row", row: { input, output } } : { kind: "text" };
+}
+
+/** The text of a cell, as spreadsheets copy it. */
+function unquoted(cell: string): string {
+  const [whole] = cell.match(/^"(?:[^"]|"")*"$/) ?? [];
+  return (whole ? whole.slice(1, -1).replaceAll('""', '"') : cell).trim();
+}
+
+/** Whether a text is a list of objects in JSON, or lines of them. */
+function isJsonTable(text: string): boolean {
+  if (!/^\s*[{[]/.test(text)) return false;
+  const isObject = (value: unknown) => typeof value === "object" && value !== null;
+  try {
+    const whole: unknown = JSON.parse(text);
+    return Array.isArray(whole) ? whole.length > 0 && whole.every(isObject) : isObject(whole);
+  } catch {
+    const lines = text.split("\n").filter((line) => line.trim());
+    try {
+      return lines.length > 1 && lines.every((line) => isObject(JSON.parse(line)));
+    } catch {
+      return false;
+    }
+  }
+}

@@ -1,0 +1,47 @@
+// What is pasted into a cell: a table only where it is plainly one, so that a paragraph replaces nothing.
+
+import { expect, test } from "vitest";
+import { readPaste } from "../src/state/paste.js";
+
+test.each([
+  ["a paragraph", "Dear Ann,\nthe river is cold, wide and green.\n\nYours, Bob"],
+  ["lines of one comma each", "Roses are red, she said\nViolets are blue, he said"],
+  ["a line", "red, green"],
+  ["a recipe's lines", "2 eggs; 1 cup of milk\n3 spoons; flour"],
+  ["code", "if (a) {\n  b(c, d);\n}"],
+  ["indented lines", "\tfirst, one\n\tsecond, two"],
+  ["a note in brackets", "[a note]\n{and another}"],
+  ["one JSON value that is no object", '["a", "b"]'],
+  ["a list with a tab in one line", "first\tline\nsecond line"],
+  ["nothing", ""],
+  ["one cell with a tab behind it", "red\t"],
+])("%s is text of the cell", (_, pasted) => {
+  expect(readPaste(pasted)).toEqual({ kind: "text" });
+});
+
+test.each([
+  ["a spreadsheet's rows", "red\tblue\ngreen\tyellow\n"],
+  ["a spreadsheet's rows on Windows", "red\tblue\r\ngreen\tyellow\r\n"],
+  ["a cell with a line break", 'red\t"blue\nand green"\nwhite\tblack'],
+  ["JSON lines", '{"input": "a", "output": "b"}\n{"input": "c", "output": "d"}'],
+  ["one object", '{"input": "a",\n "output": "b"}'],
+  ["a list of objects", '[{"input": "a", "output": "b"}]'],
+  ["this project's header", "input,output\na,b"],
+  ["a header with semicolons", '"Input";"Output"\na;b'],
+  ["Excel's first line", "sep=;\na;b"],
+])("%s is a table", (_, pasted) => {
+  expect(readPaste(pasted)).toEqual({ kind: "table" });
+});
+
+test.each([
+  ["red\tblue", "red", "blue"],
+  ["red\tblue\r\n", "red", "blue"],
+  [" red \t blue \t\t", "red", "blue"],
+  ['"a ""b"""\t"c\nd"\n', 'a "b"', "c\nd"],
+])("%j is one row", (pasted, input, output) => {
+  expect(readPaste(pasted)).toEqual({ kind: "row", row: { input, output } });
+});
+
+test("a row of three cells is text: which of them are the two is not known", () => {
+  expect(readPaste("a\tb\tc")).toEqual({ kind: "text" });
+});
