@@ -22,7 +22,7 @@ use loraloom::registry::RegistryFile;
 use serde::{Deserialize, Serialize};
 
 use super::python::PythonRandom;
-use super::{Draw, Inputs, Protocol, Task};
+use super::tasks::{Draw, Inputs, Protocol, Task};
 use crate::error::{CliError, read};
 use crate::library::check_contents;
 use crate::location::Location;

@@ -10,7 +10,7 @@ use pollster::block_on;
 use serde::{Deserialize, Serialize};
 
 use super::runs::{Run, RunKey};
-use super::{Draw, Protocol};
+use super::tasks::{Draw, Protocol};
 use crate::error::CliError;
 
 /// A way to answer a task from a few examples.

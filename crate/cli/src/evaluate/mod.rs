@@ -4,6 +4,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `mod` | the options, what is evaluated on what, and in which order |
+//! | `tasks` | tasks with their draws, and those of a registry |
 //! | `method` | the methods, and what each finds and answers |
 //! | `runs` | one method on one draw, and the file that such runs are kept in |
 //! | `rows`, `table` | the results over all draws |
@@ -19,18 +20,16 @@ mod python;
 mod rows;
 mod runs;
 mod table;
+mod tasks;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use loraloom::formats::{Example, sha256_hex};
+use loraloom::formats::sha256_hex;
 use loraloom::learn::{Choices, Effort};
-use loraloom::registry::{
-    Candidate as Retrieved, RegistryBase, RegistryFile, RegistryModule, RegistryTask, TaskSet,
-};
+use loraloom::registry::{Candidate as Retrieved, RegistryBase, RegistryFile, RegistryModule};
 use loraloom::session::Session;
 use serde::Serialize;
 
@@ -46,6 +45,7 @@ use plan::{Plan, Speed, Work, duration};
 use rows::{Row, mean, name_of};
 use runs::{Run, RunKey, Runs};
 use table::Table;
+use tasks::{Protocol, Task, registry_tasks};
 
 /// New tokens of an answer to a registry's task.
 const MAX_NEW_TOKENS: usize = 32;
@@ -118,38 +118,6 @@ enum Suite {
     Bbh,
 }
 
-/// What a task's methods learn from and answer.
-#[derive(Serialize)]
-struct Inputs {
-    examples: Vec<Example>,
-    items: Vec<Example>,
-    /// Each item's prompt with the examples before it.
-    in_context: Vec<String>,
-}
-
-/// A task's inputs by one seed.
-struct Draw {
-    seed: u32,
-    inputs: Rc<Inputs>,
-    protocol: Protocol,
-}
-
-/// Which modules a method has, and which answers are right.
-enum Protocol {
-    /// Every module, in the registry's order; an answer as the model can write it.
-    Registry,
-    /// The modules that the seed drew, or for a method that takes all of them into account every module,
-    /// those most similar to the examples first; an answer as it is compared in LoraHub.
-    Published { drawn: Vec<String> },
-}
-
-/// A task with its draws.
-struct Task {
-    id: String,
-    set: Option<TaskSet>,
-    draws: Vec<Draw>,
-}
-
 /// A method as it is evaluated.
 #[derive(Clone, Copy)]
 struct Setup {
@@ -216,7 +184,7 @@ impl Evaluate {
             }
         };
         let tasks = match &plan {
-            None => self.registry_tasks(&library)?,
+            None => registry_tasks(&library, &self.tasks, self.seeds, self.examples)?,
             Some((_, data, chosen)) => {
                 let drawn = bbh::drawn_modules(&ids, self.seeds);
                 let examples = self.examples.unwrap_or(bbh::EXAMPLES);
@@ -233,7 +201,7 @@ impl Evaluate {
         for (place, task) in tasks.iter().enumerate() {
             let mut of_task: Vec<Vec<Run>> = setups.iter().map(|_| Vec::new()).collect();
             for (number, draw) in task.draws.iter().enumerate() {
-                let settings = settings_of(&settings, draw);
+                let settings = draw.settings(&settings);
                 let mut pending = Vec::new();
                 for (setup, made) in setups.iter().zip(&mut of_task) {
                     if number < setup.draws(self.suite, task.draws.len()) {
@@ -317,31 +285,6 @@ impl Evaluate {
     fn max_new_tokens(&self) -> usize {
         let default = self.suite.map_or(MAX_NEW_TOKENS, |Suite::Bbh| bbh::MAX_NEW_TOKENS);
         self.max_new_tokens.unwrap_or(default)
-    }
-
-    /// The tasks of `--tasks` in a registry, in its order.
-    fn registry_tasks(&self, library: &Library) -> Result<Vec<Task>, CliError> {
-        let names = |task: &RegistryTask| ["all".into(), name_of(task.set), task.id.clone()];
-        let all = &library.registry.tasks;
-        let known: Vec<String> = all.iter().flat_map(names).collect();
-        if let Some(name) = self.tasks.iter().find(|name| !known.contains(name)) {
-            return Err(CliError::Value {
-                option: "--tasks",
-                expected: "all, settings, table, or ids of the registry's tasks",
-                found: name.clone(),
-            });
-        }
-        let chosen =
-            all.iter().filter(|task| names(task).iter().any(|name| self.tasks.contains(name)));
-        chosen
-            .map(|task| {
-                let items = library.read_test(task)?;
-                let draws =
-                    (0..self.seeds).map(|seed| Draw::new(task, &items, seed, self.examples));
-                let draws = draws.collect::<Result<_, _>>()?;
-                Ok(Task { id: task.id.clone(), set: Some(task.set), draws })
-            })
-            .collect()
     }
 
     /// The tasks of `--tasks` among those of an experiment, in its order.
@@ -465,15 +408,6 @@ impl Evaluate {
     }
 }
 
-/// SHA-256 of settings with what a draw's results depend on.
-fn settings_of(settings: &str, draw: &Draw) -> String {
-    let drawn = match &draw.protocol {
-        Protocol::Registry => None,
-        Protocol::Published { drawn } => Some(drawn),
-    };
-    sha256_hex(&serde_json::to_vec(&(settings, &*draw.inputs, drawn)).unwrap_or_default())
-}
-
 /// A module with the text that retrieval compares.
 fn candidate(module: &RegistryModule) -> Candidate {
     let text = Retrieved { module: module.clone(), words: Vec::new() }.text();
@@ -505,41 +439,4 @@ impl Progress {
             "{made:4}/{waiting} {task} {method_name}{draw}: {exact:.1} in {seconds}; about {left} left"
         )
     }
-}
-
-impl Draw {
-    /// Seed 0 has the task's own examples. Seed `s` takes the `s`-th handful of the test items
-    /// instead and does not score those. Handfuls of another size are all taken from the test items.
-    fn new(
-        task: &RegistryTask,
-        items: &[Example],
-        seed: u32,
-        size: Option<usize>,
-    ) -> Result<Self, CliError> {
-        let (mut examples, mut items) = (task.examples.clone(), items.to_vec());
-        let size = size.unwrap_or(examples.len());
-        let handfuls = if size == examples.len() { seed.checked_sub(1) } else { Some(seed) };
-        if let Some(handfuls) = handfuls {
-            let start = handfuls as usize * size;
-            let end = start + size;
-            if size == 0 || end >= items.len() {
-                return Err(CliError::FewItems {
-                    task: task.id.clone(),
-                    items: items.len(),
-                    examples: size,
-                });
-            }
-            examples = items.drain(start..end).collect();
-        }
-        let in_context = items.iter().map(|item| in_context(&examples, &item.input)).collect();
-        let inputs = Rc::new(Inputs { examples, items, in_context });
-        Ok(Self { seed, inputs, protocol: Protocol::Registry })
-    }
-}
-
-/// The in-context prompt, which the demo's base was taught: `Q: input A: output` for each example,
-/// then the question.
-fn in_context(examples: &[Example], input: &str) -> String {
-    let shots = examples.iter().map(|e| format!("Q: {} A: {} ", e.input, e.output));
-    shots.collect::<String>() + &format!("Q: {input} A:")
 }
