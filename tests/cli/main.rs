@@ -9,6 +9,8 @@ mod hub;
 mod share;
 #[cfg(unix)]
 mod stand_in;
+#[cfg(unix)]
+mod suite;
 mod tools;
 mod tune;
 
@@ -59,13 +61,17 @@ fn loraloom<A: AsRef<str>>(arguments: &[A]) -> Output {
 
 /// Runs the program with these variables of the environment.
 fn loraloom_in<A: AsRef<str>>(arguments: &[A], variables: &[(&str, &str)]) -> Output {
+    command_in(arguments, variables).output().unwrap()
+}
+
+fn command_in<A: AsRef<str>>(arguments: &[A], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loraloom"));
     command.args(arguments.iter().map(AsRef::as_ref));
     for name in ["HF_TOKEN", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_ENDPOINT"] {
         command.env_remove(name);
     }
     command.envs(variables.iter().copied());
-    command.output().unwrap()
+    command
 }
 
 /// Runs a command that should succeed, with `--json`.

@@ -209,6 +209,57 @@ fn a_built_registry_is_sound_and_composes_like_the_folders() {
 }
 
 #[test]
+fn a_registry_for_a_site_has_a_page_for_each_module_with_its_card_and_a_link() {
+    let root = folder("registry-site");
+    let library = path("www/site/public/library");
+    let hostile = root.join("hostile");
+    std::fs::create_dir(&hostile).unwrap();
+    for name in ["adapter_config.json", "adapter_model.safetensors"] {
+        std::fs::copy(library.join("modules/brackets").join(name), hostile.join(name)).unwrap();
+    }
+    let card = "# A & <b>\n\n- Task: Say \"yes\".\n- Result, exact match: 101.0 % (base: 0.0 %).\n";
+    std::fs::write(hostile.join("README.md"), card).unwrap();
+    let [base, arrow] = ["base", "modules/arrow"].map(|part| text(&library.join(part)));
+    let (hostile, out) = (text(&hostile), text(&root.join("built")));
+    let site = ["--site", "https://example.org/loom/?registry=x"];
+    build(&[&base, &arrow, &hostile], &out, &site);
+    assert_eq!(json(&["registry", "check", &out])["modules"], 2);
+    let registry = std::fs::read(format!("{out}/registry.json")).unwrap();
+    let registry: Value = serde_json::from_slice(&registry).unwrap();
+    let [first, second] = [0, 1].map(|place| &registry["modules"][place]);
+    assert_eq!(first["result"], serde_json::json!({"exact_match": 81.0, "base_exact_match": 0.0}));
+    // A share that is none is left out.
+    assert_eq!(second["result"], Value::Null);
+
+    let page =
+        |id: &str| std::fs::read_to_string(format!("{out}/modules/{id}/index.html")).unwrap();
+    let html = page("arrow");
+    for part in [
+        "<title>Answer after an arrow</title>",
+        "<q>Name the animal: sock, brown, lion, rain, lawyer</q> → <q>=&gt; lion</q>",
+        "<td>81.0 % exact match, 0.0 % without it</td>",
+        "<td>MIT OR Apache-2.0</td>",
+        first["files"]["weights"]["sha256"].as_str().unwrap(),
+        "<a href=\"adapter_model.safetensors\">",
+    ] {
+        assert!(html.contains(part), "{part}: {html}");
+    }
+    let link = html.split("<a href=\"https://example.org/loom/?registry=x#").nth(1).unwrap();
+    let recipe = loraloom::recipe::decode(link.split('"').next().unwrap()).unwrap();
+    assert_eq!((recipe.modules.len(), &*recipe.modules[0].id), (1, "arrow"));
+    assert_eq!(recipe.modules[0].weight, 1.0.into());
+    let sha256 = first["files"]["weights"]["sha256"].as_str().unwrap();
+    assert!(sha256.starts_with(&recipe.modules[0].hash));
+    let html = page("hostile");
+    assert!(html.contains("<h1>A &amp; &lt;b&gt;</h1>") && !html.contains("<b>"), "{html}");
+    assert!(html.contains("<p>Say &quot;yes&quot;.</p>"), "{html}");
+
+    let mut arguments = vec!["registry", "build", &base, &arrow, "--out", &out];
+    arguments.extend(["--site", "example.org"]);
+    assert!(error(&arguments).contains("an address that begins with https://"));
+}
+
+#[test]
 fn what_is_wrong_with_a_registry_is_named_all_at_once() {
     let root = folder("bad-built-registry");
     let model = text(&path("tests/golden/models/narrow-tied"));

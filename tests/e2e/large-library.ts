@@ -5,8 +5,9 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
-const PAGE_MODULES = 32;
 const SHARD_BYTES = 12_000;
+const LIST_PAGES = 32;
+const LIST_SHARDS = 64;
 
 const VERBS = ["translate", "summarise", "classify", "answer", "rewrite", "extract", "correct"];
 const THINGS = ["news", "reviews", "tweets", "recipes", "questions", "dialogues", "laws", "poems"];
@@ -15,11 +16,17 @@ const WAYS = ["briefly", "formally", "in German", "in French", "step by step", "
 const sha256 = (bytes: Uint8Array | string) => createHash("sha256").update(bytes).digest("hex");
 const words = (text: string) => text.toLowerCase().split(/[^\p{L}\p{N}]+/u);
 
-/** The files, by path, of a library of `count` modules for the model in the folder `model`. */
+/**
+ * The files, by path, of a library of `count` modules for the model in the folder `model`: pages and
+ * shards are listed in `registry.json`, or with `lists` in lists of their own, as it is done where there
+ * are very many.
+ */
 export async function largeLibrary(
   count: number,
   model: string,
+  lists = false,
 ): Promise<Record<string, Uint8Array>> {
+  const pageModules = lists ? 8 : 32;
   const files: Record<string, Uint8Array> = {};
   const put = (path: string, bytes: Uint8Array) => {
     files[path] = bytes;
@@ -72,27 +79,48 @@ export async function largeLibrary(
     ranks.set(rank, (ranks.get(rank) ?? 0) + 1);
   }
 
+  // What most modules have is one bit for each module.
+  const bits = (of: number[]) => {
+    const bytes = new Uint8Array(Math.ceil(count / 8));
+    for (const number of of)
+      bytes[number >> 3] = (bytes[number >> 3] as number) | (1 << (number & 7));
+    return Buffer.from(bytes).toString("base64");
+  };
   const terms: { first: string; file: object }[] = [];
-  let shard: [string, number[]][] = [];
+  let shard: [string, number[] | string][] = [];
   let bytes = 0;
   const close = () => {
-    const [first] = shard[0] as [string, number[]];
+    const [first] = shard[0] as [string, unknown];
     terms.push({ first, file: json(`terms/${terms.length}.json`, Object.fromEntries(shard)) });
     [shard, bytes] = [[], 0];
   };
   for (const term of [...numbers.keys()].sort()) {
     const of = numbers.get(term) as number[];
     const steps = of.map((number, index) => number - (of[index - 1] ?? 0));
-    shard.push([term, steps]);
-    bytes += term.length + 4 * steps.length;
-    if (bytes > SHARD_BYTES) close();
+    const stored = lists && 3 * of.length > count / 6 ? bits(of) : steps;
+    const added = term.length + (typeof stored === "string" ? stored.length : 4 * stored.length);
+    if (shard.length && bytes + added > SHARD_BYTES) close();
+    shard.push([term, stored]);
+    bytes += added;
   }
   if (shard.length) close();
 
   const pages = [];
-  for (let first = 0; first < count; first += PAGE_MODULES) {
-    pages.push(json(`pages/${pages.length}.json`, modules.slice(first, first + PAGE_MODULES)));
+  for (let first = 0; first < count; first += pageModules) {
+    pages.push(json(`pages/${pages.length}.json`, modules.slice(first, first + pageModules)));
   }
+  const listed = <T>(items: T[], size: number, put: (items: T[], number: number) => object) =>
+    Array.from({ length: Math.ceil(items.length / size) }, (_, number) =>
+      put(items.slice(number * size, (number + 1) * size), number),
+    );
+  const listsOfFiles = {
+    list_pages: LIST_PAGES,
+    page_lists: listed(pages, LIST_PAGES, (list, n) => json(`pages/list-${n}.json`, list)),
+    term_lists: listed(terms, LIST_SHARDS, (list, n) => ({
+      first: list[0]?.first,
+      file: json(`terms/list-${n}.json`, list),
+    })),
+  };
   json("registry.json", {
     version: 1,
     title: "Many modules",
@@ -113,9 +141,8 @@ export async function largeLibrary(
     modules: [],
     index: {
       modules: count,
-      page_modules: PAGE_MODULES,
-      pages,
-      terms,
+      page_modules: pageModules,
+      ...(lists ? { pages: [], terms: [], ...listsOfFiles } : { pages, terms }),
       tags: [...tags].map(([tag, modules]) => ({ tag, modules })),
       ranks: [...ranks].map(([rank, modules]) => ({ rank, modules })),
     },

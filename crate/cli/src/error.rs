@@ -114,6 +114,20 @@ pub enum CliError {
          examples a seed"
     )]
     FewItems { task: String, items: usize, examples: usize },
+    /// A task's prompts with examples are not of the items that are tested.
+    #[error(
+        "{}: expected a prompt for each of the {items} tested items, with the same completions, found \
+         {found}",
+        path.display()
+    )]
+    OtherItems { path: PathBuf, items: usize, found: usize },
+    /// A file has a run of other settings.
+    #[error(
+        "{}: its run of task {task} with seed {seed} was made with other settings, modules or items; name \
+         another file with --runs",
+        path.display()
+    )]
+    OtherRuns { path: PathBuf, task: String, seed: u32 },
     /// A registry has no module for a base.
     #[error("the registry has no module for that base")]
     NoModules,

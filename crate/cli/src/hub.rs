@@ -198,6 +198,16 @@ impl HubFiles {
     }
 }
 
+/// Whether the cache has the file of weights that a folder's address names, or one of another format in
+/// its place.
+pub fn is_cached(source: &HubFolder) -> bool {
+    let repo = Repo::with_revision(source.repo.clone(), RepoType::Model, source.revision.clone());
+    let stem = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+    let Some(file) = source.file.as_deref().map(stem) else { return false };
+    HubFiles::in_cache(source.clone(), cache(), repo, "it is looked for there")
+        .is_ok_and(|files| files.paths.iter().any(|path| stem(path) == file))
+}
+
 /// The cache of transformers.
 fn cache() -> Cache {
     let folder = |name: &str| env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);

@@ -152,6 +152,14 @@ impl Library {
         Ok(Self { registry, ..library })
     }
 
+    /// LoraHub's published modules and their base, by their addresses on the hub.
+    pub fn lorahub() -> Result<Self, CliError> {
+        let path = PathBuf::from("lorahub.json");
+        let registry = Registry::parse(include_bytes!("evaluate/lorahub.json"))?;
+        let location = Location::Path(path.clone());
+        Ok(Self { registry, path, location, hub: hub::endpoint()? })
+    }
+
     /// The base of that id; without one the only base, or the one whose weights have this hash.
     pub fn base(&self, id: Option<&str>, sha256: &str) -> Result<&RegistryBase, CliError> {
         let bases = &self.registry.bases;
@@ -203,8 +211,27 @@ impl Library {
 
     /// Adds the modules of a base to a session.
     pub fn add_modules(&self, session: &mut Session, base: &str) -> Result<Vec<String>, CliError> {
-        let entries = self.registry.modules.iter().filter(|module| module.base == base);
+        self.add_chosen(session, base, |_| true)
+    }
+
+    /// Adds the modules of a base that are chosen by their ids to a session.
+    pub fn add_chosen(
+        &self,
+        session: &mut Session,
+        base: &str,
+        chosen: impl Fn(&String) -> bool,
+    ) -> Result<Vec<String>, CliError> {
+        let of_base = self.registry.modules.iter().filter(|module| module.base == base);
+        let entries = of_base.filter(|module| chosen(&module.id));
         entries.map(|entry| self.read_module(entry)?.add_to(session)).collect()
+    }
+
+    /// Whether reading a file needs no request: it is on this computer, or in the hub's cache.
+    pub fn is_here(&self, file: &RegistryFile) -> Result<bool, CliError> {
+        Ok(match self.hub_folder(file)? {
+            Some(source) => hub::is_cached(&source),
+            None => matches!(self.location_of(file), Location::Path(_)),
+        })
     }
 
     /// The location of a file of the registry.

@@ -12,6 +12,7 @@
 //! | `library` | modules read from PEFT folders or from a registry |
 //! | `location` | a registry's file by its path or its address |
 //! | `model_card` | the README.md of a model or module |
+//! | `html`, `module_page` | pages for static hosts |
 //! | the others | one command each |
 
 mod arguments;
@@ -22,11 +23,13 @@ mod evaluate;
 mod export;
 mod folder;
 mod generate;
+mod html;
 mod hub;
 mod library;
 mod location;
 mod model;
 mod model_card;
+mod module_page;
 mod output;
 mod quantize;
 mod registry;

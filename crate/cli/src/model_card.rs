@@ -1,6 +1,7 @@
 //! Model cards: the README.md of a model or module, with its front matter in YAML.
 
 use loraloom::formats::Example;
+use loraloom::registry::ModuleResult;
 use serde_json::Value;
 
 use crate::error::{CliError, read};
@@ -17,6 +18,7 @@ pub struct ModelCard {
     pub example: Option<Example>,
     pub license: Option<String>,
     pub tags: Vec<String>,
+    pub result: Option<ModuleResult>,
 }
 
 impl ModelCard {
@@ -42,6 +44,7 @@ impl ModelCard {
             card.example = card.example.or(after(line, "- Example:").and_then(|e| example(&e)));
             let license = after(line, "- License:").or(after(line, "- Licence:"));
             card.license = license.or(card.license);
+            card.result = card.result.or(after(line, "- Result").and_then(|r| result(&r)));
         }
         card
     }
@@ -85,6 +88,17 @@ fn after(line: &str, prefix: &str) -> Option<String> {
 fn example(text: &str) -> Option<Example> {
     let (input, output) = text.strip_prefix('`')?.strip_suffix('`')?.split_once("` → `")?;
     Some(Example { input: input.into(), output: output.into() })
+}
+
+/// A result written as `exact match: 81.0 % (base: 0.0 %)` at the end of a line.
+fn result(text: &str) -> Option<ModuleResult> {
+    let (_, scores) = text.split_once("exact match: ")?;
+    let (exact_match, base) = scores.trim_end_matches('.').split_once(" % (base: ")?;
+    let percent = |text: &str| text.trim().parse().ok().filter(|p| (0.0..=100.0).contains(p));
+    Some(ModuleResult {
+        exact_match: percent(exact_match)?,
+        base_exact_match: percent(base.strip_suffix(" %)")?)?,
+    })
 }
 
 #[cfg(test)]

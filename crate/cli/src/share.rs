@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arguments::read_recipe;
 use crate::error::{CliError, create_folder, read, write};
+use crate::html::{document, escape, web_address};
 use crate::library::Library;
 use crate::output::{Output, note};
 use crate::weave::{HEIGHT, WIDTH, Weave};
@@ -60,8 +61,8 @@ struct Composed {
 
 impl Share {
     pub fn run(self, output: &Output) -> Result<(), CliError> {
-        let site = address("--site", &self.site)?;
-        let at = self.at.as_deref().map(|at| address("--at", at)).transpose()?;
+        let site = web_address("--site", &self.site)?;
+        let at = self.at.as_deref().map(|at| web_address("--at", at)).transpose()?;
         if self.composed.is_some() && self.recipes.len() > 1 {
             return Err(CliError::Value {
                 option: "--composed",
@@ -104,20 +105,6 @@ impl Share {
             pages.iter().map(line).collect::<Vec<_>>().join("\n")
         })
     }
-}
-
-/// An address of the web without its fragment.
-fn address(option: &'static str, text: &str) -> Result<String, CliError> {
-    let address = text.split('#').next().unwrap_or_default();
-    let is_web = ["https://", "http://"].iter().any(|scheme| address.starts_with(scheme));
-    if is_web && !address.chars().any(|one| one.is_whitespace() || one.is_control()) {
-        return Ok(address.to_owned());
-    }
-    Err(CliError::Value {
-        option,
-        expected: "an address that begins with https:// or http://",
-        found: text.to_owned(),
-    })
 }
 
 fn read_assessment(path: &Path) -> Result<Option<Assessment>, CliError> {
@@ -211,20 +198,11 @@ struct Html<'h> {
 
 impl Html<'_> {
     fn render(&self) -> String {
-        let (title, description) = (escape(self.title), escape(&self.description));
-        let mut tags = vec![
-            ("name", "description", description.clone()),
-            ("property", "og:type", "website".to_owned()),
-            ("property", "og:site_name", "LoraLoom".to_owned()),
-            ("property", "og:title", title.clone()),
-            ("property", "og:description", description.clone()),
-            ("name", "twitter:title", title.clone()),
-            ("name", "twitter:description", description.clone()),
-        ];
+        let mut tags = Vec::new();
         let card = if let Some(at) = &self.at {
-            let (image, alt) = (escape(&format!("{at}.png")), "The mix as woven threads");
+            let (image, alt) = (format!("{at}.png"), "The mix as woven threads");
             tags.extend([
-                ("property", "og:url", escape(&format!("{at}.html"))),
+                ("property", "og:url", format!("{at}.html")),
                 ("property", "og:image", image.clone()),
                 ("property", "og:image:type", "image/png".to_owned()),
                 ("property", "og:image:width", WIDTH.to_string()),
@@ -237,51 +215,17 @@ impl Html<'_> {
             "summary"
         };
         tags.push(("name", "twitter:card", card.to_owned()));
-        let tags: String = (tags.into_iter())
-            .map(|(kind, name, content)| {
-                format!("<meta {kind}=\"{name}\" content=\"{content}\">\n")
-            })
-            .collect();
+        let (title, description) = (escape(self.title), escape(&self.description));
         let (drawing, link) = (self.drawing.trim_end(), escape(self.link));
         // Previewers do not run scripts, so that they stay here, where the tags are.
-        format!(
-            r#"<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-{tags}<style>
-body {{ max-width: 40rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.5 system-ui, sans-serif; color-scheme: light dark }}
-svg {{ display: block; width: 100%; border-radius: 8px }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
+        let body = format!(
+            r#"<h1>{title}</h1>
 <p>{description}</p>
 {drawing}
 <p><a href="{link}">Open this mix in LoraLoom</a></p>
 <script>location.replace(document.querySelector("a").href)</script>
-</body>
-</html>
 "#
-        )
+        );
+        document(self.title, &self.description, tags, &body)
     }
-}
-
-/// A text inside an element or an attribute in quotes.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for one in text.chars() {
-        match one {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            one if one.is_control() => escaped.push(' '),
-            one => escaped.push(one),
-        }
-    }
-    escaped
 }

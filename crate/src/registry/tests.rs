@@ -1,5 +1,7 @@
 //! Tests of the registry, and that the JSON Schema and the types agree.
 
+use std::time::Instant;
+
 use regex_lite::Regex;
 use serde_json::{Value, json};
 
@@ -328,10 +330,101 @@ fn of_ten_thousand_modules_a_search_fetches_a_few_files() {
 }
 
 #[test]
+fn a_registry_of_a_hundred_thousand_modules_opens_and_is_searched_in_a_few_files() {
+    const OPEN_BYTES: usize = 100_000;
+    const SEARCH_BYTES: usize = 300_000;
+    let listed = many(100_000);
+    let started = Instant::now();
+    let (paged, files) = into_pages(&listed, PAGE_MODULES).unwrap();
+    let head = serde_json::to_vec(&paged).unwrap();
+    let all: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
+    println!(
+        "built in {:.1} s: registry.json {} B, {} files of {all} B",
+        started.elapsed().as_secs_f64(),
+        head.len(),
+        files.len()
+    );
+    assert!(head.len() <= OPEN_BYTES, "{} B", head.len());
+    let largest = files.iter().max_by_key(|(_, bytes)| bytes.len()).unwrap();
+    assert!(largest.1.len() <= 20_000, "{} has {} B", largest.0, largest.1.len());
+
+    let paged = Registry::parse(&head).unwrap();
+    let files: std::collections::BTreeMap<_, _> = files.into_iter().collect();
+    let base = &paged.bases[0].id;
+    let of_base = |text: &str| ModuleQuery { base: Some(base.clone()), ..query(text) };
+    let tagged = |tags: &[&str], text: &str| ModuleQuery {
+        tags: tags.iter().map(|&tag| tag.into()).collect(),
+        ..of_base(text)
+    };
+    for (search, total, more) in [
+        (of_base(""), 100_000, false),
+        (of_base("german news"), 2086, false),
+        (of_base("translate laws briefly"), 298, false),
+        (of_base("set123x"), 101, false),
+        (of_base("transl"), 14_286, false),
+        (of_base("owner/answer-laws-5085"), 1, false),
+        (ModuleQuery { rank: Some(4), ..of_base("recipes") }, 1071, false),
+        (tagged(&["poems", "extract"], ""), 1785, false),
+        (ModuleQuery { offset: 60_000, ..tagged(&[], "") }, 100_000, false),
+        (of_base("nowhere"), 0, false),
+        (of_base("12"), 1111, false),
+        // The first letters of the names of all datasets, not all of which are looked at.
+        (of_base("se"), 0, true),
+    ] {
+        // A new visitor has none of the files.
+        let mut fetching = Fetching {
+            finder: ModuleSearch::new(&paged),
+            files: files.clone(),
+            bytes: 0,
+            requests: 0,
+        };
+        let started = Instant::now();
+        let found = fetching.ask(|finder| finder.search(&search));
+        println!(
+            "{:?} {:?} {:?}: {} found, {} B in {} requests, {:.2} s",
+            search.text,
+            search.tags,
+            search.rank,
+            found.total,
+            fetching.bytes,
+            fetching.requests,
+            started.elapsed().as_secs_f64()
+        );
+        assert!(fetching.bytes <= SEARCH_BYTES, "{search:?}: {} B", fetching.bytes);
+        assert_eq!(found.more, more, "{search:?}");
+        if !more {
+            assert_eq!(found.total, total, "{search:?}");
+        }
+    }
+    let mut fetching = Fetching { finder: ModuleSearch::new(&paged), files, bytes: 0, requests: 0 };
+    let asked = [listed.modules[77_777].id.clone()];
+    let entries = fetching.ask(|finder| finder.of_ids(&asked));
+    assert_eq!(entries, listed.modules[77_777..77_778]);
+    let examples = [Example { input: "The court's laws of set77x".into(), output: "laws".into() }];
+    let (bytes, requests) = (fetching.bytes, fetching.requests);
+    let candidates = fetching.ask(|finder| finder.candidates(&examples, base, 64));
+    println!(
+        "candidates: {}, {} B in {} requests",
+        candidates.len(),
+        fetching.bytes - bytes,
+        fetching.requests - requests
+    );
+    assert_eq!(candidates[0].words[..1], ["set77x"]);
+}
+
+#[test]
 fn pages_and_a_list_give_the_same_answers() {
+    // Listed in registry.json, and in lists.
+    for page_modules in [32, 4] {
+        assert_same_answers(page_modules);
+    }
+}
+
+fn assert_same_answers(page_modules: usize) {
     let listed = many(700);
-    let (paged, files) = into_pages(&listed, 32).unwrap();
+    let (paged, files) = into_pages(&listed, page_modules).unwrap();
     let value = serde_json::to_value(&paged).unwrap();
+    assert_eq!(value["index"]["pages"].as_array().unwrap().is_empty(), page_modules == 4);
     assert!(schema_accepts(&value));
     let mut fetching = Fetching::of(&Registry::parse(value.to_string().as_bytes()).unwrap(), files);
     let whole = ModuleSearch::new(&listed);
@@ -366,7 +459,7 @@ fn pages_and_a_list_give_the_same_answers() {
         panic!()
     };
     assert_eq!((again.modules.len(), of_again.total), (700, 112));
-    assert!(into_pages(&again, 32).unwrap().0 == paged);
+    assert!(into_pages(&again, page_modules).unwrap().0 == paged);
     let asked = ["owner/none".to_owned(), listed.modules[500].id.clone()];
     let entries = fetching.ask(|finder| finder.of_ids(&asked));
     assert_eq!(entries, listed.modules[500..501]);
@@ -419,4 +512,54 @@ fn a_changed_page_or_index_is_refused() {
     assert!(index.parse_terms(br#"{"a": [5, 0]}"#).is_err());
     assert!(index.parse_terms(br#"{"a": [99, 1]}"#).is_err());
     assert_eq!(index.parse_terms(br#"{"a": [0, 99]}"#).unwrap()["a"], [0, 99]);
+    // One bit for each module: the first, the ninth and the last; one beyond, and too few.
+    let bits = |text: &str| index.parse_terms(format!("{{\"a\": \"{text}\"}}").as_bytes());
+    assert_eq!(bits("AQEAAAAAAAAAAAAACA==").unwrap()["a"], [0, 8, 99]);
+    for wrong in ["AQEAAAAAAAAAAAAAGA==", "AQE=", "?"] {
+        assert!(bits(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_changed_list_of_pages_or_shards_is_refused() {
+    let (paged, files) = into_pages(&many(3000), 8).unwrap();
+    let files: std::collections::BTreeMap<_, _> = files.into_iter().collect();
+    let index = || paged.index.clone().unwrap();
+    let (page_list, term_list) = (&index().page_lists[1], &index().term_lists[0].file);
+    let mut finder = ModuleSearch::new(&paged);
+    for file in [page_list, term_list] {
+        let contents = &files[&file.path];
+        let cut = finder.take(&file.path, &contents[1..]);
+        assert!(matches!(cut, Err(RegistryError::Length { .. })));
+        let mut changed = contents.clone();
+        changed[20] ^= 1;
+        let changed = finder.take(&file.path, &changed);
+        assert!(matches!(changed, Err(RegistryError::Hash { .. })));
+        // A page that no list names yet is none of the registry.
+        assert!(finder.take("pages/40.json", &files["pages/40.json"]).is_err());
+    }
+    finder.take(&page_list.path, &files[&page_list.path]).unwrap();
+    finder.take("pages/40.json", &files["pages/40.json"]).unwrap();
+
+    let shard = index().term_lists[0].clone();
+    for (changed, part) in [
+        (RegistryIndex { list_pages: 0, ..index() }, "list_pages"),
+        (RegistryIndex { list_pages: 64, ..index() }, "pages of the index"),
+        (RegistryIndex { pages: vec![page_list.clone()], ..index() }, "not both"),
+        (RegistryIndex { terms: vec![shard.clone()], ..index() }, "not both"),
+        (RegistryIndex { term_lists: Vec::new(), ..index() }, "terms"),
+        (RegistryIndex { term_lists: vec![shard.clone(), shard.clone()], ..index() }, "first term"),
+    ] {
+        let changed = Registry { index: Some(changed), ..paged.clone() };
+        let error = changed.check().unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+    // Contents that a hash vouches for are checked all the same.
+    let index = index();
+    assert!(index.parse_page_list(1, &files[&index.page_lists[0].path][..]).is_ok());
+    assert!(index.parse_page_list(1, b"[]").is_err());
+    assert!(index.parse_page_list(0, br#"[{"path": "../a"}]"#).is_err());
+    assert!(index.parse_term_list(0, b"[]").is_err());
+    let other = serde_json::to_vec(&[TermShard { first: "zz".into(), ..shard }]).unwrap();
+    assert!(index.parse_term_list(0, &other).is_err());
 }

@@ -11,6 +11,9 @@ use crate::lora::Composition;
 
 /// Inputs that are decoded together.
 const BATCH_INPUTS: usize = 32;
+/// Tokens of the inputs that are decoded together, unless one alone has more: keys and values of
+/// flan-t5-large's cross-attention take 200 kB a token.
+const BATCH_TOKENS: usize = 8192;
 
 /// A decoded text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -201,9 +204,15 @@ impl<B: Backend> Session<B> {
             }
             if rows.is_empty() {
                 let items = inputs.iter().enumerate().skip(answers.len()).take(BATCH_INPUTS);
-                let tokens: Vec<Vec<u32>> = items
-                    .map(|(index, text)| base.encode(operation, TextPart::Input, Some(index), text))
-                    .collect::<Result<_, _>>()?;
+                let (mut tokens, mut total) = (Vec::new(), 0);
+                for (index, text) in items {
+                    let row = base.encode(operation, TextPart::Input, Some(index), text)?;
+                    total += row.len();
+                    if total > BATCH_TOKENS && !tokens.is_empty() {
+                        break;
+                    }
+                    tokens.push(row);
+                }
                 base.backend.start(decoder, &tokens).await.map_err(failed)?;
                 rows = vec![Vec::new(); tokens.len()];
             }

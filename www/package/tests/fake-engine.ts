@@ -442,7 +442,13 @@ class FakeModuleSearch extends Freed implements ModuleSearch {
   search({ text, limit }: ModuleQuery) {
     const modules = this.#modules.filter(({ id }) => id.includes(text));
     const shown = modules.slice(0, limit);
-    return this.#answer({ total: modules.length, modules: shown, tags: [], ranks: [] });
+    return this.#answer({
+      total: modules.length,
+      more: false,
+      modules: shown,
+      tags: [],
+      ranks: [],
+    });
   }
   ofIds(ids: string[]) {
     return this.#answer(this.#modules.filter(({ id }) => ids.includes(id)));

@@ -378,7 +378,10 @@ const library = {
   tag: "Tag",
   rank: "Rank",
   any: "any",
-  found: (modules: number) => `${count(modules, "module")} found`,
+  found: (modules: number, more: boolean) =>
+    more
+      ? `At least ${count(modules, "module")} found; more letters find all`
+      : `${count(modules, "module")} found`,
   modules: "Modules",
   more: (left: number) => `Show more (${left.toLocaleString("en")} left)`,
   noMatch: "No module matches. Try fewer or shorter words.",

@@ -184,7 +184,13 @@ export class FakeLoom implements Client {
   search = async ({ text = "", limit = 24 }: Partial<ModuleQuery> = {}) => {
     this.calls.push(`search ${text}`.trim());
     const modules = this.registry.modules.filter(({ title }) => title.includes(text));
-    return { total: modules.length, modules: modules.slice(0, limit), tags: [], ranks: [] };
+    return {
+      total: modules.length,
+      more: false,
+      modules: modules.slice(0, limit),
+      tags: [],
+      ranks: [],
+    };
   };
   entries: Client["entries"] = async (ids) =>
     this.registry.modules.filter(({ id }) => ids.includes(id));

@@ -337,6 +337,11 @@ export type FoundModules = {
  */
 total: number, 
 /**
+ * Whether more modules may match: those of longer words that start with a word of the query and were
+ * not looked at, because there are very many.
+ */
+more: boolean, 
+/**
  * The modules from the query's offset on, best first.
  */
 modules: Array<RegistryModule>, 
@@ -953,13 +958,25 @@ modules: number,
  */
 page_modules: number, 
 /**
- * JSON lists of modules.
+ * JSON lists of modules; none where `page_lists` list them.
  */
 pages: Array<RegistryFile>, 
 /**
- * The index of terms.
+ * The index of terms; empty where `term_lists` list its shards.
  */
 terms: Array<TermShard>, 
+/**
+ * Pages of each list but the last; 0 where the pages are not in lists.
+ */
+list_pages?: number, 
+/**
+ * JSON lists of the pages' files.
+ */
+page_lists?: Array<RegistryFile>, 
+/**
+ * JSON lists of shards, each with the first term of its first shard.
+ */
+term_lists?: Array<TermShard>, 
 /**
  * The most frequent tags, most frequent first.
  */

@@ -158,7 +158,7 @@ export function FoundCards({
   return (
     <>
       <p class="status" role="status" data-testid="found">
-        {result && (filtered || isLarge.value) ? library.found(result.total) : ""}
+        {result && (filtered || isLarge.value) ? library.found(result.total, result.more) : ""}
       </p>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard */}
       <ul class="cards" tabIndex={0} aria-label={library.modules}>
