@@ -7,6 +7,7 @@ mod failover;
 mod gpu;
 mod precision;
 mod retrieval;
+mod routing;
 mod tuning;
 
 use std::path::{Path, PathBuf};

@@ -2,6 +2,8 @@
 //!
 //! `pkg-scripts/train/evaluate.py` does the same in PyTorch, with the same few-shot examples.
 
+mod routing;
+
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -56,6 +58,13 @@ pub struct Evaluate {
     /// the task has).
     #[arg(long, value_name = "N")]
     examples: Option<usize>,
+    /// Measure routing instead: one composition for each task of a set is stored, learned by the one method
+    /// of --methods (default: scales-tuned), and the inputs of all of them are routed.
+    #[arg(long)]
+    routing: bool,
+    /// Number of test items of each task that are routed.
+    #[arg(long, value_name = "N", default_value_t = 60, requires = "routing")]
+    items: usize,
     /// Maximum number of tokens of an answer.
     #[arg(long, value_name = "N", default_value_t = 32)]
     max_new_tokens: usize,
@@ -176,6 +185,11 @@ impl Evaluate {
         let (mut session, _) = files.open(self.precision.precision, output)?;
         output.progress("Reading the modules");
         let modules = library.add_modules(&mut session, &base.id)?;
+        if self.routing {
+            let chosen = tasks.iter().zip(&draws).map(|(task, draws)| (*task, &draws[..]));
+            let (chosen, background) = (chosen.collect::<Vec<_>>(), library.card_inputs(&base.id));
+            return self.run_routing(&mut session, &modules, &chosen, background, output);
+        }
         let methods = match &self.methods[..] {
             [] => Method::value_variants(),
             chosen => chosen,
@@ -306,6 +320,8 @@ struct Run<'a> {
     max_new_tokens: usize,
     /// The last composition found by the default settings, with its budget.
     composed: Option<(u32, Learned)>,
+    /// Id of the module that tuning makes.
+    tuned_id: String,
 }
 
 impl<'a> Run<'a> {
@@ -319,7 +335,8 @@ impl<'a> Run<'a> {
             return Err(CliError::NoModules);
         }
         let max_new_tokens = arguments.max_new_tokens;
-        Ok(Self { session, modules, draw, max_new_tokens, composed: None })
+        let tuned_id = "tuned".to_owned();
+        Ok(Self { session, modules, draw, max_new_tokens, composed: None, tuned_id })
     }
 
     /// Runs a row's method and adds the result.
@@ -409,13 +426,12 @@ impl<'a> Run<'a> {
     /// Tunes a composition; the base alone stays as it is. Steps count as the evaluations that take
     /// their time.
     fn tune(&mut self, composed: Learned, options: TuneOptions) -> Result<Learned, CliError> {
-        const ID: &str = "tuned";
         if composed.composition.modules.iter().all(|module| module.weight.is_zero()) {
             return Ok(Learned { before_tuning: composed.assessment.clone(), ..composed });
         }
         let examples = &self.draw.examples;
         let composition = &composed.composition;
-        let tuned = block_on(self.session.tune(examples, composition, options, ID, &mut ()))?;
+        let tuned = block_on(self.session.tune(examples, composition, options, &self.tuned_id, &mut ()))?;
         Ok(Learned {
             composition: tuned.composition,
             evaluations: composed.evaluations * (1.0 + tuned.seconds / composed.seconds),

@@ -30,6 +30,7 @@ mod model_card;
 mod output;
 mod quantize;
 mod registry;
+mod route;
 mod score;
 mod settings;
 mod share;
@@ -65,6 +66,7 @@ struct Cli {
 enum Command {
     Score(score::Score),
     Generate(generate::Generate),
+    Route(route::Route),
     Compose(compose::Compose),
     Tune(tune::Tune),
     Evaluate(evaluate::Evaluate),
@@ -106,6 +108,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
     match cli.command {
         Command::Score(command) => command.run(&output),
         Command::Generate(command) => command.run(&output),
+        Command::Route(command) => command.run(&output),
         Command::Compose(command) => command.run(&output),
         Command::Tune(command) => command.run(&output),
         Command::Evaluate(command) => command.run(&output),

@@ -41,7 +41,9 @@ pub use cobyla::Cobyla;
 pub use greedy::Greedy;
 pub use options::{LearnError, LearnOptions, Objective, Optimizer, Selection};
 pub use ridge::RidgeTrustRegion;
-pub use routing::{ROUTE_THRESHOLD, RoutingIndex, choose_route, nearest_routes, route_score};
+pub use routing::{
+    ROUTE_NEAREST, ROUTE_THRESHOLD, RoutingIndex, choose_route, nearest_routes, route_score,
+};
 pub use run::{Evaluation, LearnResult, LearningRun, Step};
 pub use settings::{Choice, Choices, Setting, SettingKind, settings};
 pub use strategy::{ExampleScore, Phase};

@@ -26,9 +26,12 @@ const TEXT_SHARE: f64 = 0.5;
 /// What a nat of mean token loss takes from the score.
 const LOSS_WEIGHT: f64 = 0.3;
 
+/// Number of compositions that answer an input: more change nothing that shows, at an answer each.
+pub const ROUTE_NEAREST: u32 = 2;
+
 /// Score below which no composition fits. Chosen on the demo library's settings tasks, so that the base
 /// answers 5 % of the inputs that a stored composition was learned for.
-pub const ROUTE_THRESHOLD: f64 = 0.44;
+pub const ROUTE_THRESHOLD: f64 = 0.42;
 
 /// The score of a composition for an input: its similarity, less the mean token loss of its own answer.
 pub fn route_score(similarity: f64, loss: f64) -> f64 {

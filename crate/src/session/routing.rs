@@ -7,11 +7,15 @@ use super::{
     Answer, Backend, Observer, Operation, Session, SessionError, SessionEvent, TextPart, ready,
     ready_mut,
 };
-use crate::learn::{ROUTE_THRESHOLD, RoutingIndex, choose_route, nearest_routes, route_score};
+use crate::learn::{
+    ROUTE_NEAREST, ROUTE_THRESHOLD, RoutingIndex, choose_route, nearest_routes, route_score,
+};
 use crate::lora::Composition;
 use crate::model::TokenizedExample;
 
 const OPERATION: Operation = Operation::Route;
+/// Default maximum number of tokens of an answer.
+const MAX_NEW_TOKENS: u32 = 64;
 
 /// A composition that inputs can be routed to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,10 +33,8 @@ pub struct StoredComposition {
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct RouteOptions {
-    /// Number of compositions that answer, those whose inputs are nearest; none for all of them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "typescript", ts(optional))]
-    pub nearest: Option<u32>,
+    /// Number of compositions that answer, those whose inputs are nearest.
+    pub nearest: u32,
     /// Score below which the base answers.
     pub threshold: f64,
     /// Other texts of the kind that inputs are of, such as the inputs on the cards of a library's modules:
@@ -45,7 +47,12 @@ pub struct RouteOptions {
 impl Default for RouteOptions {
     fn default() -> Self {
         let background = Vec::new();
-        Self { nearest: None, threshold: ROUTE_THRESHOLD, background, max_new_tokens: 64 }
+        Self {
+            nearest: ROUTE_NEAREST,
+            threshold: ROUTE_THRESHOLD,
+            background,
+            max_new_tokens: MAX_NEW_TOKENS,
+        }
     }
 }
 
@@ -128,7 +135,7 @@ impl<B: Backend> Session<B> {
         };
         let mut candidates: Vec<Vec<RouteCandidate>> =
             similarities.iter().map(|of| of.iter().map(candidate).collect()).collect();
-        let limit = options.nearest.map_or(compositions.len(), |limit| limit as usize);
+        let limit = options.nearest as usize;
         let nearest: Vec<Vec<usize>> =
             similarities.iter().map(|of| nearest_routes(of, limit)).collect();
         let total = compositions.len() as u32;
