@@ -13,8 +13,8 @@ use crate::registry::{
     Candidate, FoundModules, ModuleQuery, Registry, RegistryFile, RemoteFolder, Suggestion,
 };
 use crate::session::{
-    BaseInfo, ErrorReport, Generated, GpuStatus, ModuleInfo, ModuleLoss, RouteOptions, Routed, Score,
-    SessionEvent, StoredComposition, TestResult, TuneResult,
+    BaseInfo, ErrorReport, Generated, GpuStatus, ModuleInfo, ModuleLoss, RouteOptions, Routed,
+    Score, SessionEvent, StoredComposition, TestResult, TuneResult,
 };
 
 /// Declarations by name: the order in which types refer to each other changes from one compilation to

@@ -49,10 +49,13 @@ fn an_input_is_answered_by_the_recipe_of_its_task_or_by_the_base() {
     assert!(printed.contains("* weekend-true-false: true"), "{printed}");
     assert!(printed.ends_with("chosen: weekend-true-false\ntrue\n"), "{printed}");
 
-    let foreign = "Which city is its capital? Reply in Spanish: the trip goes to England";
+    let foreign = "Is the word something to eat? Reply with a guess: apple";
     let mut arguments = arguments(foreign);
     let routed = json(&arguments);
     assert_eq!((&routed["recipe"], &routed["chosen"]), (&Value::Null, &Value::Null));
+    let model = text(&path("www/site/public/library/base"));
+    let of_base = json(&["generate", "--model", &model, "--precision", "int8", "--input", foreign]);
+    assert_eq!(routed["text"], of_base["outputs"][0]["text"]);
     arguments.extend(["--nearest", "1"]);
     let candidates = json(&arguments)["candidates"].clone();
     let answered = candidates.as_array().unwrap().iter().filter(|one| !one["answer"].is_null());
@@ -80,8 +83,20 @@ fn routing_is_measured_on_the_mixture_of_a_set() {
     let registry = text(&path("www/site/public/library/registry.json"));
     let tasks = "pick-job-french,weekend-true-false,capital-spanish";
     let measured = [
-        "evaluate", "--registry", &registry, "--tasks", tasks, "--seeds", "1", "--routing",
-        "--items", "6", "--methods", "default", "--budgets", "20",
+        "evaluate",
+        "--registry",
+        &registry,
+        "--tasks",
+        tasks,
+        "--seeds",
+        "1",
+        "--routing",
+        "--items",
+        "6",
+        "--methods",
+        "default",
+        "--budgets",
+        "20",
     ];
     let found = json(&measured);
     let mixture = &found["mixtures"][0];

@@ -5,8 +5,8 @@ use loraloom::learn::ROUTE_THRESHOLD;
 use loraloom::lora::{Composition, Merge, WeightedModule};
 use loraloom::registry::Registry;
 use loraloom::session::{
-    CpuBackend, ErrorCode, Operation, RouteCandidate, RouteOptions, Session, SessionError, SessionEvent,
-    StoredComposition,
+    CpuBackend, ErrorCode, Operation, RouteCandidate, RouteOptions, Session, SessionError,
+    SessionEvent, StoredComposition,
 };
 use pollster::block_on;
 
@@ -113,8 +113,7 @@ fn an_answer_its_loss_and_its_score_are_those_of_the_chosen_composition() {
     // The two nearest answered, and only these.
     let answered = |one: &&RouteCandidate| one.answer.is_some();
     assert_eq!(routed.candidates.iter().filter(answered).count(), 2);
-    let mut similarities: Vec<f64> =
-        routed.candidates.iter().map(|one| one.similarity).collect();
+    let mut similarities: Vec<f64> = routed.candidates.iter().map(|one| one.similarity).collect();
     similarities.sort_by(|a, b| b.total_cmp(a));
     for one in &routed.candidates {
         assert_eq!(one.answer.is_some(), one.similarity >= similarities[1]);
@@ -123,6 +122,14 @@ fn an_answer_its_loss_and_its_score_are_those_of_the_chosen_composition() {
     let inputs = [items(&registry, FOREIGN)[0].clone(), input.clone()];
     let both = block_on(session.route_all(&inputs, &stored, &options, &mut ())).unwrap();
     assert_eq!(both[1], routed);
+    // Background texts beyond the limit are not read.
+    let mut more = options.clone();
+    more.background.resize(64, "river".into());
+    let at_limit = block_on(session.route(input, &stored, &more, &mut ())).unwrap();
+    more.background.push("x".repeat(100_000));
+    let beyond = block_on(session.route(input, &stored, &more, &mut ())).unwrap();
+    assert_eq!(beyond, at_limit);
+    assert_ne!(at_limit.candidates, routed.candidates);
     // Another list of compositions is another index.
     let fewer = block_on(session.route(input, &stored[1..2], &options, &mut ())).unwrap();
     assert_eq!(fewer.candidates.len(), 1);

@@ -431,7 +431,8 @@ impl<'a> Run<'a> {
         }
         let examples = &self.draw.examples;
         let composition = &composed.composition;
-        let tuned = block_on(self.session.tune(examples, composition, options, &self.tuned_id, &mut ()))?;
+        let tuned =
+            block_on(self.session.tune(examples, composition, options, &self.tuned_id, &mut ()))?;
         Ok(Learned {
             composition: tuned.composition,
             evaluations: composed.evaluations * (1.0 + tuned.seconds / composed.seconds),

@@ -129,15 +129,11 @@ impl Route {
 }
 
 /// A recipe's composition; of a tuned one, the module that its scales make.
-fn restored(
-    session: &mut Session,
-    recipe: &Recipe,
-    index: usize,
-) -> Result<Composition, CliError> {
-    let weighted = recipe.modules.iter().map(|module| WeightedModule {
-        id: module.id.clone(),
-        weight: module.weight,
-    });
+fn restored(session: &mut Session, recipe: &Recipe, index: usize) -> Result<Composition, CliError> {
+    let weighted = recipe
+        .modules
+        .iter()
+        .map(|module| WeightedModule { id: module.id.clone(), weight: module.weight });
     let composition = Composition { modules: weighted.collect(), merge: recipe.merge };
     let Some(scales) = &recipe.scales else { return Ok(composition) };
     // No id of a registry begins so.

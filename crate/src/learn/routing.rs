@@ -30,7 +30,7 @@ const LOSS_WEIGHT: f64 = 0.3;
 pub const ROUTE_NEAREST: u32 = 2;
 
 /// Score below which no composition fits. Chosen on the demo library's settings tasks, so that the base
-/// answers 5 % of the inputs that a stored composition was learned for.
+/// answers at most 5 % of the inputs that a stored composition was learned for.
 pub const ROUTE_THRESHOLD: f64 = 0.42;
 
 /// The score of a composition for an input: its similarity, less the mean token loss of its own answer.
@@ -43,9 +43,9 @@ pub fn route_score(similarity: f64, loss: f64) -> f64 {
 pub fn choose_route(scores: &[Option<f64>], threshold: f64) -> Option<usize> {
     let known = scores.iter().enumerate().filter_map(|(index, score)| Some((index, (*score)?)));
     // The first of equal ones.
-    let best = known.filter(|(_, score)| !score.is_nan()).reduce(|best, one| {
-        if one.1 > best.1 { one } else { best }
-    });
+    let best = known
+        .filter(|(_, score)| !score.is_nan())
+        .reduce(|best, one| if one.1 > best.1 { one } else { best });
     best.filter(|(_, score)| *score >= threshold).map(|(index, _)| index)
 }
 
@@ -181,9 +181,8 @@ impl Metric {
         // (1 − s) · RᵀR / n + s · trace / (n · d) · I, divided by (1 − s) / n.
         let ridge = SHRINKAGE / (1.0 - SHRINKAGE) * trace / d_model;
         let gram = |i: usize, j: usize| dot(&rows[i], &rows[j]) + if i == j { ridge } else { 0.0 };
-        let columns: Vec<Vec<f64>> = (0..rows.len())
-            .map(|j| (0..rows.len()).map(|i| gram(i, j)).collect())
-            .collect();
+        let columns: Vec<Vec<f64>> =
+            (0..rows.len()).map(|j| (0..rows.len()).map(|i| gram(i, j)).collect()).collect();
         let inner = if ridge > 0.0 { inverse(&columns) } else { None };
         Self { rows, inner }
     }
@@ -258,7 +257,8 @@ mod tests {
         let rows = vec![vec![3.0, 0.0, 0.0, 0.0], vec![-3.0, 0.0, 0.0, 0.0]];
         let metric = Metric::new(rows);
         // RᵀR is diag(18, 0, 0, 0), its trace 18, so that the matrix is diag(18 + 4.5, 4.5, 4.5, 4.5).
-        let [a, b] = [[1.0, 1.0, 0.0, 0.0], [1.0, -1.0, 0.0, 0.0]].map(|v| metric.project(v.into()));
+        let [a, b] =
+            [[1.0, 1.0, 0.0, 0.0], [1.0, -1.0, 0.0, 0.0]].map(|v| metric.project(v.into()));
         let scaled = |x: f64, y: f64| x / 22.5 + y / 4.5;
         let expected = scaled(1.0, -1.0) / scaled(1.0, 1.0);
         assert!((metric.cosine(&a, &b) - expected).abs() < 1e-12);

@@ -120,9 +120,10 @@ impl<B: Backend> Base<B> {
         let encoded = self.backend.encode(&rows).await;
         let encoded = encoded.map_err(|error| SessionError::backend(operation, [], error))?;
         let d_model = self.model.config().d_model();
-        let states = encoded.bounds().windows(2).map(|rows| {
-            encoded.states()[rows[0] * d_model..rows[1] * d_model].to_vec()
-        });
+        let states = encoded
+            .bounds()
+            .windows(2)
+            .map(|rows| encoded.states()[rows[0] * d_model..rows[1] * d_model].to_vec());
         Ok(texts.into_iter().zip(states).collect())
     }
 }

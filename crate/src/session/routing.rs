@@ -14,6 +14,8 @@ use crate::lora::Composition;
 use crate::model::TokenizedExample;
 
 const OPERATION: Operation = Operation::Route;
+/// Background texts that are encoded at most: the mean of as many is that of more.
+const MAX_BACKGROUND: usize = 64;
 /// Default maximum number of tokens of an answer.
 const MAX_NEW_TOKENS: u32 = 64;
 
@@ -38,7 +40,8 @@ pub struct RouteOptions {
     /// Score below which the base answers.
     pub threshold: f64,
     /// Other texts of the kind that inputs are of, such as the inputs on the cards of a library's modules:
-    /// similarities are relative to what these and the compositions' inputs have in common.
+    /// similarities are relative to what these and the compositions' inputs have in common. The first 64
+    /// are used.
     pub background: Vec<String>,
     /// Maximum number of tokens of an answer, at least 1.
     pub max_new_tokens: u32,
@@ -182,13 +185,14 @@ impl<B: Backend> Session<B> {
     ) -> Result<Vec<Vec<f64>>, SessionError> {
         let of_compositions: Vec<Vec<String>> =
             compositions.iter().map(|stored| stored.inputs.clone()).collect();
-        let background = &options.background;
+        let background = options.background.iter().take(MAX_BACKGROUND).cloned();
+        let background: Vec<String> = background.collect();
         let fits = |cached: &CachedIndex| {
-            cached.inputs == of_compositions && cached.background == *background
+            cached.inputs == of_compositions && cached.background == background
         };
         if !self.routing.as_ref().is_some_and(fits) {
             let mut states = Vec::new();
-            for texts in of_compositions.iter().chain([background]) {
+            for texts in of_compositions.iter().chain([&background]) {
                 states.push(self.states(texts, observer).await?);
             }
             let d_model = ready(&self.base)?.model.config().d_model();
@@ -196,14 +200,13 @@ impl<B: Backend> Session<B> {
                 states.iter().map(|of| of.iter().map(Vec::as_slice).collect()).collect();
             let (of_background, slices) = slices.split_last().expect("of the background");
             let index = RoutingIndex::new(d_model, slices, of_background);
-            let (inputs, background) = (of_compositions, background.clone());
+            let inputs = of_compositions;
             self.routing = Some(CachedIndex { inputs, background, index });
         }
         let states = self.states(inputs, observer).await?;
         let index = self.routing.as_ref().map(|cached| &cached.index);
-        let similarities = |states: &Vec<f32>| {
-            index.map_or_else(Vec::new, |index| index.similarities(states))
-        };
+        let similarities =
+            |states: &Vec<f32>| index.map_or_else(Vec::new, |index| index.similarities(states));
         Ok(states.iter().map(similarities).collect())
     }
 

@@ -200,20 +200,17 @@ impl Counts {
         options: &RouteOptions,
         items: usize,
     ) -> Result<(), CliError> {
-        let all = draws.iter().enumerate().flat_map(|(task, draw)| {
-            draw.items.iter().take(items).map(move |item| (task, item))
-        });
+        let all = draws
+            .iter()
+            .enumerate()
+            .flat_map(|(task, draw)| draw.items.iter().take(items).map(move |item| (task, item)));
         let all: Vec<_> = all.collect();
         let inputs: Vec<String> = all.iter().map(|(_, item)| item.input.clone()).collect();
         // Every composition answers, so that the choices are compared on the same answers.
         let every = RouteOptions { nearest: stored.len() as u32, ..options.clone() };
         let routed = block_on(session.route_all(&inputs, stored, &every, &mut ()))?;
-        let of_base = block_on(session.answers(
-            &inputs,
-            None,
-            options.max_new_tokens as usize,
-            &mut (),
-        ))?;
+        let of_base =
+            block_on(session.answers(&inputs, None, options.max_new_tokens as usize, &mut ()))?;
         let tokenizer = session.tokenizer().ok_or(SessionError::NotLoaded)?;
         for (((task, item), routed), of_base) in all.iter().zip(&routed).zip(&of_base) {
             for (index, choice) in CHOICES.into_iter().enumerate() {

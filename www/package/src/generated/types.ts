@@ -1086,7 +1086,8 @@ nearest: number,
 threshold: number, 
 /**
  * Other texts of the kind that inputs are of, such as the inputs on the cards of a library's modules:
- * similarities are relative to what these and the compositions' inputs have in common.
+ * similarities are relative to what these and the compositions' inputs have in common. The first 64
+ * are used.
  */
 background: Array<string>, 
 /**
