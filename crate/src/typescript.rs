@@ -13,8 +13,8 @@ use crate::registry::{
     Candidate, FoundModules, ModuleQuery, Registry, RegistryFile, RemoteFolder, Suggestion,
 };
 use crate::session::{
-    BaseInfo, ErrorReport, Generated, GpuStatus, ModuleInfo, ModuleLoss, Score, SessionEvent,
-    TestResult, TuneResult,
+    BaseInfo, ErrorReport, Generated, GpuStatus, ModuleInfo, ModuleLoss, RouteOptions, Routed,
+    Score, SessionEvent, StoredComposition, TestResult, TuneResult,
 };
 
 /// Declarations by name: the order in which types refer to each other changes from one compilation to
@@ -70,9 +70,12 @@ pub fn declarations() -> String {
     all.visit::<Registry>();
     all.visit::<RegistryFile>();
     all.visit::<RemoteFolder>();
+    all.visit::<RouteOptions>();
+    all.visit::<Routed>();
     all.visit::<Score>();
     all.visit::<SessionEvent>();
     all.visit::<Setting>();
+    all.visit::<StoredComposition>();
     all.visit::<Suggestion>();
     all.visit::<TestResult>();
     all.visit::<TuneOptions>();

@@ -6,6 +6,7 @@ mod compose;
 mod evaluate;
 #[cfg(unix)]
 mod hub;
+mod route;
 mod share;
 #[cfg(unix)]
 mod stand_in;

@@ -8,6 +8,7 @@ mod gguf;
 mod gpu;
 mod precision;
 mod retrieval;
+mod routing;
 mod tuning;
 
 use std::path::{Path, PathBuf};

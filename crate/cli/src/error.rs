@@ -99,6 +99,15 @@ pub enum CliError {
         "the {field} of module {id} should be {expected}, as its weights have it, found {found}"
     )]
     Entry { id: String, field: &'static str, expected: String, found: String },
+    /// A recipe without examples, which inputs are compared with.
+    #[error(
+        "the recipe {recipe} holds no examples, whose inputs others are compared with; give its file of \
+         examples with --examples, one for each recipe"
+    )]
+    NoRecipeExamples { recipe: String },
+    /// Recipes that are to be used together are of several bases.
+    #[error("the recipe {recipe} should be of the base {expected}, as the first, found {found}")]
+    OtherBase { recipe: String, expected: String, found: String },
     /// An option needs another one.
     #[error("{option} needs {needed}, {reason}")]
     Needs { option: &'static str, needed: &'static str, reason: &'static str },

@@ -234,6 +234,13 @@ impl Library {
         })
     }
 
+    /// The inputs on the cards of a base's modules: texts of the kind that its tasks have.
+    pub fn card_inputs(&self, base: &str) -> Vec<String> {
+        let modules = self.registry.modules.iter().filter(|module| module.base == base);
+        let examples = modules.filter_map(|module| module.example.as_ref());
+        examples.map(|example| example.input.clone()).collect()
+    }
+
     /// The location of a file of the registry.
     fn location_of(&self, file: &RegistryFile) -> Location {
         self.location.of_file(file, &self.hub)

@@ -33,6 +33,7 @@ mod module_page;
 mod output;
 mod quantize;
 mod registry;
+mod route;
 mod score;
 mod settings;
 mod share;
@@ -68,6 +69,7 @@ struct Cli {
 enum Command {
     Score(score::Score),
     Generate(generate::Generate),
+    Route(route::Route),
     Compose(compose::Compose),
     Tune(tune::Tune),
     Evaluate(evaluate::Evaluate),
@@ -109,6 +111,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
     match cli.command {
         Command::Score(command) => command.run(&output),
         Command::Generate(command) => command.run(&output),
+        Command::Route(command) => command.run(&output),
         Command::Compose(command) => command.run(&output),
         Command::Tune(command) => command.run(&output),
         Command::Evaluate(command) => command.run(&output),

@@ -31,8 +31,8 @@ const TYPES: &str = r#"import type {
   Assessment, BaseInfo, Candidate, ChosenWeights, Composition, Evaluation, Example, ExamplesFormat,
   FoundModules, Generated, GpuStatus, LearnOptions, LearnResult, LoadedHashes, ModuleInfo, ModuleLoss,
   ModuleQuery, PeftFiles, Placeholder, Precision, Recipe, RecipeDraft, Registry, RegistryBase,
-  RegistryFile, RegistryModule, RemoteFolder, Score, SessionEvent, Setting, Suggestion, TestResult,
-  TuneOptions, TuneResult, TunedScales, Verified,
+  RegistryFile, RegistryModule, RemoteFolder, RouteOptions, Routed, Score, SessionEvent, Setting,
+  StoredComposition, Suggestion, TestResult, TuneOptions, TuneResult, TunedScales, Verified,
 } from "./types.js";
 
 /** Callbacks of a long method. */

@@ -215,6 +215,21 @@ impl Session {
         returned(self.0.generate(&input, composition.as_ref(), max_new_tokens, &mut hooks).await)
     }
 
+    /// Answers an input with the stored composition that it belongs to, or with the base; rejects with code
+    /// `aborted` if it is stopped.
+    #[wasm_bindgen(unchecked_return_type = "Routed")]
+    pub async fn route(
+        &mut self,
+        input: String,
+        #[wasm_bindgen(unchecked_param_type = "StoredComposition[]")] compositions: JsValue,
+        #[wasm_bindgen(unchecked_param_type = "Partial<RouteOptions>")] options: JsValue,
+        mut hooks: Hooks,
+    ) -> Result<JsValue, JsValue> {
+        let compositions: Vec<_> = from_js(compositions)?;
+        let options = from_js(options)?;
+        returned(self.0.route(&input, &compositions, &options, &mut hooks).await)
+    }
+
     /// Decodes the answers to a test set and compares them with the outputs.
     #[wasm_bindgen(unchecked_return_type = "TestResult")]
     pub async fn test(

@@ -5,6 +5,7 @@
 //! | [`LearnOptions`], [`settings`] | every setting with its default, limits, label and help |
 //! | [`Search`] | proposes points and takes their losses: [`Cobyla`], [`CmaEs`], [`Greedy`], [`RidgeTrustRegion`] |
 //! | [`Adam`], [`TuneOptions`] | tuning from a composition, by gradients |
+//! | [`RoutingIndex`], [`route_score`] | which stored composition an input belongs to |
 //! | [`LearningRun`] | which modules are searched over, the record of every evaluation, the best point |
 //!
 //! Nothing here depends on a model: a caller evaluates the weights that [`LearningRun::next`]
@@ -27,6 +28,7 @@ mod matrix;
 mod options;
 mod random;
 mod ridge;
+mod routing;
 mod run;
 mod settings;
 mod strategy;
@@ -39,6 +41,9 @@ pub use cobyla::Cobyla;
 pub use greedy::Greedy;
 pub use options::{LearnError, LearnOptions, Objective, Optimizer, Selection};
 pub use ridge::RidgeTrustRegion;
+pub use routing::{
+    ROUTE_NEAREST, ROUTE_THRESHOLD, RoutingIndex, choose_route, nearest_routes, route_score,
+};
 pub use run::{Evaluation, LearnResult, LearningRun, Step};
 pub use settings::{Choice, Choices, Setting, SettingKind, settings};
 pub use strategy::{ExampleScore, Phase};

@@ -172,7 +172,7 @@ impl<B: Backend> Session<B> {
         })
     }
 
-    async fn decoder(
+    pub(super) async fn decoder(
         &mut self,
         operation: Operation,
         composition: Option<&Composition>,
@@ -186,7 +186,7 @@ impl<B: Backend> Session<B> {
 
     /// Decodes inputs in batches until all are answered or the observer stops it; `on_step` is called
     /// with the answers after each step.
-    async fn decode_all<O: Observer>(
+    pub(super) async fn decode_all<O: Observer>(
         &mut self,
         operation: Operation,
         decoder: &mut B::Decoder,

@@ -28,6 +28,8 @@ pub enum Operation {
     Tune,
     /// [`Session::retrieve`](super::Session::retrieve).
     Retrieve,
+    /// [`Session::route`](super::Session::route).
+    Route,
     /// [`Session::generate`](super::Session::generate).
     Generate,
     /// [`Session::test`](super::Session::test).

@@ -1,4 +1,4 @@
-//! A base model with its modules: learning, tuning, scoring, decoding, retrieval and verification.
+//! A base model with its modules: learning, tuning, scoring, decoding, routing, retrieval and verification.
 //!
 //! A [`Session`] owns the order of the work and leaves the computing to a [`Backend`]. Long methods
 //! report to an [`Observer`], which may stop them between two steps.
@@ -10,6 +10,7 @@ mod error;
 mod learning;
 mod report;
 mod retrieval;
+mod routing;
 mod scoring;
 mod tuning;
 
@@ -38,6 +39,8 @@ pub use error::{Operation, SessionError, TextPart};
 pub use learning::{UnwritableOutput, unwritable_outputs};
 pub use report::{Detail, ErrorCode, ErrorReport};
 use retrieval::Embeddings;
+use routing::CachedIndex;
+pub use routing::{RouteCandidate, RouteOptions, Routed, StoredComposition};
 pub use scoring::{ModuleLoss, Score};
 pub use tuning::TuneResult;
 #[cfg(feature = "bench")]
@@ -168,13 +171,16 @@ pub struct Session<B = CpuBackend> {
     tuned: BTreeSet<String>,
     /// Of texts that the base has encoded.
     embeddings: Embeddings,
+    /// Of the compositions that inputs were routed to last.
+    routing: Option<CachedIndex>,
 }
 
 impl<B: Backend + From<Arc<dyn Model>>> Session<B> {
     /// A session with nothing loaded.
     pub fn new(clock: Clock) -> Self {
         let (modules, tuned) = (BTreeMap::new(), BTreeSet::new());
-        Self { clock, base: None, modules, tuned, embeddings: Embeddings::new() }
+        let embeddings = Embeddings::new();
+        Self { clock, base: None, modules, tuned, embeddings, routing: None }
     }
 
     /// Reads a base model and packs its weights. Modules of an earlier base are dropped.
@@ -208,6 +214,7 @@ impl<B: Backend + From<Arc<dyn Model>>> Session<B> {
         self.modules.clear();
         self.tuned.clear();
         self.embeddings.clear();
+        self.routing = None;
         self.base = None;
         let (id, sha256) = (info.id.clone(), info.sha256.clone());
         let backend = B::from(Arc::clone(&model));

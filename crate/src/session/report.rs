@@ -164,7 +164,7 @@ impl SessionError {
             Operation::Learn => "Learning did not start.",
             Operation::Tune => "The composition was not tuned.",
             Operation::Retrieve => "No modules were suggested.",
-            Operation::Generate => "The input was not answered.",
+            Operation::Route | Operation::Generate => "The input was not answered.",
             Operation::Test => "The test did not run.",
         }
         .to_owned()
@@ -188,6 +188,9 @@ impl SessionError {
                 _ => "Correct the weights.",
             },
             Self::NoExamples { operation: Operation::Test } => "Choose another test set.",
+            Self::NoExamples { operation: Operation::Route } => {
+                "Give every composition at least one input of its task."
+            }
             Self::NoExamples { .. } => "Give at least one input with its output.",
             Self::Text { .. } => "Shorten or correct that text.",
             Self::Model { .. } => "Shorten or correct it, and try again.",

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Backend, Observer, Operation, Session, SessionError, SessionEvent, TextPart, ready_mut,
+    Backend, Base, Observer, Operation, Session, SessionError, SessionEvent, TextPart, ready_mut,
 };
 use crate::formats::Example;
 
@@ -50,7 +50,8 @@ impl<B: Backend> Session<B> {
         }
         let texts = examples.iter().map(|Example { input, output }| format!("{input} {output}"));
         let examples: Vec<String> = texts.collect();
-        let mut waiting: Vec<&String> = examples.iter().chain(candidates).collect();
+        let mut waiting: Vec<&str> =
+            examples.iter().chain(candidates).map(String::as_str).collect();
         waiting.sort_unstable();
         waiting.dedup();
         let total = waiting.len() as u32;
@@ -59,22 +60,8 @@ impl<B: Backend> Session<B> {
             if observer.next_turn().await {
                 return Err(SessionError::Aborted { operation: OPERATION });
             }
-            let (mut texts, mut rows, mut tokens) = (Vec::new(), Vec::new(), 0);
-            while tokens < STEP_TOKENS
-                && let Some(text) = waiting.pop()
-            {
-                let mut row = base.encode(OPERATION, TextPart::Input, None, text)?;
-                row.truncate(MAX_TEXT_TOKENS);
-                tokens += row.len();
-                texts.push(text);
-                rows.push(row);
-            }
-            let rows: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
-            let encoded = base.backend.encode(&rows).await;
-            let encoded = encoded.map_err(|error| SessionError::backend(OPERATION, [], error))?;
             let d_model = base.model.config().d_model();
-            for (text, rows) in texts.into_iter().zip(encoded.bounds().windows(2)) {
-                let states = &encoded.states()[rows[0] * d_model..rows[1] * d_model];
+            for (text, states) in base.encode_step(OPERATION, &mut waiting).await? {
                 let embedding = mean(states.chunks_exact(d_model), d_model);
                 self.embeddings.insert(key_of(text), embedding);
             }
@@ -108,6 +95,36 @@ impl<B: Backend> Session<B> {
                 self.embeddings.insert(key, values);
             }
         }
+    }
+}
+
+impl<B: Backend> Base<B> {
+    /// Takes texts off the end of `waiting`, as many as a step has tokens for, and encodes the first tokens
+    /// of each; returns them with their states, `[tokens, d_model]`.
+    pub(super) async fn encode_step<'t>(
+        &mut self,
+        operation: Operation,
+        waiting: &mut Vec<&'t str>,
+    ) -> Result<Vec<(&'t str, Vec<f32>)>, SessionError> {
+        let (mut texts, mut rows, mut tokens) = (Vec::new(), Vec::new(), 0);
+        while tokens < STEP_TOKENS
+            && let Some(text) = waiting.pop()
+        {
+            let mut row = self.encode(operation, TextPart::Input, None, text)?;
+            row.truncate(MAX_TEXT_TOKENS);
+            tokens += row.len();
+            texts.push(text);
+            rows.push(row);
+        }
+        let rows: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
+        let encoded = self.backend.encode(&rows).await;
+        let encoded = encoded.map_err(|error| SessionError::backend(operation, [], error))?;
+        let d_model = self.model.config().d_model();
+        let states = encoded
+            .bounds()
+            .windows(2)
+            .map(|rows| encoded.states()[rows[0] * d_model..rows[1] * d_model].to_vec());
+        Ok(texts.into_iter().zip(states).collect())
     }
 }
 

@@ -96,28 +96,24 @@ impl<B: Backend> Session<B> {
         Ok(losses)
     }
 
-    /// Examples in batches of a limited number of tokens: an example's loss has the same bits in any
-    /// batch.
     fn batches(
         &self,
         operation: Operation,
         examples: &[Example],
     ) -> Result<Vec<B::Batch>, SessionError> {
         let base = ready(&self.base)?;
-        let mut batches: Vec<Vec<TokenizedExample>> = Vec::new();
-        let mut tokens = 0;
-        for example in base.tokenize(operation, examples)? {
-            let length = example.input.len() + example.labels.len();
-            tokens += length;
-            match batches.last_mut() {
-                Some(batch) if tokens <= BATCH_TOKENS => batch.push(example),
-                _ => {
-                    batches.push(vec![example]);
-                    tokens = length;
-                }
-            }
-        }
-        Ok(batches.into_iter().map(|batch| base.backend.batch(batch)).collect())
+        Ok(token_batches(&base.backend, base.tokenize(operation, examples)?))
+    }
+
+    /// The losses of tokenized examples with one composition.
+    pub(super) async fn token_losses(
+        &mut self,
+        operation: Operation,
+        examples: Vec<TokenizedExample>,
+        composed: &Composed<'_>,
+    ) -> Result<Vec<ExampleLoss>, SessionError> {
+        let mut batches = token_batches(&ready(&self.base)?.backend, examples);
+        self.batch_losses(operation, &mut batches, composed).await
     }
 
     async fn score_batches(
@@ -126,6 +122,15 @@ impl<B: Backend> Session<B> {
         batches: &mut [B::Batch],
         composed: &Composed<'_>,
     ) -> Result<Score, SessionError> {
+        Ok(Score::new(&self.batch_losses(operation, batches, composed).await?))
+    }
+
+    async fn batch_losses(
+        &mut self,
+        operation: Operation,
+        batches: &mut [B::Batch],
+        composed: &Composed<'_>,
+    ) -> Result<Vec<ExampleLoss>, SessionError> {
         let Composed { ids, set, weights } = composed;
         let points = std::slice::from_ref(weights);
         let backend = &mut ready_mut(&mut self.base)?.backend;
@@ -136,6 +141,24 @@ impl<B: Backend> Session<B> {
                 .map_err(|error| SessionError::backend(operation, ids.iter().copied(), error))?;
             losses.extend(evaluated.losses.into_iter().flatten());
         }
-        Ok(Score::new(&losses))
+        Ok(losses)
     }
+}
+
+/// Examples in batches of a limited number of tokens: an example's loss has the same bits in any batch.
+fn token_batches<B: Backend>(backend: &B, examples: Vec<TokenizedExample>) -> Vec<B::Batch> {
+    let mut batches: Vec<Vec<TokenizedExample>> = Vec::new();
+    let mut tokens = 0;
+    for example in examples {
+        let length = example.input.len() + example.labels.len();
+        tokens += length;
+        match batches.last_mut() {
+            Some(batch) if tokens <= BATCH_TOKENS => batch.push(example),
+            _ => {
+                batches.push(vec![example]);
+                tokens = length;
+            }
+        }
+    }
+    batches.into_iter().map(|batch| backend.batch(batch)).collect()
 }

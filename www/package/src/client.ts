@@ -16,6 +16,7 @@ import type {
   LoadOptions,
   OpenOptions,
   Restored,
+  RouteInput,
   ScoreInput,
   ShareInput,
   SuggestInput,
@@ -47,6 +48,7 @@ import type {
   RegistryModule,
   RequestKind,
   Requests,
+  Routed,
   Score,
   Setting,
   Source,
@@ -68,8 +70,8 @@ const DEFAULT_SUGGEST_LIMIT = 20;
  * A module library, a base model and loaded modules, in a worker of their own.
  *
  * Errors are {@link LoraLoomError}s. Every call takes a `signal`; an aborted call rejects with the
- * signal's reason. One call of `learn`, `generate`, `test`, `score`, `leaveOneOut` and `suggest` runs at
- * a time; a second one rejects with code `busy`.
+ * signal's reason. One call of `learn`, `generate`, `route`, `test`, `score`, `leaveOneOut` and `suggest`
+ * runs at a time; a second one rejects with code `busy`.
  *
  * @example
  * ```ts
@@ -553,6 +555,39 @@ export class LoraLoom {
   }
 
   /**
+   * Answers an input with the composition whose task it belongs to, or with the base where it belongs to
+   * none: `chosen` is then null. The compositions whose examples are nearest answer, and the one that is
+   * surest of its own answer and near enough is chosen.
+   *
+   * @example
+   * ```ts
+   * const { chosen, text, candidates } = await loom.route("…", {
+   *   compositions: [{ composition: learned, examples }],
+   * });
+   * console.log(chosen === null ? "the base" : candidates[chosen]?.score, text);
+   * ```
+   */
+  route(input: string, options: RouteInput): Promise<Routed> {
+    const { compositions, onStep, nearest, threshold, background, maxNewTokens } = options;
+    const stored = compositions.map(({ composition, examples }) => ({
+      composition: toComposition(composition) as Composition,
+      inputs: examples.map((example) => example.input),
+    }));
+    const given = { nearest, threshold, maxNewTokens };
+    const request = {
+      ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+      background: background ?? this.#cardInputs(),
+    };
+    return this.#call(
+      { kind: "route", input, compositions: stored, options: request },
+      options,
+      (event) => {
+        if (event.kind === "step") onStep?.(event);
+      },
+    );
+  }
+
+  /**
    * Generates the output for every input, and counts the exact matches.
    *
    * @example
@@ -709,6 +744,12 @@ export class LoraLoom {
    */
   dispose(): void {
     this.#link.close();
+  }
+
+  /** The inputs on the cards of the modules that fit the base. */
+  #cardInputs(): string[] {
+    const fitting = this.registry.modules.filter(({ base }) => base === this.#base?.id);
+    return fitting.flatMap(({ example }) => (example ? [example.input] : []));
   }
 
   #keepLocal(id: string, source: Source): void {

@@ -15,6 +15,7 @@ import type {
   ModuleLoss,
   Precision,
   Recipe,
+  RouteOptions,
   Source,
   TestResult,
   TunedScales,
@@ -168,6 +169,22 @@ export interface GenerateInput extends CallOptions {
   maxNewTokens?: number;
   /** Called with the text so far after every token. */
   onToken?: (text: string) => void;
+}
+
+/** A composition that inputs can be routed to. */
+export interface RoutedComposition {
+  /** Modules and their weights. */
+  composition: Composition;
+  /** Examples of its task, usually those that it was learned from. Their inputs are compared. */
+  examples: Pick<Example, "input">[];
+}
+
+/** Options of {@link LoraLoom.route}; those of the engine have its defaults. */
+export interface RouteInput extends CallOptions, Partial<RouteOptions> {
+  /** The compositions to choose among; their modules are loaded. */
+  compositions: RoutedComposition[];
+  /** Called after each composition. */
+  onStep?: (progress: StepProgress) => void;
 }
 
 /** Input of {@link LoraLoom.test}. */

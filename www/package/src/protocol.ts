@@ -25,9 +25,12 @@ import type {
   Registry,
   RegistryModule,
   RemoteFolder,
+  Routed,
+  RouteOptions,
   Score,
   SessionEvent,
   Setting,
+  StoredComposition,
   Suggestion,
   TestResult,
   TunedScales,
@@ -237,6 +240,11 @@ export interface Requests {
     request: { input: string; composition: Composition | null; maxNewTokens: number };
     answer: Generated;
     event: EngineEvent<"token" | "gpu">;
+  };
+  route: {
+    request: { input: string; compositions: StoredComposition[]; options: Partial<RouteOptions> };
+    answer: Routed;
+    event: EngineEvent<"step" | "gpu">;
   };
   test: {
     request: { examples: Example[]; composition: Composition | null; maxNewTokens: number };

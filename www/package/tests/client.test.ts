@@ -123,6 +123,7 @@ describe("LoraLoom", () => {
       (signal) => loom.test({ examples, signal }),
       (signal) => loom.suggest({ examples, signal }),
       (signal) => loom.leaveOneOut({ examples, composition, signal }),
+      (signal) => loom.route("a", { compositions: [{ composition, examples }], signal }),
       (signal) => loom.score({ examples, signal }),
       (signal) => loom.load({ signal }),
     ];
@@ -269,6 +270,25 @@ describe("LoraLoom", () => {
       { id: "one", loss: 1 },
       { id: "two", loss: 1 },
     ]);
+  });
+
+  test("routes an input with the inputs of examples and of the library's cards", async () => {
+    const loom = await open();
+    const composition = { modules: [{ id: "one", weight: 1 }], merge: "delta" as const };
+    const compositions = [
+      { composition, examples: [{ input: "x", output: "y" }] },
+      { composition, examples: [{ input: "a" }, { input: "b" }] },
+    ];
+    const steps: number[] = [];
+    const onStep = ({ done }: { done: number }) => steps.push(done);
+    const routed = await loom.route("b", { compositions, nearest: 1, onStep });
+    expect(routed.chosen).toBe(1);
+    expect(steps).toEqual([1, 2]);
+    // The engine has the default of what is not given.
+    expect(JSON.parse(routed.text)).toEqual({ background: ["a", "a"], nearest: 1 });
+    const other = await loom.route("z", { compositions, background: [], threshold: 0.3 });
+    expect(other.chosen).toBeNull();
+    expect(JSON.parse(other.text)).toEqual({ background: [], threshold: 0.3 });
   });
 
   test("after a trap, everything is loaded into a new worker before the next call", async () => {

@@ -15,6 +15,9 @@ import type {
   Recipe,
   Registry,
   RemoteFolder,
+  Routed,
+  RouteOptions,
+  StoredComposition,
   TuneOptions,
   TuneResult,
 } from "../src/protocol.js";
@@ -311,6 +314,28 @@ export class FakeSession extends Freed implements Session {
         hooks.onEvent({ kind: "token", text });
       });
       return { text, tokens: text.length, seconds: 0, complete };
+    });
+  }
+  /** Chooses the composition with an input that is the input; the answer is the number of background texts. */
+  route(
+    input: string,
+    compositions: StoredComposition[],
+    { background, nearest, threshold }: Partial<RouteOptions>,
+    hooks: Hooks,
+  ) {
+    return this.borrow(async (): Promise<Routed> => {
+      const total = compositions.length;
+      const complete = await this.each(hooks, total, (done) => {
+        hooks.onEvent({ kind: "step", done, total });
+      });
+      if (!complete) throw failure("aborted", "It was stopped.", "It was stopped.");
+      const found = compositions.findIndex(({ inputs }) => inputs.includes(input));
+      const text = JSON.stringify({ background, nearest, threshold });
+      const candidates = compositions.map(({ inputs }) => {
+        const similarity = inputs.includes(input) ? 1 : 0;
+        return { similarity, loss: 0, score: similarity, answer: text };
+      });
+      return { chosen: found < 0 ? null : found, text, candidates };
     });
   }
   test(_examples: unknown, _composition: unknown, _maxNewTokens: number, hooks: Hooks) {

@@ -337,6 +337,7 @@ export class FakeLoom implements Client {
     signal?.throwIfAborted();
     return composition.modules.map(({ id }) => ({ id, loss: 3 }));
   };
+  route: Client["route"] = async () => ({ chosen: null, text: "", candidates: [] });
   score: Client["score"] = async ({ composition }) => {
     this.heard(composition);
     return { loss: 1, examples: [] };

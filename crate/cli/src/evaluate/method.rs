@@ -111,6 +111,8 @@ pub struct Runner<'a> {
     ranked: Option<Vec<String>>,
     /// The last composition found by the default settings, with its budget.
     composed: Option<(u32, Learned)>,
+    /// Id of the module that tuning makes.
+    pub tuned_id: String,
 }
 
 impl<'a> Runner<'a> {
@@ -120,7 +122,8 @@ impl<'a> Runner<'a> {
         draw: &'a Draw,
         max_new_tokens: usize,
     ) -> Self {
-        Self { session, modules, draw, max_new_tokens, ranked: None, composed: None }
+        let tuned_id = "tuned".to_owned();
+        Self { session, modules, draw, max_new_tokens, ranked: None, composed: None, tuned_id }
     }
 
     /// Makes a run.
@@ -189,7 +192,7 @@ impl<'a> Runner<'a> {
     }
 
     /// The composition of a method.
-    fn learn(
+    pub fn learn(
         &mut self,
         method: Method,
         budget: Option<u32>,
@@ -247,13 +250,13 @@ impl<'a> Runner<'a> {
     /// Tunes a composition; the base alone stays as it is. Steps count as the evaluations that take
     /// their time.
     fn tune(&mut self, composed: Learned, options: TuneOptions) -> Result<Learned, CliError> {
-        const ID: &str = "tuned";
         if composed.composition.modules.iter().all(|module| module.weight.is_zero()) {
             return Ok(Learned { before_tuning: composed.assessment.clone(), ..composed });
         }
         let examples = &self.draw.inputs.examples;
         let composition = &composed.composition;
-        let tuned = block_on(self.session.tune(examples, composition, options, ID, &mut ()))?;
+        let tuned =
+            block_on(self.session.tune(examples, composition, options, &self.tuned_id, &mut ()))?;
         Ok(Learned {
             composition: tuned.composition,
             evaluations: composed.evaluations * (1.0 + tuned.seconds / composed.seconds),
@@ -286,8 +289,8 @@ impl<'a> Runner<'a> {
 
 /// A method's composition, and what finding it took.
 #[derive(Clone)]
-struct Learned {
-    composition: Composition,
+pub struct Learned {
+    pub composition: Composition,
     seconds: f64,
     evaluations: f64,
     assessment: Option<Assessment>,

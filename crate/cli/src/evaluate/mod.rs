@@ -8,6 +8,7 @@
 //! | `method` | the methods, and what each finds and answers |
 //! | `runs` | one method on one draw, and the file that such runs are kept in |
 //! | `rows`, `table` | the results over all draws |
+//! | `routing` | inputs routed among stored compositions |
 //! | `bbh`, `python` | LoraHub's experiment on BIG-Bench Hard, and the random numbers of its code |
 //! | `plan` | bytes and time |
 //!
@@ -17,6 +18,7 @@ mod bbh;
 mod method;
 mod plan;
 mod python;
+mod routing;
 mod rows;
 mod runs;
 mod table;
@@ -59,8 +61,12 @@ pub struct Evaluate {
     registry: Option<PathBuf>,
     /// Published experiment: its own tasks, examples, draws, prompts and comparison of answers. Its base
     /// and modules are fetched from the hub.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", group = "other")]
     suite: Option<Suite>,
+    /// Measure routing instead: one composition for each task of a set is stored, learned by the one method
+    /// of --methods (default: scales-tuned), and the inputs of all of them are routed.
+    #[arg(long, group = "other")]
+    routing: bool,
     /// Tasks of the experiment: a clone of BIG-Bench Hard or its address, or the data_bbh folder of
     /// LoraHub's release (default: BIG-Bench Hard on GitHub).
     #[arg(long, value_name = "DIR|URL", requires = "suite")]
@@ -96,8 +102,8 @@ pub struct Evaluate {
     /// the task has, or five).
     #[arg(long, value_name = "N")]
     examples: Option<usize>,
-    /// Maximum number of questions of each task that are tested (default: all).
-    #[arg(long, value_name = "N", requires = "suite")]
+    /// Maximum number of test items of each task, with --suite (default: all) or --routing (default: 60).
+    #[arg(long, value_name = "N", requires = "other")]
     items: Option<usize>,
     /// Maximum number of tokens of an answer (default: 32, or 256 as published).
     #[arg(long, value_name = "N")]
@@ -194,6 +200,11 @@ impl Evaluate {
         };
 
         let candidates: Vec<Candidate> = modules.iter().map(|module| candidate(module)).collect();
+        if self.routing {
+            let mut session = self.load(&library, base, &tasks, output)?;
+            let background = library.card_inputs(&base.id);
+            return self.run_routing(&mut session, &candidates, &tasks, background, output);
+        }
         let settings = self.settings(base, &modules);
         let mut session: Option<Session> = None;
         let mut progress = Progress::new(self.waiting(&tasks, &runs));

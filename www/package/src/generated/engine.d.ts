@@ -3,8 +3,8 @@ import type {
     Assessment, BaseInfo, Candidate, ChosenWeights, Composition, Evaluation, Example, ExamplesFormat,
     FoundModules, Generated, GpuStatus, LearnOptions, LearnResult, LoadedHashes, ModuleInfo, ModuleLoss,
     ModuleQuery, PeftFiles, Placeholder, Precision, Recipe, RecipeDraft, Registry, RegistryBase,
-    RegistryFile, RegistryModule, RemoteFolder, Score, SessionEvent, Setting, Suggestion, TestResult,
-    TuneOptions, TuneResult, TunedScales, Verified,
+    RegistryFile, RegistryModule, RemoteFolder, RouteOptions, Routed, Score, SessionEvent, Setting,
+    StoredComposition, Suggestion, TestResult, TuneOptions, TuneResult, TunedScales, Verified,
 } from "./types.js";
 export interface Hooks {
     onEvent(event: SessionEvent): void;
@@ -47,6 +47,7 @@ export class Session {
     leaveOneOut(examples: Example[], composition: Composition, hooks: Hooks): Promise<ModuleLoss[]>;
     constructor();
     openGpu(): Promise<GpuStatus | null>;
+    route(input: string, compositions: StoredComposition[], options: Partial<RouteOptions>, hooks: Hooks): Promise<Routed>;
     score(examples: Example[], composition: Composition | null): Promise<Score>;
     suggest(examples: Example[], candidates: Candidate[], limit: number, hooks: Hooks): Promise<Suggestion[]>;
     test(examples: Example[], composition: Composition | null, maxNewTokens: number, hooks: Hooks): Promise<TestResult>;

@@ -1078,6 +1078,67 @@ test: RegistryFile, };
 export type RemoteFolder = { "kind": "hub" } & HubFolder | { "kind": "folder" } & HostFolder;
 
 /**
+ * A stored composition compared with an input.
+ */
+export type RouteCandidate = { 
+/**
+ * Similarity of the input with the composition's inputs, about 1 at most.
+ */
+similarity: number, 
+/**
+ * Mean token cross-entropy of the composition's own answer; none where it did not answer.
+ */
+loss: number | null, 
+/**
+ * What the compositions are compared by; none where it did not answer.
+ */
+score: number | null, 
+/**
+ * The composition's own answer; none where it did not answer.
+ */
+answer: string | null, };
+
+/**
+ * How inputs are routed.
+ */
+export type RouteOptions = { 
+/**
+ * Number of compositions that answer, those whose inputs are nearest.
+ */
+nearest: number, 
+/**
+ * Score below which the base answers.
+ */
+threshold: number, 
+/**
+ * Other texts of the kind that inputs are of, such as the inputs on the cards of a library's modules:
+ * similarities are relative to what these and the compositions' inputs have in common. The first 64
+ * are used.
+ */
+background: Array<string>, 
+/**
+ * Maximum number of tokens of an answer, at least 1.
+ */
+maxNewTokens: number, };
+
+/**
+ * An input that was routed and answered.
+ */
+export type Routed = { 
+/**
+ * Index of the composition that answers; none where none fits and the base answers.
+ */
+chosen: number | null, 
+/**
+ * The answer.
+ */
+text: string, 
+/**
+ * Every composition, in the order in which they were given.
+ */
+candidates: Array<RouteCandidate>, };
+
+/**
  * The loss of examples.
  */
 export type Score = { 
@@ -1209,6 +1270,19 @@ choices: Array<Choice>,
  * Value where none is given.
  */
 default: string, };
+
+/**
+ * A composition that inputs can be routed to.
+ */
+export type StoredComposition = { 
+/**
+ * Modules and their weights.
+ */
+composition: Composition, 
+/**
+ * Inputs of its task, such as those of the few examples that it was learned from.
+ */
+inputs: Array<string>, };
 
 /**
  * A module that may suit some examples, and why.

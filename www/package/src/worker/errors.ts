@@ -36,6 +36,7 @@ const CALLS = {
   assess: "The assessment",
   leaveOneOut: "Measuring the modules",
   generate: "Generating",
+  route: "Routing",
   test: "The test",
   score: "Scoring",
   suggest: "The search for modules",

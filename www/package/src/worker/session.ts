@@ -325,6 +325,12 @@ export class WorkerSession implements Handlers {
     );
   }
 
+  route({ input, compositions, options }: Input<"route">, task: Task<"route">) {
+    return this.#run("route", task, (session, _base, hooks) =>
+      session.route(input, compositions, options, hooks),
+    );
+  }
+
   test({ examples, composition, maxNewTokens }: Input<"test">, task: Task<"test">) {
     return this.#run("test", task, (session, _base, hooks) =>
       session.test(examples, composition, maxNewTokens, hooks),
