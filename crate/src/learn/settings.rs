@@ -110,7 +110,7 @@ impl Choices for Optimizer {
             ),
             Self::ForwardGradient => (
                 "forward selection by gradients",
-                "The same; gradients say which modules to try, where there are many.",
+                "Forward selection where gradients say which of many modules to try.",
             ),
             Self::Cobyla => ("COBYLA", "Linear trust region, as in the published method."),
             Self::CmaEs => ("CMA-ES", "Samples around the best weights so far."),
