@@ -379,9 +379,7 @@ const library = {
   rank: "Rank",
   any: "any",
   found: (modules: number, more: boolean) =>
-    more
-      ? `At least ${count(modules, "module")} found; more letters find all`
-      : `${count(modules, "module")} found`,
+    `${more ? "At least " : ""}${count(modules, "module")} found${more ? "; more letters find all" : ""}`,
   modules: "Modules",
   more: (left: number) => `Show more (${left.toLocaleString("en")} left)`,
   noMatch: "No module matches. Try fewer or shorter words.",

@@ -62,12 +62,12 @@ export function chooseDefaultTask(): void {
 
 /** Changes one cell; the examples are one's own from then on. */
 export function editExample(row: number, field: keyof Example, value: string): void {
-  update((now) => workbench.editExample(now, ownId(), row, field, value));
+  update((now) => workbench.editExample(now, ownId(), row, { [field]: value }));
 }
 
 /** Changes both cells of a row. */
 export function editRow(row: number, example: Example): void {
-  update((now) => workbench.editRow(now, ownId(), row, example));
+  update((now) => workbench.editExample(now, ownId(), row, example));
 }
 
 /** Adds an empty row. */

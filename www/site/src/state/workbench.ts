@@ -260,28 +260,19 @@ function changeTable(
   return change(bench, { ...own, examples }, cell);
 }
 
-/** Changes one cell. */
+/** Changes cells of a row: one that is typed in, or both. */
 export function editExample(
   bench: Workbench,
   ownId: string,
   row: number,
-  field: keyof Example,
-  text: string,
+  cells: Partial<Example>,
 ): Workbench {
   const examples = bench.task?.examples ?? [];
-  if (!examples[row] || examples[row][field] === text) return bench;
-  const changed = examples.map((one, index) => (index === row ? { ...one, [field]: text } : one));
-  return changeTable(bench, ownId, changed, `${row} ${field}`);
-}
-
-/** Changes both cells of a row. */
-export function editRow(bench: Workbench, ownId: string, row: number, example: Example): Workbench {
-  const examples = bench.task?.examples ?? [];
-  return changeTable(
-    bench,
-    ownId,
-    examples.map((one, index) => (index === row ? example : one)),
-  );
+  const before = examples[row];
+  const fields = Object.keys(cells) as (keyof Example)[];
+  if (!before || fields.every((field) => before[field] === cells[field])) return bench;
+  const changed = examples.map((one, index) => (index === row ? { ...one, ...cells } : one));
+  return changeTable(bench, ownId, changed, fields[1] ? null : `${row} ${fields}`);
 }
 
 /** Adds an empty row. */
