@@ -111,9 +111,13 @@ async function startThread(start: Omit<Start, "growing">, pool: Pool): Promise<v
 /** Gives a thread its work; resolves once it waits for it, with whether it notices that its memory grows. */
 function ready(worker: ModuleWorker, start: Start): Promise<boolean> {
   return new Promise((resolve, reject) => {
+    // WebKit evaluates the thread's module once more where it imports itself, which then says the same again.
+    const said = new Set<string>();
     worker.onmessage = ({ data }: MessageEvent<FromThread>) => {
-      if ("notLoaded" in data) reject(new Error(data.notLoaded));
-      else if (data.state === "listening") worker.postMessage(start);
+      if ("notLoaded" in data) return reject(new Error(data.notLoaded));
+      if (said.has(data.state)) return;
+      said.add(data.state);
+      if (data.state === "listening") worker.postMessage(start);
       else if (data.state === "loaded") {
         start.growing.grow(1);
         worker.postMessage("grown");
