@@ -158,9 +158,12 @@ wasm_opt_flags() {
   say "$flags"
 }
 
-# Builds with the same flags share a target folder, and with it the standard library.
+# Builds with the same flags share a target folder, and with it the standard library. The one with relaxed SIMD has
+# its own, so that two groups of builds that take the same time can run at once.
 wasm_target_dir() {
-  if wasm_is_shared "$1"; then say "$CARGO_TARGET_DIR/wasm"; else say "$CARGO_TARGET_DIR/wasm-single"; fi
+  if wasm_is_relaxed "$1"; then say "$CARGO_TARGET_DIR/wasm-relaxed"
+  elif wasm_is_shared "$1"; then say "$CARGO_TARGET_DIR/wasm"
+  else say "$CARGO_TARGET_DIR/wasm-single"; fi
 }
 
 wasm_bindgen_path() {
