@@ -17,12 +17,11 @@ const rows = [...new Set(results.map(({ name }) => name))].map((name) => {
   const of = (isolated) =>
     results.find((result) => result.name === name && result.isolated === isolated);
   const { version } = of(true) ?? of(false);
-  const speedup = of(true)?.speedup;
-  return `| ${name} | ${version} | ${cell(of(true))} | ${speedup ? speedup.toFixed(1) : ""} | ${cell(of(false))} |`;
+  return `| ${name} | ${version} | ${cell(of(true))} | ${cell(of(false))} |`;
 });
 const table = [
-  "| browser | version | isolated page | two threads, speed-up over one | page without the headers |",
-  "|---|---|---|--:|---|",
+  "| browser | version | isolated page | page without the headers |",
+  "|---|---|---|---|",
   ...rows,
 ].join("\n");
 
