@@ -131,8 +131,7 @@ wasm_cargo_features() {
     *) say "" ;;
   esac
 }
-# Without relaxed SIMD, so that the standard library and the dependencies are compiled once for all builds
-# with shared memory.
+# Without relaxed SIMD, which is the library's alone: find_wasm_profile.
 wasm_rustflags() {
   local features=+bulk-memory,+mutable-globals,+simd128 flags="-C link-arg=--max-memory=4294967296" symbol
   if wasm_is_shared "$1"; then
@@ -178,32 +177,28 @@ wasm_bindgen_path() {
 
 # --- browsers -------------------------------------------------------------------------------
 
-# Sets CHROMIUM to the browser that the tests and the benchmark drive.
-find_chromium() {
-  local candidate
-  for candidate in "${CHROMIUM:-}" chromium chromium-browser google-chrome-stable google-chrome \
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"; do
+# find_program VARIABLE NAME...: sets and exports the variable to the first program that is there, its own value
+# before the names.
+find_program() {
+  local variable=$1 candidate
+  shift
+  for candidate in "${!variable:-}" "$@"; do
     if [ -n "$candidate" ] && have "$candidate"; then
-      CHROMIUM=$(command -v "$candidate")
-      export CHROMIUM
+      export "$variable=$(command -v "$candidate")"
       return 0
     fi
   done
   return 1
 }
 
-# Sets FIREFOX to the Firefox that the tests drive.
-find_firefox() {
-  local candidate
-  for candidate in "${FIREFOX:-}" firefox-esr firefox; do
-    if [ -n "$candidate" ] && have "$candidate"; then
-      FIREFOX=$(command -v "$candidate")
-      export FIREFOX
-      return 0
-    fi
-  done
-  return 1
+# Sets CHROMIUM to the browser that the tests and the benchmark drive.
+find_chromium() {
+  find_program CHROMIUM chromium chromium-browser google-chrome-stable google-chrome \
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 }
+
+# Sets FIREFOX to the Firefox that the tests drive.
+find_firefox() { find_program FIREFOX firefox-esr firefox; }
 
 # Whether WebKitGTK's driver is there, and a display for its browser.
 has_webkit() { have WebKitWebDriver && have Xvfb; }

@@ -7,21 +7,19 @@ every kind of merge that ``add_weighted_adapter`` has makes one update of them, 
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 from peft.utils import merge_utils
 from torch import Tensor
 
-from .evaluate import Composer, Run, make_runs, select_tasks
-from .library import Library, read_library
+from .evaluate import Composer, Run
+from .library import Library
 from .model import chunks
 from .modules import use
-from .tuning import Composition, Weights, compose, weight_of
+from .tuning import Composition, Weights, arguments_of_runs, composed_runs, weight_of
 
 _RUNS_AT_ONCE = 8
 DENSITY = 0.5
@@ -95,20 +93,10 @@ def scores(library: Library, runs: Sequence[Run], found: Sequence[Composition], 
 
 def main() -> None:
     """``python -m train.merges``."""
-    parser = argparse.ArgumentParser(description="Merges the engine's compositions in PEFT's ways.")
-    parser.add_argument("--library", type=Path, required=True, help="folder with registry.json")
-    parser.add_argument("--engine", type=Path, required=True, help="the loraloom command")
-    parser.add_argument("--tasks", default="table", help="all, settings, table, or ids")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--budget", type=int, default=65)
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
-    parser.add_argument("--out", type=Path, help="the scores as JSON")
+    parser = arguments_of_runs("Merges the engine's compositions in PEFT's ways.", "table", 65)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    library = read_library(arguments.library)
-    runs = make_runs(select_tasks(library.tasks, arguments.tasks), arguments.seeds)
-    found = [compose(arguments.engine, arguments.library, run, arguments.budget) for run in runs]
+    library, runs, found = composed_runs(arguments)
     # Of one module, or none, there is nothing to merge.
     merging = [place for place, run in enumerate(found) if len(run.weights) > 1]
     print(f"{len(merging)} of {len(runs)} runs have more than one module", flush=True)

@@ -190,22 +190,34 @@ def rows_of(
     return rows
 
 
-def main() -> None:
-    """``python -m train.tuning``."""
-    parser = argparse.ArgumentParser(description="Tunes the engine's compositions in PyTorch.")
+def arguments_of_runs(description: str, tasks: str, budget: int) -> argparse.ArgumentParser:
+    """The options of a program that takes the engine's compositions further, with these defaults."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--library", type=Path, required=True, help="folder with registry.json")
     parser.add_argument("--engine", type=Path, required=True, help="the loraloom command")
-    parser.add_argument("--tasks", default="all", help="all, settings, table, or ids")
+    parser.add_argument("--tasks", default=tasks, help="all, settings, table, or ids")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--budget", type=int, default=35)
-    parser.add_argument("--efforts", default=",".join(EFFORTS))
+    parser.add_argument("--budget", type=int, default=budget)
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
-    parser.add_argument("--out", type=Path, help="the rows as JSON")
-    arguments = parser.parse_args()
+    parser.add_argument("--out", type=Path, help="the results as JSON")
+    return parser
+
+
+def composed_runs(arguments: argparse.Namespace) -> tuple[Library, list[Run], list[Composition]]:
+    """The library, the runs, and what the engine composes for each."""
     torch.set_num_threads(arguments.threads)
     library = read_library(arguments.library)
     runs = make_runs(select_tasks(library.tasks, arguments.tasks), arguments.seeds)
     found = [compose(arguments.engine, arguments.library, run, arguments.budget) for run in runs]
+    return library, runs, found
+
+
+def main() -> None:
+    """``python -m train.tuning``."""
+    parser = arguments_of_runs("Tunes the engine's compositions in PyTorch.", "all", 35)
+    parser.add_argument("--efforts", default=",".join(EFFORTS))
+    arguments = parser.parse_args()
+    library, runs, found = composed_runs(arguments)
     rows = []
     for name in arguments.efforts.split(","):
         rows += rows_of(library, runs, found, arguments.budget, name)
