@@ -111,13 +111,9 @@ async function startThread(start: Omit<Start, "growing">, pool: Pool): Promise<v
 /** Gives a thread its work; resolves once it waits for it, with whether it notices that its memory grows. */
 function ready(worker: ModuleWorker, start: Start): Promise<boolean> {
   return new Promise((resolve, reject) => {
-    // WebKit evaluates the thread's module once more where it imports itself, which then says the same again.
-    const said = new Set<string>();
     worker.onmessage = ({ data }: MessageEvent<FromThread>) => {
-      if ("notLoaded" in data) return reject(new Error(data.notLoaded));
-      if (said.has(data.state)) return;
-      said.add(data.state);
-      if (data.state === "listening") worker.postMessage(start);
+      if ("notLoaded" in data) reject(new Error(data.notLoaded));
+      else if (data.state === "listening") worker.postMessage(start);
       else if (data.state === "loaded") {
         start.growing.grow(1);
         worker.postMessage("grown");
@@ -135,7 +131,8 @@ function ready(worker: ModuleWorker, start: Start): Promise<boolean> {
 }
 
 const port = nodePort(NAME) ?? scopePort(NAME);
-if (port) {
+// WebKit evaluates this module once more where it imports itself.
+if (port && !port.onmessage) {
   const post = (message: FromThread) => port.postMessage(message);
   port.onmessage = async ({ data }: MessageEvent<Start>) => {
     const { module, memory, receiver, growing } = data;
