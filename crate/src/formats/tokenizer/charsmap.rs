@@ -4,7 +4,7 @@
 //! The map is a little-endian `u32` length in bytes, a double array of `u32` units, and the
 //! replacements as UTF-8 text, each ended by a NUL (Darts-clone, as SentencePiece embeds it).
 
-use tokenizers::normalizers::precompiled::Precompiled;
+use spm_precompiled::Precompiled;
 
 /// Limit on a replacement, which bounds the length of a normalised text; Unicode's longest compatibility
 /// decomposition has 33 bytes.

@@ -1,14 +1,15 @@
 //! Tokenizers of the T5 family, read from `tokenizer.json`, from SentencePiece's `spiece.model`, or, where
 //! the model reads bytes, from the configuration that says so.
 //!
-//! The SentencePiece normaliser and the metaspace rules are those of Hugging Face's `tokenizers`, the
-//! Unigram model gives its results. This module reads the file in place of `Tokenizer::from_bytes`, which
-//! does not check the character map, token lengths and scores, and would add other models and regular
-//! expressions to the WebAssembly module.
+//! The SentencePiece normaliser is that of Hugging Face's `tokenizers`, and the metaspace rules and the Unigram
+//! model give its results. This module reads the file in place of its `Tokenizer::from_bytes`, which does not
+//! check the character map, token lengths and scores, and would add other models and regular expressions to
+//! the WebAssembly module.
 
 mod added;
 mod byt5;
 mod charsmap;
+mod metaspace;
 mod pieces;
 pub(super) mod sentencepiece;
 mod unigram;
@@ -204,31 +205,24 @@ impl Tokenizer {
         for (index, piece) in self.added.split(text).into_iter().enumerate() {
             match piece {
                 Piece::Token(id) => on_token(id, ""),
-                Piece::Text(text) => self.encode_text(text, index == 0, on_token)?,
+                Piece::Text(text) => self.encode_text(text, index == 0, on_token),
             }
         }
         Ok(())
     }
 
     /// Encodes text without (unnormalised) added tokens.
-    fn encode_text(
-        &self,
-        text: &str,
-        at_start: bool,
-        on_token: &mut dyn FnMut(u32, &str),
-    ) -> Result<(), FormatError> {
+    fn encode_text(&self, text: &str, at_start: bool, on_token: &mut dyn FnMut(u32, &str)) {
         let Units::Pieces(pieces) = &self.units else {
-            text.bytes().for_each(|byte| on_token(byt5::id(byte), ""));
-            return Ok(());
+            return text.bytes().for_each(|byte| on_token(byt5::id(byte), ""));
         };
         let text = pieces.normalize(text);
         for (index, piece) in self.added_normalized.split(&text).into_iter().enumerate() {
             match piece {
                 Piece::Token(id) => on_token(id, ""),
-                Piece::Text(text) => pieces.encode(text, at_start && index == 0, on_token)?,
+                Piece::Text(text) => pieces.encode(text, at_start && index == 0, on_token),
             }
         }
-        Ok(())
     }
 
     /// The text of ids, without special tokens. Skips ids outside the vocabulary, as Hugging Face does,
@@ -236,14 +230,14 @@ impl Tokenizer {
     /// UTF-8.
     pub fn decode(&self, ids: &[u32]) -> String {
         let Units::Pieces(pieces) = &self.units else { return self.decode_bytes(ids) };
-        let tokens = ids
+        let tokens: Vec<_> = ids
             .iter()
             .filter_map(|&id| match self.added_by_id.get(&id) {
                 Some(token) => (!token.special).then(|| token.content.clone()),
                 None => pieces.model.piece(id).map(str::to_owned),
             })
             .collect();
-        pieces.decode(tokens)
+        pieces.decode(&tokens)
     }
 
     /// As `PreTrainedTokenizer.decode`, which puts a space between an added token and the bytes beside

@@ -3,12 +3,10 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use tokenizers::normalizers::precompiled::Precompiled;
-use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
-use tokenizers::pre_tokenizers::whitespace::WhitespaceSplit;
-use tokenizers::{Decoder, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
+use spm_precompiled::Precompiled;
 
 use super::super::FormatError;
+use super::metaspace::{Metaspace, PrependScheme};
 use super::unigram::Unigram;
 use super::{FileModel, MAX_TOKEN_BYTES, MAX_TOKENS, charsmap, invalid, too_many, unsupported};
 
@@ -67,9 +65,6 @@ pub(super) struct Pieces {
     normalizers: Vec<Normalizer>,
     /// Whether the text is split at whitespace before [`Metaspace`] marks the words.
     split_whitespace: bool,
-    /// For text at the very start of the input.
-    metaspace_at_start: Metaspace,
-    /// For text after an added token.
     metaspace: Metaspace,
     decoder: Metaspace,
 }
@@ -86,17 +81,11 @@ impl Pieces {
         decoder: &Value,
     ) -> Result<Self, FormatError> {
         let model = read_model(model)?;
-        let (split_whitespace, mark) = read_pre_tokenizer(pre_tokenizer)?;
+        let (split_whitespace, metaspace) = read_pre_tokenizer(pre_tokenizer)?;
         Ok(Self {
             normalizers: read_normalizer(normalizer)?,
             split_whitespace,
-            metaspace: match mark.get_prepend_scheme() {
-                PrependScheme::First => {
-                    Metaspace::new(mark.get_replacement(), PrependScheme::Never, mark.get_split())
-                }
-                _ => mark.clone(),
-            },
-            metaspace_at_start: mark,
+            metaspace,
             decoder: read_metaspace("decoder", decoder)?,
             model,
         })
@@ -108,36 +97,20 @@ impl Pieces {
 
     /// Calls `on_token` with the id and text of each token of a normalised text; `at_start` says
     /// whether it starts the input.
-    ///
-    /// # Errors
-    /// [`FormatError::Invalid`] with what Hugging Face's pre-tokenizers say.
-    pub(super) fn encode(
-        &self,
-        text: &str,
-        at_start: bool,
-        on_token: &mut dyn FnMut(u32, &str),
-    ) -> Result<(), FormatError> {
-        let metaspace = if at_start { &self.metaspace_at_start } else { &self.metaspace };
-        let mut words = PreTokenizedString::from(text);
-        if self.split_whitespace {
-            WhitespaceSplit.pre_tokenize(&mut words).map_err(cannot_encode)?;
-        }
-        metaspace.pre_tokenize(&mut words).map_err(cannot_encode)?;
-        for (word, _, _) in words.get_splits(OffsetReferential::Normalized, OffsetType::Byte) {
+    pub(super) fn encode(&self, text: &str, at_start: bool, on_token: &mut dyn FnMut(u32, &str)) {
+        self.metaspace.words(text, self.split_whitespace, at_start, &mut |word| {
             self.model.tokenize(word, on_token);
-        }
-        Ok(())
+        });
     }
 
     /// The text of tokens.
-    pub(super) fn decode(&self, tokens: Vec<String>) -> String {
-        // The metaspace decoder cannot fail.
-        self.decoder.decode(tokens).unwrap_or_default()
+    pub(super) fn decode(&self, tokens: &[String]) -> String {
+        self.decoder.decode(tokens)
     }
 
     /// The mark for a space.
     pub(super) fn space(&self) -> char {
-        self.metaspace.get_replacement()
+        self.metaspace.replacement
     }
 }
 
@@ -250,15 +223,12 @@ fn read_metaspace(field: &str, value: &Value) -> Result<Metaspace, FormatError> 
         return Err(wrong("replacement should be one character"));
     };
     // Older files have `add_prefix_space` in place of `prepend_scheme`.
-    let prepend = match (value["prepend_scheme"].as_str(), value["add_prefix_space"].as_bool()) {
-        (Some("always"), _) | (None, Some(true) | None) => PrependScheme::Always,
-        (Some("first"), _) => PrependScheme::First,
-        (Some("never"), _) | (None, Some(false)) => PrependScheme::Never,
-        _ => return Err(wrong("prepend_scheme should be always, first or never")),
-    };
-    Ok(Metaspace::new(replacement, prepend, value["split"].as_bool().unwrap_or(true)))
-}
-
-fn cannot_encode(error: tokenizers::Error) -> FormatError {
-    invalid("the model", "able to encode every text", error)
+    let prepend_scheme =
+        match (value["prepend_scheme"].as_str(), value["add_prefix_space"].as_bool()) {
+            (Some("always"), _) | (None, Some(true) | None) => PrependScheme::Always,
+            (Some("first"), _) => PrependScheme::First,
+            (Some("never"), _) | (None, Some(false)) => PrependScheme::Never,
+            _ => return Err(wrong("prepend_scheme should be always, first or never")),
+        };
+    Ok(Metaspace { replacement, prepend_scheme, split: value["split"].as_bool().unwrap_or(true) })
 }
