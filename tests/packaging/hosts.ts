@@ -37,10 +37,13 @@ export const withoutIsolation = (text: string) =>
     .filter((line) => !/Cross-Origin-(Opener|Embedder)-Policy/.test(line))
     .join("\n");
 
+/** Debian's servers may be outside of a user's PATH. */
+const PATH = `${process.env.PATH}:/usr/sbin`;
+
 /** Whether a program is installed. */
 export function isInstalled(program: string): boolean {
   try {
-    execFileSync("which", [program], { stdio: "ignore" });
+    execFileSync("which", [program], { stdio: "ignore", env: { ...process.env, PATH } });
     return true;
   } catch {
     return false;
@@ -73,7 +76,10 @@ async function runServer(
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
   const [program = "", ...words] = command(folder);
   // Caddy keeps what it stores in the home folder.
-  const server = spawn(program, words, { cwd: folder, env: { ...process.env, HOME: folder } });
+  const server = spawn(program, words, {
+    cwd: folder,
+    env: { ...process.env, PATH, HOME: folder },
+  });
   let printed = "";
   server.stderr.on("data", (data: Buffer) => {
     printed += data;
