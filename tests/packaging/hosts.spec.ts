@@ -8,7 +8,6 @@ import {
   CLOUDFLARE_FILE,
   caddy,
   githubPages,
-  type Host,
   headersFile,
   isInstalled,
   nginx,
@@ -16,6 +15,7 @@ import {
   underPath,
   withoutIsolation,
 } from "./hosts";
+import type { Host } from "./servers";
 import { work, www } from "./workspace";
 
 const site = join(www, "dist");
@@ -23,9 +23,9 @@ const asset = (ending: string) =>
   `assets/${readdirSync(join(site, "assets")).find((name) => name.endsWith(ending))}`;
 
 /** What a host has to send of the site at an address. */
-async function checkFiles(site: string): Promise<void> {
+async function checkFiles(url: string): Promise<void> {
   const get = (path: string, headers: Record<string, string> = {}) =>
-    fetch(site + path, { headers: { "Accept-Encoding": "gzip", ...headers } });
+    fetch(url + path, { headers: { "Accept-Encoding": "gzip", ...headers } });
 
   const wasm = await get(asset(".wasm"));
   expect(wasm.headers.get("content-type")).toBe("application/wasm");
@@ -53,9 +53,9 @@ async function checkFiles(site: string): Promise<void> {
 }
 
 /** What a ready file has to add. */
-async function checkHeaders(site: string): Promise<void> {
+async function checkHeaders(url: string): Promise<void> {
   for (const path of ["", asset(".js"), "library/registry.json"]) {
-    const { headers } = await fetch(site + path);
+    const { headers } = await fetch(url + path);
     expect(headers.get("x-content-type-options"), path).toBe("nosniff");
     expect(headers.get("cross-origin-resource-policy"), path).toBe("cross-origin");
     expect(headers.get("content-security-policy"), path).toContain("default-src 'none'");
@@ -84,11 +84,11 @@ async function learns(page: Page, url: string, isolated: boolean): Promise<void>
   expect(errors).toEqual([]);
 }
 
-/** Starts a host for the tests of a block. */
-async function withHost(start: Promise<Host>, work: (url: string) => Promise<void>) {
+/** Checks something at the address of a host, and closes it. */
+async function withHost(start: Promise<Host>, check: (url: string) => Promise<void>) {
   const { url, close } = await start;
   try {
-    await work(url);
+    await check(url);
   } finally {
     await close();
   }

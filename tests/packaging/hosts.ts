@@ -2,29 +2,11 @@
 // Pages, Netlify and Cloudflare Pages document of theirs. Each serves a folder from an origin of its own.
 
 import { execFileSync, spawn } from "node:child_process";
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
-import { createServer as createPort } from "node:net";
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { extname, join, normalize } from "node:path";
-import { gzipSync } from "node:zlib";
-
-/** A server that runs. */
-export interface Host {
-  /** Its address, with a slash at the end. */
-  url: string;
-  close(): Promise<void>;
-}
+import { join } from "node:path";
+import { type Host, serveWith } from "./servers";
 
 /** A ready file of docs/hosting. */
 export const readyFile = (name: string) =>
@@ -59,7 +41,7 @@ function replaceOnce(text: string, found: RegExp, replacement: string): string {
 }
 
 async function freePort(): Promise<number> {
-  const server = createPort();
+  const server = createServer();
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
   const { port } = server.address() as AddressInfo;
   await new Promise((done) => server.close(done));
@@ -143,65 +125,9 @@ export async function caddy(folder: string, siteBlock: string): Promise<Host> {
   ]);
 }
 
-const TYPES: Record<string, string> = {
-  ".css": "text/css; charset=utf-8",
-  ".html": "text/html; charset=utf-8",
-  ".js": "application/javascript; charset=utf-8",
-  ".json": "application/json; charset=utf-8",
-  ".png": "image/png",
-  ".svg": "image/svg+xml",
-  ".wasm": "application/wasm",
-  ".webmanifest": "application/manifest+json",
-};
-
-/** A server of files: compressed where they have a type, in parts where that is asked for, at addresses with a slash. */
-async function serveFiles(
-  folder: string,
-  headersOf: (path: string) => Record<string, string>,
-): Promise<Host> {
-  const server = createServer(({ url = "/", headers }, response) => {
-    const { pathname } = new URL(url, "http://host");
-    let file = join(folder, normalize(decodeURIComponent(pathname)));
-    const isFolder = existsSync(file) && statSync(file).isDirectory();
-    const own = headersOf(pathname);
-    if (isFolder && !pathname.endsWith("/")) {
-      response.writeHead(301, { ...own, Location: `${pathname}/` }).end();
-      return;
-    }
-    if (isFolder) file = join(file, "index.html");
-    if (!existsSync(file)) {
-      response.writeHead(404, { ...own, "Content-Type": "text/html; charset=utf-8" });
-      response.end("<title>Not found</title>");
-      return;
-    }
-    const type = TYPES[extname(file)];
-    const bytes = readFileSync(file);
-    const all = { "Content-Type": type ?? "application/octet-stream", ...own };
-    const [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(headers.range ?? "") ?? [];
-    if (from) {
-      const end = to ? Number(to) + 1 : bytes.length;
-      const range = `bytes ${from}-${end - 1}/${bytes.length}`;
-      response.writeHead(206, { ...all, "Content-Range": range });
-      response.end(bytes.subarray(Number(from), end));
-    } else if (type && /\bgzip\b/.test(String(headers["accept-encoding"]))) {
-      response.writeHead(200, { ...all, "Content-Encoding": "gzip", Vary: "Accept-Encoding" });
-      response.end(gzipSync(bytes, { level: 1 }));
-    } else {
-      response.writeHead(200, { ...all, "Content-Length": bytes.length }).end(bytes);
-    }
-  });
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  const close = () =>
-    new Promise<void>((done) => {
-      server.close(() => done());
-      server.closeAllConnections();
-    });
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, close };
-}
-
 /** As GitHub Pages: the same headers for every file, whatever the folder says. */
 export const githubPages = (folder: string): Promise<Host> =>
-  serveFiles(folder, () => ({
+  serveWith(folder, () => ({
     "Access-Control-Allow-Origin": "*",
     "Cache-Control": "max-age=600",
   }));
@@ -244,7 +170,7 @@ export function parseHeaders(text: string): HeadersRule[] {
 /** As Netlify and Cloudflare Pages: the headers of every rule of the folder's `_headers` that a path matches, joined. */
 export function headersFile(folder: string): Promise<Host> {
   const rules = parseHeaders(readFileSync(join(folder, "_headers"), "utf8"));
-  return serveFiles(folder, (path) => {
+  return serveWith(folder, (path) => {
     const found: Record<string, string> = { "Cache-Control": "public, max-age=0, must-revalidate" };
     const given = new Set<string>();
     for (const { path: pattern, headers } of rules) {
@@ -262,7 +188,6 @@ export function headersFile(folder: string): Promise<Host> {
 /** A folder in which another one lies under a name, as a site does under a sub-path. */
 export function underPath(parent: string, name: string, folder: string): string {
   const root = mkdtempSync(join(parent, "host-"));
-  mkdirSync(root, { recursive: true });
   symlinkSync(folder, join(root, name));
   return root;
 }

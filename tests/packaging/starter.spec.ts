@@ -4,7 +4,8 @@
 import { cpSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, type Page, test } from "@playwright/test";
-import { githubPages, type Host, isInstalled, nginx, readyFile, underPath } from "./hosts";
+import { githubPages, isInstalled, nginx, readyFile, underPath } from "./hosts";
+import type { Host } from "./servers";
 import { library, run, work, www } from "./workspace";
 
 const newSite = join(__dirname, "../../pkg-scripts/new-site");
