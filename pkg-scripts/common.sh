@@ -203,6 +203,11 @@ find_firefox() { find_program FIREFOX firefox-esr firefox; }
 # Whether WebKitGTK's driver is there, and a display for its browser.
 has_webkit() { have WebKitWebDriver && have Xvfb; }
 
+# --- web servers ----------------------------------------------------------------------------
+
+# Whether the servers are there that the ready files of docs/hosting are for. nginx may be outside of a user's PATH.
+has_web_servers() { PATH=$PATH:/usr/sbin have nginx && have caddy; }
+
 # --- up-to-date checks -------------------------------------------------------------
 
 # hash_of PATH...: one hash over the contents and names of files and folders.

@@ -1,105 +1,17 @@
-// What `npm pack` makes, installed into a folder of its own and used as its users do: built by Vite
-// and by webpack with the settings that they have from the start, as plain ES modules, from another
-// origin, in Node, and from strict TypeScript. Each learns from a library that this machine serves.
+// What `npm pack` makes, used as its users do: built by Vite and by webpack with the settings that they have from the
+// start, as plain ES modules, from another origin, in Node, Bun and Deno, and from strict TypeScript. Each learns from a
+// library that this machine serves.
 
-import { execFile, execFileSync } from "node:child_process";
-import {
-  cpSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { promisify } from "node:util";
 import { expect, type Page, test } from "@playwright/test";
 import { type HeadersOf, ISOLATED, PACKAGE_HOST, serveWith } from "./servers";
-
-const tests = __dirname;
-const www = join(tests, "../../www");
-
-/** The users' projects, with the packed package installed beside them. */
-let work = "";
-
-test.beforeAll(() => {
-  work = mkdtempSync(join(tmpdir(), "loraloom-packaging-"));
-  cpSync(join(tests, "projects"), work, { recursive: true });
-  execFileSync("npm", ["pack", "--ignore-scripts", "--pack-destination", work], {
-    cwd: join(www, "package"),
-    stdio: "pipe",
-  });
-  const tarball = readdirSync(work).find((name) => name.endsWith(".tgz")) as string;
-  writeFileSync(join(work, "package.json"), '{ "private": true, "type": "module" }');
-  // The package needs no other, so nothing has to be fetched.
-  execFileSync("npm", ["install", "--offline", "--no-audit", "--no-fund", `./${tarball}`], {
-    cwd: work,
-    stdio: "pipe",
-  });
-});
-
-test.afterAll(() => rmSync(work, { recursive: true, force: true }));
-
-/** Runs a script and returns what it printed, which is the error's message if it fails. */
-function node(words: string[], cwd: string, env: Record<string, string> = {}): string {
-  try {
-    const options = {
-      cwd,
-      env: { ...process.env, ...env },
-      stdio: "pipe",
-      timeout: 600_000,
-    } as const;
-    return execFileSync(process.execPath, words, options).toString();
-  } catch (error) {
-    const { stdout, stderr } = error as { stdout: Buffer; stderr: Buffer };
-    throw new Error(`${stdout}${stderr}`);
-  }
-}
-
-/** Serves a built project with the demo library beside it, and checks what its page learned. */
-async function works(page: Page, folder: string, isolated: boolean, path = "") {
-  const library = join(folder, "library");
-  symlinkSync(join(www, "site/public/library"), library);
-  const { serve } = await import("../../pkg-scripts/serve.mjs");
-  // A user's server has no policy of ours.
-  const { url, close } = await serve(folder, { port: 0, isolated, policy: false });
-  const errors: string[] = [];
-  page.on("pageerror", (error) => errors.push(String(error)));
-  page.on("console", (message) => {
-    if (message.type() === "error") errors.push(message.text());
-  });
-  try {
-    await page.goto(url + path);
-    const result = page.locator("output");
-    await expect(result).not.toBeEmpty();
-    expect(errors).toEqual([]);
-    const learned = JSON.parse((await result.textContent()) ?? "");
-    const { build, threads, evaluations, weights, text } = learned;
-    expect(build).toBe("threads");
-    expect(threads > 1).toBe(isolated);
-    expect(evaluations).toBe(12);
-    expect(weights).toHaveLength(2);
-    expect(text).not.toBe("");
-  } finally {
-    await close();
-    rmSync(library);
-  }
-}
-
-/** Checks that no file of a bundle names a folder of the machine that built it. */
-function namesNoFolder(bundle: string) {
-  for (const file of readdirSync(bundle, { recursive: true, encoding: "utf8" })) {
-    if (!file.endsWith(".js")) continue;
-    expect(readFileSync(join(bundle, file), "utf8"), file).not.toContain(work);
-  }
-}
+import { library, namesNoFolder, node, program, run, work, works, www } from "./workspace";
 
 test("Vite builds it as it comes", async ({ page }) => {
   const root = join(work, "vite");
-  node([join(www, "node_modules/vite/bin/vite.js"), "build"], root);
+  await node([join(www, "node_modules/vite/bin/vite.js"), "build"], { cwd: root });
   namesNoFolder(join(root, "dist"));
   await works(page, join(root, "dist"), true);
 });
@@ -107,7 +19,7 @@ test("Vite builds it as it comes", async ({ page }) => {
 test("webpack builds it as it comes", async ({ page }) => {
   const root = join(work, "webpack");
   const output = join(root, "dist");
-  node(["build.cjs"], root, { NODE_PATH: join(www, "node_modules") });
+  await node(["build.cjs"], { cwd: root, env: { NODE_PATH: join(www, "node_modules") } });
   namesNoFolder(output);
   cpSync(join(root, "index.html"), join(output, "index.html"));
   await works(page, output, true);
@@ -117,16 +29,13 @@ test("a page without a bundler, on a host that isolates nothing", async ({ page 
   await works(page, work, false, "modules/");
 });
 
-/** The addresses of the files of the demo library and of the installed package. */
-const library = join(www, "site/public/library");
-const scripts = () => join(work, "node_modules/loraloom/dist");
+/** The installed package's scripts. */
+const scripts = join(work, "node_modules/loraloom/dist");
 
 /** What the page in `projects/other-origin` learned with the package on another server, or its error. */
 async function learnedFromElsewhere(page: Page, pageHeaders: HeadersOf) {
-  const folder = join(work, "library");
-  symlinkSync(library, folder);
   const own = await serveWith(work, pageHeaders);
-  const other = await serveWith(scripts(), () => PACKAGE_HOST);
+  const other = await serveWith(scripts, () => PACKAGE_HOST);
   try {
     await page.goto(`${own.url}other-origin/index.html?package=${other.url}index.js`);
     const result = page.locator("output");
@@ -135,7 +44,6 @@ async function learnedFromElsewhere(page: Page, pageHeaders: HeadersOf) {
   } finally {
     await own.close();
     await other.close();
-    rmSync(folder);
   }
 }
 
@@ -170,8 +78,6 @@ const strict = (policy: string): HeadersOf => {
 
 /** What a page with the package on its own server learned. */
 async function learnedHere(page: Page, headersOf: HeadersOf) {
-  const folder = join(work, "library");
-  symlinkSync(library, folder);
   const own = await serveWith(work, headersOf);
   try {
     const entry = "../node_modules/loraloom/dist/index.js";
@@ -181,7 +87,6 @@ async function learnedHere(page: Page, headersOf: HeadersOf) {
     return JSON.parse((await result.textContent()) ?? "");
   } finally {
     await own.close();
-    rmSync(folder);
   }
 }
 
@@ -207,10 +112,8 @@ test("where the worker may start no threads, it has one and says why", async ({ 
 test("two elements from another origin answer with one worker, under a strict policy", async ({
   page,
 }) => {
-  const recipe = JSON.parse(node(["node/learn.js", library], work)).recipe;
-  const folder = join(work, "library");
-  symlinkSync(library, folder);
-  const other = await serveWith(scripts(), () => PACKAGE_HOST);
+  const recipe = JSON.parse(await node(["node/learn.js", library])).recipe;
+  const other = await serveWith(scripts, () => PACKAGE_HOST);
   const host = new URL(other.url).origin;
   const own = await serveWith(work, () => ({
     "Content-Security-Policy": `default-src 'none'; script-src 'self' ${host} 'wasm-unsafe-eval'; worker-src blob:; connect-src 'self' ${host}; img-src data:; require-trusted-types-for 'script'`,
@@ -244,46 +147,48 @@ test("two elements from another origin answer with one worker, under a strict po
   } finally {
     await own.close();
     await other.close();
-    rmSync(folder);
   }
 });
 
-test("Node imports every entry without starting anything", () => {
-  node(["node/import-all.js"], work);
-});
+/** How each program runs a script. */
+const RUNTIMES: Record<string, [command: string, ...words: string[]]> = {
+  Node: [process.execPath],
+  Bun: [program("bun")],
+  Deno: [program("deno"), "run", "--allow-all", "--no-lock", "--node-modules-dir=manual"],
+};
 
-test("Node learns from a folder and over HTTP, and the script ends", async () => {
-  const { serve } = await import("../../pkg-scripts/serve.mjs");
-  const { url, close } = await serve(library, { port: 0, isolated: false });
-  try {
-    const output = (address: string) =>
-      // Not node(): the server of this process has to answer meanwhile.
-      promisify(execFile)(process.execPath, ["node/learn.js", address], { cwd: work });
-    const expected = { evaluations: 12, weights: [expect.any(Number), expect.any(Number)] };
-    const texts = new Set<string>();
-    for (const address of [library, pathToFileURL(library).href, url]) {
-      const learned = JSON.parse((await output(address)).stdout);
-      expect(learned).toMatchObject(expected);
-      texts.add(`${learned.weights} ${learned.text}`);
+for (const [name, [command, ...words]] of Object.entries(RUNTIMES)) {
+  test(`${name} imports every entry without starting anything`, async () => {
+    await run(command, [...words, "node/import-all.js"]);
+  });
+
+  test(`${name} learns from a folder and over HTTP, and the script ends`, async () => {
+    const { serve } = await import("../../pkg-scripts/serve.mjs");
+    const { url, close } = await serve(library, { port: 0, isolated: false });
+    try {
+      const texts = new Set<string>();
+      for (const address of [library, pathToFileURL(library).href, url]) {
+        const learned = JSON.parse(await run(command, [...words, "node/learn.js", address]));
+        const weights = [expect.any(Number), expect.any(Number)];
+        expect(learned).toMatchObject({ evaluations: 12, weights });
+        texts.add(`${learned.weights} ${learned.text}`);
+      }
+      expect(texts.size).toBe(1);
+    } finally {
+      await close();
     }
-    expect(texts.size).toBe(1);
-  } finally {
-    await close();
-  }
-});
+  });
+}
 
-test("strict TypeScript finds its types, bundled and in Node's way", () => {
+test("strict TypeScript finds its types, bundled and in Node's way", async () => {
   for (const [module, resolution] of [
     ["ESNext", "Bundler"],
     ["NodeNext", "NodeNext"],
   ] as const) {
-    node(
-      [
-        join(www, "node_modules/typescript/bin/tsc"),
-        ...["--noEmit", "--strict", "--target", "ES2022", "--lib", "ES2022,DOM"],
-        ...["--module", module, "--moduleResolution", resolution, "types/main.ts"],
-      ],
-      work,
-    );
+    await node([
+      join(www, "node_modules/typescript/bin/tsc"),
+      ...["--ignoreConfig", "--noEmit", "--strict", "--target", "ES2022", "--lib", "ES2022,DOM"],
+      ...["--module", module, "--moduleResolution", resolution, "types/main.ts"],
+    ]);
   }
 });

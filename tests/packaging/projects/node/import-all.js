@@ -4,6 +4,8 @@ import assert from "node:assert";
 import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
+// Deno defines a global of its own with it.
+process.getBuiltinModule?.("node:fs");
 const before = Object.getOwnPropertyNames(globalThis);
 const { LoraLoom } = await import("loraloom");
 const { LoraLoomElement } = await import("loraloom/element");
