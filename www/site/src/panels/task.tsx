@@ -14,11 +14,13 @@ import {
   chooseTask,
   editing,
   examples,
+  incoming,
   libraryTask,
   NEW_TASK,
   pasteExamples,
   readFile,
   redoTable,
+  tableRead,
   taskError,
   undoTable,
 } from "../state/task.js";
@@ -53,6 +55,11 @@ export function TaskPanel() {
         )}
       </DropZone>
       {open && <Lazy load={() => import("./edit-table.js").then(({ EditTools }) => EditTools)} />}
+      {(incoming.value || tableRead.value) && (
+        <Lazy
+          load={() => import("./incoming.js").then(({ IncomingExamples }) => IncomingExamples)}
+        />
+      )}
       {unwritableNow.value.map(({ output, parts }) => (
         <p key={output} class="status no" data-testid="unwritable">
           {text.task.unwritable(output, parts)}
