@@ -51,8 +51,8 @@ const DELIMITERS: Record<string, string> = {
 const quoted = (names: string[], between: string) => names.map((name) => `“${name}”`).join(between);
 
 const incoming = {
-  heading: (rows: number) =>
-    `Use ${rows === 1 ? "this example" : `these ${count(rows, "example")}`}?`,
+  heading: (own: number, rows: number) =>
+    `Replace your ${count(own, "example")} with ${rows === 1 ? "this one" : `these ${rows.toLocaleString("en")}`}?`,
   /** What a text was taken for. */
   layout: ({ delimiter, instruction, input, output, unused }: ExamplesLayout) => {
     const kind =
@@ -74,7 +74,7 @@ const incoming = {
     return `${count(leftOut, "row")} left out: ${reasons.join(", ")}${more}.`;
   },
   more: (rows: number) => `and ${rows.toLocaleString("en")} more`,
-  replace: (rows: number) => `Replace my ${count(rows, "example")}`,
+  replace: "Replace",
   addBelow: "Add below",
   cancel: "Cancel",
 };

@@ -2,7 +2,6 @@
 // after.
 
 import "./incoming.css";
-import type { RefObject } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { details } from "../details-text.js";
 import { examples, type Incoming, incoming, putInTable, tableRead } from "../state/task.js";
@@ -13,18 +12,9 @@ const ROWS = 3;
 
 const words = details.incoming;
 
-/** The question whether examples replace the table, or what the table was read as. */
-export function IncomingExamples() {
-  const status = useRef<HTMLDivElement>(null);
-  const asked = incoming.value;
-  return (
-    <>
-      {asked && <Preview asked={asked} after={status} />}
-      <div role="status" class="status" data-testid="read-as" tabIndex={-1} ref={status}>
-        {!asked && tableRead.value && <Layout {...tableRead.value} />}
-      </div>
-    </>
-  );
+/** What the table was read as. */
+export function ReadAs() {
+  return tableRead.value && <Layout {...tableRead.value} />;
 }
 
 function Layout({ layout }: Pick<Incoming, "layout">) {
@@ -36,11 +26,13 @@ function Layout({ layout }: Pick<Incoming, "layout">) {
   );
 }
 
-/**
- * The examples, and what to do with them. Takes the focus and gives it back; to `after` where what had it is
- * no longer there.
- */
-function Preview({ asked, after }: { asked: Incoming; after: RefObject<HTMLElement | null> }) {
+/** Examples that would replace rows of one's own, and what to do with them. */
+export function IncomingExamples() {
+  return incoming.value && <Preview asked={incoming.value} />;
+}
+
+/** Takes the focus and gives it back; where what had it is gone, to what the table was read as. */
+function Preview({ asked }: { asked: Incoming }) {
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
     const before = document.activeElement;
@@ -48,7 +40,7 @@ function Preview({ asked, after }: { asked: Incoming; after: RefObject<HTMLEleme
       // The table, which may lose the cell that had it, is drawn first.
       setTimeout(() => {
         const there = before instanceof HTMLElement && before.isConnected;
-        (there ? before : after.current)?.focus();
+        (there ? before : document.getElementById("read-as"))?.focus();
       });
     };
   }, []);
@@ -67,7 +59,7 @@ function Preview({ asked, after }: { asked: Incoming; after: RefObject<HTMLEleme
       onKeyDown={({ key }) => key === "Escape" && cancel()}
     >
       <h3 id="incoming-title" tabIndex={-1} ref={heading}>
-        {words.heading(rows.length)}
+        {words.heading(kept.length, rows.length)}
       </h3>
       <Layout {...asked} />
       <table>
@@ -80,8 +72,12 @@ function Preview({ asked, after }: { asked: Incoming; after: RefObject<HTMLEleme
         <tbody>
           {rows.slice(0, ROWS).map(({ input, output }, row) => (
             <tr key={row}>
-              <td>{input}</td>
-              <td>{output}</td>
+              <td>
+                <span>{input}</span>
+              </td>
+              <td>
+                <span>{output}</span>
+              </td>
             </tr>
           ))}
         </tbody>
@@ -89,7 +85,7 @@ function Preview({ asked, after }: { asked: Incoming; after: RefObject<HTMLEleme
       {rows.length > ROWS && <p class="status">{words.more(rows.length - ROWS)}</p>}
       <div class="row small">
         <button type="button" onClick={() => putInTable(asked, [])}>
-          {words.replace(kept.length)}
+          {words.replace}
         </button>
         <button type="button" onClick={() => putInTable(asked, kept)}>
           {words.addBelow}

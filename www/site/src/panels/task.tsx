@@ -55,11 +55,14 @@ export function TaskPanel() {
         )}
       </DropZone>
       {open && <Lazy load={() => import("./edit-table.js").then(({ EditTools }) => EditTools)} />}
-      {(incoming.value || tableRead.value) && (
-        <Lazy
-          load={() => import("./incoming.js").then(({ IncomingExamples }) => IncomingExamples)}
-        />
+      {incoming.value && (
+        <Lazy load={() => import("./incoming.js").then((panel) => panel.IncomingExamples)} />
       )}
+      <div role="status" class="status" id="read-as" tabIndex={-1}>
+        {!incoming.value && tableRead.value && (
+          <Lazy load={() => import("./incoming.js").then((panel) => panel.ReadAs)} />
+        )}
+      </div>
       {unwritableNow.value.map(({ output, parts }) => (
         <p key={output} class="status no" data-testid="unwritable">
           {text.task.unwritable(output, parts)}

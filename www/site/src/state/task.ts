@@ -1,7 +1,7 @@
 // The task in the table: chosen from the library, typed, pasted or dropped.
 
 import { computed, effect, signal } from "@preact/signals";
-import type { Example, ReadExamples, RegistryTask } from "loraloom";
+import type { Example, LoraLoom, ReadExamples, RegistryTask } from "loraloom";
 import { text } from "../text.js";
 import { bench, ownId, task, update } from "./bench.js";
 import { type ErrorText, toErrorText } from "./errors.js";
@@ -97,14 +97,20 @@ export const undoTable = () => update(workbench.undoTable);
 /** Makes a change that was taken back again. */
 export const redoTable = () => update(workbench.redoTable);
 
+/** The engine, once it has started. */
+const startedEngine = async () =>
+  loom.value ??
+  new Promise<LoraLoom>((resolve) => {
+    loom.subscribe((started) => started && resolve(started));
+  });
+
 /**
  * Reads pasted text into the table, or into {@link incoming} where rows of one's own would be replaced. The
  * table stays as it is after an error.
  */
 export async function pasteExamples(pasted: string, onUsed = () => {}): Promise<void> {
   try {
-    const read = await loom.value?.readExamples(pasted, "auto");
-    if (!read) return;
+    const read = await (await startedEngine()).readExamples(pasted, "auto");
     taskError.value = null;
     const now = task.value;
     if (now?.own && workbench.hasText(now)) incoming.value = { ...read, onUsed };
