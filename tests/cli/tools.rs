@@ -441,7 +441,8 @@ fn tensors_that_the_model_does_not_have_are_noted_and_so_are_the_fields_of_examp
     let model = root.join("model");
     std::fs::create_dir_all(&model).unwrap();
     for name in ["config.json", "tokenizer.json"] {
-        std::fs::copy(path("tests/golden/models/narrow-tied").join(name), model.join(name)).unwrap();
+        std::fs::copy(path("tests/golden/models/narrow-tied").join(name), model.join(name))
+            .unwrap();
     }
     let weights = path("tests/golden/unused/pytorch_model.bin");
     std::fs::copy(weights, model.join("pytorch_model.bin")).unwrap();

@@ -4,9 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use loraloom::formats::{
-    AddedTokenFiles, GgufWriter, NamedTensor, SafetensorsFile, TensorSource,
-};
+use loraloom::formats::{AddedTokenFiles, GgufWriter, NamedTensor, SafetensorsFile, TensorSource};
 use loraloom::model::UnusedTensors;
 use loraloom::session::{BaseInfo, BaseLoad, BaseNotes};
 

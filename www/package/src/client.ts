@@ -666,7 +666,7 @@ export class LoraLoom {
    *
    * @example
    * ```ts
-   * const { examples, layout } = await loom.readExamples("question,answer\n2 + 2,4");
+   * const { examples, layout } = await loom.readExamples('{"question": "2 + 2", "answer": "4"}');
    * console.log(layout.input, layout.unused, layout.leftOut);
    * ```
    */
