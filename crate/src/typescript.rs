@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ts_rs::{Config, TS, TypeVisitor};
 
-use crate::formats::{ChosenWeights, Example, ExamplesFormat, Placeholder};
+use crate::formats::{ChosenWeights, Example, ExamplesFormat, Placeholder, ReadExamples};
 use crate::learn::{Assessment, LearnOptions, LearnResult, Setting, TuneOptions};
 use crate::lora::{Composition, PeftFiles};
 use crate::model::{Precision, Verified};
@@ -65,6 +65,7 @@ pub fn declarations() -> String {
     all.visit::<PeftFiles>();
     all.visit::<Placeholder>();
     all.visit::<Precision>();
+    all.visit::<ReadExamples>();
     all.visit::<Recipe>();
     all.visit::<RecipeDraft>();
     all.visit::<Registry>();

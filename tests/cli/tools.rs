@@ -434,3 +434,34 @@ fn what_is_left_out_or_cannot_be_written_is_noted() {
     assert!(said.contains("note: first has matrices of"), "{dropped}: {said}");
     assert!(said.contains("note: the model cannot write 犬 in the output of example 1"), "{said}");
 }
+
+#[test]
+fn tensors_that_the_model_does_not_have_are_noted_and_so_are_the_fields_of_examples() {
+    let root = folder("unused");
+    let model = root.join("model");
+    std::fs::create_dir_all(&model).unwrap();
+    for name in ["config.json", "tokenizer.json"] {
+        std::fs::copy(path("tests/golden/models/narrow-tied").join(name), model.join(name))
+            .unwrap();
+    }
+    let weights = path("tests/golden/unused/pytorch_model.bin");
+    std::fs::copy(weights, model.join("pytorch_model.bin")).unwrap();
+    let examples = root.join("examples.csv");
+    std::fs::write(&examples, "id,Question,answer\n1,a,b\n").unwrap();
+    let (model, examples) = (text(&model), text(&examples));
+    let output = crate::loraloom(&["score", "--model", &model, "--examples", &examples, "--json"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    let unused = "note: the weights contain 6 tensors that the model does not have, such as ";
+    assert!(said.contains(unused) && said.contains("they are not used"), "{said}");
+    let layout = "examples.csv: Question is the input, answer the output; not used: id";
+    assert!(said.contains(layout), "{said}");
+    assert!(!said.contains("embed_tokens"), "{said}");
+
+    // A row without an output is an error there, by its line.
+    std::fs::write(root.join("examples.csv"), "input,output\na,b\nc,\n").unwrap();
+    let output = crate::loraloom(&["score", "--model", &model, "--examples", &examples]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("output of line 3 should be a text"), "{said}");
+    assert!(!said.contains("is the input"), "{said}");
+}

@@ -237,6 +237,49 @@ test("the page loads a folder's model, shows what it keeps, and deletes it", asy
   await hub.close();
 });
 
+/** A safetensors file with one more tensor, at its end. */
+function withTensor(file: Buffer, name: string): Buffer {
+  const end = 8 + Number(file.readBigUInt64LE());
+  const header = JSON.parse(file.toString("utf8", 8, end));
+  const data = file.subarray(end);
+  header[name] = { dtype: "F32", shape: [1], data_offsets: [data.length, data.length + 4] };
+  const text = Buffer.from(JSON.stringify(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(text.length));
+  return Buffer.concat([length, text, data, Buffer.alloc(4)]);
+}
+
+test("the page names the tensors of a model that are not used, from its file and from the packed copy", async ({
+  page,
+}) => {
+  const file = (name: string) => readFileSync(join(golden(), name));
+  const hub = await startHub({
+    [REPO]: {
+      "config.json": file("config.json"),
+      "tokenizer.json": file("tokenizer.json"),
+      "model.safetensors": withTensor(file("model.safetensors"), "classification_head.bias"),
+    },
+  });
+  await openSite(page);
+  const weights = () => hub.requests.filter((one) => /^GET .*model\.safetensors/.test(one)).length;
+  let requested = 0;
+  for (const visit of ["first", "second"]) {
+    await openDetails(page);
+    await page.getByText("Use another model").click();
+    const choice = page.getByTestId("base-choice");
+    await choice.getByRole("textbox").fill(`${hub.url}/${REPO}/resolve/main`);
+    await choice.getByRole("button", { name: "Load" }).click();
+    await expect(choice).toContainText("Loaded: http");
+    await expect(page.getByTestId("base-notes"), visit).toHaveText(
+      /1 tensor of its weights not used, as the model does not have it: classification_head\.bias\./,
+    );
+    if (visit === "second") expect(weights()).toBe(requested);
+    requested = weights();
+    await page.reload();
+  }
+  await hub.close();
+});
+
 test("the page reads a model's files and an adapter's ZIP archive from this computer", async ({
   page,
 }) => {

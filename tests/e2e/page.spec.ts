@@ -56,6 +56,28 @@ for (const [name, viewport, colorScheme] of [
   });
 }
 
+test("accessible while a table is shown before it replaces another, and no wider than a small phone", async ({
+  page,
+}) => {
+  await page.emulateMedia({ reducedMotion: "reduce" });
+  await page.setViewportSize({ width: 320, height: 740 });
+  await openSite(page);
+  await editExamples(page);
+  await page.getByLabel("Output 2", { exact: true }).fill("typed");
+  const word = "Donaudampfschifffahrtsgesellschaft".repeat(3);
+  const table = `id\tquestion\tanswer\n1\t${word}\t${word}\n2\t\tb`;
+  const file = { name: "pairs.tsv", mimeType: "", buffer: Buffer.from(table) };
+  await page.locator("#task input[type=file]").setInputFiles(file);
+  const shown = page.getByTestId("incoming");
+  await expect(shown.getByRole("button", { name: "Replace" })).toBeInViewport();
+  expect(await violations(page)).toEqual([]);
+  expect(await overflow(page)).toBeLessThanOrEqual(0);
+  await shown.getByRole("button", { name: "Replace" }).click();
+  await expect(page.locator("#read-as")).toContainText("1 row left out: line 3 has no input.");
+  expect(await violations(page)).toEqual([]);
+  expect(await overflow(page)).toBeLessThanOrEqual(0);
+});
+
 test("accessible in every state: typing, an error, learning, moved, compared, of another task", async ({
   page,
 }) => {

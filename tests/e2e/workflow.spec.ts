@@ -257,12 +257,65 @@ test("a paragraph pasted into a cell stays there, a row fills two, and a table c
   await paste("Input 2", "red\tblue\r\n");
   await expect(cell("Input 2")).toHaveValue("red");
   await expect(cell("Output 2")).toHaveValue("blue");
+  // A table would replace what was typed: that is asked, by keyboard as well.
+  const asked = page.getByTestId("incoming");
   await paste("Input 3", "dog\tchien\ncat\tchat\n");
+  await expect(
+    asked.getByRole("heading", { name: "Replace your 5 examples with these 2?" }),
+  ).toBeFocused();
+  await expect(asked).toContainText("Read as tab-separated, without a header");
+  await expect(asked.getByRole("cell", { name: "chien" })).toBeVisible();
+  await expect(cell("Input 1")).toHaveValue(paragraph);
+  await page.keyboard.press("Escape");
+  await expect(asked).toHaveCount(0);
+  await expect(cell("Input 3")).toBeFocused();
+  await paste("Input 3", "dog\tchien\ncat\tchat\n");
+  await expect(asked.getByRole("heading")).toBeFocused();
+  await page.keyboard.press("Tab");
+  await expect(asked.getByRole("button", { name: "Replace" })).toBeFocused();
+  await page.keyboard.press("Enter");
   await expect(cell("Input 1")).toHaveValue("dog");
   await expect(cell("Input 3")).toHaveCount(0);
+  // Its cell is gone: the focus is on what was read.
+  await expect(page.locator("#read-as")).toBeFocused();
   await page.locator("#task").getByRole("button", { name: "Undo" }).click();
   await expect(cell("Input 1")).toHaveValue(paragraph);
   await expect(cell("Output 2")).toHaveValue("blue");
+});
+
+test("a file is shown with its header, its unused columns and what is left out, and goes below the table", async ({
+  page,
+}) => {
+  await openSite(page);
+  await page.getByRole("button", { name: "Use my own" }).click();
+  const cell = (name: string) => page.getByLabel(name, { exact: true });
+  const open = async (text: string) => {
+    const file = { name: "pairs.csv", mimeType: "", buffer: Buffer.from(text) };
+    await page.locator("#task input[type=file]").setInputFiles(file);
+  };
+  // Nothing is lost by filling an empty table.
+  await open("id,Question,answer\n1,dog,chien\n2,cat,\n3,horse,cheval\n");
+  await expect(cell("Input 2")).toHaveValue("horse");
+  const readAs =
+    "Read as comma-separated, with a header: “Question” is the input, “answer” the output. Not used: “id”.";
+  await expect(page.locator("#read-as")).toContainText(readAs);
+  await expect(page.locator("#read-as")).toContainText("1 row left out: line 3 has no output.");
+  await cell("Output 2").fill("cheval!");
+  await expect(page.locator("#read-as")).toHaveText("");
+
+  await open('[{"text": "bird", "label": "oiseau"}, {"text": "fish", "label": null}]');
+  const asked = page.getByTestId("incoming");
+  await expect(asked).toContainText("Replace your 2 examples with this one?");
+  await expect(asked).toContainText("Read as JSON: “text” is the input, “label” the output.");
+  await expect(asked).toContainText("1 row left out: item 2 has no output.");
+  await asked.getByRole("button", { name: "Cancel" }).click();
+  await expect(cell("Input 3")).toHaveCount(0);
+  await open('[{"text": "bird", "label": "oiseau"}]');
+  await asked.getByRole("button", { name: "Add below" }).click();
+  await expect(cell("Output 2")).toHaveValue("cheval!");
+  await expect(cell("Output 3")).toHaveValue("oiseau");
+  await page.locator("#task").getByRole("button", { name: "Undo" }).click();
+  await expect(cell("Output 3")).toHaveCount(0);
 });
 
 test("a table of 3,000 rows opens without a freeze, all of it", async ({ page }) => {
@@ -295,6 +348,12 @@ test("every file of BIG-Bench Hard opens in the table", async ({ page }) => {
     const path = join(folder, name);
     const { examples } = JSON.parse(await readFile(path, "utf8"));
     await page.locator("#task input[type=file]").setInputFiles(path);
+    // The first takes the place of the library's task.
+    if (name !== files[0]) {
+      const asked = page.getByTestId("incoming");
+      await expect(asked, name).toContainText("“input” is the input, “target” the output");
+      await asked.getByRole("button", { name: "Replace" }).click();
+    }
     const [{ input }] = examples;
     await expect(page.getByLabel("Input 1", { exact: true }), name).toHaveValue(input);
     await expect(page.locator("#task h2"), name).toContainText(String(examples.length));

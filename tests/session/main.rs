@@ -10,6 +10,7 @@ mod precision;
 mod retrieval;
 mod routing;
 mod tuning;
+mod unused;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -5,13 +5,16 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use loraloom::formats::{Example, ExamplesFormat, parse_examples_file};
+use loraloom::formats::{
+    Example, ExamplesFormat, ExamplesLayout, ReadExamples, read_examples_file,
+};
 use loraloom::learn::Choices;
 use loraloom::lora::{ModuleWeight, WeightedModule};
 use loraloom::model::{LayerGroup, Precision};
 use loraloom::recipe::{Recipe, decode};
 
 use crate::error::{CliError, read};
+use crate::output::note;
 use crate::settings::{MergeOnly, SettingArguments, choice};
 
 /// The base model.
@@ -110,5 +113,26 @@ pub fn read_examples(path: &Path) -> Result<Vec<Example>, CliError> {
     } else {
         read(path)?
     };
-    parse_examples_file(&bytes, ExamplesFormat::Auto).map_err(CliError::in_file(path))
+    let read = read_examples_file(&bytes, ExamplesFormat::Auto);
+    let read = read.map_err(CliError::in_file(path))?;
+    note_layout(path, &read);
+    read.complete().map_err(CliError::in_file(path))
+}
+
+/// Notes which fields the examples were read from, where that is not what their names say alone.
+fn note_layout(path: &Path, ReadExamples { layout, .. }: &ReadExamples) {
+    let ExamplesLayout { instruction, input, output, unused, .. } = layout;
+    let list = |names: &[String]| names.join(", ");
+    let is_plain = input.iter().all(|name| name.eq_ignore_ascii_case("input"))
+        && output.iter().all(|name| name.eq_ignore_ascii_case("output"));
+    if is_plain && unused.is_empty() {
+        return;
+    }
+    let inputs = list(&[&instruction[..], &input[..]].concat());
+    let mut text =
+        format!("{}: {inputs} is the input, {} the output", path.display(), list(output));
+    if !unused.is_empty() {
+        text += &format!("; not used: {}", list(unused));
+    }
+    note(text);
 }

@@ -10,13 +10,13 @@ use loraloom::formats::{
     AddedTokenFiles, ChosenWeights, FormatError, GgufModel, ShardedWeights, TensorSource,
     Tokenizer, choose_weights, parse_weights, sha256_hex, shard_names, weights_identity,
 };
-use loraloom::model::{ModelConfig, Precision, parse_config};
-use loraloom::session::{BaseInfo, BaseLabel, BaseLoad, Session};
+use loraloom::model::{ModelConfig, Precision, UnusedTensors, parse_config};
+use loraloom::session::{BaseInfo, BaseLabel, BaseLoad, BaseNotes, Session};
 
 use crate::error::{CliError, read};
 use crate::folder::Folder;
 use crate::location::Location;
-use crate::output::Output;
+use crate::output::{Output, note};
 
 /// The tokenizer's file, the first one that is there.
 const TOKENIZERS: [&str; 2] = ["tokenizer.json", "spiece.model"];
@@ -102,7 +102,7 @@ impl ModelFiles {
         })
     }
 
-    /// Loads the model into a session.
+    /// Loads the model into a session. What of the weights is not used is noted.
     pub fn open(
         &self,
         precision: Precision,
@@ -121,6 +121,7 @@ impl ModelFiles {
         }
         let mut session = Session::new(seconds);
         let info = session.finish_base(load, weights_identity(&hashes))?;
+        info.notes.iter().for_each(|notes| note(in_words(notes)));
         Ok((session, info))
     }
 
@@ -155,6 +156,20 @@ impl ModelFiles {
             tokenizer_config: tokenizer_config.as_deref(),
         };
         Tokenizer::parse_with(&self.tokenizer.read()?, files).map_err(self.tokenizer.in_file())
+    }
+}
+
+/// The notes on a model in words.
+fn in_words(BaseNotes { unused_tensors: UnusedTensors { count, names } }: &BaseNotes) -> String {
+    match &names[..] {
+        [first, second, ..] => format!(
+            "the weights contain {count} tensors that the model does not have, such as {first} and \
+             {second}; they are not used"
+        ),
+        _ => format!(
+            "the weights contain {}, which the model does not have; it is not used",
+            names.concat()
+        ),
     }
 }
 

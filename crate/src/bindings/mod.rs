@@ -15,7 +15,9 @@ use serde_wasm_bindgen::Serializer;
 use sha2::Digest;
 use wasm_bindgen::prelude::*;
 
-use crate::formats::{AddedTokenFiles, ExamplesFormat, Tokenizer, parse_examples};
+use crate::formats::{
+    AddedTokenFiles, ExamplesFormat, FormatError, Tokenizer, parse_examples, read_examples,
+};
 use crate::learn::{self, LearnOptions};
 use crate::model::parse_config;
 use crate::recipe;
@@ -30,9 +32,10 @@ pub use wasm_bindgen_rayon::init_thread_pool;
 const TYPES: &str = r#"import type {
   Assessment, BaseInfo, Candidate, ChosenWeights, Composition, Evaluation, Example, ExamplesFormat,
   FoundModules, Generated, GpuStatus, LearnOptions, LearnResult, LoadedHashes, ModuleInfo, ModuleLoss,
-  ModuleQuery, PeftFiles, Placeholder, Precision, Recipe, RecipeDraft, Registry, RegistryBase,
-  RegistryFile, RegistryModule, RemoteFolder, RouteOptions, Routed, Score, SessionEvent, Setting,
-  StoredComposition, Suggestion, TestResult, TuneOptions, TuneResult, TunedScales, Verified,
+  ModuleQuery, PeftFiles, Placeholder, Precision, ReadExamples, Recipe, RecipeDraft, Registry,
+  RegistryBase, RegistryFile, RegistryModule, RemoteFolder, RouteOptions, Routed, Score,
+  SessionEvent, Setting, StoredComposition, Suggestion, TestResult, TuneOptions, TuneResult,
+  TunedScales, Verified,
 } from "./types.js";
 
 /** Callbacks of a long method. */
@@ -319,21 +322,32 @@ impl ModuleSearch {
     }
 }
 
-/// Reads examples from text.
+/// Reads examples from text; every record must be one.
 #[wasm_bindgen(js_name = parseExamples, unchecked_return_type = "Example[]")]
 pub fn parse_examples_text(
     text: &str,
     #[wasm_bindgen(unchecked_param_type = "ExamplesFormat")] format: JsValue,
 ) -> Result<JsValue, JsValue> {
     let format: ExamplesFormat = from_js(format)?;
-    let examples = parse_examples(text, format).map_err(|error| {
-        refused(
-            "The examples were not read.",
-            &error.to_string(),
-            "Correct that place; nothing that was there before has changed.",
-        )
-    })?;
-    to_js(&examples)
+    to_js(&parse_examples(text, format).map_err(refused_examples)?)
+}
+
+/// Reads examples from text, with what it was read as.
+#[wasm_bindgen(js_name = readExamples, unchecked_return_type = "ReadExamples")]
+pub fn read_examples_text(
+    text: &str,
+    #[wasm_bindgen(unchecked_param_type = "ExamplesFormat")] format: JsValue,
+) -> Result<JsValue, JsValue> {
+    let format: ExamplesFormat = from_js(format)?;
+    to_js(&read_examples(text, format).map_err(refused_examples)?)
+}
+
+fn refused_examples(error: FormatError) -> JsValue {
+    refused(
+        "The examples were not read.",
+        &error.to_string(),
+        "Correct that place; nothing that was there before has changed.",
+    )
 }
 
 /// Makes a link's fragment.

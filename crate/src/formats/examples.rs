@@ -36,6 +36,8 @@ const OUTPUT_NAMES: [&str; 9] = [
     "completion",
     "response",
 ];
+/// Limit on the names of fields and on the records that are listed as not used.
+const MAX_LISTED: usize = 8;
 /// Name of the field that goes before the input, on a line of its own, as in Alpaca's data.
 const INSTRUCTION_NAME: &str = "instruction";
 /// Names of the list in which a JSON object holds the examples, the first in BIG-Bench's files.
@@ -80,14 +82,141 @@ pub enum ExamplesFormat {
     Tsv,
 }
 
+/// What a text of examples was read as, to be shown before the examples are used.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct ExamplesLayout {
+    /// What stands between the columns of a table; none for JSON.
+    pub delimiter: Option<char>,
+    /// Names of the fields that go before the input, on a line of their own.
+    pub instruction: Vec<String>,
+    /// Names of the fields that the inputs were read from: several where JSON objects differ; none for a
+    /// table without a header, whose first column is the input and whose second is the output.
+    pub input: Vec<String>,
+    /// Names of the fields that the outputs were read from.
+    pub output: Vec<String>,
+    /// Names of fields that were not used, at most 8.
+    pub unused: Vec<String>,
+    /// Number of records that are not among the examples, as their input or output is empty.
+    pub left_out: u32,
+    /// The first of these records, at most 8.
+    pub empty: Vec<EmptyField>,
+}
+
+impl ExamplesLayout {
+    /// Notes the names of a record's fields.
+    fn note<T: AsRef<str>>(&mut self, names: &[T], found: Fields) {
+        for (index, name) in names.iter().enumerate() {
+            let list = if found.instruction == Some(index) {
+                &mut self.instruction
+            } else if found.input == Some(index) {
+                &mut self.input
+            } else if found.output == index {
+                &mut self.output
+            } else {
+                &mut self.unused
+            };
+            list_name(list, name.as_ref());
+        }
+    }
+}
+
+/// Adds a name to a list that is shown, unless it is there, blank, or too many are.
+fn list_name(list: &mut Vec<String>, name: &str) {
+    let name = name.trim();
+    if list.len() < MAX_LISTED && !name.is_empty() {
+        let name = excerpt(name);
+        if !list.contains(&name) {
+            list.push(name);
+        }
+    }
+}
+
+/// A record whose input or output is empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct EmptyField {
+    /// The record, as `line 3` or `item 3`.
+    pub place: String,
+    /// The field that is empty: `input` or `output`.
+    pub field: String,
+}
+
+/// Examples, and what the text was read as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct ReadExamples {
+    /// The examples, each with an input and an output.
+    pub examples: Vec<Example>,
+    /// What the text was read as.
+    pub layout: ExamplesLayout,
+}
+
+impl ReadExamples {
+    /// The examples, where every record is one.
+    ///
+    /// # Errors
+    /// [`FormatError::Invalid`] naming the first record whose input or output is empty.
+    pub fn complete(self) -> Result<Vec<Example>, FormatError> {
+        match self.layout.empty.first() {
+            Some(empty) => Err(empty_error(empty)),
+            None => Ok(self.examples),
+        }
+    }
+
+    /// Adds a record.
+    fn push(&mut self, place: &str, input: String, output: String) -> Result<(), FormatError> {
+        for (name, text) in [("input", &input), ("output", &output)] {
+            if text.len() > MAX_FIELD_BYTES {
+                return Err(invalid(
+                    &format!("{name} of {place}"),
+                    format!("at most {MAX_FIELD_BYTES} bytes long"),
+                    format!("{} bytes", text.len()),
+                ));
+            }
+        }
+        let is_empty = |text: &str| text.trim().is_empty();
+        let Self { examples, layout } = self;
+        if is_empty(&input) || is_empty(&output) {
+            layout.left_out = layout.left_out.saturating_add(1);
+            if layout.empty.len() < MAX_LISTED {
+                let field = if is_empty(&input) { "input" } else { "output" };
+                layout.empty.push(EmptyField { place: place.into(), field: field.into() });
+            }
+            return Ok(());
+        }
+        if examples.len() == MAX_EXAMPLES {
+            return Err(invalid("their number", format!("at most {MAX_EXAMPLES}"), "more".into()));
+        }
+        examples.push(Example { input, output });
+        Ok(())
+    }
+}
+
+fn empty_error(EmptyField { place, field }: &EmptyField) -> FormatError {
+    invalid(&format!("{field} of {place}"), "a text".into(), "nothing".into())
+}
+
+/// Reads examples, as [`read_examples`] does; every record must be one.
+///
+/// # Errors
+/// As [`read_examples`], and [`FormatError::Invalid`] naming the first record whose input or output is
+/// empty.
+pub fn parse_examples(text: &str, format: ExamplesFormat) -> Result<Vec<Example>, FormatError> {
+    read_examples(text, format)?.complete()
+}
+
 /// Reads examples, skipping blank lines. Blanks around inputs and outputs are removed. The fields are
 /// found by the names that datasets use, such as `question` and `answer`; an `instruction` goes before
-/// the input, on a line of its own.
+/// the input, on a line of its own. Records whose input or output is empty are left out, and counted.
 ///
 /// # Errors
 /// [`FormatError::Columns`] for a line without two columns; [`FormatError::Invalid`] naming the line
-/// and the field that is missing, empty or too long, or if there is no example at all.
-pub fn parse_examples(text: &str, format: ExamplesFormat) -> Result<Vec<Example>, FormatError> {
+/// and the field that is missing or too long, or if there is no example at all.
+pub fn read_examples(text: &str, format: ExamplesFormat) -> Result<ReadExamples, FormatError> {
     if text.len() > MAX_TEXT_BYTES {
         return Err(invalid(
             "their length",
@@ -105,7 +234,7 @@ pub fn parse_examples(text: &str, format: ExamplesFormat) -> Result<Vec<Example>
         ExamplesFormat::Auto => detect(text),
         chosen => chosen,
     };
-    let examples = match format {
+    let read = match format {
         ExamplesFormat::Csv => {
             let (delimiter, rest, line) = delimiter(text);
             parse_table(rest, delimiter, line)?
@@ -113,31 +242,32 @@ pub fn parse_examples(text: &str, format: ExamplesFormat) -> Result<Vec<Example>
         ExamplesFormat::Tsv => parse_table(text, '\t', 1)?,
         ExamplesFormat::Jsonl | ExamplesFormat::Auto => parse_json(text)?,
     };
-    if examples.is_empty() {
-        return Err(invalid("their number", "at least 1".into(), "none".into()));
+    if read.examples.is_empty() {
+        let none = || invalid("their number", "at least 1".into(), "none".into());
+        return Err(read.layout.empty.first().map_or_else(none, empty_error));
     }
-    Ok(examples)
+    Ok(read)
 }
 
 /// Reads a file of examples: text in UTF-8, or in UTF-16 with a byte order mark, as spreadsheets
 /// export it.
 ///
 /// # Errors
-/// As [`parse_examples`], and [`FormatError::Invalid`] naming the line of a byte that is not UTF-8.
-pub fn parse_examples_file(
+/// As [`read_examples`], and [`FormatError::Invalid`] naming the line of a byte that is not UTF-8.
+pub fn read_examples_file(
     bytes: &[u8],
     format: ExamplesFormat,
-) -> Result<Vec<Example>, FormatError> {
+) -> Result<ReadExamples, FormatError> {
     let utf16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
         let (units, _) = bytes.as_chunks::<2>();
         let units: Vec<u16> = units.iter().map(|&bytes| unit(bytes)).collect();
         String::from_utf16_lossy(&units)
     };
     match bytes {
-        [0xff, 0xfe, rest @ ..] => parse_examples(&utf16(rest, u16::from_le_bytes), format),
-        [0xfe, 0xff, rest @ ..] => parse_examples(&utf16(rest, u16::from_be_bytes), format),
+        [0xff, 0xfe, rest @ ..] => read_examples(&utf16(rest, u16::from_le_bytes), format),
+        [0xfe, 0xff, rest @ ..] => read_examples(&utf16(rest, u16::from_be_bytes), format),
         _ => match std::str::from_utf8(bytes) {
-            Ok(text) => parse_examples(text, format),
+            Ok(text) => read_examples(text, format),
             Err(error) => {
                 let at = error.valid_up_to();
                 let line = 1 + bytes[..at].iter().filter(|&&byte| byte == b'\n').count();
@@ -250,8 +380,8 @@ fn several(place: &str, names: String) -> FormatError {
     invalid(place, expected.into(), format!("{names}, each of which could be it"))
 }
 
-fn parse_json(text: &str) -> Result<Vec<Example>, FormatError> {
-    let mut examples = Vec::new();
+fn parse_json(text: &str) -> Result<ReadExamples, FormatError> {
+    let mut read = ReadExamples { examples: Vec::new(), layout: ExamplesLayout::default() };
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
     let (mut line, mut counted) = (1, 0);
     loop {
@@ -261,18 +391,21 @@ fn parse_json(text: &str) -> Result<Vec<Example>, FormatError> {
         counted = start;
         let place = format!("line {line}");
         match values.next() {
-            None => return Ok(examples),
+            None => return Ok(read),
             Some(Err(error)) => {
                 let found = excerpt(&error.to_string());
                 return Err(invalid(&place, r#"{"input": "…", "output": "…"}"#.into(), found));
             }
-            Some(Ok(Value::Array(items))) => push_items(&mut examples, items)?,
+            Some(Ok(Value::Array(items))) => push_items(&mut read, items)?,
             Some(Ok(Value::Object(mut object))) => {
                 let list =
                     LIST_NAMES.iter().find(|&&name| object.get(name).is_some_and(Value::is_array));
                 match list.and_then(|&name| object.remove(name)) {
-                    Some(Value::Array(items)) => push_items(&mut examples, items)?,
-                    _ => push_object(&mut examples, &place, object)?,
+                    Some(Value::Array(items)) => {
+                        object.keys().for_each(|name| list_name(&mut read.layout.unused, name));
+                        push_items(&mut read, items)?;
+                    }
+                    _ => push_object(&mut read, &place, object)?,
                 }
             }
             Some(Ok(other)) => return Err(not_example(&place, &other)),
@@ -280,14 +413,17 @@ fn parse_json(text: &str) -> Result<Vec<Example>, FormatError> {
     }
 }
 
-fn push_items(examples: &mut Vec<Example>, items: Vec<Value>) -> Result<(), FormatError> {
+fn push_items(read: &mut ReadExamples, items: Vec<Value>) -> Result<(), FormatError> {
     for (index, item) in items.into_iter().enumerate() {
         let place = format!("item {}", index + 1);
         match item {
             Value::Object(mut object) => match object.remove("row") {
                 // As Hugging Face's dataset viewer returns rows.
-                Some(Value::Object(row)) => push_object(examples, &place, row)?,
-                _ => push_object(examples, &place, object)?,
+                Some(Value::Object(row)) => {
+                    object.keys().for_each(|name| list_name(&mut read.layout.unused, name));
+                    push_object(read, &place, row)?;
+                }
+                _ => push_object(read, &place, object)?,
             },
             other => return Err(not_example(&place, &other)),
         }
@@ -300,7 +436,7 @@ fn not_example(place: &str, found: &Value) -> FormatError {
 }
 
 fn push_object(
-    examples: &mut Vec<Example>,
+    read: &mut ReadExamples,
     place: &str,
     object: Map<String, Value>,
 ) -> Result<(), FormatError> {
@@ -333,7 +469,8 @@ fn push_object(
             )
         })
     })?;
-    push(examples, place, input, output)
+    read.layout.note(&names, found);
+    read.push(place, input, output)
 }
 
 /// A field's text: a number or boolean as JSON writes it, the only item of a list, nothing for null.
@@ -350,8 +487,9 @@ fn text_of(value: &Value) -> Option<String> {
     }
 }
 
-fn parse_table(text: &str, delimiter: char, line: usize) -> Result<Vec<Example>, FormatError> {
-    let mut examples = Vec::new();
+fn parse_table(text: &str, delimiter: char, line: usize) -> Result<ReadExamples, FormatError> {
+    let layout = ExamplesLayout { delimiter: Some(delimiter), ..ExamplesLayout::default() };
+    let mut read = ReadExamples { examples: Vec::new(), layout };
     let mut header = None;
     let mut rows = Rows { rest: text, delimiter, line };
     let mut first = true;
@@ -362,7 +500,8 @@ fn parse_table(text: &str, delimiter: char, line: usize) -> Result<Vec<Example>,
         let place = format!("line {line}");
         if std::mem::replace(&mut first, false) {
             header = fields(&row).map_err(|names| several(&place, names))?;
-            if header.is_some() {
+            if let Some(header) = header {
+                read.layout.note(&row, header);
                 continue;
             }
         }
@@ -373,9 +512,9 @@ fn parse_table(text: &str, delimiter: char, line: usize) -> Result<Vec<Example>,
         // Blanks around a cell come from laying the table out; a text in JSON is exact.
         let field = |index: usize| Ok(row.get(index).map_or("", |cell| cell.trim()).to_owned());
         let (input, output) = columns.read(field)?;
-        push(&mut examples, &place, input, output)?;
+        read.push(&place, input, output)?;
     }
-    Ok(examples)
+    Ok(read)
 }
 
 /// A reader of a table's rows.
@@ -460,31 +599,6 @@ impl Rows<'_> {
             problem.into(),
         ))
     }
-}
-
-fn push(
-    examples: &mut Vec<Example>,
-    place: &str,
-    input: String,
-    output: String,
-) -> Result<(), FormatError> {
-    for (name, text) in [("input", &input), ("output", &output)] {
-        if text.trim().is_empty() {
-            return Err(invalid(&format!("{name} of {place}"), "a text".into(), "nothing".into()));
-        }
-        if text.len() > MAX_FIELD_BYTES {
-            return Err(invalid(
-                &format!("{name} of {place}"),
-                format!("at most {MAX_FIELD_BYTES} bytes long"),
-                format!("{} bytes", text.len()),
-            ));
-        }
-    }
-    if examples.len() == MAX_EXAMPLES {
-        return Err(invalid("their number", format!("at most {MAX_EXAMPLES}"), "more".into()));
-    }
-    examples.push(Example { input, output });
-    Ok(())
 }
 
 fn invalid(what: &str, expected: String, found: String) -> FormatError {
@@ -615,6 +729,58 @@ mod tests {
     }
 
     #[test]
+    fn what_a_text_was_read_as_is_returned() {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let layout = |text: &str| read_examples(text, ExamplesFormat::Auto).unwrap().layout;
+        let plain = |delimiter| ExamplesLayout { delimiter, ..ExamplesLayout::default() };
+        assert_eq!(layout("a\tb"), plain(Some('\t')));
+        assert_eq!(layout("sep=;\na;b"), plain(Some(';')));
+        assert_eq!(
+            layout("id,Question,,Answer,id\n1,a,,b,2"),
+            ExamplesLayout {
+                input: names(&["Question"]),
+                output: names(&["Answer"]),
+                unused: names(&["id"]),
+                ..plain(Some(','))
+            }
+        );
+        let bench = r#"{"canary": "text", "examples": [{"input": "a", "target": "b"}]}
+            {"instruction": "i", "question": "a", "target": "b", "id": 1}"#;
+        assert_eq!(
+            layout(bench),
+            ExamplesLayout {
+                instruction: names(&["instruction"]),
+                input: names(&["input", "question"]),
+                output: names(&["target"]),
+                unused: names(&["canary", "id"]),
+                ..plain(None)
+            }
+        );
+        let wide: String = (0..60).map(|column| format!("c{column},")).collect();
+        assert_eq!(layout(&format!("{wide}input,output\n{}a,b", ",".repeat(60))).unused.len(), 8);
+    }
+
+    #[test]
+    fn records_without_an_input_or_an_output_are_left_out_and_named() {
+        let read = |text: &str| read_examples(text, ExamplesFormat::Auto).unwrap();
+        let of = |place: &str, field: &str| EmptyField { place: place.into(), field: field.into() };
+        let table = read("a,b\n,d\n\nc,d\ne, ");
+        assert_eq!(table.examples.len(), 2);
+        assert_eq!(table.layout.left_out, 2);
+        assert_eq!(table.layout.empty, [of("line 2", "input"), of("line 5", "output")]);
+        let error = table.complete().unwrap_err().to_string();
+        assert!(error.contains("input of line 2 should be a text, found nothing"), "{error}");
+        let list = read(r#"[{"input": "a", "output": null}, {"input": "c", "output": "d"}]"#);
+        assert_eq!(list.layout.empty, [of("item 1", "output")]);
+        // The names are bounded, the count is not.
+        let many = read(&format!("{}a,b", "a,\n".repeat(100_000)));
+        assert_eq!((many.layout.left_out, many.layout.empty.len()), (100_000, 8));
+        // Where none is left, the first is the error.
+        let error = read_examples("a,\n,b", ExamplesFormat::Auto).unwrap_err().to_string();
+        assert!(error.contains("output of line 1"), "{error}");
+    }
+
+    #[test]
     fn blanks_around_cells_and_quotation_marks_are_removed() {
         assert_eq!(read("\"bed, moon\", \"nose\""), pairs(&[("bed, moon", "nose")]));
         assert_eq!(read("\"bed, moon\" ,nose"), pairs(&[("bed, moon", "nose")]));
@@ -627,7 +793,9 @@ mod tests {
 
     #[test]
     fn a_file_in_another_encoding_is_read_or_refused_by_name() {
-        let read = |bytes: &[u8]| parse_examples_file(bytes, ExamplesFormat::Auto);
+        let read = |bytes: &[u8]| {
+            read_examples_file(bytes, ExamplesFormat::Auto).map(|read| read.examples)
+        };
         let expected = vec![Example { input: "é".into(), output: "e".into() }];
         assert_eq!(read("é,e".as_bytes()).unwrap(), expected);
         let utf16: Vec<u16> = "é\te\r\n".encode_utf16().collect();
@@ -667,9 +835,9 @@ mod tests {
             let expected = value["examples"].as_array().unwrap().len();
             let pretty = serde_json::to_vec_pretty(&value).unwrap();
             for bytes in [bytes, pretty] {
-                let examples = parse_examples_file(&bytes, ExamplesFormat::Auto)
+                let read = read_examples_file(&bytes, ExamplesFormat::Auto)
                     .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-                assert_eq!(examples.len(), expected, "{}", path.display());
+                assert_eq!(read.complete().unwrap().len(), expected, "{}", path.display());
             }
         }
     }

@@ -17,7 +17,10 @@ mod tokenizer;
 mod torch;
 mod weights;
 
-pub use examples::{Example, ExamplesFormat, parse_examples, parse_examples_file};
+pub use examples::{
+    EmptyField, Example, ExamplesFormat, ExamplesLayout, ReadExamples, parse_examples,
+    read_examples, read_examples_file,
+};
 pub use folder::{ChosenWeights, Placeholder, USUAL_WEIGHTS, choose_weights, weights_identity};
 pub use gguf::{GgufFile, llama_name};
 pub use gguf_model::{DescribedStart, GgufModel, GgufStart, token_type};

@@ -54,11 +54,11 @@ pub trait TensorSink {
     /// Error of the sink.
     type Error: From<FormatError>;
 
-    /// Whether the sink wants a tensor; others are skipped.
+    /// Whether the sink wants a tensor; others are skipped, and not asked about again in the file.
     ///
     /// # Errors
     /// If the tensor must have another shape.
-    fn wants(&self, name: &str, shape: &[usize]) -> Result<bool, Self::Error>;
+    fn wants(&mut self, name: &str, shape: &[usize]) -> Result<bool, Self::Error>;
 
     /// Receives rows of a wanted tensor, all of them before those of another tensor.
     ///

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::linear::{Embedding, Linear};
 use super::{Model, ModelConfig, ModelError, Precision, Stack};
 use crate::formats::{TensorRows, TensorSink, excerpt};
@@ -109,6 +111,30 @@ fn missing(name: &str) -> ModelError {
     ModelError::MissingTensor { name: name.to_owned() }
 }
 
+/// Tensors of the weights that the model does not have, as in transformers' warning "Some weights of the
+/// model checkpoint were not used".
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct UnusedTensors {
+    /// Their number.
+    pub count: u32,
+    /// The names of the first, at most [`UnusedTensors::MAX_NAMES`].
+    pub names: Vec<String>,
+}
+
+impl UnusedTensors {
+    /// Limit on the names.
+    pub const MAX_NAMES: usize = 8;
+
+    fn add(&mut self, name: &str) {
+        self.count = self.count.saturating_add(1);
+        if self.names.len() < Self::MAX_NAMES {
+            self.names.push(excerpt(name));
+        }
+    }
+}
+
 /// A model under construction.
 #[derive(Debug)]
 pub struct ModelBuilder {
@@ -117,6 +143,7 @@ pub struct ModelBuilder {
     /// The tensor whose rows are arriving.
     arriving: Option<Tensor>,
     tensors: Tensors,
+    unused: UnusedTensors,
 }
 
 impl ModelBuilder {
@@ -125,7 +152,7 @@ impl ModelBuilder {
         let (embedding, linears, vectors) = Default::default();
         let specs = config.tensors();
         let tensors = Tensors { precision, embedding, linears, vectors };
-        Self { config, specs, arriving: None, tensors }
+        Self { config, specs, arriving: None, tensors, unused: UnusedTensors::default() }
     }
 
     /// What the weights are packed for.
@@ -136,6 +163,12 @@ impl ModelBuilder {
     /// The model's sizes.
     pub fn config(&self) -> &dyn ModelConfig {
         &*self.config
+    }
+
+    /// The tensors that have been passed over, as the model has none of their names. Copies of the
+    /// embedding are none of them.
+    pub fn unused(&self) -> &UnusedTensors {
+        &self.unused
     }
 
     /// Every tensor's name and shape; that of `lm_head` only where it is not the embedding.
@@ -164,8 +197,13 @@ impl ModelBuilder {
         embedding.chain(linears).chain(vectors).collect()
     }
 
-    /// Sets every tensor to zeros, as in a model of these tensors.
-    pub(super) fn fill_with_zeros(&mut self, found: &BTreeMap<String, Vec<usize>>) {
+    /// Sets every tensor to zeros, as in a model of these tensors, and what of the weights is unused.
+    pub(super) fn fill_with_zeros(
+        &mut self,
+        found: &BTreeMap<String, Vec<usize>>,
+        unused: UnusedTensors,
+    ) {
+        self.unused = unused;
         let is_head =
             |name: &String| self.specs.get(name).is_some_and(|s| s.0 == TensorKind::LmHead);
         let tied = !found.keys().any(is_head);
@@ -316,11 +354,14 @@ fn blocks_error(stack: Stack, expected: String, found: usize) -> ModelError {
 impl TensorSink for ModelBuilder {
     type Error = ModelError;
 
-    /// Skips tensors of other names, and those that have already arrived.
-    fn wants(&self, name: &str, shape: &[usize]) -> Result<bool, ModelError> {
+    /// Skips tensors of other names, which it counts, and those that have already arrived.
+    fn wants(&mut self, name: &str, shape: &[usize]) -> Result<bool, ModelError> {
         let key = self.config.canonical_name(name);
         let Some((_, expected)) = self.specs.get(key) else {
             self.check_unexpected(name)?;
+            if !self.config.is_ignored(name) {
+                self.unused.add(name);
+            }
             return Ok(false);
         };
         if shape != expected {

@@ -30,7 +30,7 @@ mod reference_outputs;
 pub mod t5;
 
 pub use batch::{Encoded, ExampleLoss, MAX_TOKENS, TokenizedExample};
-pub use builder::{ModelBuilder, TensorKind, TensorSpecs, Tensors};
+pub use builder::{ModelBuilder, TensorKind, TensorSpecs, Tensors, UnusedTensors};
 pub use error::{Control, ModelError};
 pub(crate) use gradient::CandidateLayer;
 pub use gradient::{BranchGradient, GradientBatch, Gradients, LoraCandidates, WithRespectTo};
@@ -81,6 +81,10 @@ pub trait ModelConfig: fmt::Debug + Send + Sync {
 
     /// The name in [`ModelConfig::tensors`] of a tensor that has several.
     fn canonical_name<'n>(&self, name: &'n str) -> &'n str;
+
+    /// Whether Hugging Face passes over a tensor of this name without a warning, though the model has
+    /// none: older files contain it, and it has no effect.
+    fn is_ignored(&self, name: &str) -> bool;
 
     /// Builds the model from its tensors.
     ///

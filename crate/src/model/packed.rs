@@ -10,14 +10,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ModelBuilder, ModelError, Precision};
+use super::{ModelBuilder, ModelError, Precision, UnusedTensors};
 use crate::formats::{FormatError, excerpt};
 
 #[cfg(target_endian = "big")]
 compile_error!("packed copies contain numbers as they are in the memory of little-endian machines");
 
-/// Version of the packed weights' layout in memory. Copies of another version are rejected.
-pub const PACKED_LAYOUT: u32 = 1;
+/// Version of the copy's description and of the packed weights' layout in memory. Copies of another version are rejected.
+pub const PACKED_LAYOUT: u32 = 2;
 
 const FORMAT: &str = "packed model";
 const MAGIC: &[u8; 8] = b"LORALOOM";
@@ -41,6 +41,8 @@ struct Description {
     source: PackedSource,
     /// Shapes by name.
     tensors: BTreeMap<String, Vec<usize>>,
+    /// What of the files is not in the copy.
+    unused: UnusedTensors,
     /// Bytes of the weights that follow.
     bytes: u64,
 }
@@ -50,7 +52,14 @@ impl Description {
         let tensors =
             builder.shapes().map(|(name, shape)| (name.to_owned(), shape.to_vec())).collect();
         let bytes = builder.parts().iter().map(|part| part.len() as u64).sum();
-        Self { layout: PACKED_LAYOUT, precision: builder.precision(), source, tensors, bytes }
+        Self {
+            layout: PACKED_LAYOUT,
+            precision: builder.precision(),
+            source,
+            tensors,
+            unused: builder.unused().clone(),
+            bytes,
+        }
     }
 }
 
@@ -139,7 +148,7 @@ impl PackedReader {
             let [expected, found] = [PACKED_LAYOUT, found.layout].map(|layout| layout.to_string());
             return Err(invalid("the layout", &expected, &found).into());
         }
-        builder.fill_with_zeros(&found.tensors);
+        builder.fill_with_zeros(&found.tensors, found.unused.clone());
         if found != Description::of(builder, found.source.clone()) {
             return Err(invalid("the tensors", "those of this model", "others").into());
         }

@@ -12,7 +12,7 @@ use crate::formats::{
 };
 use crate::model::{
     Model, ModelBuilder, ModelConfig, ModelError, PACKED_LAYOUT, PackedCopy, PackedReader,
-    PackedSource, Precision, Stack, parse_config,
+    PackedSource, Precision, Stack, UnusedTensors, parse_config,
 };
 
 /// The name and license of a base, from its registry.
@@ -35,6 +35,22 @@ pub struct BaseBytes<'a> {
     pub tokenizer: &'a [u8],
     /// Safetensors, GGUF, or a PyTorch file: the content decides.
     pub weights: &'a [u8],
+}
+
+/// What of a base model's weights is left out. Transformers loads such weights too, and warns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct BaseNotes {
+    /// Tensors that the model does not have. Copies of the embedding are none of them.
+    pub unused_tensors: UnusedTensors,
+}
+
+impl BaseNotes {
+    /// The notes on weights with these tensors unused; none where all are used.
+    fn new(unused: &UnusedTensors) -> Option<Self> {
+        (unused.count > 0).then(|| Self { unused_tensors: unused.clone() })
+    }
 }
 
 /// A base model that is loaded.
@@ -65,6 +81,10 @@ pub struct BaseInfo {
     /// SHA-256 of the file of weights; of the first one where there are several, and empty for local
     /// files.
     pub sha256: String,
+    /// What of the weights is left out; absent where all of them are used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub notes: Option<BaseNotes>,
 }
 
 /// A base model whose weights are arriving.
@@ -313,6 +333,7 @@ impl BaseLoad {
             return Err(refused(&label, without_header(bytes).into()));
         };
         let Parts { tokenizer, builder, .. } = *parts;
+        let notes = BaseNotes::new(builder.unused());
         let model = builder.finish().map_err(|error| refused(&label, error))?;
         let config = model.config();
         let info = BaseInfo {
@@ -327,6 +348,7 @@ impl BaseLoad {
             layers: (config.blocks(Stack::Encoder) + config.blocks(Stack::Decoder)) as u32,
             memory_bytes: model.bytes() as f64,
             sha256,
+            notes,
         };
         Ok((info, tokenizer, model))
     }

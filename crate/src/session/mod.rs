@@ -33,7 +33,7 @@ pub use backend::{
 };
 #[cfg(feature = "gpu")]
 pub use backend::{Device, FailoverBackend, GpuBackend};
-pub use base::{BaseBytes, BaseInfo, BaseLabel, BaseLoad, packed_key};
+pub use base::{BaseBytes, BaseInfo, BaseLabel, BaseLoad, BaseNotes, packed_key};
 pub use decoding::{Answer, Generated, TestAnswer, TestResult};
 pub use error::{Operation, SessionError, TextPart};
 pub use learning::{UnwritableOutput, unwritable_outputs};

@@ -43,6 +43,7 @@ import type {
   ModuleQuery,
   PeftFiles,
   Precision,
+  ReadExamples,
   Recipe,
   Registry,
   RegistryModule,
@@ -657,6 +658,20 @@ export class LoraLoom {
    */
   parseExamples(text: string, format: ExamplesFormat = "auto"): Promise<Example[]> {
     return this.#call({ kind: "parseExamples", text, format });
+  }
+
+  /**
+   * Parses examples, with what they were read as: the delimiter, the fields of the input and the output, and
+   * what was left out. Records without an input or an output are left out; `parseExamples` rejects them.
+   *
+   * @example
+   * ```ts
+   * const { examples, layout } = await loom.readExamples('{"question": "2 + 2", "answer": "4"}');
+   * console.log(layout.input, layout.unused, layout.leftOut);
+   * ```
+   */
+  readExamples(text: string, format: ExamplesFormat = "auto"): Promise<ReadExamples> {
+    return this.#call({ kind: "readExamples", text, format });
   }
 
   /**

@@ -20,6 +20,7 @@ import type {
   ModuleQuery,
   PeftFiles,
   Precision,
+  ReadExamples,
   Recipe,
   RecipeDraft,
   Registry,
@@ -260,6 +261,11 @@ export interface Requests {
   parseExamples: {
     request: { text: string; format: ExamplesFormat };
     answer: Example[];
+    event: never;
+  };
+  readExamples: {
+    request: { text: string; format: ExamplesFormat };
+    answer: ReadExamples;
     event: never;
   };
   share: {

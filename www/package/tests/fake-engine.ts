@@ -517,6 +517,13 @@ function detectPlaceholder(start: Uint8Array) {
   return text.startsWith("<!doctype html") ? "web-page" : null;
 }
 
+/** Examples as JSON lines. */
+const parsed = (text: string): Example[] =>
+  text
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+
 /** The exports of a wasm build, with the session above. */
 export const fakeModule: EngineModule = {
   default: async () => ({ memory: new WebAssembly.Memory({ initial: 1 }) }) as never,
@@ -562,11 +569,19 @@ export const fakeModule: EngineModule = {
     ),
   ],
   parseRegistry: (bytes) => JSON.parse(new TextDecoder().decode(bytes)),
-  parseExamples: (text) =>
-    text
-      .trim()
-      .split("\n")
-      .map((line) => JSON.parse(line)),
+  parseExamples: parsed,
+  readExamples: (text) => ({
+    examples: parsed(text),
+    layout: {
+      delimiter: null,
+      instruction: [],
+      input: ["input"],
+      output: ["output"],
+      unused: [],
+      leftOut: 0,
+      empty: [],
+    },
+  }),
   makeRecipe: ({ base: id, composition, ...draft }, _bases, entries, loaded): Recipe => {
     const modules = composition.modules.map(({ id, weight }) => {
       const entry = entries.find((one) => one.id === id);

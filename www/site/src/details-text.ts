@@ -1,6 +1,8 @@
 // The English sentences of what is fetched once it is opened; text.ts has those of the page.
 
+import type { BaseNotes, ExamplesLayout } from "loraloom";
 import { bytes, count } from "./format.js";
+import { some } from "./text.js";
 
 /** The hosts of a download; none for the page's own. */
 const from = (hosts: string[]) => (hosts.length ? ` from ${hosts.join(" and ")}` : "");
@@ -37,6 +39,44 @@ const edit = {
   pasteHelp:
     'One pair per line: input,output, or with a tab between them, or {"input": …, "output": …}. Blanks around the text of a table are removed.',
   usePasted: "Use these examples",
+};
+
+const DELIMITERS: Record<string, string> = {
+  "\t": "tab-separated",
+  ",": "comma-separated",
+  ";": "semicolon-separated",
+};
+
+/** Names in quotation marks. */
+const quoted = (names: string[], between: string) => names.map((name) => `“${name}”`).join(between);
+
+const incoming = {
+  heading: (own: number, rows: number) =>
+    `Replace your ${count(own, "example")} with ${rows === 1 ? "this one" : `these ${rows.toLocaleString("en")}`}?`,
+  /** What a text was taken for. */
+  layout: ({ delimiter, instruction, input, output, unused }: ExamplesLayout) => {
+    const kind =
+      delimiter === null ? "JSON" : (DELIMITERS[delimiter] ?? `separated by “${delimiter}”`);
+    const inputs = [instruction, input].filter((names) => names.length > 0);
+    const fields = output.length
+      ? `${inputs.map((names) => quoted(names, " or ")).join(" and ")} ${inputs.length > 1 ? "are" : "is"} the input, ${quoted(output, " or ")} the output`
+      : "the first column is the input, the second the output";
+    const header =
+      delimiter === null ? "" : output.length ? ", with a header" : ", without a header";
+    return [
+      `Read as ${kind}${header}: ${fields}.`,
+      ...(unused.length ? [`Not used: ${quoted(unused, ", ")}.`] : []),
+    ].join(" ");
+  },
+  leftOut: ({ leftOut, empty }: ExamplesLayout) => {
+    const reasons = empty.slice(0, 3).map(({ place, field }) => `${place} has no ${field}`);
+    const more = leftOut > reasons.length ? ", …" : "";
+    return `${count(leftOut, "row")} left out: ${reasons.join(", ")}${more}.`;
+  },
+  more: (rows: number) => `and ${rows.toLocaleString("en")} more`,
+  replace: "Replace",
+  addBelow: "Add below",
+  cancel: "Cancel",
 };
 
 const learnOptions = {
@@ -176,6 +216,8 @@ const download = {
   otherLicense: ". License: see its page.",
   otherFacts: (size: string, parameters: number) => ` (${size}, ${millions(parameters)})`,
   reading: "Reading the list of models and modules.",
+  notes: ({ unusedTensors: { count: tensors, names } }: BaseNotes) =>
+    `${count(tensors, "tensor")} of its weights not used, as the model does not have ${tensors === 1 ? "it" : "them"}: ${some(names)}.`,
   checked: (model: string, expected: string, source: string, found: string | null) =>
     `Checked: gives the output published for ${model} (${expected}, ${source}${found === null ? "" : `; ${found} in 8 bits`}).`,
   differs: (model: string, input: string, expected: string, source: string, found: string) =>
@@ -273,6 +315,7 @@ export const details = {
   landing,
   newVersion,
   edit,
+  incoming,
   learnOptions,
   numbers,
   compared,

@@ -14,7 +14,8 @@ const ofTen = (share: number) =>
       : `about ${Math.max(1, Math.round(10 * share))} of 10`;
 
 /** The first of some names. */
-const some = (names: string[]) => names.slice(0, 3).join(", ") + (names.length > 3 ? ", …" : "");
+export const some = (names: string[]) =>
+  names.slice(0, 3).join(", ") + (names.length > 3 ? ", …" : "");
 
 type ErrorText = { what: string; why: string; next: string };
 

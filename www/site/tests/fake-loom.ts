@@ -408,6 +408,18 @@ export class FakeLoom implements Client {
     this.calls.push(`fetchTest ${taskId}`);
     return ["six", "seven"].map((word) => ({ input: `the word ${word}`, output: word }));
   };
+  readExamples: Client["readExamples"] = async (text) => ({
+    examples: await this.parseExamples(text),
+    layout: {
+      delimiter: "\t",
+      instruction: [],
+      input: [],
+      output: [],
+      unused: [],
+      leftOut: 0,
+      empty: [],
+    },
+  });
   parseExamples: Client["parseExamples"] = async (text) =>
     text.split("\n").map((line) => {
       const [input = "", output = ""] = line.split("\t");

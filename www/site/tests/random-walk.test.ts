@@ -137,6 +137,10 @@ test(
     const links: string[] = [];
     let typed = 0;
     const row = () => Math.floor(random() * Math.max(1, page.task.examples.value.length));
+    const use = (stay: Example[]) => {
+      const asked = page.task.incoming.value;
+      if (asked) page.task.putInTable(asked, stay);
+    };
     const fader = () => pick(page.mix.rows.value)?.id ?? "one";
 
     /** Actions that may replace text by what is typed; all others keep every text that is shown. */
@@ -144,7 +148,7 @@ test(
       edit: () => page.task.editExample(row(), pick(["input", "output"]), `word ${++typed}`),
       clear: () => page.task.editExample(row(), pick(["input", "output"]), ""),
       remove: () => page.task.removeExample(row()),
-      paste: () => page.task.pasteExamples(`in ${++typed}\tout ${typed}\nin b ${typed}\tout b`),
+      replace: () => use([]),
       undo: page.task.undoTable,
       redo: page.task.redoTable,
     };
@@ -154,6 +158,11 @@ test(
           pick(["first", "second", "", ...page.bench.drafts.value.map(({ id }) => id)]),
         ),
       add: page.task.addExample,
+      paste: () => page.task.pasteExamples(`in ${++typed}\tout ${typed}\nin b ${typed}\tout b`),
+      addBelow: () => use(page.task.examples.value),
+      leave: () => {
+        page.task.incoming.value = null;
+      },
       input: () => page.answer.setInput(`input ${++typed}`),
       nextInput: () => page.answer.nextTestInput(),
       press: () => void page.workflow.learnAndAnswer(),

@@ -1,6 +1,6 @@
 // The demo, the task's table, links in both directions, and what a reload keeps.
 
-import type { Assessment, Example } from "loraloom";
+import type { Assessment, Example, ExamplesLayout } from "loraloom";
 import { afterEach, expect, test, vi } from "vitest";
 import { EXAMPLES, module, registry } from "./fake-loom.js";
 import { newTab, openPage, type Page, when } from "./page.js";
@@ -347,16 +347,115 @@ test("choosing a task of the library keeps one's own, and undo brings it back", 
   expect(task.examples.value[0]?.input).toBe("typed");
 });
 
-test("pasted examples replace the table; unreadable ones leave it", async () => {
+test("pasted examples replace a task of the library at once; unreadable ones leave the table", async () => {
   const { client, task } = await openPage();
-  expect(await task.pasteExamples("red\tcolor\ndog\tanimal")).toBe(true);
+  const onUsed = vi.fn();
+  await task.pasteExamples("red\tcolor\ndog\tanimal", onUsed);
+  expect(onUsed).toHaveBeenCalledOnce();
+  expect(task.incoming.value).toBeNull();
   expect(task.examples.value).toHaveLength(2);
-  client.parseExamples = () => Promise.reject(new Error("line 2"));
-  expect(await task.pasteExamples("?")).toBe(false);
+  expect(task.tableRead.value?.layout.delimiter).toBe("\t");
+  client.readExamples = () => Promise.reject(new Error("line 2"));
+  await task.pasteExamples("?", onUsed);
+  expect(onUsed).toHaveBeenCalledOnce();
   expect(task.taskError.value?.why).toBe("line 2");
   expect(task.examples.value).toHaveLength(2);
   task.undoTable();
   expect(task.examples.value).toEqual(EXAMPLES);
+  // What was read is no longer in the table.
+  expect(task.tableRead.value).toBeNull();
+});
+
+/** The examples that the page asks about. */
+function askedOf({ incoming }: Page["task"]) {
+  if (!incoming.value) throw new Error("nothing is asked");
+  return incoming.value;
+}
+
+test("rows of one's own are replaced only once that is confirmed, and come back by undo", async () => {
+  const { task } = await openPage();
+  task.editExample(0, "input", "mine");
+  const mine = task.examples.value;
+  const onUsed = vi.fn();
+  await task.pasteExamples("red\tcolor\ndog\tanimal", onUsed);
+  expect(task.examples.value).toBe(mine);
+  expect(task.incoming.value?.examples).toHaveLength(2);
+  // Cancelled, nothing has changed, and the text that was pasted stays in its box.
+  task.incoming.value = null;
+  expect(task.examples.value).toBe(mine);
+  expect(onUsed).not.toHaveBeenCalled();
+
+  await task.pasteExamples("red\tcolor\ndog\tanimal", onUsed);
+  const asked = askedOf(task);
+  task.putInTable(asked, []);
+  expect(onUsed).toHaveBeenCalledOnce();
+  expect(task.incoming.value).toBeNull();
+  expect(task.examples.value).toEqual(asked.examples);
+  expect(task.tableRead.value?.layout).toEqual(asked.layout);
+  task.undoTable();
+  expect(task.examples.value).toBe(mine);
+});
+
+test("examples that are read can go below the rows of one's own", async () => {
+  const { task } = await openPage();
+  task.chooseTask(task.NEW_TASK);
+  // An empty table of one's own is filled at once.
+  await task.pasteExamples("red\tcolor");
+  expect(task.incoming.value).toBeNull();
+  await task.pasteExamples("dog\tanimal");
+  const asked = askedOf(task);
+  task.putInTable(asked, task.examples.value);
+  expect(task.examples.value).toEqual([
+    { input: "red", output: "color" },
+    { input: "dog", output: "animal" },
+  ]);
+  task.undoTable();
+  expect(task.examples.value).toEqual([{ input: "red", output: "color" }]);
+});
+
+test("a question about one table is gone with it", async () => {
+  const { task } = await openPage();
+  task.editExample(0, "input", "mine");
+  await task.pasteExamples("red\tcolor");
+  expect(task.incoming.value).not.toBeNull();
+  task.chooseTask("second");
+  expect(task.incoming.value).toBeNull();
+});
+
+test("what a text of examples was taken for is said in words", async () => {
+  const { details } = await import("../src/details-text.js");
+  const layout = {
+    delimiter: ",",
+    instruction: [],
+    input: [],
+    output: [],
+    unused: [],
+    leftOut: 0,
+    empty: [],
+  };
+  const said = (changed: Partial<ExamplesLayout>) =>
+    details.incoming.layout({ ...layout, ...changed });
+  expect(said({})).toBe(
+    "Read as comma-separated, without a header: the first column is the input, the second the output.",
+  );
+  expect(said({ delimiter: "\t", input: ["Question"], output: ["answer"], unused: ["id"] })).toBe(
+    "Read as tab-separated, with a header: “Question” is the input, “answer” the output. Not used: “id”.",
+  );
+  expect(
+    said({
+      delimiter: null,
+      instruction: ["instruction"],
+      input: ["input", "text"],
+      output: ["label"],
+    }),
+  ).toBe("Read as JSON: “instruction” and “input” or “text” are the input, “label” the output.");
+  const empty = [2, 5, 7, 8].map((line) => ({ place: `line ${line}`, field: "output" }));
+  expect(details.incoming.leftOut({ ...layout, leftOut: 9, empty })).toBe(
+    "9 rows left out: line 2 has no output, line 5 has no output, line 7 has no output, ….",
+  );
+  expect(details.incoming.leftOut({ ...layout, leftOut: 1, empty: empty.slice(0, 1) })).toBe(
+    "1 row left out: line 2 has no output.",
+  );
 });
 
 test("a file that is no list of examples by its size is not read", async () => {

@@ -18,7 +18,7 @@ struct Collected {
 impl TensorSink for Collected {
     type Error = FormatError;
 
-    fn wants(&self, name: &str, _shape: &[usize]) -> Result<bool, FormatError> {
+    fn wants(&mut self, name: &str, _shape: &[usize]) -> Result<bool, FormatError> {
         Ok(!self.unwanted.contains(&name))
     }
 

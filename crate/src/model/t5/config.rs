@@ -371,6 +371,11 @@ impl ModelConfig for T5Config {
         if tensors::EMBEDDING.contains(&name) { tensors::EMBEDDING[0] } else { name }
     }
 
+    /// `_keys_to_ignore_on_load_unexpected` of T5's and mT5's classes in transformers; UMT5's have none.
+    fn is_ignored(&self, name: &str) -> bool {
+        !self.relative_attention_bias_per_block && name == tensors::CROSS_ATTENTION_BIAS
+    }
+
     fn build(&self, tensors: Tensors) -> Result<Arc<dyn Model>, ModelError> {
         Ok(Arc::new(T5Model::new(self.clone(), tensors)?))
     }

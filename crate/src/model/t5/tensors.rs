@@ -7,6 +7,9 @@ use crate::model::{LinearId, ModelConfig, Stack, TensorKind, TensorSpecs};
 pub(super) const EMBEDDING: [&str; 3] =
     ["shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"];
 pub(super) const LM_HEAD: &str = "lm_head.weight";
+/// In the first published T5s; cross-attention has no position bias.
+pub(super) const CROSS_ATTENTION_BIAS: &str =
+    "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight";
 
 pub(super) fn norm(stack: Stack, block: usize, layer: usize) -> String {
     format!("{stack}.block.{block}.layer.{layer}.layer_norm.weight")

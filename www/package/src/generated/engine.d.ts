@@ -2,9 +2,10 @@
 import type {
     Assessment, BaseInfo, Candidate, ChosenWeights, Composition, Evaluation, Example, ExamplesFormat,
     FoundModules, Generated, GpuStatus, LearnOptions, LearnResult, LoadedHashes, ModuleInfo, ModuleLoss,
-    ModuleQuery, PeftFiles, Placeholder, Precision, Recipe, RecipeDraft, Registry, RegistryBase,
-    RegistryFile, RegistryModule, RemoteFolder, RouteOptions, Routed, Score, SessionEvent, Setting,
-    StoredComposition, Suggestion, TestResult, TuneOptions, TuneResult, TunedScales, Verified,
+    ModuleQuery, PeftFiles, Placeholder, Precision, ReadExamples, Recipe, RecipeDraft, Registry,
+    RegistryBase, RegistryFile, RegistryModule, RemoteFolder, RouteOptions, Routed, Score,
+    SessionEvent, Setting, StoredComposition, Suggestion, TestResult, TuneOptions, TuneResult,
+    TunedScales, Verified,
 } from "./types.js";
 export interface Hooks {
     onEvent(event: SessionEvent): void;
@@ -78,6 +79,7 @@ export function packedKey(sources: string[], precision: Precision): string;
 export function parseExamples(text: string, format: ExamplesFormat): Example[];
 export function parseRegistry(bytes: Uint8Array): Registry;
 export function publishedLearnOptions(): LearnOptions;
+export function readExamples(text: string, format: ExamplesFormat): ReadExamples;
 export function registryAddress(text: string, files: boolean): string;
 export function resolveAddress(text: string, hub: string, files: boolean): RemoteFolder;
 export function shardNames(index: Uint8Array): string[];

@@ -126,7 +126,20 @@ memoryBytes: number,
  * SHA-256 of the file of weights; of the first one where there are several, and empty for local
  * files.
  */
-sha256: string, };
+sha256: string, 
+/**
+ * What of the weights is left out; absent where all of them are used.
+ */
+notes?: BaseNotes, };
+
+/**
+ * What of a base model's weights is left out. Transformers loads such weights too, and warns.
+ */
+export type BaseNotes = { 
+/**
+ * Tensors that the model does not have. Copies of the embedding are none of them.
+ */
+unusedTensors: UnusedTensors, };
 
 /**
  * A module that may suit some examples.
@@ -180,6 +193,19 @@ merge: Merge, };
  * Steps and a learning rate that go together.
  */
 export type Effort = "quick" | "balanced" | "thorough";
+
+/**
+ * A record whose input or output is empty.
+ */
+export type EmptyField = { 
+/**
+ * The record, as `line 3` or `item 3`.
+ */
+place: string, 
+/**
+ * The field that is empty: `input` or `output`.
+ */
+field: string, };
 
 /**
  * What does as well as any mix.
@@ -310,6 +336,40 @@ tokens: number, };
  * The format of a text with examples.
  */
 export type ExamplesFormat = "auto" | "jsonl" | "csv" | "tsv";
+
+/**
+ * What a text of examples was read as, to be shown before the examples are used.
+ */
+export type ExamplesLayout = { 
+/**
+ * What stands between the columns of a table; none for JSON.
+ */
+delimiter: string | null, 
+/**
+ * Names of the fields that go before the input, on a line of their own.
+ */
+instruction: Array<string>, 
+/**
+ * Names of the fields that the inputs were read from: several where JSON objects differ; none for a
+ * table without a header, whose first column is the input and whose second is the output.
+ */
+input: Array<string>, 
+/**
+ * Names of the fields that the outputs were read from.
+ */
+output: Array<string>, 
+/**
+ * Names of fields that were not used, at most 8.
+ */
+unused: Array<string>, 
+/**
+ * Number of records that are not among the examples, as their input or output is empty.
+ */
+leftOut: number, 
+/**
+ * The first of these records, at most 8.
+ */
+empty: Array<EmptyField>, };
 
 /**
  * The share of new inputs that are answered exactly, 0 to 1.
@@ -755,6 +815,19 @@ rank: number,
  * Modules that have it.
  */
 modules: number, };
+
+/**
+ * Examples, and what the text was read as.
+ */
+export type ReadExamples = { 
+/**
+ * The examples, each with an input and an output.
+ */
+examples: Array<Example>, 
+/**
+ * What the text was read as.
+ */
+layout: ExamplesLayout, };
 
 /**
  * A composition with all that another machine needs to repeat it.
@@ -1480,6 +1553,20 @@ step: number,
  * weight there, in the composition's order.
  */
 values: Array<number>, };
+
+/**
+ * Tensors of the weights that the model does not have, as in transformers' warning "Some weights of the
+ * model checkpoint were not used".
+ */
+export type UnusedTensors = { 
+/**
+ * Their number.
+ */
+count: number, 
+/**
+ * The names of the first, at most [`UnusedTensors::MAX_NAMES`].
+ */
+names: Array<string>, };
 
 /**
  * An example's output with text that the model cannot write, so that no weights give it.

@@ -13,6 +13,7 @@ import type {
   LearnResult,
   ModuleInfo,
   PeftFiles,
+  ReadExamples,
   RequestKind,
   Requests,
   SessionEvent,
@@ -349,6 +350,10 @@ export class WorkerSession implements Handlers {
 
   parseExamples({ text, format }: Input<"parseExamples">): Example[] {
     return this.#started().module.parseExamples(text, format);
+  }
+
+  readExamples({ text, format }: Input<"readExamples">): ReadExamples {
+    return this.#started().module.readExamples(text, format);
   }
 
   async share(request: Input<"share">, task: Task<"share">): Promise<string> {

@@ -36,6 +36,11 @@ export function DownloadFacts() {
           words.reading
         )}{" "}
         {verified.value && <Verification {...verified.value} />}
+        {base.value?.notes && (
+          <span class="note" data-testid="base-notes">
+            {words.notes(base.value.notes)}{" "}
+          </span>
+        )}
         {/* No fragment: Preact would match it with one above, and close what is open in these. */}
         {loom.value && (
           <LazyDetails

@@ -127,12 +127,7 @@ function PasteBox() {
           }}
         />
       </label>
-      <button
-        type="button"
-        onClick={async () => {
-          if (await pasteExamples(pasted.value)) pasted.value = "";
-        }}
-      >
+      <button type="button" onClick={() => pasteExamples(pasted.value, () => (pasted.value = ""))}>
         {edit.usePasted}
       </button>
     </details>

@@ -14,11 +14,13 @@ import {
   chooseTask,
   editing,
   examples,
+  incoming,
   libraryTask,
   NEW_TASK,
   pasteExamples,
   readFile,
   redoTable,
+  tableRead,
   taskError,
   undoTable,
 } from "../state/task.js";
@@ -53,6 +55,14 @@ export function TaskPanel() {
         )}
       </DropZone>
       {open && <Lazy load={() => import("./edit-table.js").then(({ EditTools }) => EditTools)} />}
+      {incoming.value && (
+        <Lazy load={() => import("./incoming.js").then((panel) => panel.IncomingExamples)} />
+      )}
+      <div role="status" class="status" id="read-as" tabIndex={-1}>
+        {!incoming.value && tableRead.value && (
+          <Lazy load={() => import("./incoming.js").then((panel) => panel.ReadAs)} />
+        )}
+      </div>
       {unwritableNow.value.map(({ output, parts }) => (
         <p key={output} class="status no" data-testid="unwritable">
           {text.task.unwritable(output, parts)}

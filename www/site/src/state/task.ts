@@ -1,7 +1,7 @@
 // The task in the table: chosen from the library, typed, pasted or dropped.
 
 import { computed, effect, signal } from "@preact/signals";
-import type { Example, RegistryTask } from "loraloom";
+import type { Example, LoraLoom, ReadExamples, RegistryTask } from "loraloom";
 import { text } from "../text.js";
 import { bench, ownId, task, update } from "./bench.js";
 import { type ErrorText, toErrorText } from "./errors.js";
@@ -22,6 +22,19 @@ export const examples = computed(() => task.value?.examples ?? []);
 export const completeExamples = computed(() => workbench.filled(examples.value));
 /** The error of reading or checking the examples. */
 export const taskError = signal<ErrorText | null>(null);
+
+/** Examples that were read; `onUsed` is called once they are in the table. */
+export interface Incoming extends ReadExamples {
+  onUsed: () => void;
+}
+
+/** Examples that would replace rows of one's own, which are asked about before. */
+export const incoming = signal<Incoming | null>(null);
+const lastRead = signal<(ReadExamples & { table: Example[] }) | null>(null);
+/** What the examples of the table were read as, until the table changes. */
+export const tableRead = computed(() =>
+  lastRead.value?.table === task.value?.examples ? lastRead.value : null,
+);
 
 /** Whether the table is one to type in; an empty one is, and stays so while it is filled. */
 export const editing = signal(false);
@@ -50,6 +63,7 @@ export const libraryTasks = computed(() =>
 export function chooseTask(id: string): void {
   const known = [...libraryTasks.value, ...bench.value.drafts].find((one) => one.id === id);
   taskError.value = null;
+  incoming.value = null;
   editing.value = false;
   if (known) update((now) => workbench.chooseTask(now, known));
   else if (id === NEW_TASK) update((now) => workbench.newTask(now, ownId()));
@@ -83,18 +97,35 @@ export const undoTable = () => update(workbench.undoTable);
 /** Makes a change that was taken back again. */
 export const redoTable = () => update(workbench.redoTable);
 
-/** Reads pasted text into the table, which stays as it is after an error. */
-export async function pasteExamples(pasted: string): Promise<boolean> {
+/** The engine, once it has started. */
+const startedEngine = async () =>
+  loom.value ??
+  new Promise<LoraLoom>((resolve) => {
+    loom.subscribe((started) => started && resolve(started));
+  });
+
+/**
+ * Reads pasted text into the table, or into {@link incoming} where rows of one's own would be replaced. The
+ * table stays as it is after an error.
+ */
+export async function pasteExamples(pasted: string, onUsed = () => {}): Promise<void> {
   try {
-    const parsed = await loom.value?.parseExamples(pasted, "auto");
-    if (!parsed) return false;
-    update((now) => workbench.replaceTable(now, ownId(), parsed));
+    const read = await (await startedEngine()).readExamples(pasted, "auto");
     taskError.value = null;
-    return true;
+    const now = task.value;
+    if (now?.own && workbench.hasText(now)) incoming.value = { ...read, onUsed };
+    else putInTable({ ...read, onUsed }, []);
   } catch (error) {
     taskError.value = toErrorText(error);
-    return false;
   }
+}
+
+/** Puts examples that were read into the table, below the rows that stay. */
+export function putInTable({ onUsed, ...read }: Incoming, stay: Example[]): void {
+  update((now) => workbench.replaceTable(now, ownId(), [...stay, ...read.examples]));
+  lastRead.value = { ...read, table: examples.value };
+  incoming.value = null;
+  onUsed();
 }
 
 /** The text of a file of examples; null, with an error, where it is too large. */

@@ -1,0 +1,171 @@
+//! Tensors of a base's weights that the model does not have: those that transformers names in its warning
+//! "Some weights of the model checkpoint were not used", from every kind of file and from a packed copy.
+//! `tests/golden/make_unused.py` made the fixtures.
+
+use std::collections::BTreeMap;
+
+use loraloom::formats::{AddedTokenFiles, GgufWriter, NamedTensor, SafetensorsFile, TensorSource};
+use loraloom::model::UnusedTensors;
+use loraloom::session::{BaseInfo, BaseLoad, BaseNotes};
+
+use super::*;
+
+#[derive(serde::Deserialize)]
+struct Case {
+    model: String,
+    added: BTreeMap<String, Vec<usize>>,
+    unused: Vec<String>,
+}
+
+fn golden(path: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden");
+    std::fs::read(folder.join(path)).unwrap()
+}
+
+fn cases() -> Vec<Case> {
+    let expected: serde_json::Value =
+        serde_json::from_slice(&golden("unused/expected.json")).unwrap();
+    serde_json::from_value(expected["cases"].clone()).unwrap()
+}
+
+/// A safetensors file of f32 tensors in this order.
+fn safetensors(tensors: &[NamedTensor]) -> Vec<u8> {
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    for NamedTensor { name, shape, values } in tensors {
+        let begin = data.len();
+        values.iter().for_each(|value| data.extend(value.to_le_bytes()));
+        let offsets = [begin, data.len()];
+        let entry = serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": offsets});
+        header.insert(name.clone(), entry);
+    }
+    let header = serde_json::to_vec(&header).unwrap();
+    [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat()
+}
+
+fn gguf(tensors: &[NamedTensor]) -> Vec<u8> {
+    let mut writer = GgufWriter::default();
+    for tensor in tensors {
+        writer.add(tensor, false);
+    }
+    writer.finish()
+}
+
+impl Case {
+    /// The model's own tensors.
+    fn tensors(&self) -> Vec<NamedTensor> {
+        let file = golden(&format!("models/{}/model.safetensors", self.model));
+        let file = SafetensorsFile::parse(file).unwrap();
+        let tensor = |name: String| {
+            let view = file.tensor(&name).unwrap().unwrap();
+            NamedTensor { name, shape: view.shape.clone(), values: view.to_f32().unwrap().to_vec() }
+        };
+        file.names().into_iter().map(tensor).collect()
+    }
+
+    /// The tensors that the file has beside them: copies of the embedding, and zeros.
+    fn added(&self) -> Vec<NamedTensor> {
+        let own = self.tensors();
+        let embedding = own.iter().find(|tensor| tensor.name == "shared.weight").unwrap();
+        let tensor = |(name, shape): (&String, &Vec<usize>)| {
+            let values = if *shape == embedding.shape {
+                embedding.values.clone()
+            } else {
+                vec![0.0; shape.iter().product()]
+            };
+            NamedTensor { name: name.clone(), shape: shape.clone(), values }
+        };
+        self.added.iter().map(tensor).collect()
+    }
+
+    fn begin(&self, precision: Precision) -> BaseLoad {
+        let file = |name: &str| golden(&format!("models/{}/{name}", self.model));
+        let (config, tokenizer) = (file("config.json"), file("tokenizer.json"));
+        let (label, beside) = (BaseLabel::default(), AddedTokenFiles::default());
+        BaseLoad::new(label, &config, &tokenizer, beside, precision).unwrap()
+    }
+
+    /// A load of whole files, each arriving in pieces.
+    fn load(&self, files: &[Vec<u8>], precision: Precision) -> BaseLoad {
+        let mut load = self.begin(precision);
+        for file in files {
+            file.chunks(4099).for_each(|piece| load.push(piece).unwrap());
+            load.end_file().unwrap();
+        }
+        load
+    }
+
+    fn expected(&self) -> Option<BaseNotes> {
+        let (count, names) = (self.unused.len() as u32, self.unused.clone());
+        Some(BaseNotes { unused_tensors: UnusedTensors { count, names } })
+    }
+}
+
+/// The facts of a loaded base, its unused tensors sorted as transformers has them.
+fn info(load: BaseLoad) -> BaseInfo {
+    let mut session: Session<CpuBackend> = Session::new(|| 0.0);
+    let mut info = session.finish_base(load, String::new()).unwrap();
+    info.notes.iter_mut().for_each(|notes| notes.unused_tensors.names.sort());
+    info
+}
+
+#[test]
+fn the_unused_tensors_are_those_that_transformers_warns_of() {
+    for case in cases() {
+        let (own, added) = (case.tensors(), case.added());
+        let whole = [&own[..], &added].concat();
+        for (how, files) in [
+            ("one file", vec![safetensors(&whole)]),
+            ("shards", vec![safetensors(&own[..7]), safetensors(&whole[7..])]),
+            ("the others first", vec![safetensors(&[&added[..], &own].concat())]),
+            ("GGUF", vec![gguf(&whole)]),
+        ] {
+            let found = info(case.load(&files, Precision::F32)).notes;
+            assert_eq!(found, case.expected(), "{} from {how}", case.model);
+        }
+        // Without them there is nothing to say.
+        let info = info(case.load(&[safetensors(&own)], Precision::F32));
+        assert_eq!(info.notes, None, "{}", case.model);
+        let json = serde_json::to_value(&info).unwrap();
+        assert!(json.get("notes").is_none(), "{json}");
+    }
+}
+
+#[test]
+fn the_unused_tensors_of_a_pytorch_file_are_named() {
+    let case = &cases()[0];
+    let load = case.load(&[golden("unused/pytorch_model.bin")], Precision::F32);
+    assert_eq!(info(load).notes, case.expected());
+}
+
+#[test]
+fn a_packed_copy_names_the_unused_tensors_of_its_files() {
+    for case in cases() {
+        let whole = safetensors(&[case.tensors(), case.added()].concat());
+        let mut load = case.load(&[whole], Precision::Int8);
+        let copy = load.packed_piece("5eed", 0, usize::MAX).unwrap();
+        let mut again = case.begin(Precision::Int8);
+        copy.chunks(1009).for_each(|piece| again.push_packed(piece).unwrap());
+        assert_eq!(again.end_packed().unwrap(), "5eed");
+        // A copy of the copy, too.
+        let second = again.packed_piece("5eed", 0, usize::MAX).unwrap();
+        assert!(second == copy, "{}", case.model);
+        let (first, again) = (info(load), info(again));
+        assert_eq!(first.notes, case.expected(), "{}", case.model);
+        assert_eq!(again, first, "{}", case.model);
+    }
+}
+
+#[test]
+fn the_names_of_unused_tensors_are_bounded_and_their_number_is_not() {
+    let case = &cases()[0];
+    let stray = |index: usize| NamedTensor {
+        name: format!("stray.{index}.{}", "x".repeat(1000)),
+        shape: vec![1],
+        values: vec![0.0],
+    };
+    let strays: Vec<NamedTensor> = (0..3000).map(stray).collect();
+    let whole = safetensors(&[case.tensors(), strays].concat());
+    let found = info(case.load(&[whole], Precision::F32)).notes.unwrap().unused_tensors;
+    assert_eq!((found.count, found.names.len()), (3000, UnusedTensors::MAX_NAMES));
+    assert!(found.names.iter().all(|name| name.len() < 200), "{found:?}");
+}
