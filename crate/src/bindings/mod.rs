@@ -59,6 +59,13 @@ pub fn use_thread_pool() {
     });
 }
 
+/// Called by a thread that has trapped, so that the engine's thread does not wait for it without end.
+#[cfg(feature = "threads")]
+#[wasm_bindgen(js_name = threadStopped)]
+pub fn thread_stopped() {
+    crate::kernels::parallel::lose_thread();
+}
+
 /// Sends panics to the console with their place in the source: the trap that follows names none.
 #[wasm_bindgen(start)]
 fn start() {

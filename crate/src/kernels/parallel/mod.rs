@@ -35,6 +35,15 @@ pub fn start_threads(threads: usize, spawn: impl FnMut(Box<dyn FnOnce() + Send>)
     TEAM.get_or_init(|| Team::start(threads.saturating_sub(1), spawn));
 }
 
+/// Says that a thread of [`start_threads`] has stopped within its work, as a trap in WebAssembly does. The thread that
+/// waits for it panics, where it would wait without end.
+#[cfg(all(feature = "threads", target_arch = "wasm32"))]
+pub fn lose_thread() {
+    if let Some(team) = TEAM.get() {
+        team.lose_helper();
+    }
+}
+
 /// Runs a function on a new thread of the operating system. Where none can be started, nothing runs and
 /// the team has a helper less.
 #[cfg(all(feature = "threads", not(target_arch = "wasm32")))]

@@ -49,6 +49,8 @@ struct Shared {
     next: AtomicUsize,
     region: UnsafeCell<Option<Region>>,
     panicked: AtomicBool,
+    /// Whether a helper has stopped without leaving its region, as a trap in WebAssembly does.
+    lost: AtomicBool,
     ended: AtomicBool,
 }
 
@@ -157,6 +159,7 @@ impl Team {
             next: AtomicUsize::new(0),
             region: UnsafeCell::new(None),
             panicked: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         });
         for index in 0..helpers {
@@ -171,11 +174,16 @@ impl Team {
         self.0.helpers.len() + 1
     }
 
+    /// Says that a helper has stopped within a piece and will not leave it: the thread that waits for it panics.
+    pub fn lose_helper(&self) {
+        self.0.lost.store(true, Ordering::SeqCst);
+    }
+
     /// Calls `work` once with every index below `pieces`, on this thread and the helpers that are
     /// free. A call from within a piece runs on the calling thread alone.
     ///
     /// # Panics
-    /// If `work` panics, once no thread is at work any more.
+    /// If `work` panics, once no thread is at work any more, or if a helper was lost.
     pub fn share(&self, pieces: usize, work: &(dyn Fn(usize) + Sync)) {
         let shared = &*self.0;
         let alone = pieces <= 1 || shared.helpers.is_empty() || AT_WORK.with(Cell::get);
@@ -203,6 +211,7 @@ impl Team {
         while shared.inside.load(Ordering::Acquire) != 0 {
             spins += 1;
             if spins % SPIN_LIMIT == 0 {
+                assert!(!shared.lost.load(Ordering::Relaxed), "a helper stopped within a piece");
                 thread::yield_now();
             }
             spin_loop();
@@ -297,6 +306,30 @@ mod tests {
             }
         });
         assert_eq!(total.load(Ordering::Relaxed), 4 * 500 * 3);
+    }
+
+    #[test]
+    fn the_caller_does_not_wait_for_a_helper_that_stopped() {
+        let team = Arc::new(team(1));
+        let owner = thread::current().id();
+        let (stopped, started) = (Arc::clone(&team), AtomicBool::new(false));
+        let share = || {
+            team.share(2, &|_| {
+                if thread::current().id() == owner {
+                    while !started.load(Ordering::SeqCst) {
+                        thread::yield_now();
+                    }
+                } else {
+                    started.store(true, Ordering::SeqCst);
+                    stopped.lose_helper();
+                    // As after a trap, nothing of this thread runs any more.
+                    loop {
+                        thread::park();
+                    }
+                }
+            });
+        };
+        assert!(catch_unwind(AssertUnwindSafe(share)).is_err());
     }
 
     #[test]

@@ -51,6 +51,8 @@ interface Glue {
     memory: WebAssembly.Memory;
   }): Promise<unknown>;
   wbg_rayon_start_worker(receiver: number): void;
+  /** Says that this thread has trapped: the engine's thread, which waits for it, then traps too. */
+  threadStopped(): void;
 }
 
 /** The workers of a pool that starts. */
@@ -118,7 +120,7 @@ function ready(worker: ModuleWorker, start: Start): Promise<boolean> {
         start.growing.grow(1);
         worker.postMessage("grown");
       } else {
-        // Later errors are uncaught ones of this worker, as a trap is.
+        // A later error is a trap, which its thread has told the engine's: see `threadStopped`.
         worker.onerror = null;
         resolve(data.noticesGrowth);
       }
@@ -149,7 +151,14 @@ if (port && !port.onmessage) {
     }
     port.onmessage = () => {
       post({ state: "ready", noticesGrowth: noticesGrowth() });
-      setTimeout(() => glue.wbg_rayon_start_worker(receiver));
+      setTimeout(() => {
+        try {
+          glue.wbg_rayon_start_worker(receiver);
+        } catch (error) {
+          glue.threadStopped();
+          throw error;
+        }
+      });
     };
     post({ state: "loaded" });
   };
