@@ -47,18 +47,7 @@ export default defineConfig({
     trace: process.env.E2E_TRACE ? "retain-on-failure" : "off",
   },
   projects: [
-    {
-      name: "isolated",
-      testIgnore: [GPU_SPEC, TIMING_SPEC],
-      use: { baseURL: `http://localhost:${ISOLATED}/` },
-    },
-    {
-      name: "plain",
-      testMatch: PLAIN_SPECS,
-      grepInvert: SAME_WITHOUT_ISOLATION,
-      // A service worker would isolate the page; site.spec.ts has one.
-      use: { baseURL: `http://localhost:${PLAIN}/`, serviceWorkers: "block" },
-    },
+    // First, as its tests are the longest.
     {
       name: "gpu",
       testMatch: GPU_SPEC,
@@ -70,6 +59,18 @@ export default defineConfig({
         serviceWorkers: "block",
         launchOptions: { ...launchOptions, args: [...launchOptions.args, ...SOFTWARE_GPU] },
       },
+    },
+    {
+      name: "isolated",
+      testIgnore: [GPU_SPEC, TIMING_SPEC],
+      use: { baseURL: `http://localhost:${ISOLATED}/` },
+    },
+    {
+      name: "plain",
+      testMatch: PLAIN_SPECS,
+      grepInvert: SAME_WITHOUT_ISOLATION,
+      // A service worker would isolate the page; site.spec.ts has one.
+      use: { baseURL: `http://localhost:${PLAIN}/`, serviceWorkers: "block" },
     },
     {
       name: "timing",
