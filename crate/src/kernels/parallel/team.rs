@@ -175,6 +175,7 @@ impl Team {
     }
 
     /// Says that a helper has stopped within a piece and will not leave it: the thread that waits for it panics.
+    #[cfg(any(test, target_arch = "wasm32"))]
     pub fn lose_helper(&self) {
         self.0.lost.store(true, Ordering::SeqCst);
     }
