@@ -137,6 +137,40 @@ fn the_unused_tensors_of_a_pytorch_file_are_named() {
     assert_eq!(info(load).notes, case.expected());
 }
 
+/// transformers 4.57 takes the one and 5.24 the other, so that no answer would be right.
+#[test]
+fn copies_of_the_embedding_that_differ_are_refused_by_name() {
+    let case = &cases()[0];
+    let own = case.tensors();
+    let copy_of = |scale: f32| {
+        let embedding = own.iter().find(|tensor| tensor.name == "shared.weight").unwrap();
+        NamedTensor {
+            name: "encoder.embed_tokens.weight".into(),
+            shape: embedding.shape.clone(),
+            values: embedding.values.iter().map(|value| value * scale).collect(),
+        }
+    };
+    for precision in [Precision::F32, Precision::Int8] {
+        for files in [
+            vec![safetensors(&[&own[..], &[copy_of(0.5)]].concat())],
+            vec![safetensors(&[&[copy_of(0.5)], &own[..]].concat())],
+            vec![safetensors(&own), safetensors(&[copy_of(0.5)])],
+        ] {
+            let mut load = case.begin(precision);
+            let pushed = files.iter().try_for_each(|file| {
+                file.chunks(4099).try_for_each(|piece| load.push(piece))?;
+                load.end_file()
+            });
+            let error = pushed.unwrap_err().to_string();
+            for name in ["shared.weight", "encoder.embed_tokens.weight"] {
+                assert!(error.contains(name), "{error}");
+            }
+        }
+        let equal = safetensors(&[&[copy_of(1.0)], &own[..]].concat());
+        assert_eq!(info(case.load(&[equal], precision)).notes, None);
+    }
+}
+
 #[test]
 fn a_packed_copy_names_the_unused_tensors_of_its_files() {
     for case in cases() {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use loraloom::formats::{
-    Dtype, FormatError, GgufModel, GgufValue, GgufWriter, NamedTensor, Tokenizer, llama_name,
-    token_type,
+    Dtype, FormatError, GgufModel, GgufValue, GgufWriter, NamedTensor, TensorSource, Tokenizer,
+    llama_name, token_type,
 };
 use loraloom::model::t5::{T5Config, T5Model};
 use loraloom::model::{ModelConfig, Precision};
@@ -73,8 +73,13 @@ impl Quantize {
         } else {
             set_tokenizer(&mut writer, &config, &tokenizer);
         }
+        let own_head = has_own_head(&*source)?;
+        // A GGUF file has no word for either: its reader scales the output where there is no head.
+        if own_head == config.scale_decoder_outputs {
+            return Err(unsupported_head(own_head).into());
+        }
         let mut names: Vec<String> =
-            source.names().into_iter().filter(|name| is_written(&config, name)).collect();
+            source.names().into_iter().filter(|name| is_written(own_head, name)).collect();
         if !names.iter().any(|name| name == "shared.weight") {
             names.push("encoder.embed_tokens.weight".into());
         }
@@ -116,10 +121,28 @@ fn unknown(name: &str) -> FormatError {
     }
 }
 
+/// Whether the weights have an `lm_head` that is not the embedding.
+fn has_own_head(source: &dyn TensorSource) -> Result<bool, FormatError> {
+    let Some(head) = source.tensor("lm_head.weight")? else { return Ok(false) };
+    for name in ["shared.weight", "encoder.embed_tokens.weight"] {
+        if let Some(embedding) = source.tensor(name)? {
+            return Ok(head.to_f32()? != embedding.to_f32()?);
+        }
+    }
+    Ok(true)
+}
+
+fn unsupported_head(own_head: bool) -> FormatError {
+    let (head, scaled) = if own_head { ("its own", "scaled") } else { ("no", "not scaled") };
+    FormatError::Unsupported {
+        what: format!("a T5 with {head} lm_head, whose output is {scaled} (scale_decoder_outputs)"),
+        reason: "a GGUF file cannot say so, and its answers would be others".into(),
+    }
+}
+
 /// Whether a tensor is part of the model, and neither a copy of the embedding nor an unused table.
-fn is_written(config: &T5Config, name: &str) -> bool {
-    let copy = name.ends_with("embed_tokens.weight")
-        || (name == "lm_head.weight" && config.tie_word_embeddings);
+fn is_written(own_head: bool, name: &str) -> bool {
+    let copy = name.ends_with("embed_tokens.weight") || (name == "lm_head.weight" && !own_head);
     !copy && !name.ends_with("EncDecAttention.relative_attention_bias.weight")
 }
 

@@ -229,6 +229,11 @@ pub fn read_examples(text: &str, format: ExamplesFormat) -> Result<ReadExamples,
         let expected = "text in UTF-8; save the file with that encoding".into();
         return Err(invalid(&line, expected, "a character that was lost (U+FFFD)".into()));
     }
+    if let Some(at) = text.find('\0') {
+        let line = format!("line {}", 1 + text[..at].matches('\n').count());
+        let expected = "text in UTF-8; save the file with that encoding".into();
+        return Err(invalid(&line, expected, "a zero byte, as UTF-16 and UTF-32 have".into()));
+    }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let format = match format {
         ExamplesFormat::Auto => detect(text),
@@ -303,17 +308,31 @@ fn delimiter(text: &str) -> (char, &str, usize) {
         row.ok().flatten().map_or_else(Vec::new, |(_, row)| row)
     };
     let (commas, semicolons) = (first_row(','), first_row(';'));
-    if fields(&commas) != Ok(None) {
+    if header_fields(&commas) != Ok(None) {
         return (',', text, 1);
     }
-    if fields(&semicolons) != Ok(None) || (commas.len() == 1 && semicolons.len() > 1) {
+    if header_fields(&semicolons) != Ok(None) || (commas.len() == 1 && semicolons.len() > 1) {
         return (';', text, 1);
     }
-    // Text has a blank behind its own semicolons; a delimiter has none.
-    let semicolons = pairs(text, ';');
-    let is_text = || semicolons.iter().flatten().any(|[_, output]| output.starts_with(' '));
-    let semicolon = semicolons.is_some() && (pairs(text, ',').is_none() || !is_text());
-    (if semicolon { ';' } else { ',' }, text, 1)
+    let delimiter = match (pairs(text, ','), pairs(text, ';')) {
+        (None, Some(_)) => ';',
+        (Some(commas), Some(semicolons)) if semicolons_delimit(&commas, &semicolons) => ';',
+        _ => ',',
+    };
+    (delimiter, text, 1)
+}
+
+/// Whether semicolons are the delimiters of a table that either could delimit. Text has a blank behind its own
+/// commas and semicolons. Where it has none, as in `3,50` and `&eacute;`, it is the input that has them.
+fn semicolons_delimit(commas: &[[String; 2]], semicolons: &[[String; 2]]) -> bool {
+    let any =
+        |rows: &[[String; 2]], is: fn(&str) -> bool| rows.iter().any(|[_, output]| is(output));
+    let starts_blank = |output: &str| output.starts_with(' ');
+    match (any(commas, starts_blank), any(semicolons, starts_blank)) {
+        (true, false) => true,
+        (false, true) => false,
+        _ => !any(semicolons, |output| output.contains(',')),
+    }
 }
 
 /// The rows of a table if each has two columns.
@@ -373,6 +392,25 @@ fn fields<T: AsRef<str>>(names: &[T]) -> Result<Option<Fields>, String> {
         return Ok(None);
     }
     Ok(output?.zip(Some(input?)).map(|(output, input)| Fields { instruction, input, output }))
+}
+
+/// As [`fields`], for the first row of a table: of two columns, one may have any name.
+fn header_fields(row: &[String]) -> Result<Option<Fields>, String> {
+    let found = fields(row)?;
+    let [first, second] = row else { return Ok(found) };
+    if found.is_some() || [first, second].iter().any(|name| name.trim().is_empty()) {
+        return Ok(found);
+    }
+    let is_one_of = |names: &[&str], name: &str| names.contains(&&*name.trim().to_lowercase());
+    let with_output =
+        |output: usize| Some(Fields { instruction: None, input: Some(1 - output), output });
+    Ok(if is_one_of(&OUTPUT_NAMES, second) || is_one_of(&INPUT_NAMES, first) {
+        with_output(1)
+    } else if is_one_of(&OUTPUT_NAMES, first) || is_one_of(&INPUT_NAMES, second) {
+        with_output(0)
+    } else {
+        None
+    })
 }
 
 fn several(place: &str, names: String) -> FormatError {
@@ -490,28 +528,33 @@ fn text_of(value: &Value) -> Option<String> {
 fn parse_table(text: &str, delimiter: char, line: usize) -> Result<ReadExamples, FormatError> {
     let layout = ExamplesLayout { delimiter: Some(delimiter), ..ExamplesLayout::default() };
     let mut read = ReadExamples { examples: Vec::new(), layout };
-    let mut header = None;
+    let (mut header, mut columns) = (None, 2);
     let mut rows = Rows { rest: text, delimiter, line };
     let mut first = true;
     while let Some((line, row)) = rows.next_row()? {
         if is_blank(&row) {
             continue;
         }
+        // Spreadsheets write empty cells behind the last column.
+        let cells = row.iter().rposition(|cell| !cell.trim().is_empty()).map_or(0, |last| last + 1);
         let place = format!("line {line}");
         if std::mem::replace(&mut first, false) {
-            header = fields(&row).map_err(|names| several(&place, names))?;
+            header = header_fields(&row[..cells]).map_err(|names| several(&place, names))?;
             if let Some(header) = header {
                 read.layout.note(&row, header);
+                columns = row.len();
                 continue;
             }
         }
-        if header.is_none() && row.len() != 2 {
+        let is_whole =
+            if header.is_some() { cells <= columns } else { row.len() >= 2 && cells <= 2 };
+        if !is_whole {
             return Err(FormatError::Columns { line, found: row.len(), delimiter });
         }
-        let columns = header.unwrap_or(Fields { instruction: None, input: Some(0), output: 1 });
+        let places = header.unwrap_or(Fields { instruction: None, input: Some(0), output: 1 });
         // Blanks around a cell come from laying the table out; a text in JSON is exact.
         let field = |index: usize| Ok(row.get(index).map_or("", |cell| cell.trim()).to_owned());
-        let (input, output) = columns.read(field)?;
+        let (input, output) = places.read(field)?;
         read.push(&place, input, output)?;
     }
     Ok(read)
@@ -661,6 +704,27 @@ mod tests {
         // A semicolon of the text has a blank behind it, or is not in every line.
         assert_eq!(read("red; blue,colors"), pairs(&[("red; blue", "colors")]));
         assert_eq!(read("a;b,c\nd,e"), pairs(&[("a;b", "c"), ("d", "e")]));
+        // Where either could delimit, the input has the other.
+        let smileys = pairs(&[("nice ;)", "positive"), ("bad ;(", "negative")]);
+        assert_eq!(read("nice ;),positive\nbad ;(,negative"), smileys);
+        assert_eq!(read("caf&eacute;,coffee"), pairs(&[("caf&eacute;", "coffee")]));
+        assert_eq!(read("Wein 3,50;cheap\nWein 30,00;dear").len(), 2);
+        assert_eq!(read("Wein 3,50;cheap")[0], ("Wein 3,50".into(), "cheap".into()));
+    }
+
+    #[test]
+    fn a_row_with_more_cells_than_columns_is_refused() {
+        for text in [
+            "input,output\nHello, you,Bonjour",
+            "text\tlabel\nGood\treally good\tpos",
+            "a,b\nc,d,e",
+        ] {
+            let error = parse_examples(text, ExamplesFormat::Auto).unwrap_err();
+            assert!(matches!(error, FormatError::Columns { line: 2, found: 3, .. }), "{error}");
+        }
+        // As spreadsheets write them.
+        assert_eq!(read("input,output,,\na,b,,"), pairs(&[("a", "b")]));
+        assert_eq!(read("a,b,\nc,d,"), pairs(&[("a", "b"), ("c", "d")]));
     }
 
     #[test]
@@ -685,6 +749,13 @@ mod tests {
             let json = serde_json::json!({input.trim(): "a", output.trim(): "b"});
             assert_eq!(read(&json.to_string()), pairs(&[("a", "b")]), "{json}");
         }
+        // Of two columns, one name is enough.
+        for header in ["tweet,label", "text,category", "prompt,chosen", "text,class,"] {
+            assert_eq!(read(&format!("{header}\na,b")), pairs(&[("a", "b")]), "{header}");
+        }
+        assert_eq!(read("a tweet,sentiment\na,b").len(), 2);
+        assert_eq!(read("label,tweet\na,b"), pairs(&[("b", "a")]));
+        assert_eq!(read("Category;Text\na;b"), pairs(&[("b", "a")]));
         for text in
             ["question,context,answer\na,b,c", r#"{"question":"a","context":"b","answer":"c"}"#]
         {
@@ -803,6 +874,10 @@ mod tests {
         let big: Vec<u8> = utf16.iter().flat_map(|unit| unit.to_be_bytes()).collect();
         assert_eq!(read(&[b"\xff\xfe", &little[..]].concat()).unwrap(), expected);
         assert_eq!(read(&[b"\xfe\xff", &big[..]].concat()).unwrap(), expected);
+        for bytes in [&little[..], &big, b"\xff\xfe\0\0a\0\0\0,\0\0\0b\0\0\0"] {
+            let error = read(bytes).unwrap_err().to_string();
+            assert!(error.contains("UTF-8"), "{error}");
+        }
         let error = read(b"a,b\n\xe9,e").unwrap_err().to_string();
         assert!(error.contains("line 2 should be text in UTF-8"), "{error}");
         assert!(error.contains("0xe9, as Windows-1252 has"), "{error}");

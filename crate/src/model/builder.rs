@@ -142,6 +142,10 @@ pub struct ModelBuilder {
     specs: TensorSpecs,
     /// The tensor whose rows are arriving.
     arriving: Option<Tensor>,
+    /// Hash of the values of the embedding, or of its copy, that is arriving.
+    arriving_hash: u64,
+    /// Name and hash of the embedding that arrived first.
+    embedding: Option<(String, u64)>,
     tensors: Tensors,
     unused: UnusedTensors,
 }
@@ -152,7 +156,8 @@ impl ModelBuilder {
         let (embedding, linears, vectors) = Default::default();
         let specs = config.tensors();
         let tensors = Tensors { precision, embedding, linears, vectors };
-        Self { config, specs, arriving: None, tensors, unused: UnusedTensors::default() }
+        let (arriving_hash, embedding, unused) = Default::default();
+        Self { config, specs, arriving: None, arriving_hash, embedding, tensors, unused }
     }
 
     /// What the weights are packed for.
@@ -217,6 +222,27 @@ impl ModelBuilder {
         }
     }
 
+    /// Whether the canonical name is that of the embedding.
+    fn is_embedding(&self, name: &str) -> bool {
+        matches!(self.specs[name].0, TensorKind::Embedding { .. })
+    }
+
+    /// Compares a copy of the embedding with the one that arrived first.
+    ///
+    /// # Errors
+    /// [`ModelError::DifferentEmbeddings`] once the last rows have arrived.
+    fn compare_embedding(&self, rows: &TensorRows<'_>) -> Result<(), ModelError> {
+        match &self.embedding {
+            Some((first, hash)) if rows.is_last() && *hash != self.arriving_hash => {
+                Err(ModelError::DifferentEmbeddings {
+                    first: excerpt(first),
+                    name: excerpt(rows.name),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Names of the tensors that have not arrived.
     pub fn missing(&self) -> impl Iterator<Item = &str> {
         let needed = self.specs.iter().filter(|(_, spec)| spec.0 != TensorKind::LmHead);
@@ -228,7 +254,7 @@ impl ModelBuilder {
         let Tensors { embedding, linears, vectors, .. } = &self.tensors;
         linears.contains_key(name)
             || vectors.contains_key(name)
-            || (embedding.is_some() && matches!(self.specs[name].0, TensorKind::Embedding { .. }))
+            || (embedding.is_some() && self.is_embedding(name))
     }
 
     /// Checks that every tensor has arrived, and decides what `lm_head` is: the tensor of that name, or
@@ -335,6 +361,16 @@ impl ModelBuilder {
     }
 }
 
+/// Start of [`hash`].
+const HASH_START: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// FNV-1a over the bits of values, after those of an earlier part.
+fn hash(before: u64, values: &[f32]) -> u64 {
+    let step =
+        |hash: u64, value: &f32| (hash ^ u64::from(value.to_bits())).wrapping_mul(0x0100_0000_01b3);
+    values.iter().fold(before, step)
+}
+
 /// The stack and block in a tensor's name.
 fn block_of(name: &str) -> Option<(Stack, usize)> {
     [Stack::Encoder, Stack::Decoder].into_iter().find_map(|stack| {
@@ -354,7 +390,8 @@ fn blocks_error(stack: Stack, expected: String, found: usize) -> ModelError {
 impl TensorSink for ModelBuilder {
     type Error = ModelError;
 
-    /// Skips tensors of other names, which it counts, and those that have already arrived.
+    /// Skips tensors of other names, which it counts, and those that have already arrived, but for copies of
+    /// the embedding, which are compared.
     fn wants(&mut self, name: &str, shape: &[usize]) -> Result<bool, ModelError> {
         let key = self.config.canonical_name(name);
         let Some((_, expected)) = self.specs.get(key) else {
@@ -371,7 +408,7 @@ impl TensorSink for ModelBuilder {
                 found: shape.to_vec(),
             });
         }
-        Ok(!self.has(key))
+        Ok(!self.has(key) || self.is_embedding(key))
     }
 
     fn take(&mut self, rows: TensorRows<'_>) -> Result<(), ModelError> {
@@ -379,11 +416,21 @@ impl TensorSink for ModelBuilder {
             return Ok(());
         }
         let key = self.config.canonical_name(rows.name);
+        if self.is_embedding(key) {
+            let before = if rows.first == 0 { HASH_START } else { self.arriving_hash };
+            self.arriving_hash = hash(before, rows.values);
+        }
+        if self.has(key) {
+            return self.compare_embedding(&rows);
+        }
         let begun = self.arriving.take().filter(|_| rows.first > 0);
         let mut tensor =
             begun.unwrap_or_else(|| Tensor::zeros(self.specs[key].0, rows.shape, self.precision()));
         tensor.set_rows(&rows);
         if rows.is_last() {
+            if self.is_embedding(key) {
+                self.embedding = Some((rows.name.to_owned(), self.arriving_hash));
+            }
             self.tensors.keep(key, tensor);
         } else {
             self.arriving = Some(tensor);

@@ -45,6 +45,17 @@ pub enum ModelError {
         /// What the wrapper added.
         prefix: &'static str,
     },
+    /// Two names of the embedding hold different values.
+    #[error(
+        "the weights hold the embedding as {first} and, with other values, as {name}; a T5 has one, and \
+         versions of transformers differ in which they take: save the model again with one of them"
+    )]
+    DifferentEmbeddings {
+        /// The name that arrived first.
+        first: String,
+        /// The name of the copy that differs.
+        name: String,
+    },
     /// A tensor's shape contradicts `config.json`.
     #[error("tensor {name} should have the shape {expected:?} by config.json, found {found:?}")]
     TensorShape {
