@@ -92,6 +92,28 @@ fn a_recipe_is_exported_from_its_registry_and_refused_from_another() {
     assert!(message.contains("cut short"), "{message}");
 }
 
+/// A GGUF file alone is read as scaled where it has no head, so that it would be another model.
+#[test]
+fn a_head_and_a_scale_that_gguf_cannot_hold_are_not_quantized() {
+    let root = folder("quantize-head");
+    for (model, scaled) in [("narrow-tied", false), ("deep-untied", true)] {
+        let original = path(&format!("tests/golden/models/{model}"));
+        let copy = root.join(model);
+        std::fs::create_dir(&copy).unwrap();
+        for file in ["model.safetensors", "tokenizer.json"] {
+            std::fs::copy(original.join(file), copy.join(file)).unwrap();
+        }
+        let config = std::fs::read(original.join("config.json")).unwrap();
+        let mut config: Value = serde_json::from_slice(&config).unwrap();
+        config["scale_decoder_outputs"] = scaled.into();
+        std::fs::write(copy.join("config.json"), config.to_string()).unwrap();
+        let out = root.join("model.gguf");
+        let message = error(&["quantize", "--model", &text(&copy), "--out", &text(&out)]);
+        assert!(message.contains("scale_decoder_outputs"), "{message}");
+        assert!(!out.exists());
+    }
+}
+
 #[test]
 fn both_namings_of_a_quantized_model_score_alike_and_near_the_original() {
     let root = folder("quantize");
