@@ -154,6 +154,7 @@ find_wasm_profile() {
 # Builds the standard library too: with atomics, and with its small sorts, as each type that is sorted adds some 10 kB
 # of the fast one.
 wasm_std=(-Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size)
+
 wasm_opt_flags() {
   local flags="--enable-bulk-memory --enable-mutable-globals --enable-simd --enable-sign-ext --enable-nontrapping-float-to-int --enable-reference-types --enable-multivalue"
   if wasm_is_shared "$1"; then flags+=" --enable-threads"; fi

@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import type { Locator, Page } from "@playwright/test";
 import { zipSync } from "../../www/node_modules/fflate/esm/index.mjs";
 import { type Hub, startHub } from "./hub.js";
 import { acceptOffer, expect, openDetails, openPackage, openSite, test } from "./support.js";
@@ -30,6 +31,15 @@ async function goldenHub(): Promise<Hub> {
     repos[`golden/${name}`] = join(golden(), "adapters", name);
   }
   return startHub(repos);
+}
+
+/** Loads the model at an address by the page's choice of a model, which it returns. */
+async function chooseBase(page: Page, address: string): Promise<Locator> {
+  await page.getByText("Use another model").click();
+  const choice = page.getByTestId("base-choice");
+  await choice.getByRole("textbox").fill(address);
+  await choice.getByRole("button", { name: "Load" }).click();
+  return choice;
 }
 
 function goldenCases(): Case[] {
@@ -218,10 +228,7 @@ test("the page loads a folder's model, shows what it keeps, and deletes it", asy
   const hub = await goldenHub();
   await openSite(page);
   await openDetails(page);
-  await page.getByText("Use another model").click();
-  const choice = page.getByTestId("base-choice");
-  await choice.getByRole("textbox").fill(`${hub.url}/${REPO}/resolve/main`);
-  await choice.getByRole("button", { name: "Load" }).click();
+  const choice = await chooseBase(page, `${hub.url}/${REPO}/resolve/main`);
   await expect(choice).toContainText("Loaded: http");
 
   await page.getByText("Storage").click();
@@ -265,10 +272,7 @@ test("the page names the tensors of a model that are not used, from its file and
   let requested = 0;
   for (const visit of ["first", "second"]) {
     await openDetails(page);
-    await page.getByText("Use another model").click();
-    const choice = page.getByTestId("base-choice");
-    await choice.getByRole("textbox").fill(`${hub.url}/${REPO}/resolve/main`);
-    await choice.getByRole("button", { name: "Load" }).click();
+    const choice = await chooseBase(page, `${hub.url}/${REPO}/resolve/main`);
     await expect(choice).toContainText("Loaded: http");
     await expect(page.getByTestId("base-notes"), visit).toHaveText(
       /1 tensor of its weights not used, as the model does not have it: classification_head\.bias\./,
@@ -310,10 +314,7 @@ test("the page names the file that a folder lacks, and keeps the library's model
   const hub = await startHub({ "owner/empty": { "config.json": Buffer.from("{}") } });
   await openSite(page);
   await openDetails(page);
-  await page.getByText("Use another model").click();
-  const choice = page.getByTestId("base-choice");
-  await choice.getByRole("textbox").fill(`${hub.url}/owner/empty/resolve/main`);
-  await choice.getByRole("button", { name: "Load" }).click();
+  const choice = await chooseBase(page, `${hub.url}/owner/empty/resolve/main`);
   await expect(page.locator(".hero .problem")).toContainText("tokenizer.json or spiece.model");
   await choice.getByRole("textbox").fill("not a model");
   await choice.getByRole("button", { name: "Load" }).click();
@@ -330,10 +331,7 @@ test("the page warns of a model that fails the check against published outputs",
   await openSite(page, `./?hub=${encodeURIComponent(hub.url)}`);
   await acceptOffer(page);
   await openDetails(page);
-  await page.getByText("Use another model").click();
-  const choice = page.getByTestId("base-choice");
-  await choice.getByRole("textbox").fill(known);
-  await choice.getByRole("button", { name: "Load" }).click();
+  await chooseBase(page, known);
   await expect(page.getByTestId("verification")).toContainText(
     `does not give the output published for ${known}: for “translate English to German`,
   );

@@ -16,7 +16,7 @@ import {
   withoutIsolation,
 } from "./hosts";
 import type { Host } from "./servers";
-import { work, www } from "./workspace";
+import { errorsOf, work, www } from "./workspace";
 
 const site = join(www, "dist");
 const asset = (ending: string) =>
@@ -66,11 +66,7 @@ async function checkHeaders(url: string): Promise<void> {
 
 /** Learns the site's first task, with threads: by the host's headers, or by those that the service worker adds. */
 async function learns(page: Page, url: string, isolated: boolean): Promise<void> {
-  const errors: string[] = [];
-  page.on("pageerror", (error) => errors.push(String(error)));
-  page.on("console", (message) => {
-    if (message.type() === "error") errors.push(message.text());
-  });
+  const errors = errorsOf(page);
   let loads = 0;
   page.on("domcontentloaded", () => loads++);
   await page.goto(url);

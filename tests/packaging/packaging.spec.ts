@@ -7,7 +7,17 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect, type Page, test } from "@playwright/test";
 import { type HeadersOf, ISOLATED, PACKAGE_HOST, serveWith } from "./servers";
-import { library, namesNoFolder, node, program, run, work, works, www } from "./workspace";
+import {
+  errorsOf,
+  library,
+  namesNoFolder,
+  node,
+  program,
+  run,
+  work,
+  works,
+  www,
+} from "./workspace";
 
 test("Vite builds it as it comes", async ({ page }) => {
   const root = join(work, "vite");
@@ -118,11 +128,7 @@ test("two elements from another origin answer with one worker, under a strict po
   const own = await serveWith(work, () => ({
     "Content-Security-Policy": `default-src 'none'; script-src 'self' ${host} 'wasm-unsafe-eval'; worker-src blob:; connect-src 'self' ${host}; img-src data:; require-trusted-types-for 'script'`,
   }));
-  const errors: string[] = [];
-  page.on("pageerror", (error) => errors.push(String(error)));
-  page.on("console", (message) => {
-    if (message.type() === "error") errors.push(message.text());
-  });
+  const errors = errorsOf(page);
   try {
     const query = new URLSearchParams({ package: `${other.url}element.js`, recipe });
     await page.goto(`${own.url}other-origin/element.html?${query}`);

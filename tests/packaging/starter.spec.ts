@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { expect, type Page, test } from "@playwright/test";
 import { githubPages, isInstalled, nginx, readyFile, underPath } from "./hosts";
 import type { Host } from "./servers";
-import { library, run, work, www } from "./workspace";
+import { errorsOf, library, run, work, www } from "./workspace";
 
 const newSite = join(__dirname, "../../pkg-scripts/new-site");
 /** The command line, built by the tests' script. */
@@ -33,11 +33,7 @@ const examples = readFileSync(join(library, "tasks/pick-job-french.jsonl"), "utf
 
 /** Learns on the site's page, answers, and opens the link. */
 async function learns(page: Page, url: string): Promise<void> {
-  const errors: string[] = [];
-  page.on("pageerror", (error) => errors.push(String(error)));
-  page.on("console", (message) => {
-    if (message.type() === "error") errors.push(message.text());
-  });
+  const errors = errorsOf(page);
   await page.goto(url);
   await page.waitForFunction(() => crossOriginIsolated);
   for (const [row, { input, output }] of examples.slice(0, 5).entries()) {

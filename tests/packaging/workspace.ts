@@ -73,13 +73,19 @@ export async function run(
 export const node = (words: string[], options: ExecFileOptions = {}) =>
   run(process.execPath, words, options);
 
-/** Checks what the page at an address learned, and that nothing failed there. */
-export async function learns(page: Page, url: string, isolated: boolean): Promise<void> {
+/** Collects the errors of a page, uncaught ones and those of its console. */
+export function errorsOf(page: Page): string[] {
   const errors: string[] = [];
   page.on("pageerror", (error) => errors.push(String(error)));
   page.on("console", (message) => {
     if (message.type() === "error") errors.push(message.text());
   });
+  return errors;
+}
+
+/** Checks what the page at an address learned, and that nothing failed there. */
+export async function learns(page: Page, url: string, isolated: boolean): Promise<void> {
+  const errors = errorsOf(page);
   await page.goto(url);
   const result = page.locator("output");
   await expect(result).not.toBeEmpty();

@@ -224,15 +224,15 @@ pub fn read_examples(text: &str, format: ExamplesFormat) -> Result<ReadExamples,
             format!("{} bytes", text.len()),
         ));
     }
-    if let Some(at) = text.find(char::REPLACEMENT_CHARACTER) {
-        let line = format!("line {}", 1 + text[..at].matches('\n').count());
-        let expected = "text in UTF-8; save the file with that encoding".into();
-        return Err(invalid(&line, expected, "a character that was lost (U+FFFD)".into()));
-    }
-    if let Some(at) = text.find('\0') {
-        let line = format!("line {}", 1 + text[..at].matches('\n').count());
-        let expected = "text in UTF-8; save the file with that encoding".into();
-        return Err(invalid(&line, expected, "a zero byte, as UTF-16 and UTF-32 have".into()));
+    for (lost, found) in [
+        (char::REPLACEMENT_CHARACTER, "a character that was lost (U+FFFD)"),
+        ('\0', "a zero byte, as UTF-16 and UTF-32 have"),
+    ] {
+        if let Some(at) = text.find(lost) {
+            let line = format!("line {}", 1 + text[..at].matches('\n').count());
+            let expected = "text in UTF-8; save the file with that encoding".into();
+            return Err(invalid(&line, expected, found.into()));
+        }
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let format = match format {
@@ -402,15 +402,17 @@ fn header_fields(row: &[String]) -> Result<Option<Fields>, String> {
         return Ok(found);
     }
     let is_one_of = |names: &[&str], name: &str| names.contains(&&*name.trim().to_lowercase());
-    let with_output =
-        |output: usize| Some(Fields { instruction: None, input: Some(1 - output), output });
-    Ok(if is_one_of(&OUTPUT_NAMES, second) || is_one_of(&INPUT_NAMES, first) {
-        with_output(1)
-    } else if is_one_of(&OUTPUT_NAMES, first) || is_one_of(&INPUT_NAMES, second) {
-        with_output(0)
+    let names_columns = |input: &str, output: &str| {
+        is_one_of(&INPUT_NAMES, input) || is_one_of(&OUTPUT_NAMES, output)
+    };
+    let output = if names_columns(first, second) {
+        1
+    } else if names_columns(second, first) {
+        0
     } else {
-        None
-    })
+        return Ok(None);
+    };
+    Ok(Some(Fields { instruction: None, input: Some(1 - output), output }))
 }
 
 fn several(place: &str, names: String) -> FormatError {

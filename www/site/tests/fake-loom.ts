@@ -5,6 +5,7 @@ import type {
   AddScaledInput,
   Composition,
   Example,
+  ExamplesLayout,
   GenerateInput,
   LearnInput,
   LearnResult,
@@ -46,6 +47,17 @@ export const module = (id: string, bytes = 1000): RegistryModule => ({
 });
 
 /** Five pairs. */
+/** What a table with tabs and without a header is read as. */
+export const PLAIN_TABLE: ExamplesLayout = {
+  delimiter: "\t",
+  instruction: [],
+  input: [],
+  output: [],
+  unused: [],
+  leftOut: 0,
+  empty: [],
+};
+
 export const EXAMPLES: Example[] = ["one", "two", "three", "four", "five"].map((word) => ({
   input: `the word ${word}`,
   output: word,
@@ -410,15 +422,7 @@ export class FakeLoom implements Client {
   };
   readExamples: Client["readExamples"] = async (text) => ({
     examples: await this.parseExamples(text),
-    layout: {
-      delimiter: "\t",
-      instruction: [],
-      input: [],
-      output: [],
-      unused: [],
-      leftOut: 0,
-      empty: [],
-    },
+    layout: PLAIN_TABLE,
   });
   parseExamples: Client["parseExamples"] = async (text) =>
     text.split("\n").map((line) => {

@@ -2,7 +2,7 @@
 
 import type { Assessment, Example, ExamplesLayout } from "loraloom";
 import { afterEach, expect, test, vi } from "vitest";
-import { EXAMPLES, module, registry } from "./fake-loom.js";
+import { EXAMPLES, module, PLAIN_TABLE, registry } from "./fake-loom.js";
 import { newTab, openPage, type Page, when } from "./page.js";
 
 afterEach(() => vi.unstubAllGlobals());
@@ -424,15 +424,7 @@ test("a question about one table is gone with it", async () => {
 
 test("what a text of examples was taken for is said in words", async () => {
   const { details } = await import("../src/details-text.js");
-  const layout = {
-    delimiter: ",",
-    instruction: [],
-    input: [],
-    output: [],
-    unused: [],
-    leftOut: 0,
-    empty: [],
-  };
+  const layout = { ...PLAIN_TABLE, delimiter: "," };
   const said = (changed: Partial<ExamplesLayout>) =>
     details.incoming.layout({ ...layout, ...changed });
   expect(said({})).toBe(

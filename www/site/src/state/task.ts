@@ -101,7 +101,11 @@ export const redoTable = () => update(workbench.redoTable);
 const startedEngine = async () =>
   loom.value ??
   new Promise<LoraLoom>((resolve) => {
-    loom.subscribe((started) => started && resolve(started));
+    const stop = loom.subscribe((started) => {
+      if (!started) return;
+      stop();
+      resolve(started);
+    });
   });
 
 /**
