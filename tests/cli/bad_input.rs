@@ -31,7 +31,7 @@ fn examples_that_cannot_be_read_are_named_by_line_and_field() {
     let model = text(&path(MODEL));
     let file = folder.join("examples.jsonl");
     for (contents, part) in [
-        (&b""[..], "should be at least 1, found none"),
+        (&b""[..], "should be one example or more, found none"),
         (b"{\"input\": \"a\", \"output\": \" \"}", "output of line 1"),
         (b"{\"input\": \"a\", \"output\": \"b\"}\n{\"input\": 3}", "line 2"),
         (b"caf\xe9,b", "UTF-8"),

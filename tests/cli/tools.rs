@@ -480,6 +480,24 @@ fn tensors_that_the_model_does_not_have_are_noted_and_so_are_the_fields_of_examp
     assert!(said.contains(layout), "{said}");
     assert!(!said.contains("embed_tokens"), "{said}");
 
+    // What a table without a header was read as, outputs that cannot be written, and a head that is missing.
+    std::fs::remove_file(root.join("model/pytorch_model.bin")).unwrap();
+    let weights = path("tests/golden/models/narrow-tied/model.safetensors");
+    std::fs::copy(weights, root.join("model/model.safetensors")).unwrap();
+    std::fs::write(root.join("examples.csv"), "Artikel,Zusammenfassung\na,犬\n").unwrap();
+    let config = root.join("model/config.json");
+    let untied = std::fs::read_to_string(&config).unwrap();
+    let untied = untied.replacen('{', r#"{"tie_word_embeddings": false,"#, 1);
+    std::fs::write(&config, untied).unwrap();
+    let output = crate::loraloom(&["score", "--model", &model, "--examples", &examples]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    let first = r#"examples.csv: no header, so the first example is "Artikel" → "Zusammenfassung""#;
+    for part in [first, "cannot write 犬 in the output of example 2", "the weights have no lm_head"]
+    {
+        assert!(said.contains(part), "{said}");
+    }
+
     // A row without an output is an error there, by its line.
     std::fs::write(root.join("examples.csv"), "input,output\na,b\nc,\n").unwrap();
     let output = crate::loraloom(&["score", "--model", &model, "--examples", &examples]);

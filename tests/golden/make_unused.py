@@ -7,7 +7,8 @@ cases   [{model, added, unused}]   a folder of tests/golden/models; names and sh
                                    warning "Some weights of the model checkpoint were not used" lists
 
 A copy of the embedding, or of a tied model's head, has its values; all other added tensors are zeros.
-pytorch_model.bin has the names and shapes of the first case, all of them views of the same zeros.
+pytorch_model.bin has the names and shapes of the first case, all of them views of the same zeros but for two unused
+ones, which are int64 and bool.
 
 Run with transformers 4.57.
 """
@@ -68,5 +69,7 @@ if __name__ == "__main__":
     elements = {name: math.prod(shape) for name, shape in shapes.items()}
     zeros = torch.zeros(max(elements.values()), dtype=torch.float16)
     views = {name: zeros[:elements[name]].view(shape) for name, shape in shapes.items()}
+    views["foo.weight"] = torch.zeros(shapes["foo.weight"], dtype=torch.int64)
+    views["classification_head.out_proj.bias"] = torch.zeros(2, dtype=torch.bool)
     torch.save(views, ROOT / "unused" / "pytorch_model.bin")
     (ROOT / "unused" / "expected.json").write_text(text + "\n")

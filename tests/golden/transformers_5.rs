@@ -213,7 +213,14 @@ fn the_embedding_is_read_under_each_of_its_names() {
 #[test]
 fn tensors_that_a_wrapper_renamed_are_named() {
     let saved = saved("tied");
-    for prefix in ["_orig_mod.", "module.", "model.", "base_model.model."] {
+    for prefix in [
+        "_orig_mod.",
+        "module.",
+        "model.",
+        "base_model.model.",
+        "module._orig_mod.",
+        "model.base_model.model.",
+    ] {
         let mut tensors = saved.tensors(&[]);
         for tensor in &mut tensors {
             tensor.0 = format!("{prefix}{}", tensor.0);
@@ -222,6 +229,22 @@ fn tensors_that_a_wrapper_renamed_are_named() {
         let error = T5Model::load(saved.config.clone(), &weights, Precision::F32).unwrap_err();
         assert!(matches!(error, ModelError::WrappedTensor { .. }), "{error}");
         assert!(error.to_string().contains(prefix), "{error}");
+    }
+}
+
+#[test]
+fn a_model_with_an_adapter_attached_and_a_classifier_are_refused_by_what_they_are() {
+    let saved = saved("tied");
+    let rename: [(fn(&str) -> String, &str); 2] = [
+        (|name| name.replace(".q.weight", ".q.base_layer.weight"), "merge_and_unload()"),
+        (|name| format!("transformer.{name}"), "T5ForSequenceClassification"),
+    ];
+    for (rename, part) in rename {
+        let mut tensors = saved.tensors(&[]);
+        tensors.iter_mut().for_each(|tensor| tensor.0 = rename(&tensor.0));
+        let weights = SafetensorsFile::parse(file(&tensors)).unwrap();
+        let error = T5Model::load(saved.config.clone(), &weights, Precision::F32).unwrap_err();
+        assert!(error.to_string().contains(part), "{error}");
     }
 }
 

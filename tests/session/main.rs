@@ -1,6 +1,7 @@
 //! A session on the demo library that ships, as a page uses it: load, learn, generate, test, stop, and
 //! everything that it rejects.
 
+mod base_notes;
 #[cfg(feature = "gpu")]
 mod failover;
 mod gguf;
@@ -10,7 +11,6 @@ mod precision;
 mod retrieval;
 mod routing;
 mod tuning;
-mod unused;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -17,6 +17,9 @@ use crate::error::{CliError, read};
 use crate::output::note;
 use crate::settings::{MergeOnly, SettingArguments, choice};
 
+/// Limit on the characters of an example in a note.
+const MAX_EXCERPT_CHARS: usize = 40;
+
 /// The base model.
 #[derive(Args)]
 pub struct ModelArguments {
@@ -119,20 +122,42 @@ pub fn read_examples(path: &Path) -> Result<Vec<Example>, CliError> {
     read.complete().map_err(CliError::in_file(path))
 }
 
-/// Notes which fields the examples were read from, where that is not what their names say alone.
-fn note_layout(path: &Path, ReadExamples { layout, .. }: &ReadExamples) {
-    let ExamplesLayout { instruction, input, output, unused, .. } = layout;
+/// Notes what the examples were read as, where that is not what their names say alone.
+fn note_layout(path: &Path, ReadExamples { examples, layout }: &ReadExamples) {
+    let ExamplesLayout { delimiter, instruction, input, output, unused, trimmed, .. } = layout;
     let list = |names: &[String]| names.join(", ");
-    let is_plain = input.iter().all(|name| name.eq_ignore_ascii_case("input"))
-        && output.iter().all(|name| name.eq_ignore_ascii_case("output"));
-    if is_plain && unused.is_empty() {
-        return;
+    let is_named =
+        |names: &[String], name: &str| names.iter().all(|n| n.eq_ignore_ascii_case(name));
+    let mut parts = Vec::new();
+    match (delimiter, &examples[..]) {
+        (Some(_), [Example { input, output }, ..]) if layout.output.is_empty() => {
+            let [input, output] = [input, output].map(|text| excerpt(text));
+            parts.push(format!("no header, so the first example is {input:?} → {output:?}"));
+        }
+        _ if is_named(input, "input") && is_named(output, "output") => {}
+        _ => {
+            let inputs = list(&[&instruction[..], &input[..]].concat());
+            parts.push(format!("{inputs} is the input, {} the output", list(output)));
+        }
     }
-    let inputs = list(&[&instruction[..], &input[..]].concat());
-    let mut text =
-        format!("{}: {inputs} is the input, {} the output", path.display(), list(output));
     if !unused.is_empty() {
-        text += &format!("; not used: {}", list(unused));
+        parts.push(format!("not used: {}", list(unused)));
     }
-    note(text);
+    if *trimmed > 0 {
+        parts.push(format!(
+            "blanks around the cells removed in {trimmed} of {} rows",
+            examples.len()
+        ));
+    }
+    if !parts.is_empty() {
+        note(format!("{}: {}", path.display(), parts.join("; ")));
+    }
+}
+
+/// The start of a text, for a note.
+fn excerpt(text: &str) -> String {
+    match text.char_indices().nth(MAX_EXCERPT_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into(),
+    }
 }

@@ -10,7 +10,7 @@ use loraloom::formats::{
     AddedTokenFiles, ChosenWeights, FormatError, GgufModel, ShardedWeights, TensorSource,
     Tokenizer, choose_weights, parse_weights, sha256_hex, shard_names, weights_identity,
 };
-use loraloom::model::{ModelConfig, Precision, UnusedTensors, parse_config};
+use loraloom::model::{LmHeadNote, ModelConfig, Precision, UnusedTensors, parse_config};
 use loraloom::session::{BaseInfo, BaseLabel, BaseLoad, BaseNotes, Session};
 
 use crate::error::{CliError, read};
@@ -121,7 +121,7 @@ impl ModelFiles {
         }
         let mut session = Session::new(seconds);
         let info = session.finish_base(load, weights_identity(&hashes))?;
-        info.notes.iter().for_each(|notes| note(in_words(notes)));
+        info.notes.iter().flat_map(in_words).for_each(note);
         Ok((session, info))
     }
 
@@ -160,17 +160,33 @@ impl ModelFiles {
 }
 
 /// The notes on a model in words.
-fn in_words(BaseNotes { unused_tensors: UnusedTensors { count, names } }: &BaseNotes) -> String {
-    match &names[..] {
-        [first, second, ..] => format!(
+fn in_words(notes: &BaseNotes) -> Vec<String> {
+    let BaseNotes { unused_tensors: UnusedTensors { count, names }, lm_head } = notes;
+    let unused = match &names[..] {
+        [] => None,
+        [name] => Some(format!(
+            "the weights contain {name}, which the model does not have; it is not used"
+        )),
+        [first, second, ..] => Some(format!(
             "the weights contain {count} tensors that the model does not have, such as {first} and \
              {second}; they are not used"
-        ),
-        _ => format!(
-            "the weights contain {}, which the model does not have; it is not used",
-            names.concat()
-        ),
-    }
+        )),
+    };
+    let lm_head = lm_head.map(|note| match note {
+        LmHeadNote::Missing => {
+            "the weights have no lm_head, although config.json says that it is not the embedding \
+             (tie_word_embeddings: false); the embedding is used, where transformers starts with random values"
+        }
+        LmHeadNote::Differs => {
+            "the weights have an lm_head of their own, although config.json says that the embedding is it \
+             (tie_word_embeddings: true); it is used, as in transformers 5, where transformers 4 uses the embedding"
+        }
+        LmHeadNote::Undeclared => {
+            "tie_word_embeddings in config.json is null, which is read as true, as in transformers 5; \
+             transformers 4 reads it as false, with other losses"
+        }
+    });
+    unused.into_iter().chain(lm_head.map(str::to_owned)).collect()
 }
 
 /// The GGUF file of a folder, where it is what the folder's address names or the weights to read.

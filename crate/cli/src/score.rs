@@ -9,7 +9,7 @@ use crate::arguments::{AdapterArguments, ModelArguments, read_examples};
 use crate::error::CliError;
 use crate::library;
 use crate::model::ModelFiles;
-use crate::output::Output;
+use crate::output::{Output, note_unwritable};
 
 /// Score examples: the mean cross-entropy of each output's tokens.
 #[derive(Args)]
@@ -28,6 +28,7 @@ impl Score {
         let examples = read_examples(&self.examples)?;
         let files = ModelFiles::find(&self.model.model)?;
         let (mut session, _) = files.open(self.model.precision.precision, output)?;
+        note_unwritable(&session.unwritable_outputs(&examples)?);
         let composition = library::add_adapters(&mut session, &self.adapters)?;
         let scored = block_on(session.score(&examples, composition.as_ref()))?;
         output.result(&scored, || {

@@ -16,7 +16,7 @@ use sha2::Digest;
 use wasm_bindgen::prelude::*;
 
 use crate::formats::{
-    AddedTokenFiles, ExamplesFormat, FormatError, Tokenizer, parse_examples, read_examples,
+    AddedTokenFiles, ExamplesFormat, FormatError, ReadExamples, Tokenizer, read_examples_file,
 };
 use crate::learn::{self, LearnOptions};
 use crate::model::parse_config;
@@ -329,24 +329,25 @@ impl ModuleSearch {
     }
 }
 
-/// Reads examples from text; every record must be one.
+/// Reads a file of examples; every record must be one.
 #[wasm_bindgen(js_name = parseExamples, unchecked_return_type = "Example[]")]
-pub fn parse_examples_text(
-    text: &str,
+pub fn parse_examples(
+    bytes: &[u8],
     #[wasm_bindgen(unchecked_param_type = "ExamplesFormat")] format: JsValue,
 ) -> Result<JsValue, JsValue> {
     let format: ExamplesFormat = from_js(format)?;
-    to_js(&parse_examples(text, format).map_err(refused_examples)?)
+    let read = read_examples_file(bytes, format).and_then(ReadExamples::complete);
+    to_js(&read.map_err(refused_examples)?)
 }
 
-/// Reads examples from text, with what it was read as.
+/// Reads a file of examples, with what it was read as.
 #[wasm_bindgen(js_name = readExamples, unchecked_return_type = "ReadExamples")]
-pub fn read_examples_text(
-    text: &str,
+pub fn read_examples(
+    bytes: &[u8],
     #[wasm_bindgen(unchecked_param_type = "ExamplesFormat")] format: JsValue,
 ) -> Result<JsValue, JsValue> {
     let format: ExamplesFormat = from_js(format)?;
-    to_js(&read_examples(text, format).map_err(refused_examples)?)
+    to_js(&read_examples_file(bytes, format).map_err(refused_examples)?)
 }
 
 fn refused_examples(error: FormatError) -> JsValue {

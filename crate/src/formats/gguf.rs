@@ -200,6 +200,10 @@ impl TensorSource for GgufFile {
         self.header.tensors.keys().cloned().collect()
     }
 
+    fn shape(&self, name: &str) -> Option<&[usize]> {
+        Some(&self.header.tensors.get(name)?.shape)
+    }
+
     fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>, FormatError> {
         let Some(info) = self.header.tensors.get(name) else { return Ok(None) };
         Ok(Some(TensorView {

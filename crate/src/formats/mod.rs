@@ -61,13 +61,15 @@ pub enum FormatError {
         /// What the file contains.
         found: String,
     },
-    /// A line of a table of examples without a header has not two columns.
-    #[error("{}", columns_message(*line, *found, *delimiter))]
+    /// A line of a table of examples has not the columns of the first line that it needs.
+    #[error("{}", columns_message(*line, *found, *expected, *delimiter))]
     Columns {
         /// The line, from 1.
         line: usize,
         /// Its columns.
         found: usize,
+        /// The columns of the header; 2 where there is none.
+        expected: usize,
         /// What stands between columns.
         delimiter: char,
     },
@@ -97,20 +99,27 @@ pub enum FormatError {
 const MAX_EXCERPT_CHARS: usize = 120;
 
 /// The message of [`FormatError::Columns`].
-fn columns_message(line: usize, found: usize, delimiter: char) -> String {
-    let (name, plural) = match delimiter {
-        '\t' => ("a tab", "tabs"),
-        ';' => ("a semicolon", "semicolons"),
-        _ => ("a comma", "commas"),
+fn columns_message(line: usize, found: usize, expected: usize, delimiter: char) -> String {
+    let (name, plural, protected) = match delimiter {
+        '\t' => ("a tab", "tabs", "put it in quotes"),
+        ';' => ("a semicolon", "semicolons", "put it in quotes"),
+        '|' => ("a bar", "bars", "write them \\|"),
+        _ => ("a comma", "commas", "put it in quotes"),
     };
     if found < 2 {
         return format!(
             "line {line} has {found} column; it needs 2: an input and an output, with {name} between"
         );
     }
-    format!(
-        "line {line} has {found} columns; it needs 2: if the input has {plural}, put it in quotes"
-    )
+    let needed =
+        if expected == 2 { "it needs 2".into() } else { format!("the header has {expected}") };
+    let mut text = format!(
+        "line {line} has {found} columns; {needed}: if the input has {plural}, {protected}"
+    );
+    if line == 1 {
+        text += "; if this is a header, call two of its columns input and output";
+    }
+    text
 }
 
 /// A file's bytes without a byte order mark.

@@ -167,6 +167,10 @@ impl TensorSource for SafetensorsFile {
         self.header.metadata.offset_keys()
     }
 
+    fn shape(&self, name: &str) -> Option<&[usize]> {
+        Some(&self.header.metadata.info(name)?.shape)
+    }
+
     fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>, FormatError> {
         let Some(info) = self.header.metadata.info(name) else { return Ok(None) };
         let dtype = dtype(name, info.dtype)?;

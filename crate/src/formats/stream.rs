@@ -325,10 +325,13 @@ fn safetensors_places(header: &SafetensorsHeader) -> Vec<Place> {
 /// The errors of [`WeightsStream::push`].
 pub fn take_all<S: TensorSink>(source: &dyn TensorSource, sink: &mut S) -> Result<(), S::Error> {
     for name in source.names() {
-        let Some(view) = source.tensor(&name)? else { continue };
-        if sink.wants(&view.name, &view.shape)? {
-            let (name, shape, values) = (&*view.name, &*view.shape, &*view.to_f32()?);
-            sink.take(TensorRows { name, shape, first: 0, values })?;
+        let Some(shape) = source.shape(&name) else { continue };
+        if !sink.wants(&name, shape)? {
+            continue;
+        }
+        if let Some(view) = source.tensor(&name)? {
+            let values = &*view.to_f32()?;
+            sink.take(TensorRows { name: &name, shape, first: 0, values })?;
         }
     }
     Ok(())

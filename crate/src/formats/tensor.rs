@@ -178,6 +178,9 @@ pub trait TensorSource: Send + Sync {
     /// Names of all tensors.
     fn names(&self) -> Vec<String>;
 
+    /// The shape of the tensor of that name, which may have an element type that is not supported.
+    fn shape(&self, name: &str) -> Option<&[usize]>;
+
     /// The tensor of that name, or `None` if the source has none.
     ///
     /// # Errors

@@ -99,6 +99,10 @@ impl TensorSource for ShardedWeights {
         self.shard_of.keys().cloned().collect()
     }
 
+    fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.shards[*self.shard_of.get(name)?].shape(name)
+    }
+
     fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>, FormatError> {
         match self.shard_of.get(name) {
             Some(&index) => self.shards[index].tensor(name),

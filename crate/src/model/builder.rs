@@ -12,6 +12,10 @@ use crate::formats::{TensorRows, TensorSink, excerpt};
 
 /// What `torch.compile`, `DataParallel`, Lightning and PEFT put before the names of a model's tensors.
 const WRAPPER_PREFIXES: [&str; 4] = ["_orig_mod.", "module.", "model.", "base_model.model."];
+/// What transformers' classifiers put before the names of the T5 inside them.
+const CLASSIFIER_PREFIX: &str = "transformer.";
+/// What stands in the names of a linear layer that PEFT has wrapped.
+const PEFT_LAYER: &str = ".base_layer.";
 
 /// End of the name of a block's position bias, which all blocks but the first have in UMT5 alone.
 const RELATIVE_ATTENTION_BIAS: &str = ".SelfAttention.relative_attention_bias.weight";
@@ -135,6 +139,23 @@ impl UnusedTensors {
     }
 }
 
+/// How the `lm_head` that is used differs from what the configuration says, or from what some versions of
+/// transformers use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "kebab-case")]
+pub enum LmHeadNote {
+    /// `tie_word_embeddings` is false, but the weights contain no `lm_head`: the embedding is used, where
+    /// transformers starts with random values.
+    Missing,
+    /// `tie_word_embeddings` is true, but the weights contain another `lm_head`: it is used, as
+    /// transformers 5 does, where transformers 4 uses the embedding.
+    Differs,
+    /// `tie_word_embeddings` is null: it is read as true, as transformers 5 does, where transformers 4
+    /// reads it as false and does not scale the decoder's output.
+    Undeclared,
+}
+
 /// A model under construction.
 #[derive(Debug)]
 pub struct ModelBuilder {
@@ -148,6 +169,8 @@ pub struct ModelBuilder {
     embedding: Option<(String, u64)>,
     tensors: Tensors,
     unused: UnusedTensors,
+    /// Whether the weights contain `lm_head`, be it equal to the embedding.
+    has_lm_head: bool,
 }
 
 impl ModelBuilder {
@@ -157,7 +180,8 @@ impl ModelBuilder {
         let specs = config.tensors();
         let tensors = Tensors { precision, embedding, linears, vectors };
         let (arriving_hash, embedding, unused) = Default::default();
-        Self { config, specs, arriving: None, arriving_hash, embedding, tensors, unused }
+        let (arriving, has_lm_head) = (None, false);
+        Self { config, specs, arriving, arriving_hash, embedding, tensors, unused, has_lm_head }
     }
 
     /// What the weights are packed for.
@@ -174,6 +198,11 @@ impl ModelBuilder {
     /// embedding are none of them.
     pub fn unused(&self) -> &UnusedTensors {
         &self.unused
+    }
+
+    /// Whether the weights contain `lm_head`, be it equal to the embedding.
+    pub fn has_lm_head(&self) -> bool {
+        self.has_lm_head
     }
 
     /// Every tensor's name and shape; that of `lm_head` only where it is not the embedding.
@@ -202,13 +231,14 @@ impl ModelBuilder {
         embedding.chain(linears).chain(vectors).collect()
     }
 
-    /// Sets every tensor to zeros, as in a model of these tensors, and what of the weights is unused.
+    /// Sets every tensor to zeros, as in a model of these tensors, and what is known of its weights.
     pub(super) fn fill_with_zeros(
         &mut self,
         found: &BTreeMap<String, Vec<usize>>,
         unused: UnusedTensors,
+        has_lm_head: bool,
     ) {
-        self.unused = unused;
+        (self.unused, self.has_lm_head) = (unused, has_lm_head);
         let is_head =
             |name: &String| self.specs.get(name).is_some_and(|s| s.0 == TensorKind::LmHead);
         let tied = !found.keys().any(is_head);
@@ -263,7 +293,7 @@ impl ModelBuilder {
     ///
     /// # Errors
     /// [`ModelError::MissingTensor`], or [`ModelError::Config`] where whole blocks are missing.
-    pub(super) fn complete(&mut self) -> Result<(), ModelError> {
+    pub(crate) fn complete(&mut self) -> Result<(), ModelError> {
         if let Some(name) = self.missing().next() {
             return Err(self.missing_tensor(name));
         }
@@ -277,6 +307,7 @@ impl ModelBuilder {
         let (embedding, lm_head) = (embedding.clone(), lm_head.clone());
         let [vocab_size, d_model] = [shape[0], shape[1]];
         let Tensors { precision, embedding: table, linears, .. } = &mut self.tensors;
+        self.has_lm_head |= linears.contains_key(&lm_head);
         let mut row = vec![0.0; d_model];
         match (linears.get(&lm_head), linears.get(&embedding)) {
             (Some(head), Some(packed)) if head.parts() == packed.parts() => {
@@ -308,12 +339,23 @@ impl ModelBuilder {
     /// Rejects a tensor that a wrapper of the model has renamed, or of a block that the configuration
     /// does not have, and a position bias that it does not have: the losses would be others.
     fn check_unexpected(&self, name: &str) -> Result<(), ModelError> {
-        let is_wrapped = |prefix: &str| {
-            let inner = name.strip_prefix(prefix).map(|inner| self.config.canonical_name(inner));
-            inner.is_some_and(|inner| self.specs.contains_key(inner))
-        };
-        if let Some(prefix) = WRAPPER_PREFIXES.into_iter().find(|prefix| is_wrapped(prefix)) {
-            return Err(ModelError::WrappedTensor { name: excerpt(name), prefix });
+        let is_ours = |inner: &str| self.specs.contains_key(self.config.canonical_name(inner));
+        let (mut inner, mut outermost) = (name, None);
+        while let Some((prefix, rest)) =
+            WRAPPER_PREFIXES.iter().find_map(|prefix| Some((*prefix, inner.strip_prefix(prefix)?)))
+        {
+            (inner, outermost) = (rest, outermost.or(Some(prefix)));
+            if is_ours(inner)
+                && let Some(prefix) = outermost
+            {
+                return Err(ModelError::WrappedTensor { name: excerpt(name), prefix });
+            }
+        }
+        if inner.contains(PEFT_LAYER) && is_ours(&inner.replace(PEFT_LAYER, ".")) {
+            return Err(ModelError::UnmergedAdapter { name: excerpt(name) });
+        }
+        if name.strip_prefix(CLASSIFIER_PREFIX).is_some_and(is_ours) {
+            return Err(ModelError::Classifier { name: excerpt(name) });
         }
         let Some((stack, block)) = block_of(name) else { return Ok(()) };
         let found = self.config.blocks(stack);

@@ -36,14 +36,32 @@ pub enum ModelError {
     },
     /// A tensor whose name a wrapper of the model has changed.
     #[error(
-        "tensor {name} starts with {prefix:?}, which a wrapper such as torch.compile or DataParallel \
-         adds; save the model inside it"
+        "tensor {name} starts with {prefix:?}, which a wrapper such as torch.compile, DataParallel or \
+         PEFT adds; save the model inside it"
     )]
     WrappedTensor {
         /// The name in the file.
         name: String,
         /// What the wrapper added.
         prefix: &'static str,
+    },
+    /// A tensor of a model whose adapter has not been merged.
+    #[error(
+        "tensor {name} is of a model that an adapter is attached to; save the adapter and the base \
+         separately, or save what PEFT's merge_and_unload() returns"
+    )]
+    UnmergedAdapter {
+        /// The name in the file.
+        name: String,
+    },
+    /// A tensor of a T5 that classifies.
+    #[error(
+        "tensor {name} is of T5ForSequenceClassification or T5ForTokenClassification, which give a class and \
+         no text; a T5ForConditionalGeneration is needed"
+    )]
+    Classifier {
+        /// The name in the file.
+        name: String,
     },
     /// Two names of the embedding hold different values.
     #[error(

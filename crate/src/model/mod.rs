@@ -30,7 +30,7 @@ mod reference_outputs;
 pub mod t5;
 
 pub use batch::{Encoded, ExampleLoss, MAX_TOKENS, TokenizedExample};
-pub use builder::{ModelBuilder, TensorKind, TensorSpecs, Tensors, UnusedTensors};
+pub use builder::{LmHeadNote, ModelBuilder, TensorKind, TensorSpecs, Tensors, UnusedTensors};
 pub use error::{Control, ModelError};
 pub(crate) use gradient::CandidateLayer;
 pub use gradient::{BranchGradient, GradientBatch, Gradients, LoraCandidates, WithRespectTo};
@@ -78,6 +78,12 @@ pub trait ModelConfig: fmt::Debug + Send + Sync {
 
     /// Every tensor of the weights, by Hugging Face's name.
     fn tensors(&self) -> TensorSpecs;
+
+    /// What to know of `lm_head` in a loaded model, by whether its weights contain one.
+    fn lm_head_note(&self, is_in_weights: bool) -> Option<LmHeadNote>;
+
+    /// The model that this one was saved from, where the configuration names it.
+    fn name_or_path(&self) -> Option<&str>;
 
     /// The name in [`ModelConfig::tensors`] of a tensor that has several.
     fn canonical_name<'n>(&self, name: &'n str) -> &'n str;

@@ -17,7 +17,7 @@ use crate::formats::{FormatError, excerpt};
 compile_error!("packed copies contain numbers as they are in the memory of little-endian machines");
 
 /// Version of the copy's description and of the packed weights' layout in memory. Copies of another version are rejected.
-pub const PACKED_LAYOUT: u32 = 2;
+pub const PACKED_LAYOUT: u32 = 3;
 
 const FORMAT: &str = "packed model";
 const MAGIC: &[u8; 8] = b"LORALOOM";
@@ -43,6 +43,8 @@ struct Description {
     tensors: BTreeMap<String, Vec<usize>>,
     /// What of the files is not in the copy.
     unused: UnusedTensors,
+    /// Whether the files contain `lm_head`, be it equal to the embedding.
+    has_lm_head: bool,
     /// Bytes of the weights that follow.
     bytes: u64,
 }
@@ -58,6 +60,7 @@ impl Description {
             source,
             tensors,
             unused: builder.unused().clone(),
+            has_lm_head: builder.has_lm_head(),
             bytes,
         }
     }
@@ -148,7 +151,7 @@ impl PackedReader {
             let [expected, found] = [PACKED_LAYOUT, found.layout].map(|layout| layout.to_string());
             return Err(invalid("the layout", &expected, &found).into());
         }
-        builder.fill_with_zeros(&found.tensors, found.unused.clone());
+        builder.fill_with_zeros(&found.tensors, found.unused.clone(), found.has_lm_head);
         if found != Description::of(builder, found.source.clone()) {
             return Err(invalid("the tensors", "those of this model", "others").into());
         }

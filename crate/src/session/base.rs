@@ -11,8 +11,8 @@ use crate::formats::{
     sha256_hex,
 };
 use crate::model::{
-    Model, ModelBuilder, ModelConfig, ModelError, PACKED_LAYOUT, PackedCopy, PackedReader,
-    PackedSource, Precision, Stack, UnusedTensors, parse_config,
+    LmHeadNote, Model, ModelBuilder, ModelConfig, ModelError, PACKED_LAYOUT, PackedCopy,
+    PackedReader, PackedSource, Precision, Stack, UnusedTensors, parse_config,
 };
 
 /// The name and license of a base, from its registry.
@@ -37,19 +37,24 @@ pub struct BaseBytes<'a> {
     pub weights: &'a [u8],
 }
 
-/// What of a base model's weights is left out. Transformers loads such weights too, and warns.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What of a base model's weights is left out or replaced. Transformers loads such weights too, and warns.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct BaseNotes {
     /// Tensors that the model does not have. Copies of the embedding are none of them.
     pub unused_tensors: UnusedTensors,
+    /// How `lm_head` differs from what the configuration says; absent where it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub lm_head: Option<LmHeadNote>,
 }
 
 impl BaseNotes {
-    /// The notes on weights with these tensors unused; none where all are used.
-    fn new(unused: &UnusedTensors) -> Option<Self> {
-        (unused.count > 0).then(|| Self { unused_tensors: unused.clone() })
+    /// The notes, if there is anything to note.
+    fn new(unused_tensors: UnusedTensors, lm_head: Option<LmHeadNote>) -> Option<Self> {
+        let notes = Self { unused_tensors, lm_head };
+        (notes != Self::default()).then_some(notes)
     }
 }
 
@@ -332,10 +337,13 @@ impl BaseLoad {
         let State::Weights(parts) = state else {
             return Err(refused(&label, without_header(bytes).into()));
         };
-        let Parts { tokenizer, builder, .. } = *parts;
-        let notes = BaseNotes::new(builder.unused());
+        let Parts { tokenizer, mut builder, .. } = *parts;
+        let unused = builder.unused().clone();
+        let completed = builder.complete().map(|()| builder.has_lm_head());
+        let has_lm_head = completed.map_err(|error| refused(&label, error))?;
         let model = builder.finish().map_err(|error| refused(&label, error))?;
         let config = model.config();
+        let notes = BaseNotes::new(unused, config.lm_head_note(has_lm_head));
         let info = BaseInfo {
             id: label.id,
             title: label.title,

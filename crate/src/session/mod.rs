@@ -257,6 +257,17 @@ impl<B: Backend> Session<B> {
         Ok(info)
     }
 
+    /// The examples' outputs that the base cannot write, which no weights change.
+    ///
+    /// # Errors
+    /// [`SessionError::NotReady`] without a base.
+    pub fn unwritable_outputs(
+        &self,
+        examples: &[Example],
+    ) -> Result<Vec<UnwritableOutput>, SessionError> {
+        Ok(unwritable_outputs(&ready(&self.base)?.tokenizer, examples))
+    }
+
     /// The module of that id, if it is loaded.
     pub fn module(&self, id: &str) -> Option<&Arc<PeftAdapter>> {
         self.modules.get(id)

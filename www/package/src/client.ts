@@ -649,14 +649,14 @@ export class LoraLoom {
   }
 
   /**
-   * Parses examples written as JSON lines, CSV or TSV.
+   * Parses examples in JSON or a table: text, or the bytes of a file in UTF-8 or UTF-16.
    *
    * @example
    * ```ts
    * const examples = await loom.parseExamples('{"input": "2 + 2", "output": "4"}', "jsonl");
    * ```
    */
-  parseExamples(text: string, format: ExamplesFormat = "auto"): Promise<Example[]> {
+  parseExamples(text: string | Uint8Array, format: ExamplesFormat = "auto"): Promise<Example[]> {
     return this.#call({ kind: "parseExamples", text, format });
   }
 
@@ -670,7 +670,7 @@ export class LoraLoom {
    * console.log(layout.input, layout.unused, layout.leftOut);
    * ```
    */
-  readExamples(text: string, format: ExamplesFormat = "auto"): Promise<ReadExamples> {
+  readExamples(text: string | Uint8Array, format: ExamplesFormat = "auto"): Promise<ReadExamples> {
     return this.#call({ kind: "readExamples", text, format });
   }
 

@@ -259,12 +259,12 @@ export interface Requests {
   };
   fetchTest: { request: { taskId: string }; answer: Example[]; event: never };
   parseExamples: {
-    request: { text: string; format: ExamplesFormat };
+    request: { text: string | Uint8Array; format: ExamplesFormat };
     answer: Example[];
     event: never;
   };
   readExamples: {
-    request: { text: string; format: ExamplesFormat };
+    request: { text: string | Uint8Array; format: ExamplesFormat };
     answer: ReadExamples;
     event: never;
   };

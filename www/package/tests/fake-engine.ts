@@ -518,8 +518,9 @@ function detectPlaceholder(start: Uint8Array) {
 }
 
 /** Examples as JSON lines. */
-const parsed = (text: string): Example[] =>
-  text
+const parsed = (bytes: Uint8Array): Example[] =>
+  new TextDecoder()
+    .decode(bytes)
     .trim()
     .split("\n")
     .map((line) => JSON.parse(line));
@@ -570,8 +571,8 @@ export const fakeModule: EngineModule = {
   ],
   parseRegistry: (bytes) => JSON.parse(new TextDecoder().decode(bytes)),
   parseExamples: parsed,
-  readExamples: (text) => ({
-    examples: parsed(text),
+  readExamples: (bytes) => ({
+    examples: parsed(bytes),
     layout: {
       delimiter: null,
       instruction: [],
@@ -580,6 +581,7 @@ export const fakeModule: EngineModule = {
       unused: [],
       leftOut: 0,
       empty: [],
+      trimmed: 0,
     },
   }),
   makeRecipe: ({ base: id, composition, ...draft }, _bases, entries, loaded): Recipe => {

@@ -1,6 +1,6 @@
 // The English sentences of what is fetched once it is opened; text.ts has those of the page.
 
-import type { BaseNotes, ExamplesLayout } from "loraloom";
+import type { BaseNotes, ExamplesLayout, LmHeadNote } from "loraloom";
 import { bytes, count } from "./format.js";
 import { some } from "./text.js";
 
@@ -45,6 +45,7 @@ const DELIMITERS: Record<string, string> = {
   "\t": "tab-separated",
   ",": "comma-separated",
   ";": "semicolon-separated",
+  "|": "Markdown",
 };
 
 /** Names in quotation marks. */
@@ -54,18 +55,22 @@ const incoming = {
   heading: (own: number, rows: number) =>
     `Replace your ${count(own, "example")} with ${rows === 1 ? "this one" : `these ${rows.toLocaleString("en")}`}?`,
   /** What a text was taken for. */
-  layout: ({ delimiter, instruction, input, output, unused }: ExamplesLayout) => {
+  layout: ({ delimiter, instruction, input, output, unused, trimmed }: ExamplesLayout) => {
     const kind =
       delimiter === null ? "JSON" : (DELIMITERS[delimiter] ?? `separated by “${delimiter}”`);
     const inputs = [instruction, input].filter((names) => names.length > 0);
-    const fields = output.length
-      ? `${inputs.map((names) => quoted(names, " or ")).join(" and ")} ${inputs.length > 1 ? "are" : "is"} the input, ${quoted(output, " or ")} the output`
-      : "the first column is the input, the second the output";
+    const fields =
+      delimiter === null && !output.length
+        ? "the first of each pair is the input, the second the output"
+        : output.length
+          ? `${inputs.map((names) => quoted(names, " or ")).join(" and ")} ${inputs.length > 1 ? "are" : "is"} the input, ${quoted(output, " or ")} the output`
+          : "the first column is the input, the second the output";
     const header =
       delimiter === null ? "" : output.length ? ", with a header" : ", without a header";
     return [
       `Read as ${kind}${header}: ${fields}.`,
       ...(unused.length ? [`Not used: ${quoted(unused, ", ")}.`] : []),
+      ...(trimmed ? [`Blanks around the cells removed in ${count(trimmed, "row")}.`] : []),
     ].join(" ");
   },
   leftOut: ({ leftOut, empty }: ExamplesLayout) => {
@@ -115,9 +120,17 @@ const take = {
   adapter: "Save as a PEFT adapter (ZIP)",
   makingAdapter: "Making the adapter…",
   recipe: "Save recipe.json",
-  kinds: { embed: "Embed", javascript: "JavaScript", python: "Python", shell: "Command line" },
+  openEmbed: "Open that page.",
+  kinds: {
+    embed: "Embed",
+    element: "Web component",
+    javascript: "JavaScript",
+    python: "Python",
+    shell: "Command line",
+  },
   about: {
     embed: "The mix on another page, with an input and both answers.",
+    element: "The same without a frame, where your page has the npm package.",
     javascript: "With the npm package loraloom.",
     python: "With PEFT and the unpacked adapter. Nothing of LoraLoom is needed.",
     shell:
@@ -201,6 +214,16 @@ const shortlist = {
 
 const millions = (parameters: number) => `${(parameters / 1e6).toFixed(1)} million parameters`;
 
+/** How the output layer is not what the configuration says. */
+const LM_HEAD_NOTES: Record<LmHeadNote, string> = {
+  missing:
+    "Its configuration says that lm_head is a matrix of its own, but its weights have none. The embedding is used; transformers starts with random values.",
+  differs:
+    "Its configuration says that the embedding is lm_head, but its weights have another. That is used, as in transformers 5; transformers 4 uses the embedding.",
+  undeclared:
+    "tie_word_embeddings in its configuration is null, which is read as true, as in transformers 5. Transformers 4 reads it as false and gives other losses.",
+};
+
 const download = {
   heading: (loaded: boolean) => (loaded ? "Downloaded" : "Download"),
   the: "The ",
@@ -216,8 +239,15 @@ const download = {
   otherLicense: ". License: see its page.",
   otherFacts: (size: string, parameters: number) => ` (${size}, ${millions(parameters)})`,
   reading: "Reading the list of models and modules.",
-  notes: ({ unusedTensors: { count: tensors, names } }: BaseNotes) =>
-    `${count(tensors, "tensor")} of its weights not used, as the model does not have ${tensors === 1 ? "it" : "them"}: ${some(names)}.`,
+  notes: ({ unusedTensors: { count: tensors, names }, lmHead }: BaseNotes) =>
+    [
+      ...(tensors
+        ? [
+            `${count(tensors, "tensor")} of its weights not used, as the model does not have ${tensors === 1 ? "it" : "them"}: ${some(names)}.`,
+          ]
+        : []),
+      ...(lmHead ? [LM_HEAD_NOTES[lmHead]] : []),
+    ].join(" "),
   checked: (model: string, expected: string, source: string, found: string | null) =>
     `Checked: gives the output published for ${model} (${expected}, ${source}${found === null ? "" : `; ${found} in 8 bits`}).`,
   differs: (model: string, input: string, expected: string, source: string, found: string) =>

@@ -46,7 +46,6 @@ export const module = (id: string, bytes = 1000): RegistryModule => ({
   tags: [],
 });
 
-/** Five pairs. */
 /** What a table with tabs and without a header is read as. */
 export const PLAIN_TABLE: ExamplesLayout = {
   delimiter: "\t",
@@ -56,8 +55,10 @@ export const PLAIN_TABLE: ExamplesLayout = {
   unused: [],
   leftOut: 0,
   empty: [],
+  trimmed: 0,
 };
 
+/** Five pairs. */
 export const EXAMPLES: Example[] = ["one", "two", "three", "four", "five"].map((word) => ({
   input: `the word ${word}`,
   output: word,
@@ -424,11 +425,13 @@ export class FakeLoom implements Client {
     examples: await this.parseExamples(text),
     layout: PLAIN_TABLE,
   });
-  parseExamples: Client["parseExamples"] = async (text) =>
-    text.split("\n").map((line) => {
+  parseExamples: Client["parseExamples"] = async (source) => {
+    const text = typeof source === "string" ? source : new TextDecoder().decode(source);
+    return text.split("\n").map((line) => {
       const [input = "", output = ""] = line.split("\t");
       return { input, output };
     });
+  };
 
   share: Client["share"] = async ({ title, examples = [] }) => `${title}-${examples.length}`;
   decode: Client["decode"] = () => Promise.reject(new Error("not used"));

@@ -359,6 +359,11 @@ test("pasted examples replace a task of the library at once; unreadable ones lea
   await task.pasteExamples("?", onUsed);
   expect(onUsed).toHaveBeenCalledOnce();
   expect(task.taskError.value?.why).toBe("line 2");
+  const onRefused = vi.fn();
+  task.taskError.value = null;
+  await task.pasteExamples("{}", onUsed, onRefused);
+  expect(onRefused).toHaveBeenCalledOnce();
+  expect(task.taskError.value).toBeNull();
   expect(task.examples.value).toHaveLength(2);
   task.undoTable();
   expect(task.examples.value).toEqual(EXAMPLES);
@@ -441,6 +446,12 @@ test("what a text of examples was taken for is said in words", async () => {
       output: ["label"],
     }),
   ).toBe("Read as JSON: “instruction” and “input” or “text” are the input, “label” the output.");
+  expect(said({ delimiter: null })).toBe(
+    "Read as JSON: the first of each pair is the input, the second the output.",
+  );
+  expect(said({ delimiter: "|", input: ["a"], output: ["b"], trimmed: 2 })).toBe(
+    "Read as Markdown, with a header: “a” is the input, “b” the output. Blanks around the cells removed in 2 rows.",
+  );
   const empty = [2, 5, 7, 8].map((line) => ({ place: `line ${line}`, field: "output" }));
   expect(details.incoming.leftOut({ ...layout, leftOut: 9, empty })).toBe(
     "9 rows left out: line 2 has no output, line 5 has no output, line 7 has no output, ….",
@@ -455,7 +466,8 @@ test("a file that is no list of examples by its size is not read", async () => {
   const large = new File([new Uint8Array(5 * 2 ** 20)], "video.csv");
   expect(await task.readExamplesFile(large)).toBeNull();
   expect(task.taskError.value?.why).toBe("It has 5 MB; the limit is 4 MB.");
-  expect(await task.readExamplesFile(new File(["a\tb"], "pairs.tsv"))).toBe("a\tb");
+  const read = await task.readExamplesFile(new File(["a\tb"], "pairs.tsv"));
+  expect(new TextDecoder().decode(read ?? undefined)).toBe("a\tb");
 });
 
 test("the engine's own start error is shown, and a device in the address is saved and removed", async () => {

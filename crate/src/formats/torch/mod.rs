@@ -104,6 +104,10 @@ impl TensorSource for TorchFile {
         self.entries.keys().cloned().collect()
     }
 
+    fn shape(&self, name: &str) -> Option<&[usize]> {
+        Some(&self.entries.get(name)?.shape)
+    }
+
     fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>, FormatError> {
         let Some(entry) = self.entries.get(name) else { return Ok(None) };
         let dtype = match entry.class {

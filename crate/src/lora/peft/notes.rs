@@ -26,6 +26,9 @@ impl AdapterNotes {
             let id = id.trim_end_matches(['/', '\\']);
             id.rsplit(['/', '\\']).next().unwrap_or_default().to_lowercase()
         };
+        // A folder's name says nothing, but the base in it may name the model that it was saved from.
+        let base_id =
+            if base_id.is_empty() { base.name_or_path().unwrap_or_default() } else { base_id };
         let named = adapter.config.base_model.as_deref().filter(|named| !named.is_empty());
         let other_base = named.filter(|named| !base_id.is_empty() && name(named) != name(base_id));
         let missing =
@@ -83,9 +86,18 @@ mod tests {
                 "{named}"
             );
         }
-        // Of a base without an id nothing is known.
+        // Of a base without an id, what its configuration says is known.
         let adapter = adapter(r#","base_model_name_or_path":"t5-base""#, &ALL, &[]);
         assert_eq!(AdapterNotes::new(&adapter, "", &base()), None);
+        for (saved_from, other) in [("models/t5-base", false), ("google/t5-v1_1-base", true)] {
+            let base = T5Config { name_or_path: Some(saved_from.into()), ..base() };
+            let notes = AdapterNotes::new(&adapter, "", &base);
+            assert_eq!(
+                notes.is_some_and(|notes| notes.other_base.is_some()),
+                other,
+                "{saved_from}"
+            );
+        }
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{T5Model, tensors};
 use crate::formats::without_mark;
 use crate::model::{
-    LinearId, LinearKind, Model, ModelConfig, ModelError, Stack, TensorSpecs, Tensors,
+    LinearId, LinearKind, LmHeadNote, Model, ModelConfig, ModelError, Stack, TensorSpecs, Tensors,
 };
 
 /// The feed-forward layer's kind, `feed_forward_proj` in `config.json`.
@@ -63,12 +63,29 @@ pub struct T5Config {
     /// Whether `lm_head` is the embedding. The configuration only suggests it: a model that is loaded
     /// has `true` where its weights hold no `lm_head.weight` of its own.
     pub tie_word_embeddings: bool,
+    /// What the configuration says of `lm_head`.
+    pub declared_head: DeclaredHead,
+    /// `_name_or_path`, the model that this one was saved from.
+    pub name_or_path: Option<String>,
     /// Whether the decoder's output is scaled by `d_model^-0.5` before `lm_head`.
     pub scale_decoder_outputs: bool,
     /// Token that decoding starts from.
     pub decoder_start_token_id: u32,
     /// Token that ends an output, `</s>`.
     pub eos_token_id: u32,
+}
+
+/// What `config.json` says of `lm_head`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeclaredHead {
+    /// It is the embedding.
+    Tied,
+    /// It is a matrix of its own.
+    Own,
+    /// Nothing, as transformers 5 writes `tie_word_embeddings: true` for every T5.
+    Either,
+    /// `tie_word_embeddings` is `null`, which transformers 4 reads as false and transformers 5 as true.
+    Null,
 }
 
 /// Models that are not supported, by their `model_type`, with what they have.
@@ -149,7 +166,11 @@ struct RawConfig {
     feed_forward_proj: Option<FeedForward>,
     dense_act_fn: Option<String>,
     is_gated_act: Option<bool>,
-    tie_word_embeddings: Option<bool>,
+    /// `Some(None)` for `null`.
+    #[serde(default, deserialize_with = "present")]
+    tie_word_embeddings: Option<Option<bool>>,
+    #[serde(rename = "_name_or_path")]
+    name_or_path: Option<String>,
     /// Written by transformers 5, where `tie_word_embeddings` is `true` for every T5.
     scale_decoder_outputs: Option<bool>,
     transformers_version: Option<String>,
@@ -165,6 +186,11 @@ impl RawConfig {
         let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
         major.is_some_and(|major| major >= 5)
     }
+}
+
+/// A field that may be `null`.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<bool>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// A token id, alone or in a list.
@@ -208,10 +234,19 @@ impl T5Config {
             },
         };
         let num_layers = raw.num_layers.unwrap_or(architecture.default(6, 8));
-        let tied = raw.tie_word_embeddings.unwrap_or(architecture != Architecture::Mt5);
+        let is_mt5 = architecture == Architecture::Mt5;
+        let tied = raw.tie_word_embeddings.flatten().unwrap_or(!is_mt5);
         // transformers 5 writes `true` for every mT5 too, without the other flag, and scales none.
-        let unscaled = architecture == Architecture::Mt5 && raw.is_of_transformers_5();
+        let unscaled = is_mt5 && raw.is_of_transformers_5();
         let scaled = raw.scale_decoder_outputs.unwrap_or(tied && !unscaled);
+        let declared_head = match raw.tie_word_embeddings {
+            Some(None) if !is_mt5 && raw.scale_decoder_outputs.is_none() => DeclaredHead::Null,
+            _ if !tied => DeclaredHead::Own,
+            _ if raw.scale_decoder_outputs.is_some() || raw.is_of_transformers_5() => {
+                DeclaredHead::Either
+            }
+            _ => DeclaredHead::Tied,
+        };
         let config = Self {
             vocab_size: raw.vocab_size.unwrap_or(architecture.default(32_128, 250_112)),
             d_model: raw.d_model.unwrap_or(512),
@@ -226,6 +261,8 @@ impl T5Config {
             layer_norm_epsilon: raw.layer_norm_epsilon.unwrap_or(1e-6) as f32,
             feed_forward,
             tie_word_embeddings: scaled,
+            declared_head,
+            name_or_path: raw.name_or_path,
             scale_decoder_outputs: scaled,
             decoder_start_token_id: raw.decoder_start_token_id.or(raw.pad_token_id).unwrap_or(0),
             eos_token_id,
@@ -365,6 +402,19 @@ impl ModelConfig for T5Config {
 
     fn tensors(&self) -> TensorSpecs {
         tensors::specs(self)
+    }
+
+    fn lm_head_note(&self, is_in_weights: bool) -> Option<LmHeadNote> {
+        match (self.declared_head, self.tie_word_embeddings) {
+            (DeclaredHead::Own, true) if !is_in_weights => Some(LmHeadNote::Missing),
+            (DeclaredHead::Tied, false) => Some(LmHeadNote::Differs),
+            (DeclaredHead::Null, _) => Some(LmHeadNote::Undeclared),
+            _ => None,
+        }
+    }
+
+    fn name_or_path(&self) -> Option<&str> {
+        self.name_or_path.as_deref()
     }
 
     fn canonical_name<'n>(&self, name: &'n str) -> &'n str {

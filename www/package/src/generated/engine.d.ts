@@ -76,10 +76,10 @@ export function makeRecipe(draft: RecipeDraft, bases: RegistryBase[], modules: R
 export function memoryBytes(): number;
 export function namesTokenizer(config: Uint8Array): boolean;
 export function packedKey(sources: string[], precision: Precision): string;
-export function parseExamples(text: string, format: ExamplesFormat): Example[];
+export function parseExamples(bytes: Uint8Array, format: ExamplesFormat): Example[];
 export function parseRegistry(bytes: Uint8Array): Registry;
 export function publishedLearnOptions(): LearnOptions;
-export function readExamples(text: string, format: ExamplesFormat): ReadExamples;
+export function readExamples(bytes: Uint8Array, format: ExamplesFormat): ReadExamples;
 export function registryAddress(text: string, files: boolean): string;
 export function resolveAddress(text: string, hub: string, files: boolean): RemoteFolder;
 export function shardNames(index: Uint8Array): string[];

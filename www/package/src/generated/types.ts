@@ -133,13 +133,17 @@ sha256: string,
 notes?: BaseNotes, };
 
 /**
- * What of a base model's weights is left out. Transformers loads such weights too, and warns.
+ * What of a base model's weights is left out or replaced. Transformers loads such weights too, and warns.
  */
 export type BaseNotes = { 
 /**
  * Tensors that the model does not have. Copies of the embedding are none of them.
  */
-unusedTensors: UnusedTensors, };
+unusedTensors: UnusedTensors, 
+/**
+ * How `lm_head` differs from what the configuration says; absent where it does not.
+ */
+lmHead?: LmHeadNote, };
 
 /**
  * A module that may suit some examples.
@@ -369,7 +373,11 @@ leftOut: number,
 /**
  * The first of these records, at most 8.
  */
-empty: Array<EmptyField>, };
+empty: Array<EmptyField>, 
+/**
+ * Number of rows of a table that had blanks around a cell, which are removed. Texts in JSON are exact.
+ */
+trimmed: number, };
 
 /**
  * The share of new inputs that are answered exactly, 0 to 1.
@@ -641,6 +649,12 @@ assessment: Assessment | null,
  * Every evaluation.
  */
 history: Array<Evaluation>, };
+
+/**
+ * How the `lm_head` that is used differs from what the configuration says, or from what some versions of
+ * transformers use.
+ */
+export type LmHeadNote = "missing" | "differs" | "undeclared";
 
 /**
  * SHA-256 of loaded weights, in hexadecimal, by id. Ids that are absent or have an empty hash are

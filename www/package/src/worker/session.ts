@@ -344,16 +344,19 @@ export class WorkerSession implements Handlers {
 
   async fetchTest({ taskId }: Input<"fetchTest">, task: Task<"fetchTest">): Promise<Example[]> {
     const { module, library } = this.#started();
-    const [bytes] = await fetchFiles([library.testFile(taskId)], await this.#download(task));
-    return module.parseExamples(new TextDecoder().decode(bytes), "jsonl");
+    const [bytes = new Uint8Array()] = await fetchFiles(
+      [library.testFile(taskId)],
+      await this.#download(task),
+    );
+    return module.parseExamples(bytes, "jsonl");
   }
 
   parseExamples({ text, format }: Input<"parseExamples">): Example[] {
-    return this.#started().module.parseExamples(text, format);
+    return this.#started().module.parseExamples(toBytes(text), format);
   }
 
   readExamples({ text, format }: Input<"readExamples">): ReadExamples {
-    return this.#started().module.readExamples(text, format);
+    return this.#started().module.readExamples(toBytes(text), format);
   }
 
   async share(request: Input<"share">, task: Task<"share">): Promise<string> {
@@ -463,6 +466,10 @@ export class WorkerSession implements Handlers {
     return { signal, stallSeconds, newHasher, detectPlaceholder, onEvent, store };
   }
 }
+
+/** The bytes of a file, or of text in UTF-8. */
+const toBytes = (text: string | Uint8Array) =>
+  typeof text === "string" ? new TextEncoder().encode(text) : text;
 
 /** The result of reading files; the stored copies of files that the engine refuses are deleted. */
 async function keepIfRead<T>(

@@ -39,6 +39,12 @@ export function EditableTable() {
   );
 }
 
+/** Puts text where the cursor is. */
+function insert(cell: HTMLTextAreaElement, text: string): void {
+  cell.setRangeText(text, cell.selectionStart, cell.selectionEnd, "end");
+  cell.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
 function Rows({ rows }: { rows: Example[] }) {
   return (
     <table>
@@ -62,13 +68,16 @@ function Rows({ rows }: { rows: Example[] }) {
                   value={example[field]}
                   onInput={({ currentTarget }) => editExample(row, field, currentTarget.value)}
                   onPaste={(event) => {
+                    const cell = event.currentTarget;
                     const text = event.clipboardData?.getData("text/plain") ?? "";
                     const pasted = readPaste(text);
                     // The browser puts text into the cell.
                     if (pasted.kind === "text") return;
                     event.preventDefault();
-                    if (pasted.kind === "table") void pasteExamples(text);
-                    else editRow(row, pasted.row);
+                    if (pasted.kind === "row") editRow(row, pasted.row);
+                    else if (pasted.kind === "table") void pasteExamples(text);
+                    // JSON without examples in it is a text too.
+                    else void pasteExamples(text, undefined, () => insert(cell, text));
                   }}
                 />
               </td>

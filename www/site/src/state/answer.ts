@@ -200,7 +200,7 @@ export async function runTest(): Promise<void> {
 }
 
 /** Reads a file's examples as the test set of the tested task. */
-export async function readTestFile(contents: string, name: string): Promise<void> {
+export async function readTestFile(contents: string | Uint8Array, name: string): Promise<void> {
   try {
     const examples = await loom.value?.parseExamples(contents, "auto");
     const id = testedId(bench.value);

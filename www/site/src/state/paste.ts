@@ -3,18 +3,18 @@
 import type { Example } from "loraloom";
 
 /** What pasted text is. */
-export type Pasted = { kind: "text" } | { kind: "table" } | { kind: "row"; row: Example };
+export type Pasted = { kind: "text" | "table" | "json" } | { kind: "row"; row: Example };
 
 /** A cell in quotation marks, which may hold tabs and line breaks. */
 const QUOTED = /"(?:[^"]|"")*"/g;
 /** This project's own header; other tables with commas look like prose. */
 const HEADER = /^(?:sep=|"?inputs?"?\s*[,;]\s*"?(?:outputs?|targets?)"?$)/i;
 
-/** Reads what is plainly a table or a row as one, and anything else as text. */
+/** Reads what is plainly a table or a row as one, and anything else as text. JSON is a table if it holds examples. */
 export function readPaste(pasted: string): Pasted {
   // An empty cell at the end of a row keeps its tab.
   const text = pasted.replace(/[\r\n]+$/, "").replace(/^[\r\n]+/, "");
-  if (isJsonTable(text)) return { kind: "table" };
+  if (isJsonTable(text)) return { kind: "json" };
   const lines = text
     .replace(QUOTED, '""')
     .split(/\r\n|\r|\n/)

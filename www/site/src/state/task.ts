@@ -109,10 +109,16 @@ const startedEngine = async () =>
   });
 
 /**
- * Reads pasted text into the table, or into {@link incoming} where rows of one's own would be replaced. The
- * table stays as it is after an error.
+ * Reads pasted text, or a file's bytes, into the table, or into {@link incoming} where rows of one's own would
+ * be replaced. The table stays as it is after an error, which is shown unless `onRefused` handles it.
  */
-export async function pasteExamples(pasted: string, onUsed = () => {}): Promise<void> {
+export async function pasteExamples(
+  pasted: string | Uint8Array,
+  onUsed = () => {},
+  onRefused = (error: unknown): void => {
+    taskError.value = toErrorText(error);
+  },
+): Promise<void> {
   try {
     const read = await (await startedEngine()).readExamples(pasted, "auto");
     taskError.value = null;
@@ -120,7 +126,7 @@ export async function pasteExamples(pasted: string, onUsed = () => {}): Promise<
     if (now?.own && workbench.hasText(now)) incoming.value = { ...read, onUsed };
     else putInTable({ ...read, onUsed }, []);
   } catch (error) {
-    taskError.value = toErrorText(error);
+    onRefused(error);
   }
 }
 
@@ -132,8 +138,8 @@ export function putInTable({ onUsed, ...read }: Incoming, stay: Example[]): void
   onUsed();
 }
 
-/** The text of a file of examples; null, with an error, where it is too large. */
-export async function readExamplesFile(file: File): Promise<string | null> {
+/** The bytes of a file of examples; null, with an error, where it is too large. */
+export async function readExamplesFile(file: File): Promise<Uint8Array | null> {
   if (file.size > MAX_FILE_BYTES) {
     taskError.value = text.errors.fileTooLarge(
       file.name,
@@ -142,7 +148,7 @@ export async function readExamplesFile(file: File): Promise<string | null> {
     );
     return null;
   }
-  return file.text();
+  return new Uint8Array(await file.arrayBuffer());
 }
 
 /** Reads a file of examples into the table. */

@@ -1,11 +1,12 @@
-//! Tensors of a base's weights that the model does not have: those that transformers names in its warning
-//! "Some weights of the model checkpoint were not used", from every kind of file and from a packed copy.
+//! What of a base's weights is left out or replaced, from every kind of file and from a packed copy: tensors
+//! that the model does not have, which transformers names in its warning "Some weights of the model
+//! checkpoint were not used", and an `lm_head` that is not what the configuration says.
 //! `tests/golden/make_unused.py` made the fixtures.
 
 use std::collections::BTreeMap;
 
 use loraloom::formats::{AddedTokenFiles, GgufWriter, NamedTensor, SafetensorsFile, TensorSource};
-use loraloom::model::UnusedTensors;
+use loraloom::model::{LmHeadNote, UnusedTensors};
 use loraloom::session::{BaseInfo, BaseLoad, BaseNotes};
 
 use super::*;
@@ -78,10 +79,7 @@ impl Case {
     }
 
     fn begin(&self, precision: Precision) -> BaseLoad {
-        let file = |name: &str| golden(&format!("models/{}/{name}", self.model));
-        let (config, tokenizer) = (file("config.json"), file("tokenizer.json"));
-        let (label, beside) = (BaseLabel::default(), AddedTokenFiles::default());
-        BaseLoad::new(label, &config, &tokenizer, beside, precision).unwrap()
+        begin(&self.model, serde_json::json!({}), precision)
     }
 
     /// A load of whole files, each arriving in pieces.
@@ -96,8 +94,19 @@ impl Case {
 
     fn expected(&self) -> Option<BaseNotes> {
         let (count, names) = (self.unused.len() as u32, self.unused.clone());
-        Some(BaseNotes { unused_tensors: UnusedTensors { count, names } })
+        Some(BaseNotes { unused_tensors: UnusedTensors { count, names }, lm_head: None })
     }
+}
+
+/// A load of a golden model, with other values in its configuration.
+fn begin(model: &str, changes: serde_json::Value, precision: Precision) -> BaseLoad {
+    let file = |name: &str| golden(&format!("models/{model}/{name}"));
+    let mut config: serde_json::Value = serde_json::from_slice(&file("config.json")).unwrap();
+    let fields = config.as_object_mut().unwrap();
+    fields.extend(changes.as_object().unwrap().clone());
+    let (label, beside) = (BaseLabel::default(), AddedTokenFiles::default());
+    let config = serde_json::to_vec(&config).unwrap();
+    BaseLoad::new(label, &config, &file("tokenizer.json"), beside, precision).unwrap()
 }
 
 /// The facts of a loaded base, its unused tensors sorted as transformers has them.
@@ -130,6 +139,7 @@ fn the_unused_tensors_are_those_that_transformers_warns_of() {
     }
 }
 
+/// Two of them have element types that weights cannot have.
 #[test]
 fn the_unused_tensors_of_a_pytorch_file_are_named() {
     let case = &cases()[0];
@@ -169,6 +179,61 @@ fn copies_of_the_embedding_that_differ_are_refused_by_name() {
         let equal = safetensors(&[&[copy_of(1.0)], &own[..]].concat());
         assert_eq!(info(case.load(&[equal], precision)).notes, None);
     }
+}
+
+#[test]
+fn a_head_that_is_not_what_the_configuration_says_is_noted() {
+    use serde_json::json;
+    let version =
+        |version: &str| json!({"tie_word_embeddings": true, "transformers_version": version});
+    let of_5 = json!({"tie_word_embeddings": true, "scale_decoder_outputs": false});
+    for (model, changes, expected) in [
+        ("deep-untied", json!({}), None),
+        ("deep-untied", json!({"tie_word_embeddings": true}), Some(LmHeadNote::Differs)),
+        ("deep-untied", version("4.57.6"), Some(LmHeadNote::Differs)),
+        // Those write `true` for every T5.
+        ("deep-untied", version("5.24.0"), None),
+        ("deep-untied", of_5.clone(), None),
+        ("deep-untied", json!({"tie_word_embeddings": null}), Some(LmHeadNote::Undeclared)),
+        ("narrow-tied", json!({}), None),
+        ("narrow-tied", of_5, None),
+        ("narrow-tied", json!({"tie_word_embeddings": false}), Some(LmHeadNote::Missing)),
+        ("narrow-tied", json!({"tie_word_embeddings": null}), Some(LmHeadNote::Undeclared)),
+        ("mt5", json!({"tie_word_embeddings": null}), None),
+    ] {
+        for precision in [Precision::F32, Precision::Int8] {
+            let mut load = begin(model, changes.clone(), precision);
+            load.push(&golden(&format!("models/{model}/model.safetensors"))).unwrap();
+            load.end_file().unwrap();
+            let copy = load.packed_piece("5eed", 0, usize::MAX).unwrap();
+            let mut again = begin(model, changes.clone(), precision);
+            again.push_packed(&copy).unwrap();
+            again.end_packed().unwrap();
+            for load in [load, again] {
+                let found = info(load).notes.and_then(|notes| notes.lm_head);
+                assert_eq!(found, expected, "{model} with {changes}");
+            }
+        }
+    }
+}
+
+/// As transformers 4 writes a model whose head was untied and then not trained.
+#[test]
+fn a_head_that_equals_the_embedding_is_not_missing() {
+    let case = &cases()[0];
+    let mut tensors = case.tensors();
+    let mut head = tensors.iter().find(|tensor| tensor.name == "shared.weight").unwrap().clone();
+    head.name = "lm_head.weight".into();
+    tensors.push(head);
+    let untied = serde_json::json!({"tie_word_embeddings": false});
+    let mut load = begin(&case.model, untied.clone(), Precision::Int8);
+    load.push(&safetensors(&tensors)).unwrap();
+    load.end_file().unwrap();
+    let copy = load.packed_piece("5eed", 0, usize::MAX).unwrap();
+    let mut again = begin(&case.model, untied, Precision::Int8);
+    again.push_packed(&copy).unwrap();
+    again.end_packed().unwrap();
+    assert_eq!((info(load).notes, info(again).notes), (None, None));
 }
 
 #[test]

@@ -1,0 +1,275 @@
+//! Examples in a table: values between commas, semicolons or tabs, quoted as spreadsheets write them, or
+//! between the bars of Markdown.
+//!
+//! The reader is part of this crate because its errors name a line and a field, and because text pasted from
+//! a spreadsheet may start with a quotation mark that is not a quote.
+
+use super::names::Fields;
+use super::{ExamplesLayout, FormatError, ReadExamples, invalid, several};
+
+/// Limit on the columns of a table.
+const MAX_COLUMNS: usize = 64;
+/// The byte order mark, which is left at the start of a row where files were joined.
+pub(super) const MARK: char = '\u{feff}';
+
+/// Reads a table that names its delimiter or shows it.
+pub(super) fn read(text: &str) -> Result<ReadExamples, FormatError> {
+    if is_markdown(text) {
+        let lines = text.lines().enumerate();
+        let rows = lines.filter(|(_, line)| !is_rule(line));
+        return rows_to_examples('|', rows.map(|(index, line)| Ok((index + 1, cells(line)))));
+    }
+    let (delimiter, rest, line) = delimiter(text);
+    rows_to_examples(delimiter, Rows { rest, delimiter, line })
+}
+
+/// Reads a table with tabs.
+pub(super) fn read_tabs(text: &str) -> Result<ReadExamples, FormatError> {
+    rows_to_examples('\t', Rows { rest: text, delimiter: '\t', line: 1 })
+}
+
+fn rows_to_examples(
+    delimiter: char,
+    rows: impl Iterator<Item = Result<(usize, Vec<String>), FormatError>>,
+) -> Result<ReadExamples, FormatError> {
+    let layout = ExamplesLayout { delimiter: Some(delimiter), ..ExamplesLayout::default() };
+    let mut read = ReadExamples { examples: Vec::new(), layout };
+    let (mut header, mut first) = (None, true);
+    for row in rows {
+        let (line, row) = row?;
+        if is_blank(&row) {
+            continue;
+        }
+        // Spreadsheets write empty cells behind the last column.
+        let cells = row.iter().rposition(|cell| !cell.trim().is_empty()).map_or(0, |last| last + 1);
+        let place = format!("line {line}");
+        if std::mem::replace(&mut first, false) {
+            let found = Fields::of_header(&row[..cells]);
+            if let Some(found) = found.map_err(|names| several(&place, names))? {
+                read.layout.note(&row, found);
+                header = Some((found, row));
+                continue;
+            }
+        } else if Fields::are_named_by(&row[..cells]) {
+            // Joined files repeat it.
+            match &header {
+                Some((_, names)) if is_same(names, &row) => continue,
+                _ => {
+                    let expected = "an example; a header stands before all others".into();
+                    return Err(invalid(
+                        &place,
+                        expected,
+                        format!("the header {}", row.join(", ")),
+                    ));
+                }
+            }
+        }
+        let (found, expected) = match &header {
+            Some((found, names)) => (*found, names.len()),
+            None => (Fields::TWO_COLUMNS, 2),
+        };
+        if cells > expected || (header.is_none() && row.len() < 2) {
+            return Err(FormatError::Columns { line, found: row.len(), expected, delimiter });
+        }
+        // Blanks around a cell come from laying the table out.
+        let is_trimmed = row.iter().any(|cell| cell.trim().len() < cell.len());
+        read.layout.trimmed += u32::from(is_trimmed);
+        let field = |index: usize| Ok(row.get(index).map_or("", |cell| cell.trim()).to_owned());
+        let (input, output) = found.read(field)?;
+        read.push(&place, input, output)?;
+    }
+    Ok(read)
+}
+
+fn is_same(names: &[String], row: &[String]) -> bool {
+    let names = names.iter().map(|name| name.trim().to_lowercase());
+    names.eq(row.iter().map(|name| name.trim().to_lowercase()))
+}
+
+/// Whether a text is a table of Markdown, whose rows have bars at both ends.
+fn is_markdown(text: &str) -> bool {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
+    let is_row = |line: &str| line.len() > 1 && line.starts_with('|') && line.ends_with('|');
+    lines.peek().is_some() && lines.all(is_row)
+}
+
+/// Whether a line of Markdown is the rule below a header.
+fn is_rule(line: &str) -> bool {
+    line.contains('-') && line.chars().all(|c| "|-: \t\r".contains(c))
+}
+
+/// The cells of a row of Markdown, in which `\|` is a bar.
+fn cells(line: &str) -> Vec<String> {
+    let line = line.trim();
+    let line = line.strip_prefix('|').unwrap_or(line);
+    let line = line.strip_suffix('|').unwrap_or(line);
+    let mut cells = vec![String::new()];
+    let mut chars = line.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '|' if cells.len() <= MAX_COLUMNS => cells.push(String::new()),
+            _ => {
+                let escaped = (c == '\\').then(|| chars.next_if_eq(&'|')).flatten();
+                cells.last_mut().into_iter().for_each(|cell| cell.push(escaped.unwrap_or(c)));
+            }
+        }
+    }
+    cells
+}
+
+/// A table's delimiter, the text without a line that names it, and the line on which that starts.
+fn delimiter(text: &str) -> (char, &str, usize) {
+    let (first_line, rest) = text.split_once('\n').unwrap_or((text, ""));
+    if let Some(named) = named_delimiter(first_line) {
+        return (named, rest, 2);
+    }
+    let first_row = |delimiter| {
+        let row = Rows { rest: text.trim_start(), delimiter, line: 1 }.next_row();
+        row.ok().flatten().map_or_else(Vec::new, |(_, row)| row)
+    };
+    let (commas, semicolons) = (first_row(','), first_row(';'));
+    if Fields::of_header(&commas) != Ok(None) {
+        return (',', text, 1);
+    }
+    if Fields::of_header(&semicolons) != Ok(None) || (commas.len() == 1 && semicolons.len() > 1) {
+        return (';', text, 1);
+    }
+    let delimiter = match (pairs(text, ','), pairs(text, ';')) {
+        (None, Some(_)) => ';',
+        (Some(commas), Some(semicolons)) if semicolons_delimit(&commas, &semicolons) => ';',
+        _ => ',',
+    };
+    (delimiter, text, 1)
+}
+
+/// The delimiter that a line `sep=;` names, as Excel writes it.
+pub(super) fn named_delimiter(line: &str) -> Option<char> {
+    let (name, delimiter) = line.trim_end_matches('\r').split_once('=')?;
+    let mut chars = delimiter.chars();
+    match (chars.next(), chars.next()) {
+        (Some(delimiter), None) if name.eq_ignore_ascii_case("sep") => Some(delimiter),
+        _ => None,
+    }
+}
+
+/// Whether semicolons are the delimiters of a table that either could delimit. Text has a blank behind its own
+/// commas and semicolons. Where it has none, as in `3,50` and `&eacute;`, it is the input that has them.
+fn semicolons_delimit(commas: &[[String; 2]], semicolons: &[[String; 2]]) -> bool {
+    let any =
+        |rows: &[[String; 2]], is: fn(&str) -> bool| rows.iter().any(|[_, output]| is(output));
+    let starts_blank = |output: &str| output.starts_with(' ');
+    match (any(commas, starts_blank), any(semicolons, starts_blank)) {
+        (true, false) => true,
+        (false, true) => false,
+        _ => !any(semicolons, |output| output.contains(',')),
+    }
+}
+
+/// The rows of a table if each has two columns.
+fn pairs(text: &str, delimiter: char) -> Option<Vec<[String; 2]>> {
+    let mut pairs = Vec::new();
+    let mut rows = Rows { rest: text, delimiter, line: 1 };
+    while let Some((_, row)) = rows.next_row().ok()? {
+        if !is_blank(&row) {
+            pairs.push(row.try_into().ok()?);
+        }
+    }
+    Some(pairs)
+}
+
+fn is_blank(row: &[String]) -> bool {
+    row.iter().all(|field| field.trim().is_empty())
+}
+
+/// A reader of a table's rows.
+struct Rows<'t> {
+    rest: &'t str,
+    delimiter: char,
+    /// Line number of the start of `rest`.
+    line: usize,
+}
+
+impl Iterator for Rows<'_> {
+    type Item = Result<(usize, Vec<String>), FormatError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_row().transpose()
+    }
+}
+
+impl Rows<'_> {
+    /// The next row, and the number of its first line.
+    fn next_row(&mut self) -> Result<Option<(usize, Vec<String>)>, FormatError> {
+        self.rest = self.rest.trim_start_matches(MARK);
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let line = self.line;
+        let mut row = Vec::new();
+        loop {
+            if row.len() == MAX_COLUMNS {
+                return Err(invalid(
+                    &format!("line {line}"),
+                    format!("at most {MAX_COLUMNS} columns"),
+                    "more".into(),
+                ));
+            }
+            row.push(self.next_field()?);
+            if let Some(rest) = self.rest.strip_prefix(self.delimiter) {
+                self.rest = rest;
+                continue;
+            }
+            let end =
+                self.rest.strip_prefix("\r\n").or_else(|| self.rest.strip_prefix(['\n', '\r']));
+            if let Some(rest) = end {
+                self.rest = rest;
+                self.line += 1;
+            }
+            return Ok(Some((line, row)));
+        }
+    }
+
+    fn next_field(&mut self) -> Result<String, FormatError> {
+        if self.rest.trim_start_matches(' ').starts_with('"')
+            && let Some(field) = self.quoted_field()?
+        {
+            return Ok(field);
+        }
+        let end = self.rest.find([self.delimiter, '\n', '\r']).unwrap_or(self.rest.len());
+        let (field, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        Ok(field.into())
+    }
+
+    /// A field in quotation marks, blanks around them left out; `None` in a table with tabs or behind a
+    /// blank if the marks do not enclose it.
+    fn quoted_field(&mut self) -> Result<Option<String>, FormatError> {
+        let quoted = self.rest.trim_start_matches(' ');
+        let (mut field, mut rest) = (String::new(), &quoted[1..]);
+        let problem = loop {
+            let Some(mark) = rest.find('"') else { break "no closing quotation mark" };
+            field.push_str(&rest[..mark]);
+            rest = &rest[mark + 1..];
+            if let Some(after) = rest.strip_prefix('"') {
+                field.push('"');
+                rest = after;
+                continue;
+            }
+            let behind = rest.trim_start_matches(' ');
+            if behind.is_empty() || behind.starts_with([self.delimiter, '\n', '\r']) {
+                self.line += field.matches('\n').count();
+                self.rest = behind;
+                return Ok(Some(field));
+            }
+            break "text after the closing quotation mark";
+        };
+        if self.delimiter == '\t' || self.rest.starts_with(' ') {
+            return Ok(None);
+        }
+        Err(invalid(
+            &format!("line {}", self.line),
+            "a quoted value, with quotation marks inside it doubled".into(),
+            problem.into(),
+        ))
+    }
+}
