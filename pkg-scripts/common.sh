@@ -170,15 +170,8 @@ wasm_target_dir() {
   else say "$CARGO_TARGET_DIR/wasm-single"; fi
 }
 
-wasm_bindgen_path() {
-  local version
-  version=$(locked_version wasm-bindgen)
-  if have wasm-bindgen && [ "$(wasm-bindgen --version)" = "wasm-bindgen $version" ]; then
-    command -v wasm-bindgen
-  else
-    say "$CACHE/tools/wasm-bindgen-$version/bin/wasm-bindgen"
-  fi
-}
+# pkg-scripts/bindgen, compiled: each version in a folder of its own.
+bindgen_path() { say "$CACHE/tools/bindgen-$(locked_version wasm-bindgen)/release/loraloom-bindgen"; }
 
 # --- browsers -------------------------------------------------------------------------------
 
