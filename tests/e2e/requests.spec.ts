@@ -173,6 +173,11 @@ test("a library of another origin that is declined is never requested", async ({
   await expect(page.locator("main")).toContainText(`loads the library from ${host}`);
   expect(hub.requests).toEqual([]);
   await page.getByLabel("Input").fill("one");
+  await page.goto(`./embed.html?${new URLSearchParams({ registry })}`);
+  await expect(page.getByRole("button", { name: `Show tasks from ${host}` })).toBeEnabled();
+  expect(hub.requests).toEqual([]);
+  await page.goBack();
+  await page.getByLabel("Input").fill("one");
   await page.getByRole("button", { name: "Load and answer" }).click();
   await expect.poll(() => hub.requests.length).toBeGreaterThan(0);
   await hub.close();

@@ -36,19 +36,22 @@ async function learns(page: Page, url: string): Promise<void> {
   const errors = errorsOf(page);
   await page.goto(url);
   await page.waitForFunction(() => crossOriginIsolated);
-  for (const [row, { input, output }] of examples.slice(0, 5).entries()) {
-    await page.getByLabel(`input of example ${row + 1}`).fill(input);
-    await page.getByLabel(`output of example ${row + 1}`).fill(output);
-  }
-  await page.getByRole("button", { name: "Learn" }).click();
-  await expect(page.getByRole("status").first()).toContainText(/^The mix works.*french \d/);
-
   const element = page.locator("lora-loom");
+  for (const [row, { input, output }] of examples.slice(0, 5).entries()) {
+    await element.getByLabel(`Input of example ${row + 1}`).fill(input);
+    await element.getByLabel(`Output of example ${row + 1}`).fill(output);
+  }
+  await element.getByRole("button", { name: "Learn" }).click();
+  await expect(element.locator("[part=verdict]")).toContainText("Works: about");
+  await expect(element.locator("[part=mix]")).toContainText(/french \d/);
+
   const answer = async () => {
-    await element.getByLabel("Input").fill(examples[5]?.input ?? "");
-    await element.getByRole("button").click();
+    await element.getByLabel("Input", { exact: true }).fill(examples[5]?.input ?? "");
+    const button = element.getByRole("button", { name: "answer" });
+    await button.click();
     await expect(element.locator("[part=composed]")).not.toBeEmpty();
-    await expect(element.getByRole("button")).toHaveText("Answer");
+    await expect(button).toHaveText("Answer");
+    await expect(button).toBeEnabled();
     return element.locator("[part=composed]").textContent();
   };
   const answered = await answer();

@@ -12,14 +12,25 @@ import { link, made } from "../state/share.js";
 import { adapterArchive, adapterName } from "../state/take.js";
 import type { Mix } from "../state/workbench.js";
 
-const KINDS = ["embed", "javascript", "python", "shell"] as const;
+const KINDS = ["embed", "element", "javascript", "python", "shell"] as const;
 type Kind = (typeof KINDS)[number];
 
 /** Whether PEFT can find a model by this id: a hub has it, as `owner/name`. */
 const isHubId = (id: string) => /^[\w.-]+\/[\w.-]+$/.test(id);
 
+/** A text inside an element. */
+const escaped = (value: string) => value.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 /** A text inside an attribute in quotes. */
 const attribute = (value: string) => value.replaceAll("&", "&amp;").replaceAll('"', "&quot;");
+
+/** The page with the mix alone. */
+function embedPage(address: string, title: string): string {
+  const page = new URL("embed.html", document.baseURI);
+  page.searchParams.set("registry", new URL(registryUrl, document.baseURI).href);
+  page.searchParams.set("title", title);
+  page.hash = new URL(address).hash;
+  return page.href;
+}
 
 /** The code of each kind; `address` is the mix's link. */
 function codeOf(
@@ -32,12 +43,13 @@ function codeOf(
   const { hash } = new URL(address);
   const registry = new URL(registryUrl, document.baseURI).href;
   switch (kind) {
-    case "embed": {
-      const page = new URL("embed.html", document.baseURI);
-      page.searchParams.set("registry", registry);
-      page.hash = hash;
-      return `<iframe src="${attribute(page.href)}" title="${attribute(title)}" width="100%" height="420" style="border: 0"></iframe>`;
-    }
+    case "embed":
+      return `<iframe src="${attribute(embedPage(address, title))}" title="${attribute(title)}" width="100%" height="420" style="border: 0"></iframe>`;
+    case "element":
+      return `<script type="module">import "loraloom/element";</script>
+<lora-loom registry="${attribute(registry)}" recipe="${attribute(hash.slice(1))}">
+  <h3 slot="title">${escaped(title)}</h3>
+</lora-loom>`;
     case "javascript":
       return `import { LoraLoom } from "loraloom";
 
@@ -126,7 +138,8 @@ export function TakeAway() {
         ))}
       </div>
       <p class="status">
-        {take.about[kind.value === "shell" && current.desk.tuned ? "polished" : kind.value]}
+        {take.about[kind.value === "shell" && current.desk.tuned ? "polished" : kind.value]}{" "}
+        {kind.value === "embed" && <a href={embedPage(address, current.title)}>{take.openEmbed}</a>}
       </p>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard */}
       <section class="code scroll" tabIndex={0} aria-label={take.kinds[kind.value]}>
