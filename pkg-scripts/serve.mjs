@@ -4,7 +4,7 @@
 //   node pkg-scripts/serve.mjs [FOLDER] [--port N] [--no-isolation]
 //
 // FOLDER defaults to www/dist, --port to the first free port from 8080 on.
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -23,25 +23,31 @@ const PORTS_TRIED = 50;
  * @param {{ port?: number, isolated?: boolean, policy?: boolean }} options
  */
 export async function serve(folder, { port, isolated = true, policy = true } = {}) {
-  const files = sirv(folder, {
-    etag: true,
-    setHeaders(response, pathname) {
-      // Names under assets/ contain a hash of their content.
-      const hashed = /(^|\/)assets\//.test(pathname);
-      response.setHeader(
-        "Cache-Control",
-        hashed ? "public, max-age=31536000, immutable" : "no-cache",
-      );
-      response.setHeader("X-Content-Type-Options", "nosniff");
-      const headers = {
-        ...(policy ? { "Content-Security-Policy": POLICY } : {}),
-        ...(isolated ? ISOLATION : {}),
-      };
-      for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
-    },
-  });
+  const setHeaders = (response, pathname) => {
+    // Names under assets/ contain a hash of their content.
+    const hashed = /(^|\/)assets\//.test(pathname);
+    response.setHeader(
+      "Cache-Control",
+      hashed ? "public, max-age=31536000, immutable" : "no-cache",
+    );
+    response.setHeader("X-Content-Type-Options", "nosniff");
+    const headers = {
+      ...(policy ? { "Content-Security-Policy": POLICY } : {}),
+      ...(isolated ? ISOLATION : {}),
+    };
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+  };
+  // sirv reads the names and sizes of files once, and the site may be built again while it is served.
+  let files;
+  let builtAt;
+  const current = () => {
+    const at = statSync(join(folder, "index.html"), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+    if (at !== builtAt) files = sirv(folder, { etag: true, setHeaders });
+    builtAt = at;
+    return files;
+  };
   const server = createServer((request, response) =>
-    files(request, response, () => {
+    current()(request, response, () => {
       response.writeHead(404, { "Content-Type": "text/plain; charset=utf-8" });
       response.end(`There is no ${request.url} here.\n`);
     }),

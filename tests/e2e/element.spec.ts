@@ -74,9 +74,12 @@ test("a title is shown before anything is loaded, and colors come from outside",
 }) => {
   await page.goto("./embed.html?title=Jobs%20%26%20French#none");
   await expect(page.getByRole("heading", { name: "Jobs & French" })).toBeVisible();
-  await page.addStyleTag({
-    content:
+  await page.evaluate(() => {
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(
       "lora-loom { --loom-composed: rgb(1, 2, 3); } lora-loom::part(input) { color: rgb(4, 5, 6); }",
+    );
+    document.adoptedStyleSheets.push(sheet);
   });
   const color = (part: string) =>
     element(page)

@@ -1,5 +1,6 @@
 // Finishes dist so that it runs as it lies there, with a bundler or without one: the wasm builds go
-// into dist/wasm, and the libraries that the worker uses go into the modules that use them.
+// into dist/wasm, and the libraries that the worker uses go into the modules that use them. LORALOOM_BUILDS names
+// the builds that there are, where they are not all there yet.
 
 import { copyFile, mkdir, readFile, rm } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
@@ -37,7 +38,13 @@ for (const [module, banner] of [
 // Each build's glue becomes one file: bundlers copy a file named by `new URL(…, import.meta.url)` as
 // it is, and would lose what it imports.
 await rm(to, { recursive: true, force: true });
-for (const build of ["threads", "threads-simd128", "gpu", "simd128"]) {
+const builds = process.env.LORALOOM_BUILDS?.split(" ") ?? [
+  "threads",
+  "threads-simd128",
+  "gpu",
+  "simd128",
+];
+for (const build of builds) {
   const folder = new URL(`${build}/`, from);
   const wasm = new URL("loraloom_bg.wasm", folder);
   await readFile(wasm).catch(() => {
