@@ -1,8 +1,8 @@
-// How fast the page is on this machine: the time from a dragged thread to its answer, and how long the
-// main thread is blocked. The figures are printed and kept as annotations. No task may take more than 50 ms
+// How fast the page is on this machine: the time from opening it to a learned mix, the time from a dragged thread to
+// its answer, and how long the main thread is blocked. The figures are printed and kept as annotations. No task may take more than 50 ms
 // while a thread is dragged, while the page learns, and in a run of 2,000 evaluations (EVALUATIONS).
 
-import type { Page } from "@playwright/test";
+import type { Page, Response } from "@playwright/test";
 import {
   expect,
   learn,
@@ -59,6 +59,35 @@ async function expectNoLongTasks(page: Page, name: string, round: () => Promise<
   } while (found.at(-1)?.length && found.length < ROUNDS);
   expect(found).toContainEqual([]);
 }
+
+test("the times of a first visit and of the next", async ({ page }) => {
+  for (const visit of ["first", "second"]) {
+    let received = 0;
+    const count = (response: Response) =>
+      response
+        .request()
+        .sizes()
+        .then(({ responseBodySize }) => {
+          received += responseBodySize;
+        })
+        .catch(() => undefined);
+    page.on("response", count);
+    const started = performance.now();
+    await openSite(page);
+    const ready = performance.now();
+    await learnButton(page).click();
+    await expect(page.getByTestId("learn-status")).toContainText("Learned in");
+    const learned = performance.now();
+    await settled(page);
+    page.off("response", count);
+    const seconds = (from: number, to: number) => ((to - from) / 1000).toFixed(1);
+    report(
+      `${visit} visit`,
+      `${seconds(started, ready)} s to the button, ${seconds(ready, learned)} s from there to a learned mix, ` +
+        `${(received / 1e6).toFixed(1)} MB received`,
+    );
+  }
+});
 
 test("the answer follows a dragged thread", async ({ page }) => {
   await watchLongTasks(page);

@@ -418,6 +418,7 @@ test("learned mixes are kept, opened again, deleted, and moved as a file", async
   await setBudget(page, 45);
   await learn(page);
   const title = (await page.locator("#result h2 small").textContent()) ?? "";
+  const [ofFirst = ""] = await tableTexts(page);
   const verdict = (await page.getByTestId("verdict").textContent()) ?? "";
   const address = page.url();
   await page.locator("#tasks").getByRole("button").nth(1).click();
@@ -427,6 +428,17 @@ test("learned mixes are kept, opened again, deleted, and moved as a file", async
   const kept = page.getByTestId("runs");
   await kept.locator("summary").click();
   await expect(kept.getByRole("listitem")).toHaveCount(2);
+  // An input of each task is answered by the mix of that task.
+  const other = (await page.locator("#result h2 small").textContent()) ?? "";
+  const [ofOther = ""] = await tableTexts(page);
+  for (const [input, mix] of [
+    [ofOther, other],
+    [ofFirst, title],
+  ] as const) {
+    await kept.getByLabel(/^An input for the one of your 2 mixes/).fill(input);
+    await kept.getByRole("button", { name: "Answer with the mix that fits" }).click();
+    await expect(kept.getByTestId("routed")).toContainText(`“${mix}” answers: `);
+  }
   await kept.getByRole("button", { name: title, exact: true }).click();
   await expect(page.locator("#result h2 small")).toHaveText(title);
   await expect(page).toHaveURL(address);

@@ -163,6 +163,11 @@ const runs = {
       date,
     ].join(" · "),
   removeOf: (title: string) => `Delete ${title}`,
+  routeInput: (mixes: number) => `An input for the one of your ${mixes} mixes that fits`,
+  route: "Answer with the mix that fits",
+  routing: (done: number, total: number) => `Trying ${count(total, "mix", "mixes")}: ${done} done`,
+  routed: (title: string | null, answer: string) =>
+    `${title === null ? "No mix fits, so the base answers" : `“${title}” answers`}: ${answer || "(nothing)"}`,
   export: "Save as a file",
   import: "Add from a file",
   imported: (mixes: number) =>

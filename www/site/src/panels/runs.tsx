@@ -8,8 +8,9 @@ import { Problem } from "../components/problem.js";
 import { details } from "../details-text.js";
 import { exportRuns, importRuns, openRun, removeRun } from "../state/kept.js";
 import { occupied } from "../state/learn.js";
+import { routable, route, routed, routeError, routing } from "../state/route.js";
 import { readRuns, runs, runsError } from "../state/runs.js";
-import { busy } from "../state/session.js";
+import { base, busy } from "../state/session.js";
 
 export function Runs() {
   const imported = useSignal<number | null>(null);
@@ -75,6 +76,43 @@ export function Runs() {
         </p>
       </div>
       <Problem error={runsError.value} />
+      {routable.value.length > 1 && <Router />}
     </>
+  );
+}
+
+/** An input that is answered by the mix that fits. */
+function Router() {
+  const typed = useSignal("");
+  const words = details.runs;
+  const progress = routing.value;
+  const answer = routed.value;
+  return (
+    <form
+      class="router"
+      onSubmit={(event) => {
+        event.preventDefault();
+        void route(typed.value);
+      }}
+    >
+      <label>
+        {words.routeInput(routable.value.length)}
+        <input
+          value={typed.value}
+          onInput={({ currentTarget }) => {
+            typed.value = currentTarget.value;
+          }}
+        />
+      </label>
+      <button type="submit" disabled={!base.value || busy.value || occupied.value || !!progress}>
+        {words.route}
+      </button>
+      <p class="status" role="status" data-testid="routed">
+        {progress
+          ? words.routing(progress.done, progress.total)
+          : answer && words.routed(answer.title, answer.text)}
+      </p>
+      <Problem error={routeError.value} />
+    </form>
   );
 }
