@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::names::{Fields, INPUT_NAMES, OUTPUT_NAMES, listed};
-use super::{FormatError, ReadExamples, excerpt, invalid, list_name};
+use super::table::Header;
+use super::{Example, FormatError, ReadExamples, excerpt, invalid, list_name, unclear};
 
 /// Names of the list in which a JSON object holds the examples, the first in BIG-Bench's files.
 const LIST_NAMES: [&str; 4] = ["examples", "data", "instances", "rows"];
@@ -26,7 +28,8 @@ pub(super) fn starts_as_json(text: &str) -> bool {
     match first {
         '{' => {
             let name = rest.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_');
-            rest.starts_with(['"', '\'', '}']) || (name.len() < rest.len() && name.starts_with(':'))
+            rest.starts_with(['"', '\'', '“', '‘', '}'])
+                || (name.len() < rest.len() && name.starts_with(':'))
         }
         '[' => rest.starts_with(['{', '[', '"', ']']),
         _ => false,
@@ -47,7 +50,7 @@ pub(super) fn read(text: &str) -> Result<ReadExamples, FormatError> {
         let Some(value) = values.next() else { return Ok(read) };
         let value = value.map_err(|error| not_json(&place, &error))?;
         if is_list(value) {
-            push_items(&mut read, &place, value)?;
+            push_list(&mut read, &place, value)?;
         } else {
             push_top_level(&mut read, &place, parse(&place, value)?)?;
         }
@@ -66,10 +69,17 @@ fn push_top_level(
     match (list, Fields::by_name(&names)) {
         // A record may have a list of its own in a field of that name.
         (Some(&name), Ok(None)) => {
-            names.iter().filter(|&&other| other != name).for_each(|other| {
+            // As pandas writes a table with `orient="split"`.
+            let columns = object.get("columns").filter(|columns| is_list(columns));
+            let used = |other: &str| other == name || (other == "columns" && columns.is_some());
+            names.iter().filter(|other| !used(other)).for_each(|other| {
                 list_name(&mut read.layout.unused, other);
             });
-            push_items(read, place, object[name])
+            let mut rows = RowsOfJson::default();
+            if let Some(columns) = columns {
+                rows.push(read, &format!("columns of {place}"), columns)?;
+            }
+            push_items(read, place, object[name], rows)
         }
         (_, Ok(Some(found))) => match columns(&object, &names, found) {
             Some(columns) => push_columns(read, place, &object, &names, columns, found),
@@ -88,7 +98,11 @@ fn columns(object: &Object<'_>, names: &[&String], found: Fields) -> Option<usiz
     };
     let count = length(found.output)?;
     let others = [found.instruction, found.input].into_iter().flatten();
-    (count != 1 && others.into_iter().all(|index| length(index) == Some(count))).then_some(count)
+    // The numbers of two lists are token ids, not examples.
+    let is_text = |index: usize| object[names[index]].get().contains('"');
+    let is_table = is_text(found.output) || others.clone().any(is_text);
+    (count != 1 && is_table && others.into_iter().all(|index| length(index) == Some(count)))
+        .then_some(count)
 }
 
 fn push_columns(
@@ -113,11 +127,25 @@ fn push_columns(
     Ok(())
 }
 
-fn push_items(read: &mut ReadExamples, place: &str, list: &RawValue) -> Result<(), FormatError> {
+/// Adds a list of examples, or the one that a line of two texts is.
+fn push_list(read: &mut ReadExamples, place: &str, list: &RawValue) -> Result<(), FormatError> {
+    let items: Vec<&RawValue> = parse(place, list)?;
+    if items.len() == 2 && items.iter().all(|item| !is_list(item) && !is_object(item)) {
+        return RowsOfJson::default().push(read, place, list);
+    }
+    push_items(read, place, list, RowsOfJson::default())
+}
+
+fn push_items(
+    read: &mut ReadExamples,
+    place: &str,
+    list: &RawValue,
+    mut rows: RowsOfJson,
+) -> Result<(), FormatError> {
     for (index, item) in parse::<Vec<&RawValue>>(place, list)?.into_iter().enumerate() {
         let place = format!("item {}", index + 1);
         if is_list(item) {
-            push_pair(read, &place, item)?;
+            rows.push(read, &place, item)?;
             continue;
         }
         let mut object: Object<'_> = parse(&place, item)?;
@@ -134,12 +162,66 @@ fn push_items(read: &mut ReadExamples, place: &str, list: &RawValue) -> Result<(
     Ok(())
 }
 
-/// Adds `["input", "output"]`.
-fn push_pair(read: &mut ReadExamples, place: &str, pair: &RawValue) -> Result<(), FormatError> {
-    let [input, output] = parse::<Vec<&RawValue>>(place, pair)?[..] else {
-        return Err(not_example(place, pair));
+/// Rows that are lists, the first of which may be a header.
+#[derive(Default)]
+struct RowsOfJson {
+    header: Header,
+}
+
+impl RowsOfJson {
+    fn push(
+        &mut self,
+        read: &mut ReadExamples,
+        place: &str,
+        row: &RawValue,
+    ) -> Result<(), FormatError> {
+        let cells = parse::<Vec<&RawValue>>(place, row)?.into_iter();
+        let cells = cells.map(|cell| text_in(place, "a cell", cell));
+        let cells = cells.collect::<Result<Vec<String>, FormatError>>()?;
+        let fields = self.header.fields(&mut read.layout, place, &cells, cells.len())?;
+        let Some((found, expected)) = fields else { return Ok(()) };
+        if cells.len() != expected {
+            return Err(not_example(place, row));
+        }
+        let (input, output) = found.read(|index| Ok::<_, FormatError>(cells[index].clone()))?;
+        read.push(place, input, output)
+    }
+}
+
+/// The turns of a conversation, as chat models are trained on.
+#[derive(Deserialize)]
+struct Turn {
+    #[serde(alias = "from")]
+    role: String,
+    #[serde(alias = "value")]
+    content: String,
+}
+
+/// The question and the answer of a conversation, if an object holds one: what the system says stands before
+/// the question, on a line of its own.
+fn conversation(place: &str, object: &Object<'_>) -> Result<Option<Example>, FormatError> {
+    let held = ["messages", "conversations", "conversation"];
+    let Some(turns) = held
+        .iter()
+        .find_map(|&name| serde_json::from_str::<Vec<Turn>>(object.get(name)?.get()).ok())
+    else {
+        return Ok(None);
     };
-    read.push(place, text_in(place, "input", input)?, text_in(place, "output", output)?)
+    let said = |roles: &[&str]| {
+        turns.iter().filter(|turn| roles.contains(&turn.role.as_str())).collect::<Vec<_>>()
+    };
+    let system = said(&["system"]);
+    match (&said(&["user", "human"])[..], &said(&["assistant", "gpt", "model"])[..]) {
+        ([user], [assistant]) if system.len() + 2 == turns.len() => {
+            let input = system.iter().chain([user]).map(|turn| turn.content.as_str());
+            let input = input.collect::<Vec<_>>().join("\n");
+            Ok(Some(Example { input, output: assistant.content.clone() }))
+        }
+        _ => {
+            let expected = "a conversation of one question and one answer".into();
+            Err(invalid(place, expected, format!("{} turns", turns.len())))
+        }
+    }
 }
 
 fn push_object(
@@ -148,8 +230,13 @@ fn push_object(
     object: &Object<'_>,
 ) -> Result<(), FormatError> {
     let names: Vec<&String> = object.keys().collect();
-    let found = Fields::by_name(&names).map_err(|names| super::several(place, names))?;
+    let found = Fields::by_name(&names).map_err(|found| unclear(place, found))?;
     let Some(found) = found else {
+        if let Some(Example { input, output }) = conversation(place, object)? {
+            list_name(&mut read.layout.input, "user");
+            list_name(&mut read.layout.output, "assistant");
+            return read.push(place, input, output);
+        }
         let expected = format!(
             "an object with an input ({}, …) and an output ({}, …)",
             listed(&INPUT_NAMES),
@@ -212,10 +299,7 @@ fn is_object(value: &RawValue) -> bool {
 }
 
 /// A value that is an object or a list, one level of it.
-fn parse<'t, T: serde::Deserialize<'t>>(
-    place: &str,
-    value: &'t RawValue,
-) -> Result<T, FormatError> {
+fn parse<'t, T: Deserialize<'t>>(place: &str, value: &'t RawValue) -> Result<T, FormatError> {
     if !is_list(value) && !is_object(value) {
         return Err(not_example(place, value));
     }

@@ -10,7 +10,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use self::names::Fields;
-use super::{FormatError, excerpt};
+use super::{FormatError, Placeholder, excerpt};
 
 const FORMAT: &str = "examples";
 /// Limit on the text.
@@ -19,6 +19,14 @@ const MAX_TEXT_BYTES: usize = 8 << 20;
 const MAX_EXAMPLES: usize = 10_000;
 /// Limit on an input or output.
 const MAX_FIELD_BYTES: usize = 64 << 10;
+/// Files that people have examples in, by their first bytes.
+const OTHER_FORMATS: [(&[u8], &str); 5] = [
+    (b"PK\x03\x04", "a ZIP archive, as Excel's files are"),
+    (b"PAR1", "a Parquet file"),
+    (b"ARROW1", "an Arrow file"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel file"),
+];
 /// Limit on the names of fields and on the records that are listed as not used.
 const MAX_LISTED: usize = 8;
 
@@ -220,6 +228,9 @@ pub fn read_examples(text: &str, format: ExamplesFormat) -> Result<ReadExamples,
         }
     }
     let text = text.trim_start_matches(table::MARK);
+    if let Some(placeholder) = Placeholder::detect(text.as_bytes()) {
+        return Err(invalid("the text", "examples".into(), placeholder.to_string()));
+    }
     let format = match format {
         ExamplesFormat::Auto => detect(text),
         chosen => chosen,
@@ -250,6 +261,11 @@ pub fn read_examples_file(
         let units: Vec<u16> = units.iter().map(|&bytes| unit(bytes)).collect();
         String::from_utf16_lossy(&units)
     };
+    let starts = |magic: &&(&[u8], &str)| bytes.starts_with(magic.0);
+    if let Some((_, name)) = OTHER_FORMATS.iter().find(starts) {
+        let expected = "examples as text; export them as CSV or JSON lines";
+        return Err(invalid("the file", expected.into(), (*name).into()));
+    }
     match bytes {
         [0xff, 0xfe, rest @ ..] => read_examples(&utf16(rest, u16::from_le_bytes), format),
         [0xfe, 0xff, rest @ ..] => read_examples(&utf16(rest, u16::from_be_bytes), format),
@@ -270,16 +286,17 @@ fn detect(text: &str) -> ExamplesFormat {
     let first_line = text.trim_start().lines().next().unwrap_or_default();
     if json::starts_as_json(text) {
         ExamplesFormat::Jsonl
-    } else if first_line.contains('\t') && table::named_delimiter(first_line).is_none() {
+    } else if table::has_tab_between(first_line) && table::named_delimiter(first_line).is_none() {
         ExamplesFormat::Tsv
     } else {
         ExamplesFormat::Csv
     }
 }
 
-fn several(place: &str, names: String) -> FormatError {
+/// The error for names that do not say which field is what.
+fn unclear(place: &str, found: String) -> FormatError {
     let expected = "one field for the input and one for the output, named input and output";
-    invalid(place, expected.into(), format!("{names}, each of which could be it"))
+    invalid(place, expected.into(), found)
 }
 
 fn invalid(what: &str, expected: String, found: String) -> FormatError {

@@ -4,8 +4,8 @@
 //! The reader is part of this crate because its errors name a line and a field, and because text pasted from
 //! a spreadsheet may start with a quotation mark that is not a quote.
 
-use super::names::Fields;
-use super::{ExamplesLayout, FormatError, ReadExamples, invalid, several};
+use super::names::{Fields, normal};
+use super::{ExamplesLayout, FormatError, ReadExamples, invalid, unclear};
 
 /// Limit on the columns of a table.
 const MAX_COLUMNS: usize = 64;
@@ -15,26 +15,36 @@ pub(super) const MARK: char = '\u{feff}';
 /// Reads a table that names its delimiter or shows it.
 pub(super) fn read(text: &str) -> Result<ReadExamples, FormatError> {
     if is_markdown(text) {
-        let lines = text.lines().enumerate();
-        let rows = lines.filter(|(_, line)| !is_rule(line));
-        return rows_to_examples('|', rows.map(|(index, line)| Ok((index + 1, cells(line)))));
+        return read_markdown(text);
     }
     let (delimiter, rest, line) = delimiter(text);
-    rows_to_examples(delimiter, Rows { rest, delimiter, line })
+    read_rows(delimiter, Header::default(), Rows { rest, delimiter, line })
 }
 
 /// Reads a table with tabs.
 pub(super) fn read_tabs(text: &str) -> Result<ReadExamples, FormatError> {
-    rows_to_examples('\t', Rows { rest: text, delimiter: '\t', line: 1 })
+    read_rows('\t', Header::default(), Rows { rest: text, delimiter: '\t', line: 1 })
 }
 
-fn rows_to_examples(
+/// Reads a table of Markdown; a rule below the first row says that it is a header, whatever its names are.
+fn read_markdown(text: &str) -> Result<ReadExamples, FormatError> {
+    let mut lines: Vec<(usize, &str)> =
+        (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()).collect();
+    let is_ruled = lines.get(1).is_some_and(|(_, line)| is_rule(line));
+    if is_ruled {
+        lines.remove(1);
+    }
+    let rows = lines.into_iter().map(|(index, line)| Ok((index, cells(line))));
+    read_rows('|', Header { is_there: is_ruled, ..Header::default() }, rows)
+}
+
+fn read_rows(
     delimiter: char,
+    mut header: Header,
     rows: impl Iterator<Item = Result<(usize, Vec<String>), FormatError>>,
 ) -> Result<ReadExamples, FormatError> {
     let layout = ExamplesLayout { delimiter: Some(delimiter), ..ExamplesLayout::default() };
     let mut read = ReadExamples { examples: Vec::new(), layout };
-    let (mut header, mut first) = (None, true);
     for row in rows {
         let (line, row) = row?;
         if is_blank(&row) {
@@ -43,32 +53,10 @@ fn rows_to_examples(
         // Spreadsheets write empty cells behind the last column.
         let cells = row.iter().rposition(|cell| !cell.trim().is_empty()).map_or(0, |last| last + 1);
         let place = format!("line {line}");
-        if std::mem::replace(&mut first, false) {
-            let found = Fields::of_header(&row[..cells]);
-            if let Some(found) = found.map_err(|names| several(&place, names))? {
-                read.layout.note(&row, found);
-                header = Some((found, row));
-                continue;
-            }
-        } else if Fields::are_named_by(&row[..cells]) {
-            // Joined files repeat it.
-            match &header {
-                Some((_, names)) if is_same(names, &row) => continue,
-                _ => {
-                    let expected = "an example; a header stands before all others".into();
-                    return Err(invalid(
-                        &place,
-                        expected,
-                        format!("the header {}", row.join(", ")),
-                    ));
-                }
-            }
-        }
-        let (found, expected) = match &header {
-            Some((found, names)) => (*found, names.len()),
-            None => (Fields::TWO_COLUMNS, 2),
+        let Some((found, expected)) = header.fields(&mut read.layout, &place, &row, cells)? else {
+            continue;
         };
-        if cells > expected || (header.is_none() && row.len() < 2) {
+        if cells > expected || row.len() < 2 {
             return Err(FormatError::Columns { line, found: row.len(), expected, delimiter });
         }
         // Blanks around a cell come from laying the table out.
@@ -81,9 +69,66 @@ fn rows_to_examples(
     Ok(read)
 }
 
-fn is_same(names: &[String], row: &[String]) -> bool {
-    let names = names.iter().map(|name| name.trim().to_lowercase());
-    names.eq(row.iter().map(|name| name.trim().to_lowercase()))
+/// The header of a table, once its first row has been read.
+#[derive(Default)]
+pub(super) struct Header {
+    /// Whether the first row is known to be one.
+    is_there: bool,
+    started: bool,
+    found: Option<(Fields, Vec<String>)>,
+}
+
+impl Header {
+    /// The fields of a row and how many columns it may have; none for the header itself. `cells` are those
+    /// before the empty ones at its end.
+    ///
+    /// # Errors
+    /// [`FormatError::Invalid`] for a header that does not say which column is what, or stands between rows.
+    pub(super) fn fields(
+        &mut self,
+        layout: &mut ExamplesLayout,
+        place: &str,
+        row: &[String],
+        cells: usize,
+    ) -> Result<Option<(Fields, usize)>, FormatError> {
+        if !std::mem::replace(&mut self.started, true) {
+            let named = Fields::of_header(&row[..cells]).map_err(|found| unclear(place, found))?;
+            let named = named.or((self.is_there && cells == 2).then_some(Fields::TWO_COLUMNS));
+            if let Some(found) = named {
+                layout.note(row, found);
+                self.found = Some((found, row.to_vec()));
+                return Ok(None);
+            }
+        } else if let Some((_, names)) = &self.found
+            && same_names(names, row)
+        {
+            // Joined files repeat it.
+            return Ok(None);
+        } else if Fields::are_named_by(&row[..cells])
+            || self.found.as_ref().is_some_and(|(_, names)| has_same_names(names, row))
+        {
+            let expected = "an example; a header stands before all others".into();
+            return Err(invalid(place, expected, format!("the header {}", row.join(", "))));
+        }
+        Ok(Some(match &self.found {
+            Some((found, names)) => (*found, names.len()),
+            None => (Fields::TWO_COLUMNS, 2),
+        }))
+    }
+}
+
+fn same_names(names: &[String], row: &[String]) -> bool {
+    names.iter().map(normal).eq(row.iter().map(normal))
+}
+
+/// Whether a row has the names in another order.
+fn has_same_names(names: &[String], row: &[String]) -> bool {
+    let sorted = |names: &[String]| {
+        let mut names: Vec<String> = names.iter().map(normal).collect();
+        names.sort();
+        names
+    };
+    names.len() == row.len() && sorted(names) == sorted(row)
 }
 
 /// Whether a text is a table of Markdown, whose rows have bars at both ends.
@@ -161,8 +206,31 @@ fn semicolons_delimit(commas: &[[String; 2]], semicolons: &[[String; 2]]) -> boo
     match (any(commas, starts_blank), any(semicolons, starts_blank)) {
         (true, false) => true,
         (false, true) => false,
-        _ => !any(semicolons, |output| output.contains(',')),
+        // Commas between digits, where every row has one, are decimal.
+        _ => {
+            semicolons.iter().all(|row| row.iter().any(|cell| has_decimal_comma(cell)))
+                || !any(semicolons, |output| output.contains(','))
+        }
     }
+}
+
+/// Whether every comma of a cell stands between digits, and there is one.
+fn has_decimal_comma(cell: &str) -> bool {
+    let is_digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
+    let parts: Vec<&str> = cell.split(',').collect();
+    parts
+        .windows(2)
+        .all(|pair| is_digit(pair[0].chars().next_back()) && is_digit(pair[1].chars().next()))
+        && parts.len() == 2
+}
+
+/// Whether a line's first tab is one between columns: within quotation marks that end before a comma or a
+/// semicolon it is a part of the cell.
+pub(super) fn has_tab_between(line: &str) -> bool {
+    let Some(tab) = line.find('\t') else { return false };
+    let Some(quoted) = line.strip_prefix('"') else { return true };
+    let end = quoted.replace("\"\"", "  ").find('"').map(|end| end + 1);
+    !end.is_some_and(|end| tab < end && line[end + 1..].trim_start().starts_with([',', ';']))
 }
 
 /// The rows of a table if each has two columns.

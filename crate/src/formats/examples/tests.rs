@@ -178,6 +178,95 @@ fn json_with_pairs_or_columns_is_read_as_datasets_write_it() {
 }
 
 #[test]
+fn a_list_of_lists_in_json_is_a_table_with_or_without_a_header() {
+    let expected = pairs(&[("a", "b"), ("c", "d")]);
+    assert_eq!(read(r#"[["input", "output"], ["a", "b"], ["c", "d"]]"#), expected);
+    assert_eq!(read(r#"[["label", "id", "text"], ["b", 1, "a"], ["d", 2, "c"]]"#), expected);
+    // As pandas writes it with `orient="split"`.
+    let split =
+        r#"{"columns": ["label", "text"], "index": [0, 1], "data": [["b", "a"], ["d", "c"]]}"#;
+    assert_eq!(read(split), expected);
+    assert_eq!(read_examples(split, ExamplesFormat::Auto).unwrap().layout.unused, ["index"]);
+    // A line for each row.
+    assert_eq!(read("[\"a\", \"b\"]\n[\"c\", \"d\"]"), expected);
+}
+
+#[test]
+fn a_conversation_of_one_question_and_one_answer_is_an_example() {
+    let openai = r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#;
+    assert_eq!(read(openai), pairs(&[("a", "b")]));
+    let share = r#"{"id": 1, "conversations": [{"from": "system", "value": "s"}, {"from": "human", "value": "a"},
+        {"from": "gpt", "value": "b"}]}"#;
+    assert_eq!(read(share), pairs(&[("s\na", "b")]));
+    let longer = openai.replace("}]}", r#"}, {"role": "user", "content": "c"}]}"#);
+    let error = parse_examples(&longer, ExamplesFormat::Auto).unwrap_err().to_string();
+    assert!(
+        error.contains("a conversation of one question and one answer, found 3 turns"),
+        "{error}"
+    );
+}
+
+#[test]
+fn token_ids_are_no_examples_and_the_text_beside_them_is() {
+    let ids = r#"{"input": [3, 7, 1], "labels": [4, 9, 1]}"#;
+    assert!(parse_examples(ids, ExamplesFormat::Auto).is_err());
+    let p3 = r#"{"inputs": [3, 1], "inputs_pretokenized": "a", "targets": [4, 1], "targets_pretokenized": "b"}"#;
+    assert_eq!(read(p3), pairs(&[("a", "b")]));
+    assert_eq!(read(r#"{"text": "a", "label": 1, "label_text": "b"}"#), pairs(&[("a", "b")]));
+    assert_eq!(read(r#"{"Input": "x", "input": "a", "output": "b"}"#), pairs(&[("a", "b")]));
+}
+
+#[test]
+fn names_are_read_without_the_marks_that_people_write_around_them() {
+    for header in [
+        "Input Text,Output Text",
+        "Input:,Output:",
+        "Input (English),Output (French)",
+        "input_sentence,output_sentence",
+        "Input sentence,Target-sentence",
+        "Human,AI",
+        "Q,A",
+        "original,corrected",
+        "review,rating",
+        "**Input**,**Output**",
+    ] {
+        assert_eq!(read(&format!("{header}\na,b")), pairs(&[("a", "b")]), "{header}");
+    }
+    // A rule below it says that a row of Markdown is a header.
+    assert_eq!(read("| English | French |\n|---|---|\n| - | - |"), pairs(&[("-", "-")]));
+    for header in ["id,text", "text,id", "url,text", "Unnamed: 0,text", "index,label"] {
+        let error = parse_examples(&format!("{header}\na,b"), ExamplesFormat::Auto).unwrap_err();
+        assert!(error.to_string().contains("of which neither is an output"), "{error}");
+    }
+}
+
+#[test]
+fn decimal_commas_and_tabs_within_quotation_marks_delimit_nothing() {
+    assert_eq!(read("1;2,5\n2;3,5"), pairs(&[("1", "2,5"), ("2", "3,5")]));
+    assert_eq!(read("\"a\tcat\",chat\nb,c"), pairs(&[("a\tcat", "chat"), ("b", "c")]));
+    assert_eq!(read("\"a\tcat\"\tchat"), pairs(&[("a\tcat", "chat")]));
+    assert_eq!(read("say \"a\tcat\""), pairs(&[("say \"a", "cat\"")]));
+}
+
+#[test]
+fn files_that_are_no_text_of_examples_are_named() {
+    for (bytes, name) in [
+        (&b"PK\x03\x04rest"[..], "a ZIP archive, as Excel's files are"),
+        (b"PAR1\x15\x04", "a Parquet file"),
+        (b"\x1f\x8b\x08", "a gzip archive"),
+        (b"<!doctype html><p>a,b", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a Git LFS pointer"),
+        (b"ctrl,\0", "a zero byte"),
+    ] {
+        let error = read_examples_file(bytes, ExamplesFormat::Auto).unwrap_err().to_string();
+        assert!(error.contains(name), "{error}");
+    }
+    let curly = "{“input”: “a”, “output”: “b”}";
+    let error = parse_examples(curly, ExamplesFormat::Auto).unwrap_err().to_string();
+    assert!(error.contains("line 1 should be"), "{error}");
+}
+
+#[test]
 fn a_number_keeps_the_digits_that_it_is_written_with() {
     let text =
         r#"{"input": 12345678901234567890123, "output": 0.1000000000000000055511151231257827}"#;
@@ -198,6 +287,10 @@ fn a_header_that_joined_files_repeat_is_no_example() {
     let expected = pairs(&[("a", "b"), ("c", "d")]);
     assert_eq!(read("input,output\na,b\n\u{feff}Input,Output\nc,d"), expected);
     assert_eq!(read("\u{feff}\u{feff}input\ttarget\na\tb\ninput\ttarget\nc\td"), expected);
+    assert_eq!(read("text,label\na,b\ntext,label\nc,d"), expected);
+    let error = parse_examples("text,label\na,b\nlabel,text\nd,c", ExamplesFormat::Auto);
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("line 3 should be an example"), "{error}");
     // Other names are words of an example too.
     assert_eq!(read("a,b\nquestion,answer").len(), 2);
 }
