@@ -72,6 +72,21 @@ fn test_set(registry: &Registry, task: usize) -> Vec<Example> {
     parse_examples(&text, ExamplesFormat::Jsonl).unwrap()
 }
 
+/// Of values that overflow, the 8-bit kernels would make a plausible loss.
+#[test]
+fn a_module_whose_values_overflow_is_refused_when_it_is_added() {
+    let registry = registry();
+    let (mut session, _) = loaded::<CpuBackend>(&registry, 0);
+    let module = &registry.modules[0];
+    let (config, weights) = (read(&module.files.config), read(&module.files.weights));
+    let mut scaled: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    scaled["lora_alpha"] = 1e30.into();
+    let scaled = serde_json::to_vec(&scaled).unwrap();
+    let error = session.add_module("damaged", &scaled, weights.clone()).unwrap_err().to_string();
+    assert!(error.contains("which are below 100"), "{error}");
+    session.add_module("whole", &config, weights).unwrap();
+}
+
 /// What the library's base needs to be loaded.
 struct Base {
     config: T5Config,
@@ -415,11 +430,13 @@ fn what_cannot_be_done_is_rejected_by_name_and_what_is_loaded_stays() {
             assert!(part.ends_with('.') && part.len() > 5, "{report}");
         }
     }
-    let weights = vec![WeightedModule { id: ids[0].clone(), weight: f32::NAN.into() }];
-    let composition = Composition { modules: weights, merge: Merge::Delta };
-    let report = block_on(session.score(&examples, Some(&composition))).unwrap_err().report();
-    assert!(report.why.contains(&ids[0]) && report.why.contains("NaN"), "{report}");
-    assert!(report.details.contains_key("module"), "{report:?}");
+    for (weight, found) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf"), (-1e19, "-1e19")] {
+        let weights = vec![WeightedModule { id: ids[0].clone(), weight: weight.into() }];
+        let composition = Composition { modules: weights, merge: Merge::Delta };
+        let report = block_on(session.score(&examples, Some(&composition))).unwrap_err().report();
+        assert!(report.why.contains(&ids[0]) && report.why.contains(found), "{report}");
+        assert!(report.details.contains_key("module"), "{report:?}");
+    }
 
     let label = BaseLabel { title: "Broken".into(), ..BaseLabel::default() };
     let files = BaseBytes { config: b"{}", tokenizer: b"{}", weights: &[] };

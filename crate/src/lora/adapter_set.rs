@@ -38,6 +38,7 @@ impl<A: Borrow<PeftAdapter> + Clone> AdapterSet<A> {
         for (module, adapter) in adapters.iter().enumerate() {
             for (&layer, matrices) in &adapter.borrow().layers {
                 check_shape(config, module, layer, matrices)?;
+                check_size(module, layer, matrices)?;
                 layers.entry(layer).or_default().push((module, matrices));
             }
         }
@@ -200,15 +201,33 @@ impl<A: Borrow<PeftAdapter> + Clone> AdapterSet<A> {
     }
 }
 
+/// Limit on a weight. Useful ones are below 3; numbers that overflow would give a plausible loss in 8 bits.
+const MAX_WEIGHT: f32 = 1000.0;
+/// Limit on what a module of weight 1 adds to a number of the base's weights, which are below 100.
+const MAX_UPDATE: f32 = 1e6;
+
 /// # Errors
-/// [`LoraError::Weight`] with the first weight that is not a finite number.
+/// [`LoraError::Weight`] with the first weight that is not a number from -1000 to 1000.
 pub(crate) fn check_weights(weights: &[ModuleWeight]) -> Result<(), LoraError> {
+    let is_usable = |weight: f32| weight.abs() <= MAX_WEIGHT;
     for (module, weight) in weights.iter().enumerate() {
-        if let Some(found) = weight.groups().into_iter().find(|weight| !weight.is_finite()) {
+        if let Some(found) = weight.groups().into_iter().find(|&weight| !is_usable(weight)) {
             return Err(LoraError::Weight { module, found: found.to_string() });
         }
     }
     Ok(())
+}
+
+/// Checks a bound on `scaling · B · A`, by the largest value of each.
+fn check_size(module: usize, layer: LinearId, matrices: &PeftLayer) -> Result<(), LoraError> {
+    let largest =
+        |values: &[f32]| values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+    let PeftLayer { lora_a, lora_b, rank, scaling } = matrices;
+    let update = scaling.abs() * *rank as f32 * largest(lora_a) * largest(lora_b);
+    if update <= MAX_UPDATE {
+        return Ok(());
+    }
+    Err(LoraError::TooLarge { module, layer, found: format!("{update:.0e}") })
 }
 
 fn check_shape(

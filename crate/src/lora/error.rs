@@ -84,8 +84,21 @@ pub enum LoraError {
         /// The requirement of the file format.
         reason: String,
     },
-    /// A weight that is not a finite number.
-    #[error("the weight of module {module} is {found}; it must be a finite number")]
+    /// A layer whose update overflows, or would.
+    #[error(
+        "module {module} adds up to {found} to the numbers of {layer}, which are below 100; its values or its \
+         scaling are damaged"
+    )]
+    TooLarge {
+        /// Index of the module.
+        module: usize,
+        /// The layer.
+        layer: LinearId,
+        /// A bound on the update, printed.
+        found: String,
+    },
+    /// A weight that is not a number, or one that makes the model's numbers overflow.
+    #[error("the weight of module {module} is {found}; it must be a number from -1000 to 1000")]
     Weight {
         /// Index of the module.
         module: usize,
@@ -101,6 +114,7 @@ impl LoraError {
             Self::UnknownLayer { module, .. }
             | Self::Shape { module, .. }
             | Self::Unequal { module, .. }
+            | Self::TooLarge { module, .. }
             | Self::Weight { module, .. } => Some(module),
             Self::WeightCount { .. }
             | Self::Scales { .. }

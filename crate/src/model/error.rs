@@ -121,6 +121,15 @@ pub enum ModelError {
         /// The limit.
         limit: usize,
     },
+    /// A loss that is not a number.
+    #[error(
+        "the loss of example {example} is not a finite number: values of the base, of a module or of its \
+         weight overflow"
+    )]
+    NotFinite {
+        /// Index of the example.
+        example: usize,
+    },
     /// LoRA branches that were packed for models of another precision.
     #[error("the modules were composed for {found:?}, but the model computes in {expected:?}")]
     BranchPrecision {

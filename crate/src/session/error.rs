@@ -184,8 +184,16 @@ fn named(error: &LoraError, ids: &[String]) -> String {
             id(*first)
         ),
         LoraError::Weight { module, found } => {
-            format!("the weight of {} is {found}; it must be a finite number", id(*module))
+            format!(
+                "the weight of {} is {found}; it must be a number from -1000 to 1000",
+                id(*module)
+            )
         }
+        LoraError::TooLarge { module, layer, found } => format!(
+            "{} adds up to {found} to the numbers of {layer}, which are below 100; its values or its scaling \
+             are damaged",
+            id(*module)
+        ),
         other => other.to_string(),
     }
 }

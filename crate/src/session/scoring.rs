@@ -8,7 +8,7 @@ use super::{
 use crate::formats::Example;
 use crate::learn::{ExampleScore, Objective};
 use crate::lora::{Composition, WeightedModule};
-use crate::model::{ExampleLoss, TokenizedExample};
+use crate::model::{ExampleLoss, ModelError, TokenizedExample};
 
 /// Tokens of a batch: larger batches are not faster, and take more memory.
 const BATCH_TOKENS: usize = 4096;
@@ -122,7 +122,14 @@ impl<B: Backend> Session<B> {
         batches: &mut [B::Batch],
         composed: &Composed<'_>,
     ) -> Result<Score, SessionError> {
-        Ok(Score::new(&self.batch_losses(operation, batches, composed).await?))
+        let losses = self.batch_losses(operation, batches, composed).await?;
+        match losses.iter().position(|example| !example.loss.is_finite()) {
+            Some(example) => {
+                let source = ModelError::NotFinite { example };
+                Err(SessionError::Model { operation, source })
+            }
+            None => Ok(Score::new(&losses)),
+        }
     }
 
     async fn batch_losses(
