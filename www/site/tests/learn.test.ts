@@ -255,6 +255,14 @@ test("each of several added modules has the path of its folder, and never an id 
     ["new", "new", "other", "other"],
     ["local/other", "local/other", "local/two", "local/two"],
   ]);
+  // Second downloads become modules of their own, named for their files.
+  modules.addedModules.value = [{ ...(await client.addModule("adapter_model (1)", "o/n")) }];
+  const flat = ["adapter_config.json", "adapter_config (1).json"];
+  await modules.addLocalModules(flat.map((path) => ({ path, contents })));
+  const last = sources.at(-1);
+  expect(last?.kind === "files" && last.files.map(({ path }) => path)).toEqual(
+    flat.map((path) => `local/${path}`),
+  );
 });
 
 test("an output that the model cannot write is named while it is in the table", async () => {

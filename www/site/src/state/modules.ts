@@ -48,9 +48,9 @@ export async function addLocalModules(chosen: Iterable<File | LocalFile>): Promi
   const folder = first?.path.split("/").at(-2);
   const name = folder || archive || `local-${addedModules.value.length + 1}`;
   // Each of several modules has the path of its folder as its id.
-  const folders = new Set(files.map(({ path }) => path.split("/").slice(0, -1).join("/")));
+  const folders = new Set(files.map(({ path }) => path.slice(0, path.lastIndexOf("/") + 1)));
   let prefix = "";
-  while ([...folders].some((one) => isTaken(prefix + one))) prefix += "local/";
+  while ([...folders].some((one) => isFolderTaken(prefix + one))) prefix += "local/";
   const prefixed = files.map(({ path, contents }) => ({ path: prefix + path, contents }));
   await addModules(name, filesSource(archive ? files : prefixed));
 }
@@ -59,6 +59,11 @@ export async function addLocalModules(chosen: Iterable<File | LocalFile>): Promi
 export async function addRemoteModule(typed: string): Promise<void> {
   await addModules(typed.trim(), addressSource(typed));
 }
+
+/** Whether a folder's path, or one that is made for second downloads in it, is an id already. */
+const isFolderTaken = (folder: string) =>
+  isTaken(folder.slice(0, -1)) ||
+  addedModules.value.some(({ id }) => id.startsWith(`${folder}adapter_model`));
 
 const isTaken = (id: string) =>
   entryOf(id) !== undefined || addedModules.value.some((one) => one.id === id);
