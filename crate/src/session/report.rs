@@ -86,7 +86,7 @@ pub(super) fn sentence(message: &str) -> String {
         Some(first) if !is_identifier => first.to_uppercase().to_string(),
         first => first.map(String::from).unwrap_or_default(),
     };
-    let end = if message.ends_with('.') { "" } else { "." };
+    let end = if message.ends_with(['.', '?', '!']) { "" } else { "." };
     format!("{first}{}{end}", characters.as_str())
 }
 
@@ -219,6 +219,7 @@ mod tests {
             ("use_dora = true", "use_dora = true."),
             ("tokenizer.ggml.model none", "tokenizer.ggml.model none."),
             ("config.json: not JSON", "config.json: not JSON."),
+            ("do they belong together?", "Do they belong together?"),
             ("", "."),
         ] {
             assert_eq!(sentence(message), expected);
