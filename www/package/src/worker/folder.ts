@@ -260,7 +260,7 @@ function adaptersIn(folder: string, files: LocalFile[]): LocalAdapter[] {
   }
   const alone = parts.filter(({ number }) => !(configs.has(number) && weights.has(number)));
   if (alone.length > 0) {
-    const names = alone.map(({ file }) => file.path).sort();
+    const names = alone.map(({ file }) => file.path.slice(folder.length)).sort();
     throw loraLoomError("adapter-not-paired", { files: names.join(", ") });
   }
   return [...configs]

@@ -50,7 +50,12 @@ export async function addLocalModules(chosen: Iterable<File | LocalFile>): Promi
   // Each of several modules has the path of its folder as its id.
   const folders = new Set(files.map(({ path }) => path.slice(0, path.lastIndexOf("/") + 1)));
   let prefix = "";
-  while ([...folders].some((one) => isFolderTaken(prefix + one))) prefix += "local/";
+  const numbered = files.some(({ path }) => / \(\d+\)\.[a-z]+$/.test(path));
+  const isTakenIn = (folder: string) =>
+    isTaken(folder.slice(0, -1)) ||
+    // Second downloads in one folder have ids of their own there.
+    (numbered && addedModules.value.some(({ id }) => id.startsWith(`${folder}adapter_model`)));
+  while ([...folders].some((one) => isTakenIn(prefix + one))) prefix += "local/";
   const prefixed = files.map(({ path, contents }) => ({ path: prefix + path, contents }));
   await addModules(name, filesSource(archive ? files : prefixed));
 }
@@ -59,11 +64,6 @@ export async function addLocalModules(chosen: Iterable<File | LocalFile>): Promi
 export async function addRemoteModule(typed: string): Promise<void> {
   await addModules(typed.trim(), addressSource(typed));
 }
-
-/** Whether a folder's path, or one that is made for second downloads in it, is an id already. */
-const isFolderTaken = (folder: string) =>
-  isTaken(folder.slice(0, -1)) ||
-  addedModules.value.some(({ id }) => id.startsWith(`${folder}adapter_model`));
 
 const isTaken = (id: string) =>
   entryOf(id) !== undefined || addedModules.value.some((one) => one.id === id);
