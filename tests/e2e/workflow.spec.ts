@@ -257,6 +257,13 @@ test("a paragraph pasted into a cell stays there, a row fills two, and a table c
   await paste("Input 2", "red\tblue\r\n");
   await expect(cell("Input 2")).toHaveValue("red");
   await expect(cell("Output 2")).toHaveValue("blue");
+  // In the output, a row is text; a cell with a line break comes in quotation marks.
+  await paste("Output 4", "green\tyellow");
+  await expect(cell("Output 4")).toHaveValue("green yellow");
+  await page.locator("#task").getByRole("button", { name: "Undo" }).click();
+  await expect(cell("Output 4")).not.toHaveValue(/green/);
+  await paste("Output 4", '"line one\nline ""two"""');
+  await expect(cell("Output 4")).toHaveValue('line one\nline "two"');
   // A table would replace what was typed: that is asked, by keyboard as well.
   const asked = page.getByTestId("incoming");
   await paste("Input 3", "dog\tchien\ncat\tchat\n");

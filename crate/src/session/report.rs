@@ -77,11 +77,16 @@ impl ErrorReport {
     }
 }
 
-/// A message of the lower layers as a sentence.
+/// A message of the lower layers as a sentence; an identifier or a file's name at its start stays as it is.
 pub(super) fn sentence(message: &str) -> String {
+    let word = message.split_whitespace().next().unwrap_or_default();
+    let is_identifier = word.trim_end_matches(['.', ':', ',']).contains(['_', '.']);
     let mut characters = message.chars();
-    let first = characters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
-    let end = if message.ends_with('.') { "" } else { "." };
+    let first = match characters.next() {
+        Some(first) if !is_identifier => first.to_uppercase().to_string(),
+        first => first.map(String::from).unwrap_or_default(),
+    };
+    let end = if message.ends_with(['.', '?', '!']) { "" } else { "." };
     format!("{first}{}{end}", characters.as_str())
 }
 
@@ -196,6 +201,28 @@ impl SessionError {
             Self::Model { .. } => "Shorten or correct it, and try again.",
             Self::Tune(LearnError::Diverged { .. }) => "Use a lower learning rate or fewer steps.",
             Self::Learn(_) | Self::Tune(_) => "Correct that, and start again.",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sentence;
+
+    #[test]
+    fn a_sentence_begins_with_a_capital_unless_an_identifier_does() {
+        for (message, expected) in [
+            ("expected 8, found 7", "Expected 8, found 7."),
+            ("nothing.", "Nothing."),
+            ("line 3: too long", "Line 3: too long."),
+            ("ünknown", "Ünknown."),
+            ("use_dora = true", "use_dora = true."),
+            ("tokenizer.ggml.model none", "tokenizer.ggml.model none."),
+            ("config.json: not JSON", "config.json: not JSON."),
+            ("do they belong together?", "Do they belong together?"),
+            ("", "."),
+        ] {
+            assert_eq!(sentence(message), expected);
         }
     }
 }

@@ -321,7 +321,8 @@ export class LoraLoom {
 
   /**
    * Adds all modules among files of this computer: several PEFT folders, or a ZIP archive of them. Each
-   * has the path of its folder as its id; `id` is that of a single one.
+   * has the path of its folder as its id; `id` is that of a single one. Second downloads in one folder are
+   * paired by their numbers: `adapter_config (1).json` is of the module `adapter_model (1)`.
    *
    * @example
    * ```ts

@@ -457,8 +457,18 @@ describe("several modules at once", () => {
     expect(alone).toMatchObject({ id: "mine" });
     await expect(loom.addModule("both", files("one/", "two/"))).rejects.toMatchObject({
       code: "invalid-input",
-      why: "Expected one PEFT folder, found one/, two/.",
+      why: "Expected one PEFT folder, found one, two.",
     });
+  });
+});
+
+test("what the engine refuses among files of this computer is chosen again, not looked for on a host", async () => {
+  const loom = await open();
+  const contents = new Blob(["longt5"]);
+  const load = loom.load({ source: filesSource([{ path: "config.json", contents }]) });
+  await expect(load).rejects.toMatchObject({
+    why: "LongT5 has local attention.",
+    next: "Choose the files again, or export the model anew.",
   });
 });
 

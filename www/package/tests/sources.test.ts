@@ -325,7 +325,7 @@ describe("the files of a source", () => {
     );
     expect(await adapterFolders(source)).toEqual(["drop/one", "drop/two"]);
     await expect(adapterFolder(source, context)).rejects.toMatchObject({
-      why: "Expected one PEFT folder, found drop/one/, drop/two/.",
+      why: "Expected one PEFT folder, found drop/one, drop/two.",
     });
     const { weights } = await adapterFolder({ ...source, folder: "drop/two" }, context);
     expect(await read(weights)).toBe("drop/two/adapter_model.safetensors");
@@ -364,8 +364,84 @@ describe("the files of a source", () => {
     const { config, weights } = await adapterFolder(source, context);
     expect(await read(config)).toContain("config (1)");
     expect(await read(weights)).toContain("model (2)");
-    const both = local("adapter_config (1).json", "adapter_config.json", "adapter_model.bin");
-    expect(await read((await adapterFolder(both, context)).config)).toBe("adapter_config.json");
+  });
+
+  test("second downloads are modules of their own, by their numbers", async () => {
+    for (const folder of ["", "mine/"]) {
+      const source = local(
+        `${folder}adapter_model (1).safetensors`,
+        `${folder}adapter_config.json`,
+        `${folder}adapter_config (1).json`,
+        `${folder}adapter_model.safetensors`,
+      );
+      const ids = [`${folder}adapter_model`, `${folder}adapter_model (1)`];
+      expect(await adapterFolders(source)).toEqual(ids);
+      for (const [index, number] of ["", " (1)"].entries()) {
+        const pieces = await adapterFolder({ ...source, folder: ids[index] as string }, context);
+        expect([await read(pieces.config), await read(pieces.weights)]).toEqual([
+          `${folder}adapter_config${number}.json`,
+          `${folder}adapter_model${number}.safetensors`,
+        ]);
+      }
+    }
+    const beside = local(
+      "a/adapter_config.json",
+      "a/adapter_config (1).json",
+      "a/adapter_model.bin",
+    );
+    beside.files.push(...local("a/adapter_model (1).bin", "b/adapter_config.json").files);
+    expect(await adapterFolders(beside)).toEqual(["a/adapter_model", "a/adapter_model (1)", "b"]);
+  });
+
+  test("second downloads without their other file are named, not left out", async () => {
+    for (const [alone, ...others] of [
+      ["adapter_config (1).json", "adapter_config.json", "adapter_model.bin"],
+      ["adapter_model (1).safetensors", "adapter_config.json", "adapter_model.safetensors"],
+    ]) {
+      const source = local(alone as string, ...others);
+      const refused = {
+        what: "Which files belong together is not known.",
+        why: expect.stringContaining(`found without the other: ${alone}.`),
+      };
+      await expect(adapterFolders(source)).rejects.toMatchObject(refused);
+      await expect(adapterFolder(source, context)).rejects.toMatchObject(refused);
+    }
+  });
+
+  test("a model among modules and a module in place of a model are called what they are", async () => {
+    const contents = new Blob(['{"model_type": "t5"}']);
+    const model: FilesSource = {
+      kind: "files",
+      files: [
+        { path: "t5/config.json", contents },
+        { path: "t5/model.safetensors", contents: new Blob(["w"]) },
+      ],
+    };
+    expect(await adapterFolders(model)).toEqual([]);
+    await expect(adapterFolder(model, context)).rejects.toMatchObject({
+      what: "This is a model, not a module.",
+      next: expect.stringContaining("“Use another model”"),
+    });
+    await expect(
+      baseFolder(local("mine/adapter_config.json", "mine/adapter_model.bin")),
+    ).rejects.toMatchObject({ what: "This is a module, not a model." });
+    await expect(baseFolder(onHub("owner/adapter"))).rejects.toMatchObject({
+      what: "This is a module, not a model.",
+    });
+  });
+
+  test("a web page among files of this computer is one that was saved", async () => {
+    const html = new Blob(["<!doctype html><html></html>"]);
+    const source: FilesSource = {
+      kind: "files",
+      files: [
+        { path: "adapter_config.json", contents: new Blob(["{}"]) },
+        { path: "adapter_model.safetensors", contents: html },
+      ],
+    };
+    const error = await adapterFolder(source, context).catch((error) => error);
+    expect(error.what).toBe("adapter_model.safetensors is a web page, not the file.");
+    expect(error.message).not.toMatch(/host|address|answered/);
   });
 
   test("of files of this computer, the folder of the topmost configuration counts", async () => {

@@ -72,6 +72,11 @@ const errors = {
     why: `It has ${megabytes} MB; the limit is ${limit} MB.`,
     next: "Keep only the lines that show the task best. Five are enough.",
   }),
+  lostCharacter: (line: number): ErrorText => ({
+    what: "The text lost a character before it came here.",
+    why: `Line ${line} has “\uFFFD” in its place.`,
+    next: "Copy it again where it is whole, or type the character.",
+  }),
   noSuggestions: {
     what: "No modules were found for these examples.",
     why: "No description in this library shares a word with your examples.",

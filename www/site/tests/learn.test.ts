@@ -214,10 +214,10 @@ test("another base removes the mix of the one before", async () => {
 });
 
 test("an added module is learned with, and is gone with its base", async () => {
-  const { client, learn, modules, session } = await openPage();
-  await modules.addLocalModules([pickedFile("mine.zip")]);
-  await modules.addRemoteModule("owner/adapter");
-  await modules.addRemoteModule("not an adapter");
+  const { adding, client, learn, modules, session } = await openPage();
+  await adding.addLocalModules([pickedFile("mine.zip")]);
+  await adding.addRemoteModule("owner/adapter");
+  await adding.addRemoteModule("not an adapter");
   expect(modules.moduleError.value?.what).toContain("not an adapter");
   expect(modules.addedModules.value.map(({ id }) => id)).toEqual(["mine", "owner/adapter"]);
   await learn.learn();
@@ -228,14 +228,14 @@ test("an added module is learned with, and is gone with its base", async () => {
 });
 
 test("an added module never takes the id of one of the library", async () => {
-  const { modules } = await openPage();
-  await modules.addLocalModules([pickedFile("two.zip")]);
-  await modules.addLocalModules([pickedFile("two.zip")]);
+  const { adding, modules } = await openPage();
+  await adding.addLocalModules([pickedFile("two.zip")]);
+  await adding.addLocalModules([pickedFile("two.zip")]);
   expect(modules.addedModules.value.map(({ id }) => id)).toEqual(["two-local", "two-local-local"]);
 });
 
 test("each of several added modules has the path of its folder, and never an id of the library", async () => {
-  const { client, modules } = await openPage();
+  const { adding, client, modules } = await openPage();
   const sources: Source[] = [];
   client.addModules = async (id, source) => {
     if (typeof source !== "string") sources.push(source);
@@ -246,8 +246,8 @@ test("each of several added modules has the path of its folder, and never an id 
     { path: `${name}/adapter_config.json`, contents },
     { path: `${name}/adapter_model.safetensors`, contents },
   ];
-  await modules.addLocalModules([...folder("new"), ...folder("other")]);
-  await modules.addLocalModules([...folder("other"), ...folder("two")]);
+  await adding.addLocalModules([...folder("new"), ...folder("other")]);
+  await adding.addLocalModules([...folder("other"), ...folder("two")]);
   const paths = sources.map((source) =>
     source.kind === "files" ? source.files.map(({ path }) => path.split("/").slice(0, -1)) : [],
   );
@@ -255,6 +255,14 @@ test("each of several added modules has the path of its folder, and never an id 
     ["new", "new", "other", "other"],
     ["local/other", "local/other", "local/two", "local/two"],
   ]);
+  // Second downloads become modules of their own, named for their files.
+  modules.addedModules.value = [{ ...(await client.addModule("adapter_model (1)", "o/n")) }];
+  const flat = ["adapter_config.json", "adapter_config (1).json"];
+  await adding.addLocalModules(flat.map((path) => ({ path, contents })));
+  const last = sources.at(-1);
+  expect(last?.kind === "files" && last.files.map(({ path }) => path)).toEqual(
+    flat.map((path) => `local/${path}`),
+  );
 });
 
 test("an output that the model cannot write is named while it is in the table", async () => {

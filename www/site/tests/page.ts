@@ -58,6 +58,7 @@ export async function openPage(
     task: await import("../src/state/task.js"),
     library: await import("../src/state/library.js"),
     modules: await import("../src/state/modules.js"),
+    adding: await import("../src/state/add-module.js"),
     learn: await import("../src/state/learn.js"),
     answer: await import("../src/state/answer.js"),
     mix: await import("../src/state/mix.js"),

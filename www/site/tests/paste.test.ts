@@ -15,8 +15,10 @@ test.each([
   ["a list with a tab in one line", "first\tline\nsecond line"],
   ["nothing", ""],
   ["one cell with a tab behind it", "red\t"],
+  ["a quotation of one line", '"To be, or not to be"'],
+  ["two quotations on two lines", '"Yes," he said.\n"No," she said.'],
 ])("%s is text of the cell", (_, pasted) => {
-  expect(readPaste(pasted)).toEqual({ kind: "text" });
+  expect(readPaste(pasted, "input")).toEqual({ kind: "text" });
 });
 
 test.each([
@@ -27,7 +29,7 @@ test.each([
   ["a header with semicolons", '"Input";"Output"\na;b'],
   ["Excel's first line", "sep=;\na;b"],
 ])("%s is a table", (_, pasted) => {
-  expect(readPaste(pasted)).toEqual({ kind: "table" });
+  expect(readPaste(pasted, "input")).toEqual({ kind: "table" });
 });
 
 test.each([
@@ -35,7 +37,7 @@ test.each([
   ["one object", '{"input": "a",\n "output": "b"}'],
   ["a list of objects", '[{"input": "a", "output": "b"}]'],
 ])("whether JSON is a table is left to the reader of examples: %s", (_, pasted) => {
-  expect(readPaste(pasted)).toEqual({ kind: "json" });
+  expect(readPaste(pasted, "input")).toEqual({ kind: "json" });
 });
 
 test.each([
@@ -44,9 +46,25 @@ test.each([
   [" red \t blue \t\t", "red", "blue"],
   ['"a ""b"""\t"c\nd"\n', 'a "b"', "c\nd"],
 ])("%j is one row", (pasted, input, output) => {
-  expect(readPaste(pasted)).toEqual({ kind: "row", row: { input, output } });
+  expect(readPaste(pasted, "input")).toEqual({ kind: "row", row: { input, output } });
 });
 
 test("a row of three cells is text: which of them are the two is not known", () => {
-  expect(readPaste("a\tb\tc")).toEqual({ kind: "text" });
+  expect(readPaste("a\tb\tc", "input")).toEqual({ kind: "text" });
+});
+
+test.each([
+  ["a line break and quotation marks", '"line one\nline ""two"""', 'line one\nline "two"'],
+  ["a line break, on Windows", '"one\r\ntwo"\r\n', "one\r\ntwo"],
+  ["a tab", '"one\ttwo"', "one\ttwo"],
+])("a spreadsheet's cell with %s loses the marks around it", (_, pasted, text) => {
+  for (const field of ["input", "output"] as const) {
+    expect(readPaste(pasted, field)).toEqual({ kind: "cell", text });
+  }
+});
+
+test("a row in the output, which has no cell beside it, is its text", () => {
+  expect(readPaste("red\tblue\r\n", "output")).toEqual({ kind: "cell", text: "red blue" });
+  expect(readPaste('"one\ntwo"\tblue', "output")).toEqual({ kind: "cell", text: "one\ntwo blue" });
+  expect(readPaste("a\tb\nc\td", "output")).toEqual({ kind: "table" });
 });

@@ -360,6 +360,11 @@ test("pasted examples replace a task of the library at once; unreadable ones lea
   expect(onUsed).toHaveBeenCalledOnce();
   expect(task.taskError.value?.why).toBe("line 2");
   const onRefused = vi.fn();
+  await task.pasteExamples("red\tcolor\ncaf\uFFFD\tplace");
+  expect(task.taskError.value).toMatchObject({
+    why: "Line 2 has “\uFFFD” in its place.",
+    next: expect.stringContaining("Copy it again"),
+  });
   task.taskError.value = null;
   await task.pasteExamples("{}", onUsed, onRefused);
   expect(onRefused).toHaveBeenCalledOnce();

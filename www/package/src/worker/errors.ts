@@ -1,6 +1,6 @@
 // The texts of the errors that the worker throws.
 
-import { errorsOf, isErrorReport, reasonOf, text } from "../errors.js";
+import { errorsOf, isErrorReport, LoraLoomError, reasonOf, text } from "../errors.js";
 import type { ErrorReport, Placeholder } from "../generated/types.js";
 
 /** The report of anything thrown. */
@@ -10,6 +10,13 @@ export function reportOf(error: unknown): ErrorReport {
     : loraLoomError("unknown", { reason: reasonOf(error) });
   const { code, what, why, next, details } = known;
   return { code, what, why, next, details };
+}
+
+/** The engine's error about the files of a model, where those are this computer's: no host has them. */
+export function aboutLocalFiles(error: unknown): unknown {
+  const isEngines = isErrorReport(error) && !(error instanceof LoraLoomError);
+  if (!isEngines || error.code !== "invalid-input") return error;
+  return { ...error, next: "Choose the files again, or export the model anew." };
 }
 
 /** The last two parts of an address, as a name for people. */
@@ -204,6 +211,34 @@ export const loraLoomError = errorsOf({
           `${place} answered with HTML, as some hosts do for files that they do not have.`,
           "Check the address; on a hub, a file's own address has /resolve/ in it.",
         ),
+  "local-web-page": ({ file }: { file: string; placeholder: Placeholder }) =>
+    text(
+      "integrity",
+      `${file} is a web page, not the file.`,
+      "It holds HTML: the page of the file was saved, or what a site shows for a file that it does not have.",
+      "Download the file itself, and choose it again.",
+    ),
+  "adapter-not-paired": ({ files }: { files: string }) =>
+    text(
+      "invalid-input",
+      "Which files belong together is not known.",
+      `Expected an adapter_config and an adapter_model of the same number, found without the other: ${files}.`,
+      "Choose the two files of each module, or put each module in a folder of its own.",
+    ),
+  "model-not-module": ({ folder, type }: Record<"folder" | "type", string>) =>
+    text(
+      "invalid-input",
+      "This is a model, not a module.",
+      `${folder} has a config.json of the model type “${type}”, and no adapter_config.json.`,
+      "Open it as the model: on the page, under “Use another model”.",
+    ),
+  "module-not-model": ({ folder }: { folder: string }) =>
+    text(
+      "invalid-input",
+      "This is a module, not a model.",
+      `${folder} has an adapter_config.json, and no config.json.`,
+      "Add it to the modules, with the model that it was trained for.",
+    ),
   "several-adapters": ({ folders }: { folders: string }) =>
     text(
       "invalid-input",

@@ -68,6 +68,9 @@ const BASE_CONFIG = "config.json";
 const TOKENIZERS = ["tokenizer.json", "spiece.model"];
 const ADAPTER_CONFIG = "adapter_config.json";
 const ADAPTER_WEIGHTS = ["adapter_model.safetensors", "adapter_model.bin"];
+/** The path of a PEFT folder's file, with the number that browsers give to a second download. */
+const ADAPTER_FILE =
+  /^(.*\/)?(?:(adapter_config)|(adapter_model))(?: \((\d+)\))?\.(?:json|safetensors|bin)$/;
 
 /** A folder's files, by name. */
 interface Folder {
@@ -193,20 +196,28 @@ function openHost(url: string, query: string, name: string, context: DownloadCon
   };
 }
 
-/** A path as PEFT writes it: of an archive made on Windows, and of a second download of a file. */
-const plainPath = (path: string) => path.replaceAll("\\", "/").replace(/ \(\d+\)(\.[a-z]+)$/, "$1");
+/** A path without the number of a second download. */
+const plainPath = (path: string) => path.replace(/ \(\d+\)(\.[a-z]+)$/, "$1");
+const parentOf = (path: string) => path.slice(0, path.lastIndexOf("/") + 1);
+const depthOf = (path: string) => path.split("/").length;
 
-/** Files of this computer, unpacked if they are in a ZIP archive, with plain paths. */
-async function localFiles({ files }: FilesSource): Promise<LocalFile[]> {
+/** Files of this computer, unpacked if they are in a ZIP archive; `/` parts their paths. */
+async function unpacked({ files }: FilesSource): Promise<LocalFile[]> {
   const [first] = files;
   const archive = files.length === 1 && first?.path.toLowerCase().endsWith(".zip") ? first : null;
-  const wanted = new Set([ADAPTER_CONFIG, ...ADAPTER_WEIGHTS]);
-  const isWanted = (path: string) => wanted.has(plainPath(path).split("/").at(-1) ?? "");
+  // Archives made on Windows have the other slash.
+  const normal = (path: string) => path.replaceAll("\\", "/");
+  const wanted = new Set([ADAPTER_CONFIG, ...ADAPTER_WEIGHTS, BASE_CONFIG]);
+  const isWanted = (path: string) => wanted.has(plainPath(normal(path)).split("/").at(-1) ?? "");
   const all = archive ? await unzip(archive, isWanted) : files;
-  const exact = new Set(all.map(({ path }) => path));
-  return all.map(({ path, contents }) => {
+  return all.map(({ path, contents }) => ({ path: normal(path), contents }));
+}
+
+/** Files with plain paths; beside the first download, the second one keeps its name. */
+function withPlainPaths(files: LocalFile[]): LocalFile[] {
+  const exact = new Set(files.map(({ path }) => path));
+  return files.map(({ path, contents }) => {
     const plain = plainPath(path);
-    // Beside the first download, the second one keeps its name.
     return { path: exact.has(plain) ? path : plain, contents };
   });
 }
@@ -214,38 +225,102 @@ async function localFiles({ files }: FilesSource): Promise<LocalFile[]> {
 /** The folders with a file of that name, the topmost only; each ends with `/`, or is empty. */
 function foldersOf(files: LocalFile[], name: RegExp): string[] {
   const configs = files.map(({ path }) => path).filter((path) => name.test(path));
-  const depth = (path: string) => path.split("/").length;
-  const top = Math.min(...configs.map(depth));
-  const topmost = configs.filter((path) => depth(path) === top);
-  return topmost.map((path) => path.slice(0, path.lastIndexOf("/") + 1)).sort();
+  const top = Math.min(...configs.map(depthOf));
+  return configs
+    .filter((path) => depthOf(path) === top)
+    .map(parentOf)
+    .sort();
 }
 
-/** The paths of the topmost PEFT folders among files of this computer. */
-export async function adapterFolders(source: FilesSource): Promise<string[]> {
-  const folders = foldersOf(await localFiles(source), /(^|\/)adapter_config\.json$/);
-  return folders.map((folder) => folder.replace(/\/$/, ""));
+/** A PEFT folder among files of this computer, or one of the pairs of files in it. */
+interface LocalAdapter {
+  id: string;
+  /** Its path with `/` at the end, or nothing. */
+  folder: string;
+  /** Files with plain paths. */
+  files: LocalFile[];
 }
 
-/** The folder among files of this computer that holds the first of some files which is there. */
-async function openFiles(source: FilesSource, files: RegExp[]): Promise<Folder> {
-  const all = await localFiles(source);
-  const found = files.map((name) => foldersOf(all, name));
-  const folders = found.find(({ length }) => length > 0) ?? [];
-  if (folders.length > 1 && source.folder === undefined) {
-    throw loraLoomError("several-adapters", { folders: folders.join(", ") });
+/**
+ * The adapters of a folder, by the numbers in the names of its files: `adapter_config (1).json` belongs to
+ * `adapter_model (1).safetensors`.
+ */
+function adaptersIn(folder: string, files: LocalFile[]): LocalAdapter[] {
+  const inside = files.filter(({ path }) => path.startsWith(folder));
+  const parts = inside.flatMap((file) => {
+    const [, parent = "", config, , number = ""] = file.path.match(ADAPTER_FILE) ?? [];
+    const isPart = ADAPTER_FILE.test(file.path) && parent === folder;
+    return isPart ? [{ file, number, isConfig: config !== undefined }] : [];
+  });
+  const configs = new Set(parts.filter(({ isConfig }) => isConfig).map(({ number }) => number));
+  const weights = new Set(parts.filter(({ isConfig }) => !isConfig).map(({ number }) => number));
+  // One pair may have two numbers, and one file alone lacks the other by its plain name.
+  if (configs.size < 2 && weights.size < 2) {
+    return [{ id: folder.replace(/\/$/, ""), folder, files: withPlainPaths(inside) }];
   }
-  const prefix = source.folder ? `${source.folder}/` : (folders[0] ?? "");
+  const alone = parts.filter(({ number }) => !(configs.has(number) && weights.has(number)));
+  if (alone.length > 0) {
+    const names = alone.map(({ file }) => file.path.slice(folder.length)).sort();
+    throw loraLoomError("adapter-not-paired", { files: names.join(", ") });
+  }
+  return [...configs]
+    .sort((a, b) => Number(a) - Number(b))
+    .map((number) => ({
+      id: `${folder}adapter_model${number && ` (${number})`}`,
+      folder,
+      files: parts
+        .filter((part) => part.number === number)
+        .map(({ file: { path, contents } }) => ({ path: plainPath(path), contents })),
+    }));
+}
+
+/** The topmost adapters among files of this computer. */
+function adaptersOf(files: LocalFile[]): LocalAdapter[] {
+  const folders = foldersOf(files, /(^|\/)adapter_config(?: \(\d+\))?\.json$/);
+  return [...new Set(folders)].flatMap((folder) => adaptersIn(folder, files));
+}
+
+/** The ids of the topmost adapters among files of this computer: the paths of their folders. */
+export async function adapterFolders(source: FilesSource): Promise<string[]> {
+  return adaptersOf(await unpacked(source)).map(({ id }) => id);
+}
+
+/** Files of this computer below a path, as a folder. */
+function localFolder(source: FilesSource, files: LocalFile[], prefix: string): Folder {
   const inside = new Map(
-    all
+    files
       .filter(({ path }) => path.startsWith(prefix))
       .map(({ path, contents }) => [path.slice(prefix.length), contents]),
   );
   const archive = source.files.length === 1 && source.files[0]?.path;
   return {
-    name: prefix.replace(/\/$/, "") || (archive ? archive : "Your folder"),
+    name: prefix.replace(/\/$/, "") || archive || "Your folder",
     names: [...inside.keys()],
     get: async (name) => inside.get(name) ?? null,
   };
+}
+
+/** The folder among files of this computer that holds a base model. */
+async function localBase(source: FilesSource): Promise<Folder> {
+  const all = withPlainPaths(await unpacked(source));
+  const found = [/(^|\/)config\.json$/, /\.gguf$/i].map((name) => foldersOf(all, name));
+  const [first = ""] = found.find(({ length }) => length > 0) ?? [];
+  return localFolder(source, all, first);
+}
+
+/** The PEFT folder among files of this computer: the one of that id, or the only one. */
+async function localAdapter(source: FilesSource): Promise<Folder> {
+  const all = await unpacked(source);
+  const adapters = adaptersOf(all);
+  if (adapters.length > 1 && source.folder === undefined) {
+    const folders = adapters.map(({ id }) => id).join(", ");
+    throw loraLoomError("several-adapters", { folders });
+  }
+  const chosen = adapters.find(({ id }) => id === (source.folder ?? id));
+  if (!chosen) {
+    return localFolder(source, withPlainPaths(all), source.folder ? `${source.folder}/` : "");
+  }
+  return localFolder(source, chosen.files, chosen.folder);
 }
 
 /** What is in place of a short file. */
@@ -291,7 +366,10 @@ async function findFirst(
     if (found === null) continue;
     const placeholder = typeof found === "string" ? found : await placeholderOf(found, context);
     if (!placeholder) return found as Piece;
-    refused ??= loraLoomError("placeholder", { file: name, place: folder.name, placeholder });
+    refused ??=
+      found instanceof Blob && placeholder === "web-page"
+        ? loraLoomError("local-web-page", { file: name, placeholder })
+        : loraLoomError("placeholder", { file: name, place: folder.name, placeholder });
   }
   if (refused) throw refused;
   return null;
@@ -359,20 +437,28 @@ export type FolderRules = Pick<
   "checkConfig" | "chooseWeights" | "namesTokenizer" | "shardNames" | "usualWeights"
 >;
 
-async function openFolder(
-  source: FolderSource,
-  files: RegExp[],
-  context: DownloadContext,
-): Promise<Folder> {
-  switch (source.kind) {
-    case "hub":
-      return openHub(source, context);
-    case "folder": {
-      const folder = openHost(source.url, source.query ?? "", source.url, context);
-      return isLocalFile(source.url) ? { ...folder, names: await localNames(source.url) } : folder;
-    }
-    case "files":
-      return openFiles(source, files);
+/** A folder of a hub or a host. */
+async function openRemote(source: RemoteFolder, context: DownloadContext): Promise<Folder> {
+  if (source.kind === "hub") return openHub(source, context);
+  const folder = openHost(source.url, source.query ?? "", source.url, context);
+  return isLocalFile(source.url) ? { ...folder, names: await localNames(source.url) } : folder;
+}
+
+/** Whether a folder has an adapter, at its top or below; false where its host lists no files. */
+const hasAdapter = ({ names }: Folder) =>
+  names?.some((name) => ADAPTER_FILE.exec(name)?.[2] !== undefined) ?? false;
+
+/** The kind of model that a folder's configuration names; null where none does. */
+async function modelType(folder: Folder, context: DownloadContext): Promise<string | null> {
+  const path = folder.names?.find((name) => /(^|\/)config\.json$/.test(name));
+  const config = path === undefined ? null : await folder.get(path);
+  if (config === null || typeof config === "string") return null;
+  const [bytes] = await readPieces([config], context);
+  try {
+    const { model_type: type } = JSON.parse(new TextDecoder().decode(bytes)) ?? {};
+    return typeof type === "string" ? type : null;
+  } catch {
+    return null;
   }
 }
 
@@ -414,8 +500,8 @@ export async function baseFolder(
   rules: FolderRules,
   context: DownloadContext,
 ): Promise<BasePieces> {
-  const places = [/(^|\/)config\.json$/, /\.gguf$/i];
-  const folder = await openFolder(source, places, context);
+  const isLocal = source.kind === "files";
+  const folder = await (isLocal ? localBase(source) : openRemote(source, context));
   const named = source.kind === "files" ? null : source.file;
   const title = source.kind === "hub" ? source.repo : folder.name;
   const label = { id: title, title, license: UNKNOWN_LICENSE };
@@ -425,7 +511,9 @@ export async function baseFolder(
   } catch (error) {
     context.signal.throwIfAborted();
     const weights = await ggufAlone(folder, named, rules, context);
-    if (!weights) throw error;
+    if (!weights) {
+      throw hasAdapter(folder) ? loraLoomError("module-not-model", { folder: folder.name }) : error;
+    }
     const nothing = { config: null, tokenizer: null, addedTokens: null, tokenizerConfig: null };
     return { ...label, ...nothing, weights: [weights] };
   }
@@ -453,7 +541,10 @@ export async function adapterFolder(
   source: FolderSource,
   context: DownloadContext,
 ): Promise<AdapterPieces> {
-  const folder = await openFolder(source, [/(^|\/)adapter_config\.json$/], context);
+  const isLocal = source.kind === "files";
+  const folder = await (isLocal ? localAdapter(source) : openRemote(source, context));
+  const type = hasAdapter(folder) ? null : await modelType(folder, context);
+  if (type !== null) throw loraLoomError("model-not-module", { folder: folder.name, type });
   const named = source.kind === "files" ? null : source.file;
   const expected = named ?? "adapter_model.safetensors or adapter_model.bin";
   return {

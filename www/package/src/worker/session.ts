@@ -34,10 +34,11 @@ import {
   type LoadedEngine,
   type Session,
 } from "./engine.js";
-import { type LongCall, loraLoomError } from "./errors.js";
+import { aboutLocalFiles, type LongCall, loraLoomError } from "./errors.js";
 import { fetchFiles } from "./fetch.js";
 import { adapterFolder, adapterFolders, baseFolder, readPieces, remoteFiles } from "./folder.js";
 import { Library } from "./library.js";
+import { isLocalFile } from "./local-files.js";
 import { folderPath, openFolderStore, openStore, type Store, toStoredFile } from "./store.js";
 import { nextTurn, serializeCalls } from "./turn.js";
 
@@ -127,7 +128,16 @@ export class WorkerSession implements Handlers {
     };
   }
 
-  async open({ source, precision }: Input<"open">, task: Task<"open">): Promise<BaseInfo> {
+  async open(input: Input<"open">, task: Task<"open">): Promise<BaseInfo> {
+    const { source } = input;
+    const from = source.kind === "registry" ? source : this.#started().library.resolve(source);
+    const isLocal = from.kind === "files" || (from.kind === "folder" && isLocalFile(from.url));
+    return this.#open(input, task).catch((error) => {
+      throw isLocal ? aboutLocalFiles(error) : error;
+    });
+  }
+
+  async #open({ source, precision }: Input<"open">, task: Task<"open">): Promise<BaseInfo> {
     const { module, session, device, library } = this.#started();
     const context = await this.#download(task);
     if (context.store.kind === "memory") {

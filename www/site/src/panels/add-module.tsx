@@ -4,7 +4,7 @@ import { droppedFiles } from "loraloom";
 import { DropZone, FileInput } from "../components/files.js";
 import { SourceForm } from "../components/source-form.js";
 import { details } from "../details-text.js";
-import { addLocalModules, addRemoteModule } from "../state/modules.js";
+import { addLocalModules, addRemoteModule } from "../state/add-module.js";
 
 export function AddModule() {
   const { addModule } = details;

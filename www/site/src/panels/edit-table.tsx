@@ -41,6 +41,8 @@ export function EditableTable() {
 
 /** Puts text where the cursor is. */
 function insert(cell: HTMLTextAreaElement, text: string): void {
+  // The browser's own undo knows only this way, which needs the focus.
+  if (document.activeElement === cell && document.execCommand("insertText", false, text)) return;
   cell.setRangeText(text, cell.selectionStart, cell.selectionEnd, "end");
   cell.dispatchEvent(new Event("input", { bubbles: true }));
 }
@@ -70,11 +72,12 @@ function Rows({ rows }: { rows: Example[] }) {
                   onPaste={(event) => {
                     const cell = event.currentTarget;
                     const text = event.clipboardData?.getData("text/plain") ?? "";
-                    const pasted = readPaste(text);
+                    const pasted = readPaste(text, field);
                     // The browser puts text into the cell.
                     if (pasted.kind === "text") return;
                     event.preventDefault();
                     if (pasted.kind === "row") editRow(row, pasted.row);
+                    else if (pasted.kind === "cell") insert(cell, pasted.text);
                     else if (pasted.kind === "table") void pasteExamples(text);
                     // JSON without examples in it is a text too.
                     else void pasteExamples(text, undefined, () => insert(cell, text));

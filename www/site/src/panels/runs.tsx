@@ -95,8 +95,8 @@ function Router() {
         void route(typed.value);
       }}
     >
-      <label>
-        {words.routeInput(routable.value.length)}
+      <label class="field">
+        <span>{words.routeInput(routable.value.length)}</span>
         <input
           value={typed.value}
           onInput={({ currentTarget }) => {
@@ -104,9 +104,11 @@ function Router() {
           }}
         />
       </label>
-      <button type="submit" disabled={!base.value || busy.value || occupied.value || !!progress}>
-        {words.route}
-      </button>
+      <div class="row small">
+        <button type="submit" disabled={!base.value || busy.value || occupied.value || !!progress}>
+          {words.route}
+        </button>
+      </div>
       <p class="status" role="status" data-testid="routed">
         {progress
           ? words.routing(progress.done, progress.total)

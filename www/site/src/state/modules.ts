@@ -1,12 +1,11 @@
 // The modules that learning may use: those of the library, and those added by hand.
 
 import { computed, signal } from "@preact/signals";
-import { addressSource, filesSource, type LocalFile, type ModuleInfo, type Source } from "loraloom";
-import { text } from "../text.js";
+import type { ModuleInfo } from "loraloom";
 import type { ErrorText } from "./errors.js";
-import { entryOf, modulesToLoad } from "./library.js";
+import { modulesToLoad } from "./library.js";
 import { readSaved, saveOnChange } from "./saved.js";
-import { base, downloadOptions, ensureBase, loom, withLoading } from "./session.js";
+import { base } from "./session.js";
 import { options } from "./settings.js";
 
 /** Ids of the modules selected by hand. */
@@ -34,44 +33,4 @@ export const candidates = computed(() => {
 export function pick(id: string, picked: boolean): void {
   const others = handPicked.value.filter((one) => one !== id);
   handPicked.value = picked ? [...others, id] : others;
-}
-
-/** Adds PEFT folders of this computer, or a ZIP archive of one. */
-export async function addLocalModules(chosen: Iterable<File | LocalFile>): Promise<void> {
-  const files = [...chosen].map((file) =>
-    "contents" in file
-      ? file
-      : { path: file.webkitRelativePath || file.name, contents: file as Blob },
-  );
-  const [first] = files;
-  const archive = files.length === 1 ? first?.path.replace(/\.zip$/i, "") : null;
-  const folder = first?.path.split("/").at(-2);
-  const name = folder || archive || `local-${addedModules.value.length + 1}`;
-  // Each of several modules has the path of its folder as its id.
-  const folders = new Set(files.map(({ path }) => path.split("/").slice(0, -1).join("/")));
-  let prefix = "";
-  while ([...folders].some((one) => isTaken(prefix + one))) prefix += "local/";
-  const prefixed = files.map(({ path, contents }) => ({ path: prefix + path, contents }));
-  await addModules(name, filesSource(archive ? files : prefixed));
-}
-
-/** Adds an adapter by its hub id or its address. */
-export async function addRemoteModule(typed: string): Promise<void> {
-  await addModules(typed.trim(), addressSource(typed));
-}
-
-const isTaken = (id: string) =>
-  entryOf(id) !== undefined || addedModules.value.some((one) => one.id === id);
-
-async function addModules(name: string, source: Source): Promise<void> {
-  moduleError.value = null;
-  if (!(await ensureBase())) return;
-  let id = name;
-  while (isTaken(id)) id = `${id}-local`;
-  const infos = await withLoading(
-    text.stages.module(id),
-    async () => loom.value?.addModules(id, source, downloadOptions()),
-    moduleError,
-  );
-  if (infos) addedModules.value = [...addedModules.value, ...infos];
 }

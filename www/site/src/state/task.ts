@@ -116,7 +116,12 @@ export async function pasteExamples(
   pasted: string | Uint8Array,
   onUsed = () => {},
   onRefused = (error: unknown): void => {
-    taskError.value = toErrorText(error);
+    const [before, after] = typeof pasted === "string" ? pasted.split("\uFFFD", 2) : [];
+    // The engine's text is about files, which can be saved with another encoding.
+    taskError.value =
+      before === undefined || after === undefined
+        ? toErrorText(error)
+        : text.errors.lostCharacter(before.split("\n").length);
   },
 ): Promise<void> {
   try {
