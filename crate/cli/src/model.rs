@@ -116,6 +116,7 @@ impl ModelFiles {
             output.progress(format!("Reading {location}"));
             let bytes = location.read()?;
             hashes.push(sha256_hex(&bytes));
+            load.expect_file(bytes.len() as u64);
             load.push(&bytes).map_err(location.in_file())?;
             load.end_file().map_err(location.in_file())?;
         }

@@ -3,6 +3,7 @@
 //! expected and what was found. No reader panics on any input.
 
 mod blocks;
+pub(crate) mod budget;
 mod bytes;
 mod examples;
 mod folder;
@@ -28,6 +29,7 @@ pub use gguf_writer::{GgufValue, GgufWriter};
 pub use hash::{hex, sha256_hex};
 pub use safetensors::{NamedTensor, SafetensorsFile, write_safetensors};
 pub use stream::{TensorRows, TensorSink, WeightsStream, take_all};
+pub(crate) use tensor::check_shared;
 pub use tensor::{Dtype, TensorSource, TensorView};
 pub use tokenizer::{AddedTokenFiles, TextStream, Tokenizer};
 pub use torch::TorchFile;
@@ -80,6 +82,18 @@ pub enum FormatError {
         what: String,
         /// The reason, and what to do instead.
         reason: String,
+    },
+    /// A file or text asks for more memory or work than one of its length may take.
+    #[error("the {format} asks for too much: {what} would take more than {limit} {unit}")]
+    OverBudget {
+        /// Name of the file format, or `text`.
+        format: &'static str,
+        /// The part that exceeds what is left.
+        what: String,
+        /// What the whole input may take.
+        limit: usize,
+        /// `bytes of memory` or `steps of work`.
+        unit: &'static str,
     },
     /// A tensor contains a value that is not finite.
     #[error(

@@ -10,8 +10,10 @@ mod suggest;
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
+use crate::formats::budget::at_most;
 use crate::formats::{Example, excerpt, hex, sha256_hex};
 
 use crate::model::LinearKind;
@@ -34,6 +36,8 @@ const MAX_BYTES: usize = 32 << 20;
 /// The largest file that a registry may name: more than WebAssembly's memory, so that larger ones are
 /// refused by the reader of their format, with its own message.
 const MAX_FILE_BYTES: u64 = 1 << 40;
+/// Limit on the tags and on the targets of a module.
+const MAX_WORDS: usize = 256;
 /// The longest id, path or tag.
 const MAX_NAME_BYTES: usize = 256;
 
@@ -179,6 +183,7 @@ pub struct RegistryModule {
     /// Rank of its layers.
     pub rank: u32,
     /// PEFT's names of the layers that it changes.
+    #[serde(deserialize_with = "at_most::<MAX_WORDS, _, _>")]
     pub targets: Vec<String>,
     /// Its files.
     pub files: ModuleFiles,
@@ -186,7 +191,7 @@ pub struct RegistryModule {
     #[serde(alias = "licence")]
     pub license: String,
     /// Words to find it by.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "at_most::<MAX_WORDS, _, _>")]
     pub tags: Vec<String>,
     /// What it scores, where that was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -259,12 +264,13 @@ impl Registry {
         }
         // Read first, so that the error of another version is not that of a missing field.
         #[derive(Deserialize)]
-        struct Versioned {
-            version: serde_json::Value,
+        struct Versioned<'b> {
+            #[serde(borrow)]
+            version: &'b RawValue,
         }
         let Versioned { version } = serde_json::from_slice(bytes).map_err(not_json)?;
-        if version != VERSION {
-            return Err(RegistryError::Version { found: excerpt(&version.to_string()) });
+        if serde_json::from_str(version.get()).ok() != Some(VERSION) {
+            return Err(RegistryError::Version { found: excerpt(version.get()) });
         }
         let registry: Registry = serde_json::from_slice(bytes).map_err(not_json)?;
         registry.check()?;

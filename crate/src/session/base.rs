@@ -99,6 +99,8 @@ pub struct BaseLoad {
     /// Bytes of all files of weights so far.
     bytes: u64,
     state: State,
+    /// Length of a GGUF file alone, where it is known.
+    file_bytes: Option<u64>,
     /// The header of a GGUF file alone, after its length: a packed copy begins with it.
     header: Vec<u8>,
 }
@@ -189,7 +191,16 @@ impl BaseLoad {
     }
 
     fn in_state(state: State, label: BaseLabel, precision: Precision) -> Self {
-        Self { label, precision, bytes: 0, state, header: Vec::new() }
+        Self { label, precision, bytes: 0, state, file_bytes: None, header: Vec::new() }
+    }
+
+    /// Says how long the next file of weights is, where that is known: one that claims to be longer is refused
+    /// before memory is taken for it.
+    pub fn expect_file(&mut self, bytes: u64) {
+        match &mut self.state {
+            State::Weights(parts) => parts.stream.expect(bytes),
+            State::Start(_) | State::CopyStart(_) => self.file_bytes = Some(bytes),
+        }
     }
 
     /// Adds the next bytes of a file of weights.
@@ -216,6 +227,9 @@ impl BaseLoad {
     /// Takes over the model that a GGUF file's start describes.
     fn describe(&mut self, start: &DescribedStart) -> Result<(), ModelError> {
         let mut parts = Parts::described_by(&start.model, self.precision)?;
+        if let Some(bytes) = self.file_bytes {
+            parts.stream.expect(bytes);
+        }
         parts.stream.push(&start.bytes, &mut parts.builder)?;
         let header = &start.bytes[..start.header_bytes];
         self.header = [&(header.len() as u64).to_le_bytes()[..], header].concat();

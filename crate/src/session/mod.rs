@@ -195,6 +195,7 @@ impl<B: Backend + From<Arc<dyn Model>>> Session<B> {
     ) -> Result<BaseInfo, SessionError> {
         let beside = AddedTokenFiles::default();
         let mut load = BaseLoad::new(label, files.config, files.tokenizer, beside, precision)?;
+        load.expect_file(files.weights.len() as u64);
         load.push(files.weights)?;
         load.end_file()?;
         self.finish_base(load, sha256_hex(files.weights))

@@ -124,6 +124,8 @@ abstract class Freed {
 export class FakeLoad extends Freed implements BaseLoad {
   /** The files of added tokens of the last load. */
   static tokenFiles: string[] = [];
+  /** The lengths that were said of files of weights. */
+  static expected: number[] = [];
   readonly #label: { id: string; title: string; license: string };
   readonly #precision: "f32" | "int8";
   #alone = false;
@@ -161,6 +163,10 @@ export class FakeLoad extends Freed implements BaseLoad {
     this.#start += new TextDecoder().decode(bytes.subarray(0, 20));
     if (!this.#start.startsWith("GGUF")) throw failure("invalid-input", "No GGUF.", this.#start);
   }
+  expectFile(bytes: number) {
+    FakeLoad.expected.push(bytes);
+  }
+
   endFile() {}
   packedPiece(sha256: string, offset: number, limit: number) {
     const { 0: start } = this.#start.split("\n");

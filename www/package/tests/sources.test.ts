@@ -355,6 +355,28 @@ describe("the files of a source", () => {
     }
   });
 
+  test("an archive that unpacks to many times its length is refused before it is unpacked", async () => {
+    const zeros = new Uint8Array(40 * 2 ** 20);
+    const entries = ["one/", "two/"].flatMap((folder) => [
+      [`${folder}adapter_config.json`, text("config")],
+      [`${folder}adapter_model.safetensors`, zeros],
+    ]);
+    const archive = new Blob([
+      zipSync(Object.fromEntries(entries), { level: 9 }) as Uint8Array<ArrayBuffer>,
+    ]);
+    expect(archive.size).toBeLessThan(2 ** 20);
+    const source: FilesSource = { kind: "files", files: [{ path: "my.zip", contents: archive }] };
+    // What it holds is known without unpacking.
+    expect(await adapterFolders(source)).toEqual(["one", "two"]);
+    await expect(adapterFolder(source, context)).rejects.toMatchObject({
+      code: "invalid-input",
+      what: "my.zip was not unpacked.",
+    });
+    // One of its folders is short enough, and only that one is unpacked.
+    const { weights } = await adapterFolder({ ...source, folder: "two" }, context);
+    expect((weights as Blob).size).toBe(zeros.length);
+  });
+
   test("paths of Windows' archives and names of second downloads are read", async () => {
     const source = local(
       "mine\\adapter_config (1).json",

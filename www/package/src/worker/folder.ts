@@ -9,7 +9,7 @@ import { loraLoomError } from "./errors.js";
 import { fetchFiles, fetchListing, httpStatus, type Progress } from "./fetch.js";
 import { fetchOnce, strongEtag } from "./http.js";
 import { isLocalFile, localNames } from "./local-files.js";
-import { unzip } from "./unzip.js";
+import { unzip, zipPaths } from "./unzip.js";
 
 /** A file to fetch, or a file of this computer. */
 export type Piece = RemoteFile | Blob;
@@ -196,13 +196,22 @@ function openHost(url: string, query: string, name: string, context: DownloadCon
 /** A path as PEFT writes it: of an archive made on Windows, and of a second download of a file. */
 const plainPath = (path: string) => path.replaceAll("\\", "/").replace(/ \(\d+\)(\.[a-z]+)$/, "$1");
 
-/** Files of this computer, unpacked if they are in a ZIP archive, with plain paths. */
-async function localFiles({ files }: FilesSource): Promise<LocalFile[]> {
+/** The ZIP archive that is the only one of some files; null for any others. */
+function archiveOf({ files }: FilesSource): LocalFile | null {
   const [first] = files;
-  const archive = files.length === 1 && first?.path.toLowerCase().endsWith(".zip") ? first : null;
+  return files.length === 1 && first?.path.toLowerCase().endsWith(".zip") ? first : null;
+}
+
+/** Files of this computer, unpacked if they are in a ZIP archive, with plain paths. */
+async function localFiles(source: FilesSource): Promise<LocalFile[]> {
+  const archive = archiveOf(source);
   const wanted = new Set([ADAPTER_CONFIG, ...ADAPTER_WEIGHTS]);
-  const isWanted = (path: string) => wanted.has(plainPath(path).split("/").at(-1) ?? "");
-  const all = archive ? await unzip(archive, isWanted) : files;
+  const folder = source.folder ? `${source.folder}/` : "";
+  const isWanted = (path: string) => {
+    const plain = plainPath(path);
+    return plain.startsWith(folder) && wanted.has(plain.split("/").at(-1) ?? "");
+  };
+  const all = archive ? await unzip(archive, isWanted) : source.files;
   const exact = new Set(all.map(({ path }) => path));
   return all.map(({ path, contents }) => {
     const plain = plainPath(path);
@@ -212,8 +221,8 @@ async function localFiles({ files }: FilesSource): Promise<LocalFile[]> {
 }
 
 /** The folders with a file of that name, the topmost only; each ends with `/`, or is empty. */
-function foldersOf(files: LocalFile[], name: RegExp): string[] {
-  const configs = files.map(({ path }) => path).filter((path) => name.test(path));
+function foldersOf(paths: string[], name: RegExp): string[] {
+  const configs = paths.filter((path) => name.test(path));
   const depth = (path: string) => path.split("/").length;
   const top = Math.min(...configs.map(depth));
   const topmost = configs.filter((path) => depth(path) === top);
@@ -222,14 +231,17 @@ function foldersOf(files: LocalFile[], name: RegExp): string[] {
 
 /** The paths of the topmost PEFT folders among files of this computer. */
 export async function adapterFolders(source: FilesSource): Promise<string[]> {
-  const folders = foldersOf(await localFiles(source), /(^|\/)adapter_config\.json$/);
+  const archive = archiveOf(source);
+  const paths = archive ? await zipPaths(archive) : source.files.map(({ path }) => path);
+  const folders = foldersOf(paths.map(plainPath), /(^|\/)adapter_config\.json$/);
   return folders.map((folder) => folder.replace(/\/$/, ""));
 }
 
 /** The folder among files of this computer that holds the first of some files which is there. */
 async function openFiles(source: FilesSource, files: RegExp[]): Promise<Folder> {
   const all = await localFiles(source);
-  const found = files.map((name) => foldersOf(all, name));
+  const paths = all.map(({ path }) => path);
+  const found = files.map((name) => foldersOf(paths, name));
   const folders = found.find(({ length }) => length > 0) ?? [];
   if (folders.length > 1 && source.folder === undefined) {
     throw loraLoomError("several-adapters", { folders: folders.join(", ") });
