@@ -91,6 +91,7 @@ export class WorkerSession implements Handlers {
   /** Ids of the modules that are not the library's. */
   readonly #local = new Set<string>();
   #engine: Engine | null = null;
+  #onTrap: (trap: WebAssembly.RuntimeError) => void = () => undefined;
   #base: LoadedBase | null = null;
   #store: Promise<Store> | null = null;
   #storageFolder: string | null = null;
@@ -109,6 +110,7 @@ export class WorkerSession implements Handlers {
     task.onEvent({ kind: "stage", text: "Starting the engine" });
     const engine = await this.#deps.loadEngine(choice, request.wasmUrl);
     const { module, threadsFailure } = engine;
+    this.#onTrap = engine.onTrap;
     device.memoryBytes = engine.memoryBytes;
     if (threadsFailure !== null) {
       device.threads = 1;
@@ -390,6 +392,11 @@ export class WorkerSession implements Handlers {
 
   memoryBytes(): number {
     return this.#engine?.module.memoryBytes() ?? 0;
+  }
+
+  /** Says that the engine trapped where no call could catch it. */
+  onTrap(trap: WebAssembly.RuntimeError): void {
+    this.#onTrap(trap);
   }
 
   /** Runs one of the calls of which the engine takes one at a time. */
