@@ -208,9 +208,16 @@ impl WeightsStream {
         };
         places.sort_by_key(|place| (place.range.start, place.range.end));
         self.end = places.iter().map(|place| place.range.end).max().unwrap_or(0);
-        if let Some(found) = self.length.filter(|&length| length < self.end) {
-            let (what, expected) = (TENSORS_DATA.into(), self.end);
-            return Err(FormatError::Truncated { format: FORMAT, what, expected, found }.into());
+        match (self.length, &self.safetensors) {
+            (Some(length), Some(header)) => {
+                let length = usize::try_from(length).unwrap_or(usize::MAX);
+                header.check_data(length.saturating_sub(header.data_start))?;
+            }
+            (Some(found), None) if found < self.end => {
+                let (what, expected) = (TENSORS_DATA.into(), self.end);
+                return Err(FormatError::Truncated { format: FORMAT, what, expected, found }.into());
+            }
+            _ => {}
         }
         let held = std::mem::take(bytes);
         self.state = State::Tensors { places: places.into(), arriving: None };

@@ -294,7 +294,8 @@ describe("LoraLoom", () => {
   test("the length of the weights is said before their bytes", async () => {
     FakeLoad.expected = [];
     // No other test has stored packed weights of it.
-    await open({ precision: "f32" });
+    const registryUrl = `${ORIGIN}registry.json`;
+    await LoraLoom.open({ registryUrl, createWorker: localWorker, precision: "f32" });
     expect(FakeLoad.expected).toEqual([registry.bases[0]?.files.weights.bytes]);
   });
 

@@ -510,6 +510,12 @@ function resolveAddress(text: string, host: string, files: boolean): RemoteFolde
     return { kind: "folder", url: `${folder}/`, file };
   }
   if (text.startsWith("https://")) return { kind: "folder", url: `${text}/`, file: null };
+  const entry = text.match(/^hub:([^@]+)@([^/]+)\/(.+)$/);
+  if (entry) {
+    const [, repo = "", revision = "", path = ""] = entry;
+    const file = /\.(bin|gguf|safetensors)$/.test(path) ? path : null;
+    return { kind: "hub", host, repo, revision, file };
+  }
   const [, owner, name, folder] = text.match(/^([\w.-]+)\/([\w.-]+)(?:\/([^@]+))?(?:@|$)/) ?? [];
   if (!owner) throw failure("invalid-input", "This names no model or adapter.", text);
   const revision = text.split("@")[1] ?? "main";
