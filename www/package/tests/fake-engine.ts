@@ -241,7 +241,7 @@ export class FakeSession extends Freed implements Session {
 
   finishBase(load: BaseLoad, sha256: string) {
     if (this.#borrowed) throw new Error("called while another call was awaited");
-    return { ...(load as FakeLoad).finish(), sha256 };
+    return { ...(load as FakeLoad).finish(), sha256, filesSha256: sha256 };
   }
   async openGpu(): Promise<GpuStatus | null> {
     return null;
@@ -251,7 +251,14 @@ export class FakeSession extends Freed implements Session {
     if (new TextDecoder().decode(config) === "broken") {
       throw failure("invalid-input", "The module was not read.", "Its config is broken.");
     }
-    return { id, rank: 8, targets: ["q", "v"], bytes: 100, sha256: sha256(weights) };
+    return {
+      id,
+      rank: 8,
+      targets: ["q", "v"],
+      bytes: 100,
+      sha256: sha256(weights),
+      filesSha256: sha256(weights),
+    };
   }
   async verify(id: string) {
     if (id !== "small") return null;
@@ -389,7 +396,14 @@ export class FakeSession extends Freed implements Session {
       if (!steps.length) throw failure("aborted", "Tuning was stopped.", "It was stopped.");
       const weights = bytesOf(JSON.stringify(modules));
       return {
-        module: { id, rank: 8, targets: ["q", "v"], bytes: 100, sha256: sha256(weights) },
+        module: {
+          id,
+          rank: 8,
+          targets: ["q", "v"],
+          bytes: 100,
+          sha256: sha256(weights),
+          filesSha256: sha256(weights),
+        },
         composition: { modules: [{ id, weight: 1 }], merge: "delta" },
         ...(part === "scales" && { scales: { step: 0.1, values: [steps.length] } }),
         lossStart: 1,
@@ -412,7 +426,14 @@ export class FakeSession extends Freed implements Session {
   addScaled(id: string, composition: Composition, scales: unknown) {
     if (this.#borrowed) throw new Error("called while another call was awaited");
     const weights = bytesOf(JSON.stringify([composition, scales]));
-    return { id, rank: 8, targets: ["q", "v"], bytes: 100, sha256: sha256(weights) };
+    return {
+      id,
+      rank: 8,
+      targets: ["q", "v"],
+      bytes: 100,
+      sha256: sha256(weights),
+      filesSha256: sha256(weights),
+    };
   }
   exportAdapter() {
     return { config: bytesOf("{}"), weights: bytesOf("weights") };

@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { zipSync } from "fflate";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type Hub, startHub } from "../../../tests/e2e/hub.js";
+import { LoraLoomError } from "../src/errors.js";
 import type { FilesSource, LocalFile, RegistryFile, RegistryModule } from "../src/protocol.js";
 import { addressSource, describeSource, droppedFiles, filesSource } from "../src/sources.js";
 import type { DownloadContext, RemoteFile } from "../src/worker/download.js";
@@ -425,13 +426,13 @@ describe("the files of a source", () => {
   });
 
   test("an archive that unpacks to many times its length is refused before it is unpacked", async () => {
-    const zeros = new Uint8Array(40 * 2 ** 20);
+    const zeros = new Uint8Array(33 * 2 ** 20);
     const entries = ["one/", "two/"].flatMap((folder) => [
       [`${folder}adapter_config.json`, text("config")],
       [`${folder}adapter_model.safetensors`, zeros],
     ]);
     const archive = new Blob([
-      zipSync(Object.fromEntries(entries), { level: 9 }) as Uint8Array<ArrayBuffer>,
+      zipSync(Object.fromEntries(entries), { level: 1 }) as Uint8Array<ArrayBuffer>,
     ]);
     expect(archive.size).toBeLessThan(2 ** 20);
     const source: FilesSource = { kind: "files", files: [{ path: "my.zip", contents: archive }] };
@@ -444,7 +445,33 @@ describe("the files of a source", () => {
     // One of its folders is short enough, and only that one is unpacked.
     const { weights } = await adapterFolder({ ...source, folder: "two" }, context);
     expect((weights as Blob).size).toBe(zeros.length);
-  });
+  }, 30_000);
+
+  test("damaged archives are refused or read, and never anything else", async () => {
+    const whole = zipSync({
+      "one/adapter_config.json": text("config"),
+      "one/adapter_model.safetensors": new Uint8Array(5000),
+    });
+    // The same at every run.
+    let state = 1;
+    const below = (limit: number) => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      return Math.floor((state / 2 ** 32) * limit);
+    };
+    for (let round = 0; round < 500; round++) {
+      const bytes = whole.slice(0, below(4) ? whole.length : below(whole.length));
+      for (let change = below(6); change >= 0; change--) bytes[below(bytes.length)] = below(256);
+      const archive = new Blob([bytes as Uint8Array<ArrayBuffer>]);
+      const source: FilesSource = { kind: "files", files: [{ path: "my.zip", contents: archive }] };
+      const [listed, read] = await Promise.allSettled([
+        adapterFolders(source),
+        adapterFolder(source, context),
+      ]);
+      for (const result of [listed, read]) {
+        if (result.status === "rejected") expect(result.reason).toBeInstanceOf(LoraLoomError);
+      }
+    }
+  }, 30_000);
 
   test("paths of Windows' archives and names of second downloads are read", async () => {
     const source = local(

@@ -159,8 +159,9 @@ export class WorkerSession implements Handlers {
       );
       const { id } = pieces;
       const url = new URL(`descriptions read by ${id.replaceAll("/", " ")}`, library.url).href;
-      const key = `embeddings-${precision}-${info.sha256}`;
-      this.#base = { info, id, embeddings: info.sha256 ? new EmbeddingStore(key, url) : null };
+      // The configuration and the tokenizer change them too.
+      const key = `embeddings-${precision}-${info.filesSha256}`;
+      this.#base = { info, id, embeddings: info.filesSha256 ? new EmbeddingStore(key, url) : null };
       this.#modules.clear();
       this.#local.clear();
       if (device.build === "gpu") {
@@ -385,7 +386,8 @@ export class WorkerSession implements Handlers {
     const { module, library } = this.#started();
     const ids = recipe.modules.map(({ id }) => id);
     const modules = await library.entries(ids, await this.#download(task));
-    const hashes = loaded ? this.#hashes() : { bases: {}, modules: {} };
+    const none = { bases: {}, baseFiles: {}, modules: {}, moduleFiles: {} };
+    const hashes = loaded ? this.#hashes() : none;
     module.checkRecipe(recipe, library.registry.bases, modules, hashes);
     return null;
   }
@@ -435,9 +437,14 @@ export class WorkerSession implements Handlers {
 
   /** The hashes of what is loaded. */
   #hashes() {
-    const modules = [...this.#modules.values()].map(({ id, sha256 }) => [id, sha256]);
-    const bases = this.#base ? { [this.#base.id]: this.#base.info.sha256 } : {};
-    return { bases, modules: Object.fromEntries(modules) as Record<string, string> };
+    const modules = [...this.#modules.values()];
+    const { id = "", info } = this.#base ?? {};
+    return {
+      bases: info ? { [id]: info.sha256 } : {},
+      baseFiles: info ? { [id]: info.filesSha256 } : {},
+      modules: Object.fromEntries(modules.map(({ id, sha256 }) => [id, sha256])),
+      moduleFiles: Object.fromEntries(modules.map(({ id, filesSha256 }) => [id, filesSha256])),
+    };
   }
 
   #started(): Engine {
