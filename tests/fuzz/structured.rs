@@ -425,7 +425,7 @@ pub fn packed_copy(bytes: &[u8]) {
     });
     let mut choices = Choices(bytes);
     let mut copy = COPY.clone();
-    let (piece, end) = (1 + choices.word() as usize % 4096, choices.word() as usize);
+    let (piece, end) = (64 + choices.word() as usize % 4096, choices.word() as usize);
     while !choices.is_empty() {
         // Most of them in the description at its start.
         let at = choices.word() as usize;

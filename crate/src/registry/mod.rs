@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::formats::budget::at_most;
-use crate::formats::{Example, excerpt, hex, sha256_hex};
+use crate::formats::{Example, excerpt, hex, is_control, sha256_hex};
 
 use crate::model::LinearKind;
 
@@ -36,6 +36,9 @@ const MAX_BYTES: usize = 32 << 20;
 /// The largest file that a registry may name: more than WebAssembly's memory, so that larger ones are
 /// refused by the reader of their format, with its own message.
 const MAX_FILE_BYTES: u64 = 1 << 40;
+/// Limits on a title, a license or a tag, and on a description.
+const MAX_LINE_BYTES: usize = 1024;
+const MAX_TEXT_BYTES: usize = 16 << 10;
 /// Limit on the tags and on the targets of a module.
 const MAX_WORDS: usize = 256;
 /// The longest id, path or tag.
@@ -285,15 +288,16 @@ impl Registry {
         if self.version != VERSION {
             return Err(RegistryError::Version { found: self.version.to_string() });
         }
-        check_text("the title", &self.title)?;
+        check_line("the title", &self.title)?;
         let bases = check_ids("base", self.bases.iter().map(|base| &base.id))?;
         if bases.is_empty() {
             return Err(invalid("the list of bases", "at least one".into(), "none"));
         }
         for base in &self.bases {
             let of = |field: &str| format!("{field} of base {}", base.id);
-            check_text(&of("the title"), &base.title)?;
-            check_text(&of("the license"), &base.license)?;
+            check_line(&of("the title"), &base.title)?;
+            check_line(&of("the license"), &base.license)?;
+            check_shown(&of("the description"), &base.description, MAX_TEXT_BYTES)?;
             for (name, file) in [
                 ("the config file", &base.files.config),
                 ("the tokenizer file", &base.files.tokenizer),
@@ -316,7 +320,9 @@ impl Registry {
         check_ids("task", self.tasks.iter().map(|task| &task.id))?;
         for task in &self.tasks {
             let of = |field: &str| format!("{field} of task {}", task.id);
-            check_text(&of("the title"), &task.title)?;
+            check_line(&of("the title"), &task.title)?;
+            check_shown(&of("the description"), &task.description, MAX_TEXT_BYTES)?;
+            check_shown(&of("why_unseen"), &task.why_unseen, MAX_TEXT_BYTES)?;
             if task.examples.is_empty() {
                 return Err(invalid(&of("the examples"), "at least one".into(), "none"));
             }
@@ -342,9 +348,10 @@ impl Registry {
 impl RegistryModule {
     fn check(&self, bases: &BTreeSet<&str>) -> Result<(), RegistryError> {
         let of = |field: &str| format!("{field} of module {}", self.id);
-        check_text(&of("the title"), &self.title)?;
+        check_line(&of("the title"), &self.title)?;
         check_text(&of("the task"), &self.task)?;
-        check_text(&of("the license"), &self.license)?;
+        check_shown(&of("the task"), &self.task, MAX_TEXT_BYTES)?;
+        check_line(&of("the license"), &self.license)?;
         if let Some(example) = &self.example {
             check_example(&of("the example"), example)?;
         }
@@ -370,6 +377,7 @@ impl RegistryModule {
                 let expected = format!("1 to {MAX_NAME_BYTES} bytes long");
                 return Err(invalid(&of("each tag"), expected, tag));
             }
+            check_line(&of("each tag"), tag)?;
         }
         if let Some(result) = &self.result {
             for score in [result.exact_match, result.base_exact_match] {
@@ -470,6 +478,25 @@ fn check_text(what: &str, text: &str) -> Result<(), RegistryError> {
         return Err(invalid(what, "a text".into(), "nothing"));
     }
     Ok(())
+}
+
+/// Checks a text that terminals and pages show as it is.
+fn check_shown(what: &str, text: &str, limit: usize) -> Result<(), RegistryError> {
+    if text.len() > limit {
+        let expected = format!("at most {limit} bytes long");
+        return Err(invalid(what, expected, format!("{} bytes", text.len())));
+    }
+    if text.chars().any(|c| is_control(c) && !"\n\t".contains(c)) {
+        let expected = "without control characters and such as turn the direction of text".into();
+        return Err(invalid(what, expected, text));
+    }
+    Ok(())
+}
+
+/// Checks a text of one line.
+fn check_line(what: &str, text: &str) -> Result<(), RegistryError> {
+    check_text(what, text)?;
+    check_shown(what, text, MAX_LINE_BYTES)
 }
 
 fn check_example(what: &str, example: &Example) -> Result<(), RegistryError> {

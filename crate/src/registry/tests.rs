@@ -200,6 +200,28 @@ fn references_and_repeated_ids_are_checked() {
     assert!(matches!(Registry::parse(b"{"), Err(RegistryError::NotJson(_))));
 }
 
+/// Terminals follow escape sequences, and pages turn text around.
+#[test]
+fn texts_that_are_shown_are_short_and_without_control_characters() {
+    for (place, value, part) in [
+        ("/title", json!("a".repeat(200_000)), "at most 1024 bytes"),
+        ("/modules/0/title", json!("red \u{1b}[31m"), "control characters"),
+        ("/modules/0/task", json!("right \u{202e} left"), "turn the direction"),
+        ("/modules/0/license", json!("\u{7}"), "control characters"),
+        ("/bases/0/description", json!("\u{2066}"), "turn the direction"),
+        ("/bases/0/description", json!("a".repeat(20_000)), "at most 16384 bytes"),
+    ] {
+        let mut changed = sample();
+        *changed.pointer_mut(place).unwrap() = value;
+        let error = parse(&changed).unwrap_err().to_string();
+        assert!(error.contains(part), "{place}: {error}");
+        assert!(!error.chars().any(crate::formats::is_control), "{error:?}");
+    }
+    let mut lines = sample();
+    *lines.pointer_mut("/modules/0/task").unwrap() = json!("one line,\n\tand another: ä, 水, سلام");
+    assert!(parse(&lines).is_ok());
+}
+
 #[test]
 fn a_changed_or_cut_file_is_refused() {
     let file = RegistryFile::of_contents("f".into(), b"abc");
