@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use crate::stand_in::{Faults, Hub, commit, etag, files_of};
-use crate::{examples_file, folder, json, loraloom_in, path, text};
+use crate::{examples_file, folder, json, loraloom_in, path, share, text};
 
 const MODEL: &str = "tests/golden/models/narrow-tied";
 
@@ -277,4 +277,83 @@ fn a_registry_is_read_at_its_address_after_redirects() {
     assert!(error.contains("is a web page, not the file"), "{error}");
     let error = compose("https://").unwrap_err();
     assert!(error.contains("expected an address that starts with https://"), "{error}");
+}
+
+#[test]
+fn every_length_and_hash_of_a_registry_counts_beside_it_and_on_a_hub() {
+    let place = Place::new("registry-integrity");
+    let library = place.home.join("library");
+    let (model, adapters) = (text(&path(MODEL)), text(&path(&format!("{MODEL}/adapters"))));
+    json(&["registry", "build", &model, &adapters, "--out", &text(&library)]);
+    let file = library.join("registry.json");
+    let built: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let entry = |kind: &str| {
+        let entry = &built[kind][0];
+        serde_json::json!({
+            "id": entry["id"], "hash": entry["files"]["weights"]["sha256"].as_str().unwrap()[..16],
+            "weight": 1.0,
+        })
+    };
+    let recipe = share::recipe(
+        &place.home,
+        "recipe.json",
+        &[
+            ("base", entry("bases")),
+            ("modules", vec![entry("modules")].into()),
+            ("title", "task".into()),
+            ("examples", serde_json::json!([{ "input": "a b c", "output": "b" }])),
+        ],
+    );
+    let route = |registry: &serde_json::Value| {
+        std::fs::write(&file, registry.to_string()).unwrap();
+        let library = text(&library);
+        let output = place.run(&["route", "a b", "--registry", &library, "--recipe", &recipe], &[]);
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(String::from_utf8(output.stderr).unwrap()),
+        }
+    };
+    // The same files by their places on the hub.
+    let mut on_hub = built.clone();
+    let base = on_hub["bases"][0]["files"].as_object_mut().unwrap();
+    for (part, name) in [
+        ("config", "config.json"),
+        ("tokenizer", "tokenizer.json"),
+        ("weights", "model.safetensors"),
+    ] {
+        base[part]["path"] = format!("hub:golden/model@main/{name}").into();
+    }
+    for module in on_hub["modules"].as_array_mut().unwrap() {
+        let id = module["id"].as_str().unwrap().to_owned();
+        for (part, name) in
+            [("config", "adapter_config.json"), ("weights", "adapter_model.safetensors")]
+        {
+            module["files"][part]["path"] = format!("hub:golden/adapters@main/{id}/{name}").into();
+        }
+    }
+    for (registry, place) in [(built, "beside"), (on_hub, "on a hub")] {
+        assert_eq!(route(&registry), Ok(()), "{place}");
+        for entry in [
+            "/bases/0/files/config",
+            "/bases/0/files/tokenizer",
+            "/bases/0/files/weights",
+            "/modules/0/files/config",
+            "/modules/0/files/weights",
+        ] {
+            let bytes = registry.pointer(entry).unwrap()["bytes"].as_u64().unwrap();
+            for (field, wrong) in [
+                ("sha256", serde_json::Value::from("0".repeat(64))),
+                ("bytes", (bytes + 1).into()),
+                ("bytes", (bytes - 1).into()),
+            ] {
+                let mut changed = registry.clone();
+                changed.pointer_mut(entry).unwrap()[field] = wrong;
+                let error = route(&changed).expect_err(&format!("{place} {entry} {field}"));
+                // The recipe compares the hashes of weights first.
+                let part = if field == "sha256" { "sha256" } else { "bytes" };
+                let error = error.to_lowercase().replace("sha-256", "sha256");
+                assert!(error.contains(part), "{place} {entry} {field}: {error}");
+            }
+        }
+    }
 }

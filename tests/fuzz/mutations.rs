@@ -9,10 +9,14 @@ use std::panic::catch_unwind;
 use std::path::Path;
 
 use random::Random;
+use readers::structured::STRUCTURED;
 use readers::{READERS, Reader};
 
 /// Mutated files for each reader.
 const FILES: usize = 8000;
+
+/// Inputs of each structured maker.
+const STRUCTURED_INPUTS: usize = 1000;
 
 /// A position in a file; half of them in the first kilobyte, where headers are.
 fn position(random: &mut Random, length: usize) -> usize {
@@ -131,5 +135,20 @@ macro_rules! survives {
 }
 
 survives! {
-    safetensors gguf pickle tokenizer adapter_config adapter_weights model_config registry few_shot recipe
+    safetensors gguf pickle tokenizer adapter_config adapter_weights model_config registry few_shot spiece
+    weights_stream gguf_alone shard_index recipe
+}
+
+/// Inputs of a format's shape, made from random bytes of random lengths.
+#[test]
+fn structured_inputs_do_not_panic() {
+    let mut random = Random(2);
+    for structured in STRUCTURED {
+        for number in 0..STRUCTURED_INPUTS {
+            let length = random.below(400);
+            let bytes: Vec<u8> = (0..length).map(|_| random.next() as u8).collect();
+            let panicked = catch_unwind(|| (structured.read)(&bytes)).is_err();
+            assert!(!panicked, "{}: input {number} panics: {bytes:?}", structured.name);
+        }
+    }
 }

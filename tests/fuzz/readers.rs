@@ -1,18 +1,23 @@
 //! Every reader of files as a function of bytes, which the fuzz targets call with arbitrary bytes and
 //! `mutations.rs` with mutated files. None may panic; accepted files are used as the engine uses them.
 
+#[path = "structured.rs"]
+pub mod structured;
+
 use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use loraloom::formats::{
     ExamplesFormat, GgufFile, SafetensorsFile, TensorSource, Tokenizer, TorchFile, parse_examples,
+    shard_names,
 };
 use loraloom::lora::{AdapterConfig, PeftAdapter};
 use loraloom::model::t5::{T5Config, T5Model};
 use loraloom::model::{Control, Model, Precision, TokenizedExample};
 use loraloom::recipe;
 use loraloom::registry::Registry;
+use loraloom::session::{BaseLabel, BaseLoad};
 use sha2::{Digest, Sha256};
 
 /// A reader, and the files to mutate.
@@ -72,6 +77,14 @@ pub const READERS: &[Reader] = &[
     },
     Reader { name: "registry", read: registry, seeds: &["formats/registry.json"] },
     Reader { name: "few_shot", read: few_shot, seeds: &["learn/model/examples.jsonl"] },
+    Reader { name: "spiece", read: tokenizer, seeds: &["formats/tokenizer/spiece.model"] },
+    Reader {
+        name: "weights_stream",
+        read: structured::stream,
+        seeds: &["golden/models/relu-tied/model.safetensors"],
+    },
+    Reader { name: "gguf_alone", read: gguf_alone, seeds: &["formats/gguf_alone/model.gguf"] },
+    Reader { name: "shard_index", read: shard_index, seeds: &["fuzz/seeds/index.json"] },
     Reader { name: "recipe", read: recipe, seeds: &["formats/recipe/version_1.txt"] },
 ];
 
@@ -104,6 +117,18 @@ pub fn tokenizer(bytes: &[u8]) -> bool {
     }
     let _ = tokenizer.decode(&[0, 1, 2, 200, u32::MAX]);
     true
+}
+
+/// A GGUF file alone, in pieces.
+pub fn gguf_alone(bytes: &[u8]) -> bool {
+    let mut load = BaseLoad::of_gguf(BaseLabel::default(), Precision::Int8);
+    load.expect_file(bytes.len() as u64);
+    let pushed = bytes.chunks(4096).try_for_each(|piece| load.push(piece));
+    pushed.and_then(|()| load.end_file()).is_ok()
+}
+
+pub fn shard_index(bytes: &[u8]) -> bool {
+    shard_names(bytes).is_ok()
 }
 
 const ADAPTER_CONFIG: &[u8] =

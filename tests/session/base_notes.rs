@@ -5,7 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use loraloom::formats::{AddedTokenFiles, GgufWriter, NamedTensor, SafetensorsFile, TensorSource};
+use loraloom::formats::{
+    AddedTokenFiles, GgufWriter, NamedTensor, SafetensorsFile, TensorSource, files_sha256,
+    sha256_hex,
+};
 use loraloom::model::{LmHeadNote, UnusedTensors};
 use loraloom::session::{BaseInfo, BaseLoad, BaseNotes};
 
@@ -267,4 +270,46 @@ fn the_names_of_unused_tensors_are_bounded_and_their_number_is_not() {
     let found = info(case.load(&[whole], Precision::F32)).notes.unwrap().unused_tensors;
     assert_eq!((found.count, found.names.len()), (3000, UnusedTensors::MAX_NAMES));
     assert!(found.names.iter().all(|name| name.len() < 200), "{found:?}");
+}
+
+/// The hash over all files is the one that the entries of a registry give, and another one where any file is.
+#[test]
+fn a_base_and_a_module_are_known_by_all_their_files() {
+    let folder = "models/relu-tied";
+    let file = |name: &str| golden(&format!("{folder}/{name}"));
+    let [config, tokenizer, weights] =
+        ["config.json", "tokenizer.json", "model.safetensors"].map(file);
+    let none = AddedTokenFiles::default();
+    let loaded = |config: &[u8], tokenizer: &[u8], beside, sha256: &str| {
+        let label = BaseLabel::default();
+        let mut load = BaseLoad::new(label, config, tokenizer, beside, Precision::Int8).unwrap();
+        load.push(&weights).unwrap();
+        load.end_file().unwrap();
+        let mut session: Session<CpuBackend> = Session::new(|| 0.0);
+        let info = session.finish_base(load, sha256.to_owned()).unwrap();
+        (session, info.files_sha256)
+    };
+    let sha256 = sha256_hex(&weights);
+    let (mut session, of_base) = loaded(&config, &tokenizer, none, &sha256);
+    let hashes = [sha256_hex(&config), sha256_hex(&tokenizer), sha256.clone()];
+    assert_eq!(of_base, files_sha256(&hashes));
+    let changed = |bytes: &[u8]| [bytes, b"\n"].concat();
+    let beside = AddedTokenFiles { tokenizer_config: Some(b"{}"), added_tokens: None };
+    for other in [
+        loaded(&changed(&config), &tokenizer, none, &sha256).1,
+        loaded(&config, &changed(&tokenizer), none, &sha256).1,
+        loaded(&config, &tokenizer, beside, &sha256).1,
+        loaded(&config, &tokenizer, none, &"0".repeat(64)).1,
+        // Files of this computer have no hash.
+        loaded(&config, &tokenizer, none, "").1,
+    ] {
+        assert_ne!(other, of_base);
+    }
+
+    let [config, weights] = ["adapter_config.json", "adapter_model.safetensors"]
+        .map(|name| file(&format!("adapters/first/{name}")));
+    let of_module = session.add_module("a", &config, weights.clone()).unwrap().files_sha256;
+    assert_eq!(of_module, files_sha256(&[sha256_hex(&config), sha256_hex(&weights)]));
+    let other = session.add_module("a", &changed(&config), weights).unwrap().files_sha256;
+    assert_ne!(other, of_module);
 }

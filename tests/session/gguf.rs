@@ -36,6 +36,21 @@ fn pushed(pieces: &[&[u8]], precision: Precision) -> Result<BaseLoad, String> {
     Ok(load)
 }
 
+/// Before memory is taken for the tensors that the header claims.
+#[test]
+fn a_file_that_is_shorter_than_its_header_says_is_refused_at_its_header() {
+    let bytes = file("model.gguf");
+    let cut = &bytes[..bytes.len() - 1];
+    let mut load = BaseLoad::of_gguf(label(), Precision::Int8);
+    load.expect_file(cut.len() as u64);
+    let error = load.push(&cut[..cut.len() / 2]).unwrap_err().report();
+    assert!(error.why.contains("cut short"), "{}", error.why);
+    let mut load = BaseLoad::of_gguf(label(), Precision::Int8);
+    load.expect_file(bytes.len() as u64);
+    load.push(&bytes).unwrap();
+    load.end_file().unwrap();
+}
+
 fn losses(load: BaseLoad) -> (BaseInfo, Vec<f64>) {
     let mut session: Session<CpuBackend> = Session::new(|| 0.0);
     let info = session.finish_base(load, sha256_hex(&file("model.gguf"))).unwrap();

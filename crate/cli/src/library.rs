@@ -190,7 +190,8 @@ impl Library {
         let BaseFiles { config, tokenizer, weights } = &base.files;
         if let Some(source) = self.hub_folder(weights)? {
             let folder = Folder::Hub(Box::new(HubFiles::open(source)?));
-            return Ok(ModelFiles { id: base.id.clone(), ..ModelFiles::of_folder(folder)? });
+            let (id, listed) = (base.id.clone(), Some(base.files.clone()));
+            return Ok(ModelFiles { id, listed, ..ModelFiles::of_folder(folder)? });
         }
         Ok(ModelFiles {
             id: base.id.clone(),
@@ -199,6 +200,7 @@ impl Library {
             added_tokens: None,
             tokenizer_config: None,
             weights: vec![self.location_of(weights)],
+            listed: Some(base.files.clone()),
         })
     }
 
@@ -268,10 +270,13 @@ impl Library {
     pub fn read_module(&self, entry: &RegistryModule) -> Result<Module, CliError> {
         let ModuleFiles { config, weights } = &entry.files;
         if let Some(source) = self.hub_folder(weights)? {
-            // The repository may have another format of the weights by now.
-            let folder = HubFiles::open(HubFolder { file: None, ..source })?;
+            // The repository may have another format of the weights by now, unless the registry says what they are.
+            let is_known = weights.bytes > 0 || !weights.sha256.is_empty();
+            let file = source.file.clone().filter(|_| is_known);
+            let folder = HubFiles::open(HubFolder { file, ..source })?;
             let folder = Folder::Hub(Box::new(folder));
             let module = PeftFiles::find(&folder)?.read(entry.id.clone())?;
+            check_contents(config, &module.config)?;
             check_contents(weights, &module.weights)?;
             return Ok(module);
         }
@@ -282,11 +287,8 @@ impl Library {
     }
 }
 
-/// Compares a file's contents with the length and hash that a registry gives, if it does.
+/// Compares a file's contents with the length and the hash that a registry gives, as far as it does.
 pub fn check_contents(file: &RegistryFile, bytes: &[u8]) -> Result<(), RegistryError> {
-    if file.sha256.is_empty() {
-        return Ok(());
-    }
     let mut verifier = Verifier::new(file);
     verifier.update(bytes)?;
     verifier.finish()

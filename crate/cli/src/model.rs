@@ -11,10 +11,12 @@ use loraloom::formats::{
     Tokenizer, choose_weights, parse_weights, sha256_hex, shard_names, weights_identity,
 };
 use loraloom::model::{LmHeadNote, ModelConfig, Precision, UnusedTensors, parse_config};
+use loraloom::registry::{BaseFiles, RegistryFile};
 use loraloom::session::{BaseInfo, BaseLabel, BaseLoad, BaseNotes, Session};
 
 use crate::error::{CliError, read};
 use crate::folder::Folder;
+use crate::library::check_contents;
 use crate::location::Location;
 use crate::output::{Output, note};
 
@@ -35,6 +37,8 @@ pub struct ModelFiles {
     pub tokenizer_config: Option<Location>,
     /// One file, or all shards in order.
     pub weights: Vec<Location>,
+    /// The lengths and hashes that a registry gives.
+    pub listed: Option<BaseFiles>,
 }
 
 impl ModelFiles {
@@ -85,6 +89,7 @@ impl ModelFiles {
             added_tokens: beside("added_tokens.json")?,
             tokenizer_config,
             weights,
+            listed: None,
         })
     }
 
@@ -99,6 +104,7 @@ impl ModelFiles {
             added_tokens: None,
             tokenizer_config: None,
             weights: vec![Location::Path(weights)],
+            listed: None,
         })
     }
 
@@ -114,8 +120,9 @@ impl ModelFiles {
         let mut hashes = Vec::new();
         for location in &self.weights {
             output.progress(format!("Reading {location}"));
-            let bytes = location.read()?;
+            let bytes = self.read_weights_of(location)?;
             hashes.push(sha256_hex(&bytes));
+            load.expect_file(bytes.len() as u64);
             load.push(&bytes).map_err(location.in_file())?;
             load.end_file().map_err(location.in_file())?;
         }
@@ -129,7 +136,8 @@ impl ModelFiles {
     pub fn read_weights(&self) -> Result<Box<dyn TensorSource>, CliError> {
         let mut shards = Vec::new();
         for location in &self.weights {
-            shards.push(parse_weights(location.read()?).map_err(location.in_file())?);
+            let bytes = self.read_weights_of(location)?;
+            shards.push(parse_weights(bytes).map_err(location.in_file())?);
         }
         Ok(match shards.len() {
             1 => shards.remove(0),
@@ -138,12 +146,35 @@ impl ModelFiles {
     }
 
     pub fn read_config(&self) -> Result<Arc<dyn ModelConfig>, CliError> {
-        parse_config(&self.config.read()?).map_err(self.config.in_file())
+        let bytes = self.read_listed(&self.config, |files| &files.config)?;
+        parse_config(&bytes).map_err(self.config.in_file())
+    }
+
+    /// Reads a file and checks what the registry says of it.
+    fn read_listed(
+        &self,
+        location: &Location,
+        entry: fn(&BaseFiles) -> &RegistryFile,
+    ) -> Result<Vec<u8>, CliError> {
+        let bytes = location.read()?;
+        if let Some(files) = &self.listed {
+            check_contents(entry(files), &bytes)?;
+        }
+        Ok(bytes)
+    }
+
+    fn read_weights_of(&self, location: &Location) -> Result<Vec<u8>, CliError> {
+        // A registry says nothing of shards, only of their index.
+        match self.weights.len() {
+            1 => self.read_listed(location, |files| &files.weights),
+            _ => location.read(),
+        }
     }
 
     /// Reads the tokenizer's own file.
     pub fn read_tokenizer_alone(&self) -> Result<Tokenizer, CliError> {
-        Tokenizer::parse(&self.tokenizer.read()?).map_err(self.tokenizer.in_file())
+        let bytes = self.read_listed(&self.tokenizer, |files| &files.tokenizer)?;
+        Tokenizer::parse(&bytes).map_err(self.tokenizer.in_file())
     }
 
     /// Reads the tokenizer, with the tokens that the files beside it add.
@@ -155,7 +186,8 @@ impl ModelFiles {
             added_tokens: added_tokens.as_deref(),
             tokenizer_config: tokenizer_config.as_deref(),
         };
-        Tokenizer::parse_with(&self.tokenizer.read()?, files).map_err(self.tokenizer.in_file())
+        let bytes = self.read_listed(&self.tokenizer, |files| &files.tokenizer)?;
+        Tokenizer::parse_with(&bytes, files).map_err(self.tokenizer.in_file())
     }
 }
 

@@ -52,7 +52,7 @@ fn recipe_error(error: &RecipeError, what: &str, next: &str) -> JsValue {
     let code = match error {
         RecipeError::Missing { .. } => ErrorCode::NotFound,
         RecipeError::NoHash { .. } => ErrorCode::NotLoaded,
-        RecipeError::OtherVersion { .. } => ErrorCode::Integrity,
+        RecipeError::OtherVersion { .. } | RecipeError::OtherFiles { .. } => ErrorCode::Integrity,
         _ => ErrorCode::InvalidInput,
     };
     let mut report = ErrorReport::new(code, what, &error.to_string(), next);

@@ -154,6 +154,12 @@ impl BaseLoad {
         Ok(BaseLoad(crate::session::BaseLoad::of_gguf(label, from_js(precision)?)))
     }
 
+    /// Says how many bytes the next file of weights has.
+    #[wasm_bindgen(js_name = expectFile)]
+    pub fn expect_file(&mut self, bytes: f64) {
+        self.0.expect_file(bytes as u64);
+    }
+
     /// Adds the next bytes of a file of weights.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), JsValue> {
         self.0.push(bytes).map_err(|error| thrown(&error.report()))

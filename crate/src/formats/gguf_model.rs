@@ -4,11 +4,13 @@
 //! Keys: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, and `T5Model` in llama.cpp's
 //! `convert_hf_to_gguf.py`.
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::gguf::{FORMAT, GgufHeader, Metadata};
 use super::stream::MAX_HEADER_BYTES;
 use super::tokenizer::sentencepiece::{EXTRA_IDS, metaspace, normalizer, post_processor};
+use super::tokenizer::{MAX_ADDED_TOKENS, MAX_TOKENS};
 use super::{FormatError, GgufValue, excerpt};
 
 /// `relative_attention_max_distance` of every published T5.
@@ -79,8 +81,7 @@ impl GgufModel {
         let vocab_size = embedding.copied().unwrap_or(tokens.len());
         let config = metadata.config(&header, vocab_size)?;
         let tokenizer = metadata.tokenizer(tokens, vocab_size)?;
-        let bytes = |value: Value| value.to_string().into_bytes();
-        Ok((Self { config: bytes(config), tokenizer: bytes(tokenizer) }, header.bytes))
+        Ok((Self { config: config.to_string().into_bytes(), tokenizer }, header.bytes))
     }
 }
 
@@ -138,6 +139,37 @@ pub struct DescribedStart {
     pub header_bytes: usize,
     /// The header, and what arrived after it.
     pub bytes: Vec<u8>,
+}
+
+/// `tokenizer.json`, without a tree of values, which would take a kilobyte for each added token.
+#[derive(Serialize)]
+struct TokenizerFile<'m> {
+    added_tokens: Vec<AddedToken<'m>>,
+    decoder: &'m Value,
+    model: UnigramFile<'m>,
+    normalizer: Value,
+    post_processor: Value,
+    pre_tokenizer: &'m Value,
+    version: &'static str,
+}
+
+#[derive(Serialize)]
+struct UnigramFile<'m> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    unk_id: usize,
+    vocab: Vec<(&'m str, f64)>,
+}
+
+#[derive(Serialize)]
+struct AddedToken<'m> {
+    content: &'m str,
+    id: usize,
+    lstrip: bool,
+    normalized: bool,
+    rstrip: bool,
+    single_word: bool,
+    special: bool,
 }
 
 /// A token of the vocabulary: its text, score and type.
@@ -229,6 +261,9 @@ impl<'m> Description<'m> {
         let all = tokens.iter().zip(scored).zip(typed);
         let mut all: Vec<Token<'m>> =
             all.map(|((text, score), kind)| (text.as_str(), *score, *kind)).collect();
+        if all.len() > MAX_TOKENS {
+            return Err(wrong(texts, &format!("at most {MAX_TOKENS}"), &all.len().to_string()));
+        }
         while all.last().is_some_and(|(_, _, kind)| *kind == token_type::UNUSED) {
             all.pop();
         }
@@ -240,7 +275,7 @@ impl<'m> Description<'m> {
     }
 
     /// `tokenizer.json`, as transformers converts a SentencePiece model (`T5Converter`).
-    fn tokenizer(&self, tokens: Vec<Token<'_>>, vocab_size: usize) -> Result<Value, FormatError> {
+    fn tokenizer(&self, tokens: Vec<Token<'_>>, vocab_size: usize) -> Result<Vec<u8>, FormatError> {
         // T5's sentinels are none of the SentencePiece model's pieces, so that files made from it alone
         // have fillers in their places. mT5 has no sentinels, and no rows for them.
         let sentinels: Vec<String> =
@@ -256,14 +291,17 @@ impl<'m> Description<'m> {
         let is_added = |kind: i32| {
             [token_type::UNKNOWN, token_type::CONTROL, token_type::USER_DEFINED].contains(&kind)
         };
-        let added: Vec<Value> = (tokens.iter().enumerate())
+        let count = tokens.iter().filter(|(_, _, kind)| is_added(*kind)).count();
+        if count > MAX_ADDED_TOKENS {
+            let expected = format!("at most {MAX_ADDED_TOKENS} that are no pieces");
+            return Err(wrong("the tokens", &expected, &count.to_string()));
+        }
+        let added_tokens: Vec<AddedToken<'_>> = (tokens.iter().enumerate())
             .filter(|(_, (_, _, kind))| is_added(*kind))
             .map(|(id, (text, _, kind))| {
                 let special = *kind != token_type::USER_DEFINED || text.starts_with(SENTINEL);
-                json!({
-                    "id": id, "content": text, "special": special, "normalized": false,
-                    "single_word": false, "lstrip": false, "rstrip": false,
-                })
+                let (lstrip, normalized, rstrip, single_word) = Default::default();
+                AddedToken { content: text, id, lstrip, normalized, rstrip, single_word, special }
             })
             .collect();
         let end = match self.value("tokenizer.ggml.eos_token_id")? {
@@ -282,17 +320,19 @@ impl<'m> Description<'m> {
             Some(_) => return Err(wrong(key, "bytes", "another type")),
             None => &[],
         };
-        let vocab: Vec<Value> =
-            tokens.iter().map(|(text, score, _)| json!([text, f64::from(*score)])).collect();
-        Ok(json!({
-            "version": "1.0",
-            "added_tokens": added,
-            "normalizer": normalizer(charsmap),
-            "pre_tokenizer": metaspace,
-            "post_processor": post_processor(end, end_id),
-            "decoder": metaspace,
-            "model": { "type": "Unigram", "unk_id": unknown, "vocab": vocab },
-        }))
+        let vocab = tokens.iter().map(|&(text, score, _)| (text, f64::from(score))).collect();
+        let file = TokenizerFile {
+            added_tokens,
+            decoder: &metaspace,
+            model: UnigramFile { kind: "Unigram", unk_id: unknown, vocab },
+            normalizer: normalizer(charsmap),
+            post_processor: post_processor(end, end_id),
+            pre_tokenizer: &metaspace,
+            version: "1.0",
+        };
+        serde_json::to_vec(&file).map_err(|error| {
+            wrong("the tokenizer", "one that can be written as JSON", &excerpt(&error.to_string()))
+        })
     }
 }
 

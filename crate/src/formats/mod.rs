@@ -3,6 +3,7 @@
 //! expected and what was found. No reader panics on any input.
 
 mod blocks;
+pub(crate) mod budget;
 mod bytes;
 mod examples;
 mod folder;
@@ -25,9 +26,10 @@ pub use folder::{ChosenWeights, Placeholder, USUAL_WEIGHTS, choose_weights, weig
 pub use gguf::{GgufFile, llama_name};
 pub use gguf_model::{DescribedStart, GgufModel, GgufStart, token_type};
 pub use gguf_writer::{GgufValue, GgufWriter};
-pub use hash::{hex, sha256_hex};
+pub use hash::{files_sha256, hex, sha256_hex};
 pub use safetensors::{NamedTensor, SafetensorsFile, write_safetensors};
 pub use stream::{TensorRows, TensorSink, WeightsStream, take_all};
+pub(crate) use tensor::check_shared;
 pub use tensor::{Dtype, TensorSource, TensorView};
 pub use tokenizer::{AddedTokenFiles, TextStream, Tokenizer};
 pub use torch::TorchFile;
@@ -81,6 +83,18 @@ pub enum FormatError {
         /// The reason, and what to do instead.
         reason: String,
     },
+    /// A file or text asks for more memory or work than one of its length may take.
+    #[error("the {format} asks for too much: {what} would take more than {limit} {unit}")]
+    OverBudget {
+        /// Name of the file format, or `text`.
+        format: &'static str,
+        /// The part that exceeds what is left.
+        what: String,
+        /// What the whole input may take.
+        limit: usize,
+        /// `bytes of memory` or `steps of work`.
+        unit: &'static str,
+    },
     /// A tensor contains a value that is not finite.
     #[error(
         "tensor {name} contains {value} at element {index}; every weight must be a finite number"
@@ -127,9 +141,16 @@ pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
+/// Whether a character changes how a terminal or a page shows what stands around it: control characters, escape
+/// sequences among them, and those that turn the direction of text.
+pub(crate) fn is_control(c: char) -> bool {
+    let turns = matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns
+}
+
 /// Text from a file as a quotation for a message: shortened, without control characters.
 pub(crate) fn excerpt(text: &str) -> String {
-    let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let clean = |c: char| if is_control(c) { '\u{fffd}' } else { c };
     let mut short: String = text.chars().take(MAX_EXCERPT_CHARS).map(clean).collect();
     if text.chars().nth(MAX_EXCERPT_CHARS).is_some() {
         short.push('…');

@@ -7,12 +7,14 @@ use std::ops::Range;
 
 use super::gguf::GgufHeader;
 use super::safetensors::{SafetensorsHeader, dtype};
-use super::tensor::check_finite;
+use super::tensor::{check_finite, check_shared};
 use super::{Dtype, FormatError, GgufFile, TensorSource, TorchFile, excerpt};
 
 const FORMAT: &str = "weights";
 /// Limit on the header; multilingual T5's GGUF, with its vocabulary, has 10 MB.
 pub(super) const MAX_HEADER_BYTES: usize = 64 << 20;
+/// The part that a file which is cut short lacks.
+const TENSORS_DATA: &str = "its tensors' data";
 /// Bytes that identify the format.
 const MAGIC_BYTES: usize = 16;
 
@@ -110,6 +112,8 @@ pub struct WeightsStream {
     safetensors: Option<SafetensorsHeader>,
     /// End of the last tensor.
     end: u64,
+    /// Length of the file, where it is known.
+    length: Option<u64>,
 }
 
 impl Default for WeightsStream {
@@ -122,7 +126,12 @@ impl WeightsStream {
     /// A stream without bytes.
     pub fn new() -> Self {
         let state = State::Header { bytes: Vec::new(), next_try: MAGIC_BYTES };
-        Self { state, position: 0, safetensors: None, end: 0 }
+        Self { state, position: 0, safetensors: None, end: 0, length: None }
+    }
+
+    /// Says how long the file is, so that a header which claims more is refused before its tensors are given memory.
+    pub fn expect(&mut self, bytes: u64) {
+        self.length = Some(bytes);
     }
 
     /// Adds the next bytes of the file and passes the rows that they complete to `sink`.
@@ -164,7 +173,7 @@ impl WeightsStream {
         if self.position < self.end {
             return Err(FormatError::Truncated {
                 format: FORMAT,
-                what: "its tensors' data".into(),
+                what: TENSORS_DATA.into(),
                 expected: self.end,
                 found: self.position,
             }
@@ -199,6 +208,17 @@ impl WeightsStream {
         };
         places.sort_by_key(|place| (place.range.start, place.range.end));
         self.end = places.iter().map(|place| place.range.end).max().unwrap_or(0);
+        match (self.length, &self.safetensors) {
+            (Some(length), Some(header)) => {
+                let length = usize::try_from(length).unwrap_or(usize::MAX);
+                header.check_data(length.saturating_sub(header.data_start))?;
+            }
+            (Some(found), None) if found < self.end => {
+                let (what, expected) = (TENSORS_DATA.into(), self.end);
+                return Err(FormatError::Truncated { format: FORMAT, what, expected, found }.into());
+            }
+            _ => {}
+        }
         let held = std::mem::take(bytes);
         self.state = State::Tensors { places: places.into(), arriving: None };
         // Unwanted tensors may overlap or exceed the file, as their bytes are only skipped.
@@ -324,6 +344,7 @@ fn safetensors_places(header: &SafetensorsHeader) -> Vec<Place> {
 /// # Errors
 /// The errors of [`WeightsStream::push`].
 pub fn take_all<S: TensorSink>(source: &dyn TensorSource, sink: &mut S) -> Result<(), S::Error> {
+    check_shared(FORMAT, source)?;
     for name in source.names() {
         let Some(shape) = source.shape(&name) else { continue };
         if !sink.wants(&name, shape)? {

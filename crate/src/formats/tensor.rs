@@ -2,6 +2,7 @@
 
 use half::{bf16, f16};
 
+use super::budget::Budget;
 use super::{FormatError, blocks};
 
 /// Element types that the readers support.
@@ -171,6 +172,33 @@ pub(super) fn check_finite(name: &str, values: &[f32], first: usize) -> Result<(
             value: values[index].to_string(),
         }),
     }
+}
+
+/// Checks that the tensors of a source, as `f32`, are in proportion to the bytes that hold them. PyTorch's files of
+/// tied models hold the embedding under four names; in a hostile file, thousands of tensors share their elements.
+///
+/// # Errors
+/// [`FormatError::OverBudget`].
+pub(crate) fn check_shared(
+    format: &'static str,
+    source: &dyn TensorSource,
+) -> Result<(), FormatError> {
+    let names = source.names();
+    // Unsupported tensors are refused where they are read.
+    let views: Vec<TensorView<'_>> =
+        names.iter().filter_map(|name| source.tensor(name).ok().flatten()).collect();
+    let mut ranges: Vec<_> = views.iter().map(|view| view.bytes.as_ptr_range()).collect();
+    ranges.sort_unstable_by_key(|range| range.start);
+    let (mut held, mut end) = (0, std::ptr::null());
+    for range in ranges {
+        held += (range.end as usize).saturating_sub(range.start.max(end) as usize);
+        end = end.max(range.end);
+    }
+    let mut budget = Budget::new(format, held);
+    views.iter().try_for_each(|view| {
+        let bytes = view.elements().saturating_mul(size_of::<f32>());
+        budget.take("its tensors, which share their elements,", bytes)
+    })
 }
 
 /// One or more files with tensors by Hugging Face's names.

@@ -55,7 +55,8 @@ pub fn shard_names(index: &[u8]) -> Result<Vec<String>, FormatError> {
         return Err(invalid("its weight_map", expected, names.len().to_string()));
     }
     let plain = |name: &str| {
-        !name.starts_with('.')
+        !name.is_empty()
+            && !name.starts_with('.')
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
     };
     match names.iter().find(|name| !plain(name)) {
@@ -138,9 +139,13 @@ mod tests {
 
     #[test]
     fn an_index_outside_its_folder_and_a_tensor_in_two_files_are_rejected() {
-        for index in
-            [r#"{"weight_map": {"a": "../secret"}}"#, r#"{"weight_map": {}}"#, r#"{"a": 1}"#, "["]
-        {
+        for index in [
+            r#"{"weight_map": {"a": "../secret"}}"#,
+            r#"{"weight_map": {"a": ""}}"#,
+            r#"{"weight_map": {}}"#,
+            r#"{"a": 1}"#,
+            "[",
+        ] {
             assert!(shard_names(index.as_bytes()).is_err(), "{index}");
         }
         let twice = [shard("a", 1.0), shard("a", 2.0)].map(|bytes| parse_weights(bytes).unwrap());

@@ -111,6 +111,15 @@ impl Tensors {
     }
 }
 
+/// Checks that so many bytes can be allocated: a failed allocation would end the program without naming its size.
+///
+/// # Errors
+/// [`ModelError::OutOfMemory`].
+fn check_memory(bytes: usize) -> Result<(), ModelError> {
+    let mut memory: Vec<u8> = Vec::new();
+    memory.try_reserve_exact(bytes).map_err(|_| ModelError::OutOfMemory { bytes })
+}
+
 fn missing(name: &str) -> ModelError {
     ModelError::MissingTensor { name: name.to_owned() }
 }
@@ -250,6 +259,22 @@ impl ModelBuilder {
             };
             self.tensors.keep(name, Tensor::zeros(kind, shape, self.tensors.precision));
         }
+    }
+
+    /// A tensor of zeros, for a canonical name.
+    ///
+    /// # Errors
+    /// [`ModelError::OutOfMemory`].
+    fn zeros(&self, key: &str, shape: &[usize]) -> Result<Tensor, ModelError> {
+        let kind = self.specs[key].0;
+        let value_bytes = match (kind, self.precision()) {
+            (TensorKind::Vector, _) | (_, Precision::F32) => size_of::<f32>(),
+            (TensorKind::Embedding { tied: false }, Precision::Int8) => size_of::<half::f16>(),
+            (_, Precision::Int8) => size_of::<i8>(),
+        };
+        let bytes = shape.iter().try_fold(value_bytes, |bytes, &size| bytes.checked_mul(size));
+        check_memory(bytes.unwrap_or(usize::MAX))?;
+        Ok(Tensor::zeros(kind, shape, self.precision()))
     }
 
     /// Whether the canonical name is that of the embedding.
@@ -466,8 +491,10 @@ impl TensorSink for ModelBuilder {
             return self.compare_embedding(&rows);
         }
         let begun = self.arriving.take().filter(|_| rows.first > 0);
-        let mut tensor =
-            begun.unwrap_or_else(|| Tensor::zeros(self.specs[key].0, rows.shape, self.precision()));
+        let mut tensor = match begun {
+            Some(begun) => begun,
+            None => self.zeros(key, rows.shape)?,
+        };
         tensor.set_rows(&rows);
         if rows.is_last() {
             if self.is_embedding(key) {

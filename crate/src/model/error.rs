@@ -25,6 +25,12 @@ pub enum ModelError {
         /// The value in the file.
         found: String,
     },
+    /// There is not enough memory.
+    #[error("out of memory: {} MB more are needed at once", bytes.div_ceil(1_000_000))]
+    OutOfMemory {
+        /// Bytes of the allocation that failed.
+        bytes: usize,
+    },
     /// The file of weights lacks a tensor.
     #[error(
         "the model's weights have no tensor {name}, which its configuration asks for; \

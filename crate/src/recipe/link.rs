@@ -23,6 +23,9 @@
 //! Version 3: as version 2, and at the end the scales of a tuned composition: their step (`f32`), their
 //! number, and two in each byte, plus 8, the first in the lower half.
 //!
+//! Version 4: as version 2, and at the end the hash over all files of the base and the modules (16 bytes), then, if a
+//! bit of the first byte says so, the scales as in version 3. The hashes of the earlier versions are those of weights.
+//!
 //! A recipe is written in the oldest version that holds it.
 
 use base64::alphabet::URL_SAFE;
@@ -31,15 +34,17 @@ use base64::{Engine, engine::DecodePaddingMode};
 use sha2::{Digest, Sha256};
 
 use super::{
-    MAX_EXAMPLES, MAX_MODULES, MAX_SCALES, Recipe, RecipeBase, RecipeError, RecipeModule, check_id,
-    invalid,
+    FILES_DIGITS, MAX_EXAMPLES, MAX_MODULES, MAX_SCALES, Recipe, RecipeBase, RecipeError,
+    RecipeModule, check_id, invalid,
 };
-use crate::formats::Example;
+use crate::formats::{Example, hex};
 use crate::lora::{Merge, ModuleWeight, TunedScales};
 use crate::model::Precision;
 
 /// The newest version.
-pub const VERSION: u8 = 3;
+pub const VERSION: u8 = 4;
+/// Bytes of the hash over all files.
+const FILES_BYTES: usize = FILES_DIGITS / 2;
 const CHECKSUM_BYTES: usize = 4;
 /// The longest recipe that a link holds.
 const MAX_RECIPE_BYTES: usize = 64 << 10;
@@ -57,11 +62,13 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// Bits of version 1's first byte.
+/// Bits of the first byte.
 mod flags {
     pub const DELTA: u8 = 1;
     pub const INT8: u8 = 2;
     pub const INSTRUCTION: u8 = 4;
+    /// In version 4; version 3 always has scales.
+    pub const SCALES: u8 = 8;
 }
 
 /// Writes a recipe as the fragment of a link, without the `#`.
@@ -223,6 +230,9 @@ fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
 
 /// The oldest version that holds a recipe.
 pub(super) fn version_of(recipe: &Recipe) -> u8 {
+    if recipe.files.is_some() {
+        return 4;
+    }
     if recipe.scales.is_some() {
         return 3;
     }
@@ -235,7 +245,8 @@ pub(super) fn write(recipe: &Recipe, version: u8) -> Vec<u8> {
     let mut bytes = vec![
         flag(recipe.merge == Merge::Delta, flags::DELTA)
             | flag(recipe.precision == Precision::Int8, flags::INT8)
-            | flag(recipe.instruction.is_some(), flags::INSTRUCTION),
+            | flag(recipe.instruction.is_some(), flags::INSTRUCTION)
+            | flag(version > 3 && recipe.scales.is_some(), flags::SCALES),
     ];
     write_text(&mut bytes, &recipe.registry);
     write_text(&mut bytes, &recipe.base.id);
@@ -269,6 +280,9 @@ pub(super) fn write(recipe: &Recipe, version: u8) -> Vec<u8> {
         write_text(&mut bytes, &example.input);
         write_text(&mut bytes, &example.output);
     }
+    if let Some(files) = recipe.files.as_ref().filter(|_| version > 3) {
+        bytes.extend(hash_bytes(files));
+    }
     if let Some(scales) = recipe.scales.as_ref().filter(|_| version > 2) {
         bytes.extend(scales.step.to_le_bytes());
         write_number(&mut bytes, scales.values.len());
@@ -286,8 +300,14 @@ fn read(reader: &mut Reader<'_>, version: u8) -> Result<Recipe, RecipeError> {
     };
     let ended = |what: &str| broken(what, "there, whole");
     let flags = reader.byte().ok_or_else(ended("the first byte"))?;
-    if flags & !(flags::DELTA | flags::INT8 | flags::INSTRUCTION) != 0 {
-        return Err(invalid("the first byte", "at most 7".into(), flags));
+    let has_scales = match version {
+        1 | 2 => false,
+        3 => true,
+        _ => flags & flags::SCALES != 0,
+    };
+    let known = if version > 3 { 15 } else { 7 };
+    if flags > known {
+        return Err(invalid("the first byte", format!("at most {known}"), flags));
     }
     let registry = reader.text().ok_or_else(ended("the registry"))?;
     let base = RecipeBase {
@@ -333,7 +353,13 @@ fn read(reader: &mut Reader<'_>, version: u8) -> Result<Recipe, RecipeError> {
         };
         examples.push(Example { input: text("input")?, output: text("output")? });
     }
-    let scales = if version > 2 {
+    let files = if version > 3 {
+        let bytes = reader.take(FILES_BYTES).ok_or_else(ended("the hash of all files"))?;
+        Some(hex(bytes))
+    } else {
+        None
+    };
+    let scales = if has_scales {
         let step = reader.float().ok_or_else(ended("the step of the scales"))?;
         let count = reader.number().filter(|&count| count <= MAX_SCALES);
         let count = count.ok_or_else(broken("the number of scales", "a number"))?;
@@ -351,6 +377,7 @@ fn read(reader: &mut Reader<'_>, version: u8) -> Result<Recipe, RecipeError> {
         registry,
         base,
         modules,
+        files,
         scales,
         merge: if flags & flags::DELTA == 0 { Merge::Lorahub } else { Merge::Delta },
         precision: if flags & flags::INT8 == 0 { Precision::F32 } else { Precision::Int8 },
@@ -375,10 +402,15 @@ fn write_text(bytes: &mut Vec<u8>, text: &str) {
 
 /// Writes a hash that [`Recipe::validate`] accepts.
 fn write_hash(bytes: &mut Vec<u8>, hash: &str) {
+    write_number(bytes, hash.len() / 2);
+    bytes.extend(hash_bytes(hash));
+}
+
+/// The bytes of lower-case hexadecimal digits.
+fn hash_bytes(hash: &str) -> impl Iterator<Item = u8> {
     let digit = |b: u8| if b.is_ascii_digit() { b - b'0' } else { b - b'a' + 10 };
     let (pairs, _) = hash.as_bytes().as_chunks::<2>();
-    write_number(bytes, pairs.len());
-    bytes.extend(pairs.iter().map(|[high, low]| digit(*high) << 4 | digit(*low)));
+    pairs.iter().map(move |[high, low]| digit(*high) << 4 | digit(*low))
 }
 
 /// Reads from the front of some bytes; every part is `None` if they do not hold it.
@@ -418,7 +450,7 @@ impl<'b> Reader<'b> {
 
     fn hash(&mut self) -> Option<String> {
         let length = self.number()?;
-        Some(self.take(length)?.iter().map(|byte| format!("{byte:02x}")).collect())
+        Some(hex(self.take(length)?))
     }
 
     fn float(&mut self) -> Option<f32> {

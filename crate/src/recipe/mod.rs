@@ -20,6 +20,8 @@ use crate::lora::{Merge, ModuleWeight, TunedScales};
 use crate::model::Precision;
 use crate::registry::is_id;
 
+/// Hexadecimal digits of the hash over all files.
+const FILES_DIGITS: usize = 32;
 /// Maximum number of modules of a recipe.
 const MAX_MODULES: usize = 1000;
 /// Maximum number of scales of a recipe: more than any link has room for.
@@ -127,6 +129,19 @@ pub enum RecipeError {
         /// Its id.
         id: String,
     },
+    /// A file of the base or of a module, other than weights whose hash the recipe gives, is another one than the
+    /// recipe was made with.
+    #[error(
+        "the files of the base and the modules are others than the recipe's: their configurations or the \
+         tokenizer were changed since, so the answers may be others; the SHA-256 over all of them should start \
+         with {expected}, found {found}"
+    )]
+    OtherFiles {
+        /// The first digits of the hash over all files, as the recipe gives them.
+        expected: String,
+        /// Those of the library's files.
+        found: String,
+    },
     /// The base or module of that id has other weights than the recipe was made with.
     #[error(
         "the {kind} {id} is another version than the recipe's: the SHA-256 of its weights should \
@@ -187,6 +202,11 @@ pub struct Recipe {
     pub scales: Option<TunedScales>,
     /// What the base's products are computed in.
     pub precision: Precision,
+    /// The first 32 hexadecimal digits of a SHA-256 over all files of the base and the modules. Absent in links of
+    /// earlier versions, which do not say what the configurations and the tokenizer are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub files: Option<String>,
     /// Name of the task, for people.
     pub title: String,
     /// What the task is, in a line, if a person wrote one.
@@ -229,6 +249,13 @@ impl Recipe {
                 let expected = "from −7 to 7 times a step above 0".into();
                 return Err(invalid("every scale", expected, scales.step));
             }
+        }
+        if let Some(files) = &self.files {
+            if files.len() != FILES_DIGITS {
+                let expected = format!("{FILES_DIGITS} digits");
+                return Err(invalid("the hash of all files", expected, files));
+            }
+            check_hash("the hash of all files", files)?;
         }
         check_length("the title", &self.title, MAX_TITLE_BYTES)?;
         if let Some(instruction) = &self.instruction {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::lora::{Composition, ModuleWeight, WeightedModule};
 use crate::random::Random;
-use crate::registry::{Registry, RegistryModule};
+use crate::registry::{Registry, RegistryFile, RegistryModule};
 
 /// A link of version 1 that was published: it must be read for ever.
 const PUBLISHED: &str = include_str!("../../../tests/formats/recipe/version_1.txt");
@@ -60,6 +60,8 @@ impl Random {
             modules,
             merge: [Merge::Lorahub, Merge::Delta][self.below(2)],
             scales: (self.below(4) == 0).then(|| self.scales()),
+            files: (self.below(2) == 0)
+                .then(|| format!("{:016x}{:016x}", self.next(), self.next())),
             precision: [Precision::F32, Precision::Int8][self.below(2)],
             title: self.text(TEXT, 0, 100),
             instruction: (self.below(2) == 1).then(|| self.text(TEXT, 0, 200)),
@@ -90,6 +92,7 @@ fn published_modules() -> Recipe {
         modules,
         merge: Merge::Delta,
         scales: None,
+        files: None,
         precision: Precision::Int8,
         title: "Tell which of two events came first".into(),
         instruction: None,
@@ -171,9 +174,9 @@ fn a_changed_character_is_noticed_wherever_it_is() {
 #[test]
 fn a_newer_version_is_told_from_a_broken_link() {
     let link = encode(&published_modules()).unwrap();
-    // The first two characters hold the first byte; 4 instead of 1.
-    let newer = format!("BA{}", &link[2..]);
-    assert_eq!(decode(&newer).unwrap_err(), RecipeError::Version { found: 4 });
+    // The first two characters hold the first byte; 5 instead of 1.
+    let newer = format!("BQ{}", &link[2..]);
+    assert_eq!(decode(&newer).unwrap_err(), RecipeError::Version { found: 5 });
     assert!(message(&newer).contains("newer program"));
 }
 
@@ -231,7 +234,7 @@ fn bytes_at_random_with_a_right_checksum_are_refused_without_a_panic() {
     let mut random = Random(3);
     let whole = published_modules();
     for round in 0..20_000u32 {
-        let version = 1 + (round % 3) as u8;
+        let version = 1 + (round % 4) as u8;
         let mut contents = link::write(&whole, version);
         for _ in 0..1 + random.below(4) {
             let place = random.below(contents.len().min(120));
@@ -331,6 +334,45 @@ fn a_recipe_is_built_of_the_modules_that_take_part_with_the_hash_of_what_is_load
     let error = recipe.check(library(&registry, &loaded)).unwrap_err();
     let RecipeError::OtherVersion { kind: EntryKind::Module, id, .. } = error else { panic!() };
     assert_eq!(id, first.id);
+}
+
+/// What the weights' hashes do not bind: `lora_alpha`, the tokenizer, the number of heads.
+#[test]
+fn a_recipe_binds_every_file_of_its_base_and_modules() {
+    let (registry, loaded) = (demo(), LoadedHashes::default());
+    let recipe = Recipe::new(draft(&registry), library(&registry, &loaded)).unwrap();
+    assert_eq!(recipe.files.as_ref().map(String::len), Some(32));
+    let read = decode(&encode(&recipe).unwrap()).unwrap();
+    assert_eq!(read, recipe);
+    let changes: [fn(&mut Registry) -> &mut RegistryFile; 5] = [
+        |registry| &mut registry.bases[0].files.config,
+        |registry| &mut registry.bases[0].files.tokenizer,
+        |registry| &mut registry.modules[0].files.config,
+        |registry| &mut registry.modules[2].files.config,
+        // Of weight 0, so that it takes no part.
+        |registry| &mut registry.modules[1].files.config,
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let mut registry = demo();
+        change(&mut registry).sha256 = "5".repeat(64);
+        let checked = read.check(library(&registry, &loaded));
+        match number {
+            4 => assert_eq!(checked, Ok(())),
+            _ => assert!(matches!(checked, Err(RecipeError::OtherFiles { .. })), "{number}"),
+        }
+        // A link of an earlier version does not say.
+        let earlier = Recipe { files: None, ..read.clone() };
+        assert_eq!(earlier.check(library(&registry, &loaded)), Ok(()));
+        // What is not known passes before it is loaded, and what is loaded counts.
+        change(&mut registry).sha256.clear();
+        assert_eq!(read.check(library(&registry, &loaded)), Ok(()));
+        let mut loaded = LoadedHashes::default();
+        loaded.base_files.insert(registry.bases[0].id.clone(), "5".repeat(64));
+        let modules = registry.modules.iter().map(|module| (module.id.clone(), "6".repeat(64)));
+        loaded.module_files = modules.collect();
+        let checked = read.check(library(&registry, &loaded));
+        assert!(matches!(checked, Err(RecipeError::OtherFiles { .. })), "{checked:?}");
+    }
 }
 
 #[test]

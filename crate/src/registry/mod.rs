@@ -10,9 +10,11 @@ mod suggest;
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::formats::{Example, excerpt, hex, sha256_hex};
+use crate::formats::budget::at_most;
+use crate::formats::{Example, excerpt, hex, is_control, sha256_hex};
 
 use crate::model::LinearKind;
 
@@ -34,6 +36,11 @@ const MAX_BYTES: usize = 32 << 20;
 /// The largest file that a registry may name: more than WebAssembly's memory, so that larger ones are
 /// refused by the reader of their format, with its own message.
 const MAX_FILE_BYTES: u64 = 1 << 40;
+/// Limits on a title, a license or a tag, and on a description.
+const MAX_LINE_BYTES: usize = 1024;
+const MAX_TEXT_BYTES: usize = 16 << 10;
+/// Limit on the tags and on the targets of a module.
+const MAX_WORDS: usize = 256;
 /// The longest id, path or tag.
 const MAX_NAME_BYTES: usize = 256;
 
@@ -179,6 +186,7 @@ pub struct RegistryModule {
     /// Rank of its layers.
     pub rank: u32,
     /// PEFT's names of the layers that it changes.
+    #[serde(deserialize_with = "at_most::<MAX_WORDS, _, _>")]
     pub targets: Vec<String>,
     /// Its files.
     pub files: ModuleFiles,
@@ -186,7 +194,7 @@ pub struct RegistryModule {
     #[serde(alias = "licence")]
     pub license: String,
     /// Words to find it by.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "at_most::<MAX_WORDS, _, _>")]
     pub tags: Vec<String>,
     /// What it scores, where that was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -259,12 +267,13 @@ impl Registry {
         }
         // Read first, so that the error of another version is not that of a missing field.
         #[derive(Deserialize)]
-        struct Versioned {
-            version: serde_json::Value,
+        struct Versioned<'b> {
+            #[serde(borrow)]
+            version: &'b RawValue,
         }
         let Versioned { version } = serde_json::from_slice(bytes).map_err(not_json)?;
-        if version != VERSION {
-            return Err(RegistryError::Version { found: excerpt(&version.to_string()) });
+        if serde_json::from_str(version.get()).ok() != Some(VERSION) {
+            return Err(RegistryError::Version { found: excerpt(version.get()) });
         }
         let registry: Registry = serde_json::from_slice(bytes).map_err(not_json)?;
         registry.check()?;
@@ -279,15 +288,16 @@ impl Registry {
         if self.version != VERSION {
             return Err(RegistryError::Version { found: self.version.to_string() });
         }
-        check_text("the title", &self.title)?;
+        check_line("the title", &self.title)?;
         let bases = check_ids("base", self.bases.iter().map(|base| &base.id))?;
         if bases.is_empty() {
             return Err(invalid("the list of bases", "at least one".into(), "none"));
         }
         for base in &self.bases {
             let of = |field: &str| format!("{field} of base {}", base.id);
-            check_text(&of("the title"), &base.title)?;
-            check_text(&of("the license"), &base.license)?;
+            check_line(&of("the title"), &base.title)?;
+            check_line(&of("the license"), &base.license)?;
+            check_shown(&of("the description"), &base.description, MAX_TEXT_BYTES)?;
             for (name, file) in [
                 ("the config file", &base.files.config),
                 ("the tokenizer file", &base.files.tokenizer),
@@ -310,7 +320,9 @@ impl Registry {
         check_ids("task", self.tasks.iter().map(|task| &task.id))?;
         for task in &self.tasks {
             let of = |field: &str| format!("{field} of task {}", task.id);
-            check_text(&of("the title"), &task.title)?;
+            check_line(&of("the title"), &task.title)?;
+            check_shown(&of("the description"), &task.description, MAX_TEXT_BYTES)?;
+            check_shown(&of("why_unseen"), &task.why_unseen, MAX_TEXT_BYTES)?;
             if task.examples.is_empty() {
                 return Err(invalid(&of("the examples"), "at least one".into(), "none"));
             }
@@ -336,9 +348,10 @@ impl Registry {
 impl RegistryModule {
     fn check(&self, bases: &BTreeSet<&str>) -> Result<(), RegistryError> {
         let of = |field: &str| format!("{field} of module {}", self.id);
-        check_text(&of("the title"), &self.title)?;
+        check_line(&of("the title"), &self.title)?;
         check_text(&of("the task"), &self.task)?;
-        check_text(&of("the license"), &self.license)?;
+        check_shown(&of("the task"), &self.task, MAX_TEXT_BYTES)?;
+        check_line(&of("the license"), &self.license)?;
         if let Some(example) = &self.example {
             check_example(&of("the example"), example)?;
         }
@@ -364,6 +377,7 @@ impl RegistryModule {
                 let expected = format!("1 to {MAX_NAME_BYTES} bytes long");
                 return Err(invalid(&of("each tag"), expected, tag));
             }
+            check_line(&of("each tag"), tag)?;
         }
         if let Some(result) = &self.result {
             for score in [result.exact_match, result.base_exact_match] {
@@ -466,6 +480,25 @@ fn check_text(what: &str, text: &str) -> Result<(), RegistryError> {
     Ok(())
 }
 
+/// Checks a text that terminals and pages show as it is.
+fn check_shown(what: &str, text: &str, limit: usize) -> Result<(), RegistryError> {
+    if text.len() > limit {
+        let expected = format!("at most {limit} bytes long");
+        return Err(invalid(what, expected, format!("{} bytes", text.len())));
+    }
+    if text.chars().any(|c| is_control(c) && !"\n\t".contains(c)) {
+        let expected = "without control characters and such as turn the direction of text".into();
+        return Err(invalid(what, expected, text));
+    }
+    Ok(())
+}
+
+/// Checks a text of one line.
+fn check_line(what: &str, text: &str) -> Result<(), RegistryError> {
+    check_text(what, text)?;
+    check_shown(what, text, MAX_LINE_BYTES)
+}
+
 fn check_example(what: &str, example: &Example) -> Result<(), RegistryError> {
     check_text(&format!("the input of {what}"), &example.input)?;
     check_text(&format!("the output of {what}"), &example.output)
@@ -505,7 +538,7 @@ impl Verifier {
     /// [`RegistryError::Length`] as soon as more bytes arrived than the registry gives.
     pub fn update(&mut self, bytes: &[u8]) -> Result<(), RegistryError> {
         self.bytes += bytes.len() as u64;
-        if self.bytes > self.file.bytes {
+        if self.file.bytes > 0 && self.bytes > self.file.bytes {
             return Err(self.wrong_length());
         }
         self.hasher.update(bytes);
@@ -518,11 +551,11 @@ impl Verifier {
     /// [`RegistryError::Length`] or [`RegistryError::Hash`] if it is not the file that the registry
     /// names.
     pub fn finish(self) -> Result<(), RegistryError> {
-        if self.bytes != self.file.bytes {
+        if self.file.bytes > 0 && self.bytes != self.file.bytes {
             return Err(self.wrong_length());
         }
         let found = hex(self.hasher.finalize());
-        if found != self.file.sha256 {
+        if !self.file.sha256.is_empty() && found != self.file.sha256 {
             return Err(RegistryError::Hash {
                 path: self.file.path,
                 expected: self.file.sha256,

@@ -19,6 +19,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::{Registry, RegistryError, RegistryFile, RegistryModule, invalid, not_json};
+use crate::formats::budget::at_most;
 use crate::formats::sha256_hex;
 
 /// Modules of a page: some five kilobytes, so that twenty results on twenty pages are a hundred.
@@ -31,6 +32,10 @@ const MAX_MODULES: u32 = 1 << 20;
 const SHARD_BYTES: usize = 12 << 10;
 /// Files that `registry.json` lists itself; where there are more, they are in lists.
 const LISTED_FILES: usize = 128;
+/// Limit on the pages, shards, tags or ranks that one file lists.
+const MAX_FILES: usize = 1 << 17;
+/// Limit on the length of a page, shard or list of them, which is read whole.
+const MAX_BESIDE_BYTES: u64 = 8 << 20;
 /// Pages and shards of a list.
 const LIST_PAGES: usize = 32;
 const LIST_SHARDS: usize = 64;
@@ -78,24 +83,36 @@ pub struct RegistryIndex {
     /// Modules of each page but the last.
     pub page_modules: u32,
     /// JSON lists of modules; none where `page_lists` list them.
+    #[serde(deserialize_with = "at_most::<MAX_FILES, _, _>")]
     pub pages: Vec<RegistryFile>,
     /// The index of terms; empty where `term_lists` list its shards.
+    #[serde(deserialize_with = "at_most::<MAX_FILES, _, _>")]
     pub terms: Vec<TermShard>,
     /// Pages of each list but the last; 0 where the pages are not in lists.
     #[serde(default, skip_serializing_if = "is_zero")]
     #[cfg_attr(feature = "typescript", ts(as = "Option<u32>", optional))]
     pub list_pages: u32,
     /// JSON lists of the pages' files.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "at_most::<MAX_FILES, _, _>"
+    )]
     #[cfg_attr(feature = "typescript", ts(as = "Option<Vec<RegistryFile>>", optional))]
     pub page_lists: Vec<RegistryFile>,
     /// JSON lists of shards, each with the first term of its first shard.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "at_most::<MAX_FILES, _, _>"
+    )]
     #[cfg_attr(feature = "typescript", ts(as = "Option<Vec<TermShard>>", optional))]
     pub term_lists: Vec<TermShard>,
     /// The most frequent tags, most frequent first.
+    #[serde(deserialize_with = "at_most::<MAX_FILES, _, _>")]
     pub tags: Vec<TagCount>,
     /// All ranks, ascending.
+    #[serde(deserialize_with = "at_most::<MAX_FILES, _, _>")]
     pub ranks: Vec<RankCount>,
 }
 
@@ -142,7 +159,15 @@ impl RegistryIndex {
                 Err(invalid(what, "in it or in lists, not both".into(), self.terms.len()))
             }
             _ => check_shards(self.terms.iter().chain(&self.term_lists)),
-        }
+        }?;
+        let mut paths = BTreeSet::new();
+        self.files().try_for_each(|file| add_path(&mut paths, file))
+    }
+
+    /// The files of pages, shards, and lists of them.
+    pub(super) fn files(&self) -> impl Iterator<Item = &RegistryFile> {
+        let shards = self.terms.iter().chain(&self.term_lists).map(|shard| &shard.file);
+        self.pages.iter().chain(&self.page_lists).chain(shards)
     }
 
     /// Number of pages.
@@ -322,7 +347,27 @@ fn check_beside(what: &str, file: &RegistryFile) -> Result<(), RegistryError> {
             &file.path,
         ));
     }
+    if file.bytes > MAX_BESIDE_BYTES {
+        let expected = format!("at most {MAX_BESIDE_BYTES}");
+        return Err(invalid(&format!("the bytes of {what}"), expected, file.bytes));
+    }
     file.check(what)
+}
+
+/// Adds the path of a page, shard or list to those that are known. A search asks for files by their paths, without
+/// end if two of them had one.
+///
+/// # Errors
+/// [`RegistryError::Invalid`] for a path that is known.
+pub(super) fn add_path(
+    paths: &mut BTreeSet<String>,
+    file: &RegistryFile,
+) -> Result<(), RegistryError> {
+    if paths.insert(file.path.clone()) {
+        return Ok(());
+    }
+    let what = "the path of each file of the index";
+    Err(invalid(what, "used once".into(), format!("{} twice", file.path)))
 }
 
 fn json(value: &impl Serialize) -> Vec<u8> {

@@ -9,7 +9,7 @@ use std::ops::Bound::{Excluded, Included, Unbounded};
 
 use serde::{Deserialize, Serialize};
 
-use super::pages::{Postings, counts, id_term, postings, words};
+use super::pages::{Postings, add_path, counts, id_term, postings, words};
 use super::{
     RankCount, Registry, RegistryError, RegistryFile, RegistryIndex, RegistryModule, TagCount,
     TermShard, Verifier, invalid,
@@ -93,6 +93,8 @@ pub struct ModuleSearch {
     term_lists: Vec<bool>,
     /// The files of the pages, those of lists once these are loaded.
     page_files: Vec<Option<RegistryFile>>,
+    /// The paths of all files that are known, each of which is used once.
+    paths: BTreeSet<String>,
     /// Of each page.
     pages: Vec<Option<Vec<RegistryModule>>>,
 }
@@ -121,7 +123,8 @@ impl ModuleSearch {
             let mut page_files: Vec<_> = index.pages.iter().cloned().map(Some).collect();
             page_files.resize(index.page_count(), None);
             let pages = vec![None; page_files.len()];
-            return Self { bases, index, shards, term_lists, page_files, pages };
+            let paths = index.files().map(|file| file.path.clone()).collect();
+            return Self { bases, index, shards, term_lists, page_files, paths, pages };
         }
         // One page and one shard, both loaded.
         let modules = registry.modules.len() as u32;
@@ -137,7 +140,8 @@ impl ModuleSearch {
         let shards =
             BTreeMap::from([(String::new(), Shard { file: None, postings: Some(postings) })]);
         let (page_files, pages) = (vec![None], vec![Some(registry.modules.clone())]);
-        Self { bases, index, shards, term_lists: Vec::new(), page_files, pages }
+        let (term_lists, paths) = Default::default();
+        Self { bases, index, shards, term_lists, page_files, paths, pages }
     }
 
     /// Whether every page is loaded.
@@ -166,6 +170,9 @@ impl ModuleSearch {
             verify(&index.page_lists[list])?;
             let files = index.parse_page_list(list, bytes)?;
             let first = list * index.list_pages as usize;
+            if self.page_files[first].is_none() {
+                files.iter().try_for_each(|file| add_path(&mut self.paths, file))?;
+            }
             for (place, file) in self.page_files[first..].iter_mut().zip(files) {
                 *place = Some(file);
             }
@@ -175,6 +182,10 @@ impl ModuleSearch {
         if let Some(list) = list {
             verify(&index.term_lists[list].file)?;
             let shards = index.parse_term_list(list, bytes)?;
+            if !self.term_lists[list] {
+                let mut files = shards.iter().map(|shard| &shard.file);
+                files.try_for_each(|file| add_path(&mut self.paths, file))?;
+            }
             // What is loaded stays.
             for (first, shard) in shards.into_iter().map(TermShard::into) {
                 self.shards.entry(first).or_insert(shard);

@@ -200,6 +200,28 @@ fn references_and_repeated_ids_are_checked() {
     assert!(matches!(Registry::parse(b"{"), Err(RegistryError::NotJson(_))));
 }
 
+/// Terminals follow escape sequences, and pages turn text around.
+#[test]
+fn texts_that_are_shown_are_short_and_without_control_characters() {
+    for (place, value, part) in [
+        ("/title", json!("a".repeat(200_000)), "at most 1024 bytes"),
+        ("/modules/0/title", json!("red \u{1b}[31m"), "control characters"),
+        ("/modules/0/task", json!("right \u{202e} left"), "turn the direction"),
+        ("/modules/0/license", json!("\u{7}"), "control characters"),
+        ("/bases/0/description", json!("\u{2066}"), "turn the direction"),
+        ("/bases/0/description", json!("a".repeat(20_000)), "at most 16384 bytes"),
+    ] {
+        let mut changed = sample();
+        *changed.pointer_mut(place).unwrap() = value;
+        let error = parse(&changed).unwrap_err().to_string();
+        assert!(error.contains(part), "{place}: {error}");
+        assert!(!error.chars().any(crate::formats::is_control), "{error:?}");
+    }
+    let mut lines = sample();
+    *lines.pointer_mut("/modules/0/task").unwrap() = json!("one line,\n\tand another: ä, 水, سلام");
+    assert!(parse(&lines).is_ok());
+}
+
 #[test]
 fn a_changed_or_cut_file_is_refused() {
     let file = RegistryFile::of_contents("f".into(), b"abc");
@@ -468,6 +490,60 @@ fn assert_same_answers(page_modules: usize) {
     let (first, second) =
         (fetching.ask(|f| f.search(&page(0))), fetching.ask(|f| f.search(&page(10))));
     assert!(second.modules.iter().all(|module| !first.modules.contains(module)));
+}
+
+/// A search asks for a missing file by its path: if two had one, the second would be asked for without end.
+#[test]
+fn a_path_that_two_files_of_an_index_have_is_refused() {
+    let (paged, _) = into_pages(&many(100), 32).unwrap();
+    let index = paged.index.clone().unwrap();
+    let mut twice = index.clone();
+    twice.pages[1] = twice.pages[0].clone();
+    let mut shard = index.clone();
+    shard.terms[0].file = shard.pages[0].clone();
+    for index in [twice, shard] {
+        let error = Registry { index: Some(index), ..paged.clone() }.check().unwrap_err();
+        assert!(error.to_string().contains("twice"), "{error}");
+    }
+
+    let (paged, files) = into_pages(&many(3000), 8).unwrap();
+    let contents = |path: &str| files.iter().find(|file| file.0 == path).unwrap().1.clone();
+    for is_page in [true, false] {
+        let mut index = paged.index.clone().unwrap();
+        let list = if is_page { &index.page_lists[0] } else { &index.term_lists[0].file };
+        let path = list.path.clone();
+        let mut listed: serde_json::Value = serde_json::from_slice(&contents(&path)).unwrap();
+        let pointer = |entry: usize| match is_page {
+            true => format!("/{entry}/path"),
+            false => format!("/{entry}/file/path"),
+        };
+        let first = listed.pointer(&pointer(0)).unwrap().clone();
+        *listed.pointer_mut(&pointer(1)).unwrap() = first;
+        let list = serde_json::to_vec(&listed).unwrap();
+        let file = RegistryFile::of_contents(path.clone(), &list);
+        match is_page {
+            true => index.page_lists[0] = file,
+            false => index.term_lists[0].file = file,
+        }
+        let mut search = ModuleSearch::new(&Registry { index: Some(index), ..paged.clone() });
+        let error = search.take(&path, &list).unwrap_err();
+        assert!(error.to_string().contains("twice"), "{error}");
+    }
+    // What is here already may be added again.
+    let mut search = ModuleSearch::new(&paged);
+    let path = &paged.index.as_ref().unwrap().page_lists[0].path;
+    search.take(path, &contents(path)).unwrap();
+    search.take(path, &contents(path)).unwrap();
+}
+
+#[test]
+fn a_page_too_long_to_be_read_whole_is_refused() {
+    let (mut paged, _) = into_pages(&many(100), 32).unwrap();
+    if let Some(index) = &mut paged.index {
+        index.pages[0].bytes = 1 << 30;
+    }
+    let error = paged.check().unwrap_err().to_string();
+    assert!(error.contains("the bytes of page 1"), "{error}");
 }
 
 #[test]

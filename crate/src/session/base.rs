@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::SessionError;
 use crate::formats::{
     AddedTokenFiles, DescribedStart, FormatError, GgufModel, GgufStart, Tokenizer, WeightsStream,
-    sha256_hex,
+    files_sha256, sha256_hex,
 };
 use crate::model::{
     LmHeadNote, Model, ModelBuilder, ModelConfig, ModelError, PACKED_LAYOUT, PackedCopy,
@@ -86,6 +86,9 @@ pub struct BaseInfo {
     /// SHA-256 of the file of weights; of the first one where there are several, and empty for local
     /// files.
     pub sha256: String,
+    /// SHA-256 over those of all files, the configuration and the tokenizer among them; empty where `sha256` is, or
+    /// where the files were not read as such.
+    pub files_sha256: String,
     /// What of the weights is left out; absent where all of them are used.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "typescript", ts(optional))]
@@ -99,6 +102,10 @@ pub struct BaseLoad {
     /// Bytes of all files of weights so far.
     bytes: u64,
     state: State,
+    /// SHA-256 of each of the small files, where there are any.
+    small_files: Option<Vec<String>>,
+    /// Length of a GGUF file alone, where it is known.
+    file_bytes: Option<u64>,
     /// The header of a GGUF file alone, after its length: a packed copy begins with it.
     header: Vec<u8>,
 }
@@ -161,10 +168,13 @@ impl BaseLoad {
         precision: Precision,
     ) -> Result<Self, SessionError> {
         let refused = |error| refused(&label, error);
+        let files = [Some(config), Some(tokenizer), beside.added_tokens, beside.tokenizer_config];
+        let hashes = files.into_iter().flatten().map(sha256_hex).collect();
         let config = parse_config(config).map_err(refused)?;
         let tokenizer = Tokenizer::parse_with(tokenizer, beside);
         let tokenizer = tokenizer.map_err(|error| refused(error.into()))?;
-        Self::from_parts(label, config, tokenizer, precision)
+        let load = Self::from_parts(label, config, tokenizer, precision)?;
+        Ok(Self { small_files: Some(hashes), ..load })
     }
 
     /// Starts a load with the two small files read.
@@ -185,11 +195,22 @@ impl BaseLoad {
     /// Starts a load of a GGUF file alone, whose metadata has the sizes and the tokenizer. Its packed
     /// copies begin with its header, and so are others than those of a load with the two small files.
     pub fn of_gguf(label: BaseLabel, precision: Precision) -> Self {
-        Self::in_state(State::Start(GgufStart::default()), label, precision)
+        let load = Self::in_state(State::Start(GgufStart::default()), label, precision);
+        Self { small_files: Some(Vec::new()), ..load }
     }
 
     fn in_state(state: State, label: BaseLabel, precision: Precision) -> Self {
-        Self { label, precision, bytes: 0, state, header: Vec::new() }
+        let (small_files, file_bytes, header) = Default::default();
+        Self { label, precision, bytes: 0, state, small_files, file_bytes, header }
+    }
+
+    /// Says how long the next file of weights is, where that is known: one that claims to be longer is refused
+    /// before memory is taken for it.
+    pub fn expect_file(&mut self, bytes: u64) {
+        match &mut self.state {
+            State::Weights(parts) => parts.stream.expect(bytes),
+            State::Start(_) | State::CopyStart(_) => self.file_bytes = Some(bytes),
+        }
     }
 
     /// Adds the next bytes of a file of weights.
@@ -216,6 +237,9 @@ impl BaseLoad {
     /// Takes over the model that a GGUF file's start describes.
     fn describe(&mut self, start: &DescribedStart) -> Result<(), ModelError> {
         let mut parts = Parts::described_by(&start.model, self.precision)?;
+        if let Some(bytes) = self.file_bytes {
+            parts.stream.expect(bytes);
+        }
         parts.stream.push(&start.bytes, &mut parts.builder)?;
         let header = &start.bytes[..start.header_bytes];
         self.header = [&(header.len() as u64).to_le_bytes()[..], header].concat();
@@ -333,7 +357,7 @@ impl BaseLoad {
         self,
         sha256: String,
     ) -> Result<(BaseInfo, Tokenizer, Arc<dyn Model>), SessionError> {
-        let BaseLoad { label, precision, bytes, state, .. } = self;
+        let BaseLoad { label, precision, bytes, state, small_files, .. } = self;
         let State::Weights(parts) = state else {
             return Err(refused(&label, without_header(bytes).into()));
         };
@@ -344,7 +368,9 @@ impl BaseLoad {
         let model = builder.finish().map_err(|error| refused(&label, error))?;
         let config = model.config();
         let notes = BaseNotes::new(unused, config.lm_head_note(has_lm_head));
+        let hashes = small_files.map(|hashes| [hashes, vec![sha256.clone()]].concat());
         let info = BaseInfo {
+            files_sha256: hashes.map(|hashes| files_sha256(&hashes)).unwrap_or_default(),
             id: label.id,
             title: label.title,
             license: label.license,

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::formats::{AddedTokenFiles, Example, Tokenizer, sha256_hex};
+use crate::formats::{AddedTokenFiles, Example, Tokenizer, files_sha256, sha256_hex};
 use crate::learn::{Evaluation, TuneStep};
 use crate::lora::{
     AdapterNotes, AdapterSet, Composition, ExportOptions, Exported, Merge, ModuleWeight,
@@ -147,6 +147,8 @@ pub struct ModuleInfo {
     pub bytes: f64,
     /// SHA-256 of the file of weights.
     pub sha256: String,
+    /// SHA-256 over those of both files.
+    pub files_sha256: String,
     /// What does not fit the base or is left out; absent where all fits.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "typescript", ts(optional))]
@@ -195,6 +197,7 @@ impl<B: Backend + From<Arc<dyn Model>>> Session<B> {
     ) -> Result<BaseInfo, SessionError> {
         let beside = AddedTokenFiles::default();
         let mut load = BaseLoad::new(label, files.config, files.tokenizer, beside, precision)?;
+        load.expect_file(files.weights.len() as u64);
         load.push(files.weights)?;
         load.end_file()?;
         self.finish_base(load, sha256_hex(files.weights))
@@ -249,6 +252,7 @@ impl<B: Backend> Session<B> {
             rank: adapter.rank() as u32,
             targets,
             bytes: adapter.bytes() as f64,
+            files_sha256: files_sha256(&[&sha256_hex(config), &sha256]),
             sha256,
             notes: AdapterNotes::new(&adapter, &base.id, base.model.config()),
         };

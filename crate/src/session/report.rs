@@ -100,6 +100,7 @@ impl SessionError {
                 #[cfg(feature = "gpu")]
                 ModelError::Gpu(_) => ErrorCode::Gpu,
                 ModelError::Cancelled => ErrorCode::Aborted,
+                ModelError::OutOfMemory { .. } => ErrorCode::OutOfMemory,
                 ModelError::BranchPrecision { .. } => ErrorCode::Internal,
                 _ => ErrorCode::InvalidInput,
             },

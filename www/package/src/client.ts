@@ -118,7 +118,7 @@ export class LoraLoom {
     this.published = inspected.published;
     this.settings = inspected.settings;
     this.#device = inspected.device;
-    link.onCrash = (error) => this.#recover(error);
+    link.onCrash = (error, wait) => this.#recover(error, wait);
     link.onGpu = (gpu) => {
       this.#device = { ...this.#device, gpu };
       options.onGpu?.(gpu);
@@ -794,31 +794,37 @@ export class LoraLoom {
     onEvent?: (event: Requests[K]["event"]) => void,
     stop?: AbortSignal,
   ): Promise<Answer<K>> {
-    await this.#restart;
+    while (this.#restart) await this.#restart;
     return this.#link.call(request, options, onEvent, stop);
   }
 
-  /** Loads into the new worker, from storage, what the crashed one had loaded. */
-  #recover(error: LoraLoomError): void {
+  /** Loads into a new worker, after milliseconds of waiting, what the crashed one had loaded. */
+  #recover(error: LoraLoomError, wait: number): void {
     this.#options.onRestart?.(error);
-    this.#restart = (async () => {
-      try {
-        await this.#link.call(inspectRequest(this.#options));
-        if (!this.#opened) return;
-        await this.#link.call({ kind: "open", ...this.#opened });
-        await this.#link.call({ kind: "loadModules", ids: [...this.#loaded] });
-        for (const [id, source] of this.#local) {
-          await this.#link.call({ kind: "addModule", id, source });
-        }
-        for (const [id, scaled] of this.#scaled) {
-          await this.#link.call({ kind: "addScaled", id, ...scaled });
-        }
-      } catch {
-        // The next call reports what is missing.
-      } finally {
-        this.#restart = null;
+    const restart = this.#reload(wait).finally(() => {
+      // The new worker may have crashed, too.
+      if (this.#restart === restart) this.#restart = null;
+    });
+    this.#restart = restart;
+  }
+
+  /** Loads from storage what was loaded. */
+  async #reload(wait: number): Promise<void> {
+    try {
+      if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+      await this.#link.call(inspectRequest(this.#options));
+      if (!this.#opened) return;
+      await this.#link.call({ kind: "open", ...this.#opened });
+      await this.#link.call({ kind: "loadModules", ids: [...this.#loaded] });
+      for (const [id, source] of this.#local) {
+        await this.#link.call({ kind: "addModule", id, source });
       }
-    })();
+      for (const [id, scaled] of this.#scaled) {
+        await this.#link.call({ kind: "addScaled", id, ...scaled });
+      }
+    } catch {
+      // The next call reports what is missing.
+    }
   }
 }
 

@@ -42,6 +42,11 @@ export interface CallOptions {
 
 /** A worker that does not end a call within so many seconds is replaced: no step takes this long. */
 const STOP_SECONDS = 10;
+/** Crashes within so many seconds after which the worker is not replaced any more. */
+const MAX_CRASHES = 5;
+const CRASH_SECONDS = 60;
+/** Wait before the second replacement within that time in milliseconds; doubled for each one after it. */
+const FIRST_WAIT = 250;
 /** Seconds in which the worker's scripts load. */
 const START_SECONDS = 30;
 
@@ -78,8 +83,11 @@ interface Started {
 
 /** The worker and the calls that wait for it. */
 export class Link {
-  /** Called once for each crash, after the new worker is created. A worker that never ran is not replaced. */
-  onCrash: (error: LoraLoomError) => void = () => undefined;
+  /**
+   * Called once for each crash after which the worker is replaced, with the milliseconds to wait before the next call,
+   * which starts the new one. A worker that never ran is not replaced.
+   */
+  onCrash: (error: LoraLoomError, wait: number) => void = () => undefined;
   /** Called when the state of the GPU changed. */
   onGpu: (status: GpuStatus) => void = () => undefined;
   readonly #create: () => WorkerLike;
@@ -87,6 +95,10 @@ export class Link {
   #started: Started | null = null;
   #next = 1;
   #closed = false;
+  /** When the worker crashed, the last times. */
+  #crashes: number[] = [];
+  /** Why it is not replaced any more. */
+  #ended: LoraLoomError | null = null;
 
   constructor(create: () => WorkerLike) {
     this.#create = create;
@@ -101,6 +113,7 @@ export class Link {
   ): Promise<Answer<K>> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#closed) return Promise.reject(loraLoomError("disposed", {}));
+    if (this.#ended) return Promise.reject(this.#ended);
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       let overdue: ReturnType<typeof setTimeout> | undefined;
@@ -215,10 +228,17 @@ export class Link {
   }
 
   #crash(error: LoraLoomError): void {
-    this.#fail(error);
     if (this.#closed) return;
-    this.#start();
-    this.onCrash(error);
+    const now = performance.now();
+    this.#crashes = this.#crashes.filter((time) => now - time < CRASH_SECONDS * 1000);
+    this.#crashes.push(now);
+    const times = this.#crashes.length;
+    if (times >= MAX_CRASHES) {
+      const data = { times, seconds: CRASH_SECONDS, reason: error.why };
+      this.#ended = loraLoomError("keeps-crashing", data, error);
+    }
+    this.#fail(error);
+    if (!this.#ended) this.onCrash(error, times > 1 ? FIRST_WAIT * 2 ** (times - 2) : 0);
   }
 
   /** Ends the worker; the next call starts another one. */

@@ -291,6 +291,14 @@ describe("LoraLoom", () => {
     expect(JSON.parse(other.text)).toEqual({ background: [], threshold: 0.3 });
   });
 
+  test("the length of the weights is said before their bytes", async () => {
+    FakeLoad.expected = [];
+    // No other test has stored packed weights of it.
+    const registryUrl = `${ORIGIN}registry.json`;
+    await LoraLoom.open({ registryUrl, createWorker: localWorker, precision: "f32" });
+    expect(FakeLoad.expected).toEqual([registry.bases[0]?.files.weights.bytes]);
+  });
+
   test("after a trap, everything is loaded into a new worker before the next call", async () => {
     const restarts: string[] = [];
     const loom = await open({ onRestart: ({ what }) => restarts.push(what) });

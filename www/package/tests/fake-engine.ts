@@ -124,6 +124,8 @@ abstract class Freed {
 export class FakeLoad extends Freed implements BaseLoad {
   /** The files of added tokens of the last load. */
   static tokenFiles: string[] = [];
+  /** The lengths that were said of files of weights. */
+  static expected: number[] = [];
   readonly #label: { id: string; title: string; license: string };
   readonly #precision: "f32" | "int8";
   #alone = false;
@@ -161,6 +163,10 @@ export class FakeLoad extends Freed implements BaseLoad {
     this.#start += new TextDecoder().decode(bytes.subarray(0, 20));
     if (!this.#start.startsWith("GGUF")) throw failure("invalid-input", "No GGUF.", this.#start);
   }
+  expectFile(bytes: number) {
+    FakeLoad.expected.push(bytes);
+  }
+
   endFile() {}
   packedPiece(sha256: string, offset: number, limit: number) {
     const { 0: start } = this.#start.split("\n");
@@ -235,7 +241,7 @@ export class FakeSession extends Freed implements Session {
 
   finishBase(load: BaseLoad, sha256: string) {
     if (this.#borrowed) throw new Error("called while another call was awaited");
-    return { ...(load as FakeLoad).finish(), sha256 };
+    return { ...(load as FakeLoad).finish(), sha256, filesSha256: sha256 };
   }
   async openGpu(): Promise<GpuStatus | null> {
     return null;
@@ -245,7 +251,14 @@ export class FakeSession extends Freed implements Session {
     if (new TextDecoder().decode(config) === "broken") {
       throw failure("invalid-input", "The module was not read.", "Its config is broken.");
     }
-    return { id, rank: 8, targets: ["q", "v"], bytes: 100, sha256: sha256(weights) };
+    return {
+      id,
+      rank: 8,
+      targets: ["q", "v"],
+      bytes: 100,
+      sha256: sha256(weights),
+      filesSha256: sha256(weights),
+    };
   }
   async verify(id: string) {
     if (id !== "small") return null;
@@ -383,7 +396,14 @@ export class FakeSession extends Freed implements Session {
       if (!steps.length) throw failure("aborted", "Tuning was stopped.", "It was stopped.");
       const weights = bytesOf(JSON.stringify(modules));
       return {
-        module: { id, rank: 8, targets: ["q", "v"], bytes: 100, sha256: sha256(weights) },
+        module: {
+          id,
+          rank: 8,
+          targets: ["q", "v"],
+          bytes: 100,
+          sha256: sha256(weights),
+          filesSha256: sha256(weights),
+        },
         composition: { modules: [{ id, weight: 1 }], merge: "delta" },
         ...(part === "scales" && { scales: { step: 0.1, values: [steps.length] } }),
         lossStart: 1,
@@ -406,7 +426,14 @@ export class FakeSession extends Freed implements Session {
   addScaled(id: string, composition: Composition, scales: unknown) {
     if (this.#borrowed) throw new Error("called while another call was awaited");
     const weights = bytesOf(JSON.stringify([composition, scales]));
-    return { id, rank: 8, targets: ["q", "v"], bytes: 100, sha256: sha256(weights) };
+    return {
+      id,
+      rank: 8,
+      targets: ["q", "v"],
+      bytes: 100,
+      sha256: sha256(weights),
+      filesSha256: sha256(weights),
+    };
   }
   exportAdapter() {
     return { config: bytesOf("{}"), weights: bytesOf("weights") };
@@ -504,6 +531,12 @@ function resolveAddress(text: string, host: string, files: boolean): RemoteFolde
     return { kind: "folder", url: `${folder}/`, file };
   }
   if (text.startsWith("https://")) return { kind: "folder", url: `${text}/`, file: null };
+  const entry = text.match(/^hub:([^@]+)@([^/]+)\/(.+)$/);
+  if (entry) {
+    const [, repo = "", revision = "", path = ""] = entry;
+    const file = /\.(bin|gguf|safetensors)$/.test(path) ? path : null;
+    return { kind: "hub", host, repo, revision, file };
+  }
   const [, owner, name, folder] = text.match(/^([\w.-]+)\/([\w.-]+)(?:\/([^@]+))?(?:@|$)/) ?? [];
   if (!owner) throw failure("invalid-input", "This names no model or adapter.", text);
   const revision = text.split("@")[1] ?? "main";

@@ -29,6 +29,7 @@ export function localWorker({ threadsFailure = null as string | null } = {}): Wo
     }),
     loadEngine: async ({ device }) => ({
       module: device.build === "gpu" ? fakeGpuModule : fakeModule,
+      onTrap: () => undefined,
       memoryBytes: 65536,
       threadsFailure,
     }),

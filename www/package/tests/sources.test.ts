@@ -3,9 +3,10 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { zipSync } from "fflate";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type Hub, startHub } from "../../../tests/e2e/hub.js";
-import type { FilesSource, LocalFile } from "../src/protocol.js";
+import { LoraLoomError } from "../src/errors.js";
+import type { FilesSource, LocalFile, RegistryFile, RegistryModule } from "../src/protocol.js";
 import { addressSource, describeSource, droppedFiles, filesSource } from "../src/sources.js";
 import type { DownloadContext, RemoteFile } from "../src/worker/download.js";
 import { fetchFiles } from "../src/worker/fetch.js";
@@ -16,8 +17,9 @@ import {
   type FolderSource,
   type Piece,
 } from "../src/worker/folder.js";
+import { Library } from "../src/worker/library.js";
 import { openStore } from "../src/worker/store.js";
-import { fakeModule, sha256 } from "./fake-engine.js";
+import { fakeModule, registry, sha256 } from "./fake-engine.js";
 import { MemoryFolder } from "./file-system.js";
 
 const text = (value: string) => new TextEncoder().encode(value);
@@ -120,6 +122,74 @@ describe("the files of a source", () => {
       "model-00002-of-00002.safetensors",
       "spiece.model",
     ]);
+  });
+
+  describe("of a registry on a hub", () => {
+    const WRONG = "0".repeat(64);
+    const config = { path: "hub:owner/adapter@main/adapter_config.json", bytes: 0, sha256: "" };
+    const weights = { path: "hub:owner/adapter@main/adapter_model.bin", bytes: 0, sha256: "" };
+    const tokenizer = { path: "hub:owner/whole@main/tokenizer.json", bytes: 0, sha256: "" };
+    const baseConfig = { ...tokenizer, path: "hub:owner/whole@main/config.json" };
+    const baseWeights = { ...tokenizer, path: "hub:owner/whole@main/model.safetensors" };
+    const small = { bytes: 2, sha256: sha256(text("{}")) };
+    const large = { bytes: WEIGHTS.length, sha256: sha256(WEIGHTS) };
+
+    /** A library with these files of its base and its module. */
+    async function library(base: RegistryFile[], module: RegistryFile[]): Promise<Library> {
+      const [config, tokenizer, weights] = base;
+      const entry = { ...registry.modules[0], files: { config: module[0], weights: module[1] } };
+      const bases = [{ ...registry.bases[0], files: { config, tokenizer, weights } }];
+      const listed = { ...registry, bases, modules: [entry] };
+      const url = "https://library.test/registry.json";
+      const answer = globalThis.fetch;
+      vi.stubGlobal("fetch", async (address: string, init: RequestInit) =>
+        String(address) === url ? new Response(JSON.stringify(listed)) : answer(address, init),
+      );
+      return Library.open({ registryUrl: url, hub: hub.url }, fakeModule, context);
+    }
+    afterEach(() => void vi.unstubAllGlobals());
+
+    const files = [baseConfig, tokenizer, baseWeights, config, weights];
+    const exact = [small, small, large, small, large];
+    const cases = files.flatMap(({ path }, index) => {
+      const one = exact[index] as typeof small;
+      const name = path.slice("hub:owner/".length);
+      return [
+        { name, index, wrong: { bytes: one.bytes, sha256: WRONG }, code: "integrity" },
+        { name, index, wrong: { bytes: 0, sha256: WRONG }, code: "integrity" },
+        { name, index, wrong: { bytes: one.bytes + 1, sha256: one.sha256 }, code: "integrity" },
+        { name, index, wrong: { bytes: one.bytes - 1, sha256: "" }, code: "integrity" },
+        { name, index, wrong: { bytes: one.bytes + 1, sha256: "" }, code: "integrity" },
+      ];
+    });
+
+    async function readAll(entries: RegistryFile[]): Promise<void> {
+      const opened = await library(entries.slice(0, 3), entries.slice(3));
+      const base = await opened.basePieces(null, context);
+      const module = await opened.modulePieces(
+        opened.registry.modules[0] as RegistryModule,
+        context,
+      );
+      const pieces = [base.config, base.tokenizer, ...base.weights, module.config, module.weights];
+      await fetchFiles(pieces as RemoteFile[], context);
+    }
+
+    test.each(cases)("a wrong %o is refused", async ({ index, wrong, code }) => {
+      // Whether the registry gives what it knows of the others, or nothing.
+      for (const others of [exact, files.map(() => ({ bytes: 0, sha256: "" }))]) {
+        const entries = files.map((file, at) => ({
+          ...file,
+          ...(at === index ? wrong : others[at]),
+        }));
+        await expect(readAll(entries)).rejects.toMatchObject({ code });
+      }
+    });
+
+    test("right hashes and lengths are read, and need no list of files", async () => {
+      await readAll(files.map((file, index) => ({ ...file, ...exact[index] })));
+      await readAll(files.map((file, index) => ({ ...file, sha256: exact[index]?.sha256 ?? "" })));
+      await readAll(files);
+    });
   });
 
   test("the preferred GGUF is taken, or the named one", async () => {
@@ -354,6 +424,54 @@ describe("the files of a source", () => {
       ]);
     }
   });
+
+  test("an archive that unpacks to many times its length is refused before it is unpacked", async () => {
+    const zeros = new Uint8Array(33 * 2 ** 20);
+    const entries = ["one/", "two/"].flatMap((folder) => [
+      [`${folder}adapter_config.json`, text("config")],
+      [`${folder}adapter_model.safetensors`, zeros],
+    ]);
+    const archive = new Blob([
+      zipSync(Object.fromEntries(entries), { level: 1 }) as Uint8Array<ArrayBuffer>,
+    ]);
+    expect(archive.size).toBeLessThan(2 ** 20);
+    const source: FilesSource = { kind: "files", files: [{ path: "my.zip", contents: archive }] };
+    // What it holds is known without unpacking.
+    expect(await adapterFolders(source)).toEqual(["one", "two"]);
+    await expect(adapterFolder(source, context)).rejects.toMatchObject({
+      code: "invalid-input",
+      what: "my.zip was not unpacked.",
+    });
+    // One of its folders is short enough, and only that one is unpacked.
+    const { weights } = await adapterFolder({ ...source, folder: "two" }, context);
+    expect((weights as Blob).size).toBe(zeros.length);
+  }, 30_000);
+
+  test("damaged archives are refused or read, and never anything else", async () => {
+    const whole = zipSync({
+      "one/adapter_config.json": text("config"),
+      "one/adapter_model.safetensors": new Uint8Array(5000),
+    });
+    // The same at every run.
+    let state = 1;
+    const below = (limit: number) => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      return Math.floor((state / 2 ** 32) * limit);
+    };
+    for (let round = 0; round < 500; round++) {
+      const bytes = whole.slice(0, below(4) ? whole.length : below(whole.length));
+      for (let change = below(6); change >= 0; change--) bytes[below(bytes.length)] = below(256);
+      const archive = new Blob([bytes as Uint8Array<ArrayBuffer>]);
+      const source: FilesSource = { kind: "files", files: [{ path: "my.zip", contents: archive }] };
+      const [listed, read] = await Promise.allSettled([
+        adapterFolders(source),
+        adapterFolder(source, context),
+      ]);
+      for (const result of [listed, read]) {
+        if (result.status === "rejected") expect(result.reason).toBeInstanceOf(LoraLoomError);
+      }
+    }
+  }, 30_000);
 
   test("paths of Windows' archives and names of second downloads are read", async () => {
     const source = local(

@@ -3,7 +3,7 @@
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { LoraLoom } from "../src/client.js";
-import type { WorkerLike } from "../src/link.js";
+import { Link, type WorkerLike } from "../src/link.js";
 import type { ToWorker } from "../src/protocol.js";
 import { startWorkers } from "../src/worker/threads.js";
 import { localWorker } from "./local-worker.js";
@@ -101,6 +101,90 @@ describe("the worker", () => {
     );
     const loom = await LoraLoom.inspect({ registryUrl, createWorker: localWorker });
     expect(loom.registry.bases).not.toEqual([]);
+    loom.dispose();
+  });
+});
+
+describe("an engine that crashes", () => {
+  const crashed = {
+    code: "internal" as const,
+    what: "The engine stopped.",
+    why: "It met a state that it does not handle.",
+    next: "Try once more.",
+    details: {},
+  };
+
+  /** A link to workers that crash at each request, and whose owner calls them again as the client does. */
+  function crashing() {
+    const state = { made: 0, waits: [] as number[] };
+    const link = new Link(() => {
+      state.made++;
+      const worker: WorkerLike = {
+        onmessage: null,
+        onerror: null,
+        postMessage: () =>
+          setTimeout(() => worker.onmessage?.({ data: { crashed } } as MessageEvent)),
+        terminate: () => undefined,
+      };
+      setTimeout(() => worker.onmessage?.({ data: { ready: true } } as MessageEvent));
+      return worker;
+    });
+    link.onCrash = (_, wait) => {
+      state.waits.push(wait);
+      setTimeout(() => link.call({ kind: "memoryBytes" }).catch(() => undefined), wait);
+    };
+    return { link, state };
+  }
+
+  test("is replaced later each time, and given up after five times within a minute", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    const { link, state } = crashing();
+    const refused = expect(link.call({ kind: "memoryBytes" })).rejects.toMatchObject(crashed);
+    await vi.advanceTimersByTimeAsync(30_000);
+    await refused;
+    expect(state).toEqual({ made: 5, waits: [0, 250, 500, 1000] });
+    await expect(link.call({ kind: "memoryBytes" })).rejects.toMatchObject({
+      code: "internal",
+      what: "The engine stays ended.",
+      why: expect.stringContaining(crashed.why),
+      details: { times: 5, seconds: 60 },
+      cause: crashed,
+    });
+    expect(state.made).toBe(5);
+  });
+
+  test("now and then is replaced each time", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    const { link, state } = crashing();
+    link.onCrash = (_, wait) => state.waits.push(wait);
+    for (let time = 0; time < 12; time++) {
+      const refused = expect(link.call({ kind: "memoryBytes" })).rejects.toMatchObject(crashed);
+      await vi.advanceTimersByTimeAsync(61_000);
+      await refused;
+    }
+    expect(state).toEqual({ made: 12, waits: Array(12).fill(0) });
+  });
+
+  test("where it loads again what was loaded does not do so without end", async () => {
+    const made: WorkerLike[] = [];
+    const restarts: string[] = [];
+    const createWorker = () => {
+      const worker = localWorker();
+      const post = worker.postMessage;
+      const first = made.push(worker) === 1;
+      worker.postMessage = (message) => {
+        const opens = "request" in message && message.request.kind === "open";
+        if (first || !opens) post(message);
+        else worker.onmessage?.({ data: { crashed } } as MessageEvent);
+      };
+      return worker;
+    };
+    const onRestart = ({ what }: { what: string }) => restarts.push(what);
+    const loom = await LoraLoom.open({ registryUrl, createWorker, onRestart });
+    made[0]?.onmessage?.({ data: { crashed } } as MessageEvent);
+    const refused = loom.generate({ input: "a" });
+    await expect(refused).rejects.toMatchObject({ details: { times: 5 } });
+    expect([made.length, restarts.length]).toEqual([5, 4]);
     loom.dispose();
   });
 });

@@ -150,6 +150,8 @@ const learn = {
   nothing:
     "No mix does better than the model alone. Try other examples, or add modules from the library below.",
   opened: "Opened from a shared link. Nothing was learned here.",
+  openedUnbound:
+    "The link is of an earlier version: it names the weights, and not the configurations and the tokenizer that it was made with.",
   bytesLoaded: "Bytes loaded",
   progress: "Learning",
   spokenStart: "Learning started",

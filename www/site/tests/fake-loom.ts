@@ -187,6 +187,7 @@ export class FakeLoom implements Client {
       layers: 2,
       memoryBytes: 100,
       sha256: "",
+      filesSha256: "",
     };
     return this.base;
   };
@@ -238,6 +239,7 @@ export class FakeLoom implements Client {
     targets: ["q"],
     bytes: 1000,
     sha256: "",
+    filesSha256: "",
   });
   storage: Client["storage"] = () => Promise.reject(new Error("not used"));
   deleteStored: Client["deleteStored"] = () => Promise.reject(new Error("not used"));

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value};
 
+use super::super::budget::Budget;
 use super::super::{FormatError, excerpt, without_mark};
 use super::{AddedTokenFiles, FileAddedToken, MAX_ADDED_TOKENS, MAX_FILE_BYTES};
 
@@ -56,19 +57,39 @@ impl AddedTokens {
     }
 
     /// The longest token that starts `text`.
-    fn at_start(&self, text: &str) -> Option<&AddedToken> {
-        let lengths = self.lengths.get(text.as_bytes().first()?)?;
-        lengths.iter().find_map(|&length| self.by_content.get(text.get(..length)?))
+    fn at_start(
+        &self,
+        text: &str,
+        budget: &mut Budget,
+    ) -> Result<Option<&AddedToken>, FormatError> {
+        let lengths = text.as_bytes().first().and_then(|first| self.lengths.get(first));
+        for &length in lengths.into_iter().flatten() {
+            budget.work("the search for added tokens", 1)?;
+            let token = text.get(..length).and_then(|start| self.by_content.get(start));
+            if token.is_some() {
+                return Ok(token);
+            }
+        }
+        Ok(None)
     }
 
     /// Splits a text at the added tokens, leftmost and longest first.
-    pub(super) fn split<'t>(&self, text: &'t str) -> Vec<Piece<'t>> {
+    ///
+    /// # Errors
+    /// [`FormatError::OverBudget`] where tokens of very many lengths could start at most places of a long text.
+    pub(super) fn split<'t>(
+        &self,
+        text: &'t str,
+        budget: &mut Budget,
+    ) -> Result<Vec<Piece<'t>>, FormatError> {
         let mut pieces = Vec::new();
         // Start of the text without a piece, and of the search: a token with `rstrip` includes whitespace
         // in which another token may start.
         let (mut start, mut position) = (0, 0);
+        // End of the whitespace that was searched last: tokens inside it have the same.
+        let mut blank_end = 0;
         while let Some(rest) = text.get(position..).filter(|rest| !rest.is_empty()) {
-            let Some(token) = self.at_start(rest) else {
+            let Some(token) = self.at_start(rest, budget)? else {
                 position += rest.chars().next().map_or(1, char::len_utf8);
                 continue;
             };
@@ -76,10 +97,14 @@ impl AddedTokens {
             let next = end;
             let mut token_start = position;
             if token.lstrip {
-                token_start = text[..position].trim_end().len().max(start);
+                let between = text.get(start..position).unwrap_or_default();
+                token_start = start + between.trim_end().len();
             }
             if token.rstrip {
-                end = text.len() - text[end..].trim_start().len();
+                if end > blank_end {
+                    blank_end = text.len() - text[end..].trim_start().len();
+                }
+                end = blank_end;
             }
             if start < token_start {
                 pieces.push(Piece::Text(&text[start..token_start]));
@@ -91,7 +116,7 @@ impl AddedTokens {
         if start < text.len() {
             pieces.push(Piece::Text(&text[start..]));
         }
-        pieces
+        Ok(pieces)
     }
 }
 
@@ -158,6 +183,7 @@ fn read_json(format: &'static str, bytes: &[u8]) -> Result<Value, FormatError> {
             (format!("at most {MAX_FILE_BYTES} bytes"), format!("{} bytes", bytes.len()));
         return Err(FormatError::Invalid { format, what: "its length".into(), expected, found });
     }
+    Budget::new(format, bytes.len()).take_json("its values", bytes)?;
     let value = serde_json::from_slice(without_mark(bytes));
     value.map_err(|error| not_tokens(format, &error.to_string()))
 }
@@ -205,8 +231,9 @@ mod tests {
             token(3, "<x>y", false),
             token(4, "", false),
         ]);
+        let split = |text| tokens.split(text, &mut Budget::new("text", 0)).unwrap();
         assert_eq!(
-            tokens.split("é </s> a \u{a0}<x> b<x>y"),
+            split("é </s> a \u{a0}<x> b<x>y"),
             [
                 Piece::Text("é "),
                 Piece::Token(1),
@@ -216,7 +243,7 @@ mod tests {
                 Piece::Token(3),
             ]
         );
-        assert_eq!(tokens.split("<x>  <x>"), [Piece::Token(2), Piece::Token(2)]);
-        assert_eq!(tokens.split(""), []);
+        assert_eq!(split("<x>  <x>"), [Piece::Token(2), Piece::Token(2)]);
+        assert_eq!(split(""), []);
     }
 }

@@ -16,25 +16,31 @@ mod unigram;
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use self::added::{AddedToken, AddedTokens, Piece};
 use self::pieces::Pieces;
 use self::unigram::Vocabulary;
+use super::budget::Budget;
 use super::{Example, FormatError, excerpt, without_mark};
 
 const FORMAT: &str = "tokenizer.json";
 /// Limit on the file; T5's has 2.4 MB, the largest multilingual T5's 16 MB.
 const MAX_FILE_BYTES: usize = 32 << 20;
 /// Limit on the tokens; multilingual T5 has 256,300.
-const MAX_TOKENS: usize = 1 << 20;
+pub(super) const MAX_TOKENS: usize = 1 << 20;
 /// Limit on a token in bytes; SentencePiece's have at most 16 characters, added ones a few more.
 const MAX_TOKEN_BYTES: usize = 256;
 /// Limit on the added tokens; T5 has 103, and models of semantic ids have tens of thousands.
-const MAX_ADDED_TOKENS: usize = 1 << 16;
+pub(super) const MAX_ADDED_TOKENS: usize = 1 << 16;
 /// Limit on the id of an added token.
 const MAX_ID: u32 = 1 << 24;
+/// Limit on the memory of the normaliser and of each other part of the file that is read as JSON values; T5's
+/// character map takes 0.3 MB.
+const MAX_PART_BYTES: usize = 8 << 20;
 /// Limit on a text to encode.
 const MAX_TEXT_BYTES: usize = 256 << 10;
 /// The token that ends every encoded text.
@@ -141,7 +147,8 @@ impl Tokenizer {
     /// The ids of a text, with `</s>` at the end.
     ///
     /// # Errors
-    /// [`FormatError::Invalid`] for a text longer than 256 KiB.
+    /// [`FormatError::Invalid`] for a text longer than 256 KiB, [`FormatError::OverBudget`] for one that the
+    /// tokenizer's rules make too long or too slow to read.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, FormatError> {
         let mut ids = Vec::new();
         self.encode_with(text, &mut |id, _| ids.push(id))?;
@@ -202,27 +209,38 @@ impl Tokenizer {
                 found: format!("{} bytes", text.len()),
             });
         }
-        for (index, piece) in self.added.split(text).into_iter().enumerate() {
+        let budget = &mut Budget::new("text", text.len());
+        for (index, piece) in self.added.split(text, budget)?.into_iter().enumerate() {
             match piece {
                 Piece::Token(id) => on_token(id, ""),
-                Piece::Text(text) => self.encode_text(text, index == 0, on_token),
+                Piece::Text(text) => self.encode_text(text, index == 0, budget, on_token)?,
             }
         }
         Ok(())
     }
 
     /// Encodes text without (unnormalised) added tokens.
-    fn encode_text(&self, text: &str, at_start: bool, on_token: &mut dyn FnMut(u32, &str)) {
+    fn encode_text(
+        &self,
+        text: &str,
+        at_start: bool,
+        budget: &mut Budget,
+        on_token: &mut dyn FnMut(u32, &str),
+    ) -> Result<(), FormatError> {
         let Units::Pieces(pieces) = &self.units else {
-            return text.bytes().for_each(|byte| on_token(byt5::id(byte), ""));
+            text.bytes().for_each(|byte| on_token(byt5::id(byte), ""));
+            return Ok(());
         };
-        let text = pieces.normalize(text);
-        for (index, piece) in self.added_normalized.split(&text).into_iter().enumerate() {
+        let text = pieces.normalize(text, budget)?;
+        for (index, piece) in self.added_normalized.split(&text, budget)?.into_iter().enumerate() {
             match piece {
                 Piece::Token(id) => on_token(id, ""),
-                Piece::Text(text) => pieces.encode(text, at_start && index == 0, on_token),
+                Piece::Text(text) => {
+                    pieces.encode(text, at_start && index == 0, budget, on_token)?
+                }
             }
         }
+        Ok(())
     }
 
     /// The text of ids, without special tokens. Skips ids outside the vocabulary, as Hugging Face does,
@@ -288,6 +306,8 @@ impl Tokenizer {
             return Err(too_many("the length of added_tokens", MAX_ADDED_TOKENS, tokens.len(), ""));
         }
         let (mut raw, mut normalized) = (Vec::new(), Vec::new());
+        let bytes = tokens.iter().map(|token| token.content.len()).sum();
+        let mut budget = Budget::new(FORMAT, bytes);
         for token in tokens {
             let what = || format!("the added token {}", excerpt(&token.content));
             if token.content.len() > MAX_TOKEN_BYTES {
@@ -322,7 +342,11 @@ impl Tokenizer {
             }
             if token.normalized {
                 let content = match &self.units {
-                    Units::Pieces(pieces) => pieces.normalize(&token.content),
+                    Units::Pieces(pieces) => {
+                        let content = pieces.normalize(&token.content, &mut budget)?;
+                        budget.take("its added tokens", content.len())?;
+                        content
+                    }
                     Units::Bytes => token.content,
                 };
                 normalized.push(AddedToken { content, ..added });
@@ -431,14 +455,22 @@ struct File {
     model: FileModel,
     #[serde(default)]
     added_tokens: Vec<FileAddedToken>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "part")]
     normalizer: Value,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "part")]
     pre_tokenizer: Value,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "part")]
     post_processor: Value,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "part")]
     decoder: Value,
+}
+
+/// Reads a part of the file as values, of which there are not too many.
+fn part<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+    let json = <&RawValue>::deserialize(deserializer)?.get();
+    let mut budget = Budget::of(FORMAT, MAX_PART_BYTES);
+    budget.take_json("a part of it", json.as_bytes()).map_err(D::Error::custom)?;
+    serde_json::from_str(json).map_err(D::Error::custom)
 }
 
 #[derive(Deserialize)]

@@ -6,14 +6,16 @@ use serde_json::Value;
 use spm_precompiled::Precompiled;
 
 use super::super::FormatError;
+use super::super::budget::Budget;
 use super::metaspace::{Metaspace, PrependScheme};
 use super::unigram::Unigram;
 use super::{FileModel, MAX_TOKEN_BYTES, MAX_TOKENS, charsmap, invalid, too_many, unsupported};
 
 /// Limit on the bytes of all pieces; those of mT5 have 2.3 MB.
 const MAX_VOCABULARY_BYTES: usize = 8 << 20;
-/// Limits on the content of a `Replace` and on the steps of a normaliser, which bound the length of a
-/// normalised text.
+/// Limit on a text after each step of the normaliser, twice that of a text to encode.
+const MAX_NORMALIZED_BYTES: usize = 512 << 10;
+/// Limits on the content of a `Replace` and on the steps of a normaliser.
 const MAX_REPLACEMENT_BYTES: usize = 16;
 const MAX_NORMALIZERS: usize = 4;
 
@@ -36,8 +38,16 @@ enum Normalizer {
 }
 
 impl Normalizer {
-    fn apply(&self, text: &str) -> String {
-        match self {
+    /// # Errors
+    /// [`FormatError::OverBudget`] for a text that becomes longer than what is left.
+    fn apply(&self, text: &str, budget: &mut Budget) -> Result<String, FormatError> {
+        const WHAT: &str = "the normalised text";
+        if let Normalizer::Replace { pattern, content } = self {
+            let more = content.len().saturating_sub(pattern.len());
+            let length = text.len() + text.matches(pattern.as_str()).count() * more;
+            budget.take(WHAT, length)?;
+        }
+        let text = match self {
             Normalizer::Precompiled(map) => map.normalize_string(text),
             Normalizer::Strip { left, right } => {
                 let text = if *left { text.trim_start() } else { text };
@@ -54,7 +64,16 @@ impl Normalizer {
                 }
                 replaced + rest
             }
+        };
+        if text.len() > MAX_NORMALIZED_BYTES {
+            return Err(FormatError::OverBudget {
+                format: "text",
+                what: WHAT.into(),
+                limit: MAX_NORMALIZED_BYTES,
+                unit: "bytes of memory",
+            });
         }
+        Ok(text)
     }
 }
 
@@ -91,16 +110,31 @@ impl Pieces {
         })
     }
 
-    pub(super) fn normalize(&self, text: &str) -> String {
-        self.normalizers.iter().fold(text.to_owned(), |text, step| step.apply(&text))
+    /// # Errors
+    /// [`FormatError::OverBudget`] for a text that becomes too long.
+    pub(super) fn normalize(&self, text: &str, budget: &mut Budget) -> Result<String, FormatError> {
+        self.normalizers.iter().try_fold(text.to_owned(), |text, step| step.apply(&text, budget))
     }
 
     /// Calls `on_token` with the id and text of each token of a normalised text; `at_start` says
     /// whether it starts the input.
-    pub(super) fn encode(&self, text: &str, at_start: bool, on_token: &mut dyn FnMut(u32, &str)) {
+    ///
+    /// # Errors
+    /// [`FormatError::OverBudget`] where very many pieces start at most places of a long text.
+    pub(super) fn encode(
+        &self,
+        text: &str,
+        at_start: bool,
+        budget: &mut Budget,
+        on_token: &mut dyn FnMut(u32, &str),
+    ) -> Result<(), FormatError> {
+        let mut result = Ok(());
         self.metaspace.words(text, self.split_whitespace, at_start, &mut |word| {
-            self.model.tokenize(word, on_token);
+            if result.is_ok() {
+                result = self.model.tokenize(word, budget, on_token);
+            }
         });
+        result
     }
 
     /// The text of tokens.

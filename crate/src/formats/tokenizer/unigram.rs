@@ -8,6 +8,9 @@ use std::fmt;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::super::FormatError;
+use super::super::budget::Budget;
+
 /// How much lower than the lowest score of a piece that of an unknown character is (`K_UNK_PENALTY`).
 const UNKNOWN_PENALTY: f64 = 10.0;
 
@@ -164,9 +167,9 @@ impl Unigram {
     }
 
     /// Calls `on_piece` with the length in bytes and the id of every piece that `text` starts with, the
-    /// shortest first.
-    fn prefixes(&self, text: &[u8], mut on_piece: impl FnMut(usize, u32)) {
-        let Some(&first) = text.first() else { return };
+    /// shortest first. Returns how many bytes of the text were compared.
+    fn prefixes(&self, text: &[u8], mut on_piece: impl FnMut(usize, u32)) -> usize {
+        let Some(&first) = text.first() else { return 0 };
         let range = self.first_bytes[usize::from(first)]..self.first_bytes[usize::from(first) + 1];
         let mut pieces = &self.sorted[range.start as usize..range.end as usize];
         let bytes = |id: &u32| self.vocabulary.piece(*id as usize).as_bytes();
@@ -178,15 +181,24 @@ impl Unigram {
                 on_piece(depth, *id);
                 pieces = longer;
             }
-            let Some(&byte) = text.get(depth).filter(|_| !pieces.is_empty()) else { return };
+            let Some(&byte) = text.get(depth).filter(|_| !pieces.is_empty()) else { return depth };
             pieces = &pieces[pieces.partition_point(|id| bytes(id)[depth] < byte)..];
             pieces = &pieces[..pieces.partition_point(|id| bytes(id)[depth] == byte)];
         }
+        text.len()
     }
 
     /// Calls `on_token` with the id and text of each token of a word. Neighbouring unknown characters
     /// are one token.
-    pub(super) fn tokenize(&self, word: &str, on_token: &mut dyn FnMut(u32, &str)) {
+    ///
+    /// # Errors
+    /// [`FormatError::OverBudget`] where very many pieces start at most places of a long text.
+    pub(super) fn tokenize(
+        &self,
+        word: &str,
+        budget: &mut Budget,
+        on_token: &mut dyn FnMut(u32, &str),
+    ) -> Result<(), FormatError> {
         let mut best: Vec<Option<Best>> = vec![None; word.len() + 1];
         for (start, character) in word.char_indices() {
             let till_here =
@@ -199,10 +211,11 @@ impl Unigram {
             };
             let length = character.len_utf8();
             let mut is_piece = false;
-            self.prefixes(&word.as_bytes()[start..], |bytes, id| {
+            let steps = self.prefixes(&word.as_bytes()[start..], |bytes, id| {
                 is_piece |= bytes == length;
                 offer(start + bytes, self.vocabulary.scores[id as usize], id);
             });
+            budget.work("the search for pieces", steps)?;
             if !is_piece {
                 offer(start + length, self.unknown_score, self.unknown);
             }
@@ -225,6 +238,7 @@ impl Unigram {
                 on_token(id, text);
             }
         }
+        Ok(())
     }
 
     fn on_unknown(&self, text: &str, on_token: &mut dyn FnMut(u32, &str)) {

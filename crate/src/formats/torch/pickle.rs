@@ -14,8 +14,8 @@ use crate::formats::{FormatError, excerpt};
 
 /// Limit on the pickle; a state dictionary has about 150 bytes per tensor.
 const MAX_PICKLE_BYTES: usize = 4 << 20;
-/// Limit on the values created; a tensor has about 15.
-const MAX_VALUES: usize = 1 << 20;
+/// Limit on the values created, each of which takes up to 100 bytes; a tensor has about 15.
+const MAX_VALUES: usize = 1 << 18;
 /// Limit on the name of a tensor or storage.
 const MAX_NAME_BYTES: usize = 256;
 /// Limit on the dimensions of a tensor.

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use regex_lite::Regex;
+use regex_lite::{Regex, RegexBuilder};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
+use crate::formats::budget::Budget;
 use crate::formats::{FormatError, excerpt};
 
 use crate::model::LinearId;
@@ -20,6 +21,11 @@ const MAX_CONFIG_BYTES: usize = 1 << 20;
 const MAX_PATTERNS: usize = 4096;
 /// Limit on the characters of a pattern.
 const MAX_PATTERN_CHARS: usize = 512;
+/// Limit on the bytes of all compiled regular expressions, which bounds the time of a match too; one of a few names
+/// takes 2 kB.
+const MAX_EXPRESSION_BYTES: usize = 1 << 20;
+/// Bytes that a regular expression is first given; twice as many after each attempt that they do not suffice for.
+const FIRST_EXPRESSION_BYTES: usize = 1 << 10;
 /// PEFT's `target_modules` for T5 where the configuration names none
 /// (`TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING`).
 const DEFAULT_TARGETS: [&str; 2] = ["q", "v"];
@@ -76,11 +82,16 @@ enum Pattern {
 }
 
 impl Pattern {
-    fn parse(field: &'static str, pattern: &str) -> Result<Self, FormatError> {
+    fn parse(
+        field: &'static str,
+        pattern: &str,
+        expressions: &mut Expressions,
+    ) -> Result<Self, FormatError> {
         if pattern.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.') {
             Ok(Pattern::Plain(pattern.into()))
         } else {
-            expression(field, pattern, &format!(r"^(.*\.)?({pattern})$")).map(Pattern::Expression)
+            let whole = format!(r"^(.*\.)?({pattern})$");
+            expressions.compile(field, pattern, &whole).map(Pattern::Expression)
         }
     }
 
@@ -99,14 +110,19 @@ impl Pattern {
 }
 
 impl Targets {
-    fn parse(field: &'static str, value: &Value) -> Result<Option<Self>, FormatError> {
+    fn parse(
+        field: &'static str,
+        value: &Value,
+        expressions: &mut Expressions,
+    ) -> Result<Option<Self>, FormatError> {
         match value {
             Value::Null => Ok(None),
             Value::String(text) if text.eq_ignore_ascii_case("all-linear") => {
                 Ok(Some(Targets::AllLinear))
             }
             Value::String(text) => {
-                expression(field, text, &format!("^(?:{text})$")).map(Targets::Expression).map(Some)
+                let whole = format!("^(?:{text})$");
+                expressions.compile(field, text, &whole).map(Targets::Expression).map(Some)
             }
             Value::Array(_) => Ok(Some(Targets::Names(strings(field, value)?))),
             other => Err(invalid(field, "a list of names or a string", other)),
@@ -145,21 +161,24 @@ impl AdapterConfig {
             expected: "a JSON object".into(),
             found: excerpt(&error.to_string()),
         };
+        Budget::new(CONFIG, bytes.len()).take_json("its values", bytes)?;
         let fields: BTreeMap<String, Value> = serde_json::from_slice(bytes).map_err(not_json)?;
         let field = |name: &str| fields.get(name).unwrap_or(&Value::Null);
         refuse_what_changes_the_result(&field)?;
 
         // PEFT takes the first pattern that matches, so the order of the file counts.
+        let expressions = &mut Expressions { bytes_left: MAX_EXPRESSION_BYTES };
         let patterns: Patterns = serde_json::from_slice(bytes).map_err(not_json)?;
-        let rank_pattern =
-            patterns.rank_pattern.parse("rank_pattern", |value| positive("rank_pattern", value))?;
-        let alpha_pattern = patterns
-            .alpha_pattern
-            .parse("alpha_pattern", |value| number("alpha_pattern", value))?;
+        let rank_pattern = patterns.rank_pattern.parse("rank_pattern", expressions, positive)?;
+        let alpha_pattern = patterns.alpha_pattern.parse("alpha_pattern", expressions, number)?;
 
-        let targets = Targets::parse("target_modules", field("target_modules"))?
+        let targets = Targets::parse("target_modules", field("target_modules"), expressions)?
             .unwrap_or_else(|| Targets::Names(DEFAULT_TARGETS.map(String::from).to_vec()));
-        let layers = LayerSelection::parse(field("layers_to_transform"), field("layers_pattern"))?;
+        let layers = LayerSelection::parse(
+            field("layers_to_transform"),
+            field("layers_pattern"),
+            expressions,
+        )?;
         if layers.is_some() && !matches!(targets, Targets::Names(_)) {
             return Err(invalid(
                 "target_modules",
@@ -178,7 +197,7 @@ impl AdapterConfig {
             fan_in_fan_out: boolean("fan_in_fan_out", field("fan_in_fan_out"))?,
             base_model: field("base_model_name_or_path").as_str().map(String::from),
             targets,
-            exclude: Targets::parse("exclude_modules", field("exclude_modules"))?,
+            exclude: Targets::parse("exclude_modules", field("exclude_modules"), expressions)?,
             rank_pattern,
             alpha_pattern,
             layers,
@@ -218,7 +237,11 @@ fn first_match<V: Copy>(patterns: &[(Pattern, V)], layer: LinearId) -> Option<V>
 }
 
 impl LayerSelection {
-    fn parse(indices: &Value, patterns: &Value) -> Result<Option<Self>, FormatError> {
+    fn parse(
+        indices: &Value,
+        patterns: &Value,
+        expressions: &mut Expressions,
+    ) -> Result<Option<Self>, FormatError> {
         let indices = match indices {
             Value::Null => vec![],
             Value::Array(values) => values
@@ -238,11 +261,14 @@ impl LayerSelection {
         };
         let patterns = if names.is_empty() {
             // PEFT's default: the innermost numbered part, which in T5 is `layer`, not `block`.
-            vec![expression("layers_pattern", "", r"^.*\.[^.]*\.(\d+)\.")?]
+            vec![expressions.compile("layers_pattern", "", r"^.*\.[^.]*\.(\d+)\.")?]
         } else {
             names
                 .iter()
-                .map(|name| expression("layers_pattern", name, &format!(r"^.*\.{name}\.(\d+)\.")))
+                .map(|name| {
+                    let whole = format!(r"^.*\.{name}\.(\d+)\.");
+                    expressions.compile("layers_pattern", name, &whole)
+                })
                 .collect::<Result<_, _>>()?
         };
         Ok(Some(Self { indices, patterns }))
@@ -335,14 +361,17 @@ impl Ordered {
     fn parse<V>(
         self,
         field: &'static str,
-        value_of: impl Fn(&Value) -> Result<V, FormatError>,
+        expressions: &mut Expressions,
+        value_of: impl Fn(&str, &Value) -> Result<V, FormatError>,
     ) -> Result<Vec<(Pattern, V)>, FormatError> {
         if self.0.len() > MAX_PATTERNS {
             return Err(too_many(field, self.0.len()));
         }
         self.0
             .iter()
-            .map(|(pattern, value)| Ok((Pattern::parse(field, pattern)?, value_of(value)?)))
+            .map(|(pattern, value)| {
+                Ok((Pattern::parse(field, pattern, expressions)?, value_of(field, value)?))
+            })
             .collect()
     }
 }
@@ -429,19 +458,42 @@ fn strings(field: &str, value: &Value) -> Result<Vec<String>, FormatError> {
         .ok_or_else(|| invalid(field, "a list of names", value))
 }
 
-fn expression(field: &str, written: &str, whole: &str) -> Result<Regex, FormatError> {
-    if written.len() > MAX_PATTERN_CHARS {
-        return Err(FormatError::Invalid {
-            format: CONFIG,
-            what: format!("a pattern of {field}"),
-            expected: format!("at most {MAX_PATTERN_CHARS} characters"),
-            found: format!("{} characters", written.len()),
-        });
+/// Compiles the regular expressions of a configuration, within a total of memory.
+struct Expressions {
+    bytes_left: usize,
+}
+
+impl Expressions {
+    /// # Errors
+    /// [`FormatError::Invalid`] for a pattern that is too long, [`FormatError::Unsupported`] for one that is no
+    /// regular expression, or that takes more memory than those before it have left.
+    fn compile(&mut self, field: &str, written: &str, whole: &str) -> Result<Regex, FormatError> {
+        if written.len() > MAX_PATTERN_CHARS {
+            return Err(FormatError::Invalid {
+                format: CONFIG,
+                what: format!("a pattern of {field}"),
+                expected: format!("at most {MAX_PATTERN_CHARS} characters"),
+                found: format!("{} characters", written.len()),
+            });
+        }
+        // What an expression takes is not known, only whether it fits.
+        let mut bytes = FIRST_EXPRESSION_BYTES.min(self.bytes_left);
+        loop {
+            match RegexBuilder::new(whole).size_limit(bytes).build() {
+                Ok(expression) => {
+                    self.bytes_left -= bytes;
+                    return Ok(expression);
+                }
+                Err(_) if bytes < self.bytes_left => bytes = (2 * bytes).min(self.bytes_left),
+                Err(error) => {
+                    return Err(FormatError::Unsupported {
+                        what: format!("the pattern {:?} of {field} in {CONFIG}", excerpt(written)),
+                        reason: format!("{error}; write the layers as a list of names"),
+                    });
+                }
+            }
+        }
     }
-    Regex::new(whole).map_err(|error| FormatError::Unsupported {
-        what: format!("the pattern {written:?} of {field} in {CONFIG}"),
-        reason: format!("{error}; write the layers as a list of names"),
-    })
 }
 
 /// Whether `name` is the whole path, or its end after a dot.

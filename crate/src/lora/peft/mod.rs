@@ -6,7 +6,9 @@ mod notes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::formats::{FormatError, SafetensorsFile, TensorSource, TensorView, TorchFile, excerpt};
+use crate::formats::{
+    FormatError, SafetensorsFile, TensorSource, TensorView, TorchFile, check_shared, excerpt,
+};
 use crate::model::{LinearId, LinearKind};
 pub use config::AdapterConfig;
 use config::CONFIG;
@@ -114,6 +116,7 @@ impl PeftAdapter {
         config: AdapterConfig,
         source: &dyn TensorSource,
     ) -> Result<Self, FormatError> {
+        check_shared(WEIGHTS, source)?;
         let mut halves: BTreeMap<LinearId, [Option<String>; 2]> = BTreeMap::new();
         for name in source.names() {
             let (layer, half) = parse_key(&name)?;

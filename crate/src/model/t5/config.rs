@@ -6,10 +6,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer};
 
 use super::{T5Model, tensors};
-use crate::formats::without_mark;
+use crate::formats::{excerpt, without_mark};
 use crate::model::{
     LinearId, LinearKind, LmHeadNote, Model, ModelConfig, ModelError, Stack, TensorSpecs, Tensors,
 };
+
+/// Limit on the file; Hugging Face's have 1 kB.
+const MAX_CONFIG_BYTES: usize = 1 << 20;
 
 /// The feed-forward layer's kind, `feed_forward_proj` in `config.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -209,6 +212,13 @@ impl T5Config {
     /// [`ModelError::Config`] naming the field that is missing, out of range or not supported.
     pub fn parse(json: &[u8]) -> Result<Self, ModelError> {
         let json = without_mark(json);
+        if json.len() > MAX_CONFIG_BYTES {
+            return Err(ModelError::Config {
+                field: "its length".into(),
+                expected: format!("at most {MAX_CONFIG_BYTES} bytes"),
+                found: format!("{} bytes", json.len()),
+            });
+        }
         let raw: RawConfig = serde_json::from_slice(json).map_err(|error| ModelError::Config {
             field: "config.json".into(),
             expected: "a T5 model's configuration as Hugging Face writes it".into(),
@@ -228,7 +238,7 @@ impl T5Config {
                     return Err(ModelError::Config {
                         field: "eos_token_id".into(),
                         expected: "one token".into(),
-                        found: format!("{ids:?}"),
+                        found: excerpt(&format!("{ids:?}")),
                     });
                 }
             },

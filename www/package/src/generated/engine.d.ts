@@ -17,6 +17,7 @@ export class BaseLoad {
     [Symbol.dispose](): void;
     endFile(): void;
     endPacked(): string;
+    expectFile(bytes: number): void;
     constructor(id: string, title: string, license: string, config: Uint8Array, tokenizer: Uint8Array, added_tokens: Uint8Array, tokenizer_config: Uint8Array, precision: Precision);
     static ofGguf(id: string, title: string, license: string, precision: Precision): BaseLoad;
     packedPiece(sha256: string, offset: number, limit: number): Uint8Array;

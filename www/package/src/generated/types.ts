@@ -128,6 +128,11 @@ memoryBytes: number,
  */
 sha256: string, 
 /**
+ * SHA-256 over those of all files, the configuration and the tokenizer among them; empty where `sha256` is, or
+ * where the files were not read as such.
+ */
+filesSha256: string, 
+/**
  * What of the weights is left out; absent where all of them are used.
  */
 notes?: BaseNotes, };
@@ -668,7 +673,15 @@ bases: { [key in string]: string },
 /**
  * Of modules.
  */
-modules: { [key in string]: string }, };
+modules: { [key in string]: string }, 
+/**
+ * Over all files of base models.
+ */
+baseFiles: { [key in string]: string }, 
+/**
+ * Over both files of modules.
+ */
+moduleFiles: { [key in string]: string }, };
 
 /**
  * How modules with weights `wᵢ` become one update of the base.
@@ -712,6 +725,10 @@ bytes: number,
  * SHA-256 of the file of weights.
  */
 sha256: string, 
+/**
+ * SHA-256 over those of both files.
+ */
+filesSha256: string, 
 /**
  * What does not fit the base or is left out; absent where all fits.
  */
@@ -871,6 +888,11 @@ scales?: TunedScales,
  * What the base's products are computed in.
  */
 precision: Precision, 
+/**
+ * The first 32 hexadecimal digits of a SHA-256 over all files of the base and the modules. Absent in links of
+ * earlier versions, which do not say what the configurations and the tokenizer are.
+ */
+files?: string, 
 /**
  * Name of the task, for people.
  */

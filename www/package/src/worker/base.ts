@@ -87,6 +87,9 @@ class Loading {
       const hashes: string[] = [];
       const before = progress.length - weights.length;
       for (const [index, piece] of weights.entries()) {
+        const { bytes } = sizeOf(piece);
+        // Before memory is taken for what its header claims.
+        if (bytes !== null) load.expectFile(bytes);
         hashes.push(await this.#stream(piece, load, before + index, progress));
         load.endFile();
       }

@@ -229,6 +229,8 @@ class Download {
     await this.#replay(stored);
     const sha256 = this.#hasher.hex();
     if (sha256 !== stored.sha256) throw new DamagedCopy(this.#file.url);
+    const { bytes, url } = this.#file;
+    if (bytes !== null && this.#loaded !== bytes) throw wrongSize(url, bytes, this.#loaded);
     return { sha256, bytes: this.#loaded };
   }
 

@@ -17,12 +17,14 @@ export class EmbeddingStore {
   }
 
   /** Adds the stored embeddings to a session. */
-  async load(session: Session, { store }: DownloadContext): Promise<void> {
+  async load(session: Session, context: DownloadContext): Promise<void> {
+    const { store } = context;
     try {
       const stored = await store.find(this.#key);
       if (!stored?.sha256) return;
       const body = new Response(await store.read(this.#key));
       const bytes = new Uint8Array(await body.arrayBuffer());
+      if (hexOf(bytes, context) !== stored.sha256) return;
       session.addEmbeddings(bytes);
       this.#storedBytes = bytes.length;
     } catch {

@@ -6,6 +6,7 @@ import type { Build, Device, DeviceKind, GpuStatus } from "../protocol.js";
 import { withTimeout } from "../timeout.js";
 import type { Capabilities } from "./capabilities.js";
 import { loraLoomError } from "./errors.js";
+import { keepFirstTrap } from "./first-trap.js";
 import { NO_WEBGPU } from "./gpu.js";
 import { isLocalFile, readLocalFile } from "./local-files.js";
 import { createSharedMemory } from "./memory.js";
@@ -38,6 +39,8 @@ export interface Choice {
 /** A build that runs. */
 export interface LoadedEngine {
   module: EngineModule;
+  /** Says that the engine trapped where no call could catch it: nothing calls it from then on. */
+  onTrap(trap: WebAssembly.RuntimeError): void;
   /** Why its threads did not start, so that it has one; null where they run. */
   threadsFailure: string | null;
   /** Bytes of WebAssembly memory at the start. */
@@ -175,7 +178,7 @@ export async function loadEngine(
   const glue = root ? new URL(`${device.build}/loraloom.js`, root) : files.glue();
   const wasm = root ? new URL(`${device.build}/loraloom_bg.wasm`, root) : files.wasm();
   const started = start(glue, wasm, shared);
-  const { module, memory } = await withTimeout(started, LOAD_SECONDS).catch((error) => {
+  const { module: exports, memory } = await withTimeout(started, LOAD_SECONDS).catch((error) => {
     const data = { url: wasm.href, reason: reasonOf(error) };
     throw loraLoomError("wasm-not-loaded", data, error);
   });
@@ -183,13 +186,15 @@ export async function loadEngine(
   if (device.threads > 1) {
     try {
       // This worker is one of the threads.
-      await module.initThreadPool?.(device.threads - 1);
-      module.useThreadPool?.();
+      await exports.initThreadPool?.(device.threads - 1);
+      exports.useThreadPool?.();
     } catch (error) {
       threadsFailure = reasonOf(error);
     }
   }
-  return { module, memoryBytes: memory.buffer.byteLength, threadsFailure };
+  const memoryBytes = () => memory.buffer.byteLength;
+  const guarded = keepFirstTrap({ ...exports, memoryBytes }, (name) => name === "memoryBytes");
+  return { ...guarded, memoryBytes: memoryBytes(), threadsFailure };
 }
 
 async function start(

@@ -253,6 +253,13 @@ export const loraLoomError = errorsOf({
       `It should be a ZIP archive: ${reason}.`,
       "Pack the PEFT folder again, or drop the folder itself.",
     ),
+  "zip-too-large": ({ path, limit }: { path: string; limit: number }) =>
+    text(
+      "invalid-input",
+      `${path} was not unpacked.`,
+      `Its files would take more than ${limit} bytes, many times the archive's own.`,
+      "Pack fewer PEFT folders, or drop the folders themselves.",
+    ),
   "nothing-to-share": (_: object) =>
     text(
       "not-loaded",

@@ -9,7 +9,7 @@ import { loraLoomError } from "./errors.js";
 import { fetchFiles, fetchListing, httpStatus, type Progress } from "./fetch.js";
 import { fetchOnce, strongEtag } from "./http.js";
 import { isLocalFile, localNames } from "./local-files.js";
-import { unzip } from "./unzip.js";
+import { unzip, zipPaths } from "./unzip.js";
 
 /** A file to fetch, or a file of this computer. */
 export type Piece = RemoteFile | Blob;
@@ -201,16 +201,26 @@ const plainPath = (path: string) => path.replace(/ \(\d+\)(\.[a-z]+)$/, "$1");
 const parentOf = (path: string) => path.slice(0, path.lastIndexOf("/") + 1);
 const depthOf = (path: string) => path.split("/").length;
 
-/** Files of this computer, unpacked if they are in a ZIP archive; `/` parts their paths. */
-async function unpacked({ files }: FilesSource): Promise<LocalFile[]> {
+/** A path with the slash of all others: archives made on Windows have another. */
+const normalPath = (path: string) => path.replaceAll("\\", "/");
+
+/** The ZIP archive that is the only one of some files; null for any others. */
+function archiveOf({ files }: FilesSource): LocalFile | null {
   const [first] = files;
-  const archive = files.length === 1 && first?.path.toLowerCase().endsWith(".zip") ? first : null;
-  // Archives made on Windows have the other slash.
-  const normal = (path: string) => path.replaceAll("\\", "/");
+  return files.length === 1 && first?.path.toLowerCase().endsWith(".zip") ? first : null;
+}
+
+/** Files of this computer; of a ZIP archive those that are needed, of the source's folder where it names one. */
+async function unpacked(source: FilesSource): Promise<LocalFile[]> {
+  const archive = archiveOf(source);
   const wanted = new Set([ADAPTER_CONFIG, ...ADAPTER_WEIGHTS, BASE_CONFIG]);
-  const isWanted = (path: string) => wanted.has(plainPath(normal(path)).split("/").at(-1) ?? "");
-  const all = archive ? await unzip(archive, isWanted) : files;
-  return all.map(({ path, contents }) => ({ path: normal(path), contents }));
+  const { folder } = source;
+  const isInside = (path: string) =>
+    folder === undefined || path.startsWith(`${folder}/`) || parentOf(path) === parentOf(folder);
+  const isWanted = (path: string) =>
+    isInside(normalPath(path)) && wanted.has(plainPath(normalPath(path)).split("/").at(-1) ?? "");
+  const all = archive ? await unzip(archive, isWanted) : source.files;
+  return all.map(({ path, contents }) => ({ path: normalPath(path), contents }));
 }
 
 /** Files with plain paths; beside the first download, the second one keeps its name. */
@@ -282,7 +292,11 @@ function adaptersOf(files: LocalFile[]): LocalAdapter[] {
 
 /** The ids of the topmost adapters among files of this computer: the paths of their folders. */
 export async function adapterFolders(source: FilesSource): Promise<string[]> {
-  return adaptersOf(await unpacked(source)).map(({ id }) => id);
+  const archive = archiveOf(source);
+  // The names are enough, and an archive may be large.
+  const listed = archive ? await zipPaths(archive) : source.files.map(({ path }) => path);
+  const files = listed.map((path) => ({ path: normalPath(path), contents: new Blob() }));
+  return adaptersOf(files).map(({ id }) => id);
 }
 
 /** Files of this computer below a path, as a folder. */

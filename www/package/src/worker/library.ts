@@ -21,6 +21,7 @@ import {
   type BasePieces,
   baseFolder,
   type FolderSource,
+  type Piece,
 } from "./folder.js";
 import { canReadLocalFiles } from "./local-files.js";
 
@@ -35,6 +36,11 @@ export interface LibraryLocation {
   registryUrl: string;
   /** Address of the hub that ids and its `hub:` paths belong to; empty for the default. */
   hub: string;
+}
+
+/** A file of a hub with the length that the registry gives, if it does. */
+function sized<P extends Piece | null>(found: P, { bytes }: RegistryFile): P {
+  return found && !(found instanceof Blob) && bytes > 0 ? { ...found, bytes } : found;
 }
 
 /** One module library. */
@@ -126,7 +132,26 @@ export class Library {
     const { title, license, files } = base;
     const label = { id: base.id, title, license };
     const hub = this.#onHub(files.weights);
-    if (hub) return { ...(await baseFolder(hub, this.#module, context)), ...label };
+    if (hub) {
+      const [config, tokenizer, weights] = [files.config, files.tokenizer, files.weights].map(
+        this.#pinned,
+      );
+      if (config && tokenizer && weights) {
+        const beside = { addedTokens: null, tokenizerConfig: null };
+        return { ...label, config, tokenizer, ...beside, weights: [weights] };
+      }
+      const found = await baseFolder(hub, this.#module, context);
+      const one = found.weights.length === 1;
+      return {
+        ...found,
+        ...label,
+        config: config ?? sized(found.config, files.config),
+        tokenizer: tokenizer ?? sized(found.tokenizer, files.tokenizer),
+        weights: weights
+          ? [weights]
+          : found.weights.map((piece) => (one ? (sized(piece, files.weights) ?? piece) : piece)),
+      };
+    }
     return {
       ...label,
       config: this.#besideRegistry(files.config),
@@ -143,10 +168,18 @@ export class Library {
     context: DownloadContext,
   ): Promise<AdapterPieces<RemoteFile>> {
     const hub = this.#onHub(files.weights);
-    // A hub's files are never those of this computer.
-    // The repository may have another format of the weights by now.
-    if (hub)
-      return adapterFolder({ ...hub, file: null }, context) as Promise<AdapterPieces<RemoteFile>>;
+    if (hub) {
+      const [config, weights] = [this.#pinned(files.config), this.#pinned(files.weights)];
+      if (config && weights) return { config, weights };
+      // The repository may have another format of the weights by now, unless the registry says how long they are.
+      const file = weights || files.weights.bytes > 0 ? hub.file : null;
+      const found = await adapterFolder({ ...hub, file }, context);
+      // A hub's files are never those of this computer.
+      return {
+        config: config ?? sized(found.config as RemoteFile, files.config),
+        weights: weights ?? sized(found.weights as RemoteFile, files.weights),
+      };
+    }
     return {
       config: this.#besideRegistry(files.config),
       weights: this.#besideRegistry(files.weights),
@@ -184,6 +217,16 @@ export class Library {
     bytes,
     sha256,
   });
+
+  /** A file of a hub whose hash the registry gives, which its address names; null for any other. */
+  #pinned = ({ path, bytes, sha256 }: RegistryFile): RemoteFile | null => {
+    const [, repo, revision, file] = path.match(/^hub:([^@]+)@([^/]+)\/(.+)$/) ?? [];
+    // An index of shards is not the weights.
+    if (!sha256 || !repo || !revision || !file || file.endsWith(".index.json")) return null;
+    const place = [...repo.split("/"), "resolve", revision, ...file.split("/")];
+    const url = `${this.#location.hub}/${place.map(encodeURIComponent).join("/")}`;
+    return { url, bytes: bytes || null, sha256 };
+  };
 
   /** The folder of a hub that a file is in; null for a file beside the registry. */
   #onHub({ path }: RegistryFile): RemoteFolder | null {

@@ -32,12 +32,20 @@ export function startWorker(
   post: (message: FromWorker) => void,
 ): WorkerEntry {
   const running = new Map<number, { abort: AbortController; stop: AbortController }>();
-  const onUncaught = (error: unknown): error is WebAssembly.RuntimeError => {
+  let crashed = false;
+  const onUncaught = (error: unknown): boolean => {
     if (!(error instanceof WebAssembly.RuntimeError)) return false;
-    post({ crashed: trapReport(error, session.memoryBytes()) });
+    // What follows from the first trap would hide it.
+    if (!crashed) {
+      crashed = true;
+      session.onTrap(error);
+      post({ crashed: trapReport(error, session.memoryBytes()) });
+    }
     return true;
   };
   const receive = async (message: ToWorker) => {
+    // The page replaces this worker.
+    if (crashed) return;
     const { id } = message;
     if ("abort" in message) running.get(id)?.abort.abort();
     if ("stop" in message) running.get(id)?.stop.abort();
@@ -48,11 +56,13 @@ export function startWorker(
       const result = await handle(session, message.request, {
         signal: abort.signal,
         stop: stop.signal,
-        onEvent: (event) => post({ id, event }),
+        onEvent: (event) => {
+          if (!crashed) post({ id, event });
+        },
       });
-      post({ id, result });
+      if (!crashed) post({ id, result });
     } catch (error) {
-      if (onUncaught(error)) return;
+      if (onUncaught(error) || crashed) return;
       if (abort.signal.aborted) {
         post({ id, aborted: true });
       } else {

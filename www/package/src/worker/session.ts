@@ -92,6 +92,7 @@ export class WorkerSession implements Handlers {
   /** Ids of the modules that are not the library's. */
   readonly #local = new Set<string>();
   #engine: Engine | null = null;
+  #onTrap: (trap: WebAssembly.RuntimeError) => void = () => undefined;
   #base: LoadedBase | null = null;
   #store: Promise<Store> | null = null;
   #storageFolder: string | null = null;
@@ -110,6 +111,7 @@ export class WorkerSession implements Handlers {
     task.onEvent({ kind: "stage", text: "Starting the engine" });
     const engine = await this.#deps.loadEngine(choice, request.wasmUrl);
     const { module, threadsFailure } = engine;
+    this.#onTrap = engine.onTrap;
     device.memoryBytes = engine.memoryBytes;
     if (threadsFailure !== null) {
       device.threads = 1;
@@ -167,8 +169,9 @@ export class WorkerSession implements Handlers {
       );
       const { id } = pieces;
       const url = new URL(`descriptions read by ${id.replaceAll("/", " ")}`, library.url).href;
-      const key = `embeddings-${precision}-${info.sha256}`;
-      this.#base = { info, id, embeddings: info.sha256 ? new EmbeddingStore(key, url) : null };
+      // The configuration and the tokenizer change them too.
+      const key = `embeddings-${precision}-${info.filesSha256}`;
+      this.#base = { info, id, embeddings: info.filesSha256 ? new EmbeddingStore(key, url) : null };
       this.#modules.clear();
       this.#local.clear();
       if (device.build === "gpu") {
@@ -393,13 +396,19 @@ export class WorkerSession implements Handlers {
     const { module, library } = this.#started();
     const ids = recipe.modules.map(({ id }) => id);
     const modules = await library.entries(ids, await this.#download(task));
-    const hashes = loaded ? this.#hashes() : { bases: {}, modules: {} };
+    const none = { bases: {}, baseFiles: {}, modules: {}, moduleFiles: {} };
+    const hashes = loaded ? this.#hashes() : none;
     module.checkRecipe(recipe, library.registry.bases, modules, hashes);
     return null;
   }
 
   memoryBytes(): number {
     return this.#engine?.module.memoryBytes() ?? 0;
+  }
+
+  /** Says that the engine trapped where no call could catch it. */
+  onTrap(trap: WebAssembly.RuntimeError): void {
+    this.#onTrap(trap);
   }
 
   /** Runs one of the calls of which the engine takes one at a time. */
@@ -438,9 +447,14 @@ export class WorkerSession implements Handlers {
 
   /** The hashes of what is loaded. */
   #hashes() {
-    const modules = [...this.#modules.values()].map(({ id, sha256 }) => [id, sha256]);
-    const bases = this.#base ? { [this.#base.id]: this.#base.info.sha256 } : {};
-    return { bases, modules: Object.fromEntries(modules) as Record<string, string> };
+    const modules = [...this.#modules.values()];
+    const { id = "", info } = this.#base ?? {};
+    return {
+      bases: info ? { [id]: info.sha256 } : {},
+      baseFiles: info ? { [id]: info.filesSha256 } : {},
+      modules: Object.fromEntries(modules.map(({ id, sha256 }) => [id, sha256])),
+      moduleFiles: Object.fromEntries(modules.map(({ id, filesSha256 }) => [id, filesSha256])),
+    };
   }
 
   #started(): Engine {

@@ -30,7 +30,7 @@ import {
   registryBase,
   stage,
 } from "../state/session.js";
-import { learnAndAnswer } from "../state/workflow.js";
+import { learnAndAnswer, linkUnbound } from "../state/workflow.js";
 import { text } from "../text.js";
 
 /** Parameters of a model that takes minutes to learn with. */
@@ -135,7 +135,7 @@ function statusText() {
   // What was learned for other examples says nothing of these.
   if (mix.value && mixRelation.value === "same") {
     const { run } = mix.value;
-    if (!run) return learn.opened;
+    if (!run) return linkUnbound.value ? `${learn.opened} ${learn.openedUnbound}` : learn.opened;
     return (run.complete ? learn.learned : learn.stopped)(run.seconds);
   }
   if (!base.value && isLarge.value && !chosenBase.value) {

@@ -16,6 +16,8 @@ import { fillInput, takeLink, takeSaved } from "./workbench.js";
 
 /** The error of opening the link in the address. */
 export const linkError = signal<ErrorText | null>(null);
+/** Whether the link that was opened says which weights it was made with, and nothing of the other files. */
+export const linkUnbound = signal(false);
 
 /** A link or a library of another site, which is fetched once the visitor accepts it. */
 export interface LinkOffer {
@@ -114,6 +116,7 @@ async function restore(engine: LoraLoom, fragment: string): Promise<void> {
   base.value = engine.base;
   if (!result || !engine.base) return;
   const { recipe, composition } = result;
+  linkUnbound.value = !recipe.files;
   const { title, instruction, examples, merge, scales } = recipe;
   const modules = recipe.modules.map(({ id, weight }) => ({ id, weight }));
   const [made] = composition.modules;
