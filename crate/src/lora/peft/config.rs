@@ -306,7 +306,8 @@ fn refuse_what_changes_the_result<'a>(
     }
     match field("bias") {
         Value::Null => {}
-        // T5's layers have no bias: the other two train none. A bias among the weights is refused there.
+        // T5's linear layers have no bias. What "all" trains, `relative_attention_bias`, is among the weights
+        // and refused there.
         Value::String(bias) if ["none", "all", "lora_only"].contains(&&**bias) => {}
         _ => return unsupported("bias", "train the adapter with bias=\"none\""),
     }
