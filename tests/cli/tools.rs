@@ -147,6 +147,134 @@ fn both_namings_of_a_quantized_model_score_alike_and_near_the_original() {
     }
 }
 
+/// The model's rows are no whole blocks of 32, so that GGUF holds them in full.
+#[test]
+fn a_quantized_model_alone_has_the_tokenizer_of_the_original() {
+    let root = folder("quantize-tokenizer");
+    let original = path("tests/golden/models/narrow-tied");
+    let texts =
+        [("a  cat <extra_id_0> sat.", "B dog</s> x"), (" The sea\tand\nland ", "ground <pad> ½")];
+    let examples = examples_file(&root, texts);
+    let tokenizer = std::fs::read(original.join("tokenizer.json")).unwrap();
+    let tokenizer: Value = serde_json::from_slice(&tokenizer).unwrap();
+    let replace =
+        serde_json::json!({"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "});
+    let sea = serde_json::json!({"additional_special_tokens": ["sat"]});
+    let mut all = Vec::new();
+    for (name, pointer, value, config, part) in [
+        ("plain", "", Value::Null, None, None),
+        ("no-normalizer", "/normalizer", Value::Null, None, Some("normalizer")),
+        ("replace", "/normalizer", replace, None, Some("normalizer")),
+        ("rstrip", "/added_tokens/10/rstrip", true.into(), None, Some("added_tokens")),
+        ("normalized", "/added_tokens/10/normalized", true.into(), None, Some("added_tokens")),
+        // The pieces that a reader gets hold the token too.
+        ("config", "", Value::Null, Some(sea), Some("model")),
+    ] {
+        let model = root.join(name);
+        std::fs::create_dir(&model).unwrap();
+        for file in ["config.json", "model.safetensors"] {
+            std::fs::copy(original.join(file), model.join(file)).unwrap();
+        }
+        let mut file = tokenizer.clone();
+        if !pointer.is_empty() {
+            *file.pointer_mut(pointer).unwrap() = value;
+        }
+        std::fs::write(model.join("tokenizer.json"), file.to_string()).unwrap();
+        if let Some(config) = config {
+            std::fs::write(model.join("tokenizer_config.json"), config.to_string()).unwrap();
+        }
+        let alone = root.join(format!("{name}-alone"));
+        std::fs::create_dir(&alone).unwrap();
+        let out = text(&alone.join("model.gguf"));
+        let made = json(&["quantize", "--model", &text(&model), "--out", &out]);
+        let parts = made["not_described"].as_array();
+        assert_eq!(parts.and_then(|parts| parts[0].as_str()), part, "{name}: {made}");
+        let expected = losses(&text(&model), &examples, &[]);
+        assert_eq!(losses(&text(&alone), &examples, &[]), expected, "{name}");
+        all.push(expected);
+    }
+    assert!(all[1..].iter().all(|losses| *losses != all[0]), "{all:?}");
+}
+
+#[test]
+fn a_quantized_model_of_bytes_has_the_files_that_it_is_read_with() {
+    let root = folder("quantize-bytes");
+    let examples = examples_file(&root, PAIRS);
+    let model = text(&path("tests/golden/models/byt5"));
+    let out = root.join("model.gguf");
+    let arguments = ["quantize", "--model", &model, "--out", &text(&out)];
+    std::fs::write(root.join("config.json"), "{}").unwrap();
+    let message = error(&arguments);
+    assert!(message.contains("write the model into another folder"), "{message}");
+    assert!(!out.exists());
+    std::fs::remove_file(root.join("config.json")).unwrap();
+    json(&arguments);
+    assert_eq!(losses(&text(&root), &examples, &[]), losses(&model, &examples, &[]));
+    for file in ["config.json", "tokenizer_config.json"] {
+        std::fs::remove_file(root.join(file)).unwrap();
+    }
+    let message = error(&["score", "--model", &text(&root), "--examples", &examples]);
+    assert!(message.contains("describes no tokenizer"), "{message}");
+}
+
+/// Losses of PEFT; see `tests/golden/make_adapter_config.py`.
+#[test]
+fn adapter_configurations_that_leave_out_fields_are_read_as_peft_reads_them() {
+    let root = folder("adapter-config");
+    let source = path("tests/golden/adapter_config");
+    let expected = std::fs::read(source.join("expected.json")).unwrap();
+    let expected: Value = serde_json::from_slice(&expected).unwrap();
+    let numbers = |value: &Value| -> Vec<f64> {
+        value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+    };
+    let pairs: Vec<[&str; 2]> = (expected["examples"].as_array().unwrap().iter())
+        .map(|pair| [0, 1].map(|at| pair[at].as_str().unwrap()))
+        .collect();
+    let examples = examples_file(&root, pairs.iter().map(|[input, output]| (*input, *output)));
+    let model = text(&path("tests/golden/models/narrow-tied"));
+    close(&losses(&model, &examples, &[]), &numbers(&expected["base"]), 2e-5, "base");
+    let weights = root.join("adapter_model.safetensors");
+    std::fs::copy(source.join("adapter_model.safetensors"), &weights).unwrap();
+    let config = root.join("adapter_config.json");
+    // Blanks around the equals sign, and the weights' own path.
+    let adapters = [text(&root), format!("{} = 1", text(&root)), text(&weights) + "=1"];
+    let cases = expected["cases"].as_array().unwrap();
+    for (index, case) in cases.iter().enumerate() {
+        std::fs::write(&config, case["config"].to_string()).unwrap();
+        let adapter = &adapters[index % adapters.len()];
+        let found = losses(&model, &examples, &["--adapter", adapter]);
+        close(&found, &numbers(&case["losses"]), 2e-5, &case["name"].to_string());
+    }
+    let mut dora = cases[0]["config"].clone();
+    dora["use_dora"] = true.into();
+    std::fs::write(&config, dora.to_string()).unwrap();
+    let arguments =
+        ["score", "--model", &model, "--examples", &examples, "--adapter", &adapters[0]];
+    let message = error(&arguments);
+    assert!(message.contains(&format!("error: {}: use_dora", text(&config))), "{message}");
+}
+
+#[test]
+fn a_path_of_weights_is_its_folder_with_that_file() {
+    let root = folder("path-of-weights");
+    let examples = examples_file(&root, PAIRS);
+    let original = path("tests/golden/models/narrow-tied");
+    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+        std::fs::copy(original.join(file), root.join(file)).unwrap();
+    }
+    let other = text(&path("tests/golden/models/wide-bfloat"));
+    let folder = root.join("gguf");
+    std::fs::create_dir(&folder).unwrap();
+    let gguf = text(&folder.join("other.gguf"));
+    json(&["quantize", "--model", &other, "--out", &gguf]);
+    assert_eq!(losses(&gguf, &examples, &[]), losses(&text(&folder), &examples, &[]));
+    // Beside weights that would come first.
+    std::fs::copy(original.join("model.safetensors"), root.join("second.safetensors")).unwrap();
+    let expected = losses(&text(&root), &examples, &[]);
+    std::fs::write(root.join("model.safetensors"), "nothing").unwrap();
+    assert_eq!(losses(&text(&root.join("second.safetensors")), &examples, &[]), expected);
+}
+
 /// Their rows are no whole blocks of 32, so that GGUF holds them in full.
 #[test]
 fn relatives_of_t5_are_exported_published_and_written_as_gguf() {

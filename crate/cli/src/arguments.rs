@@ -25,7 +25,7 @@ const MAX_EXCERPT_CHARS: usize = 40;
 pub struct ModelArguments {
     /// The base model: its id on the hub, such as google/flan-t5-small, or its folder as Hugging Face
     /// lays it out: config.json, tokenizer.json or spiece.model, and model.safetensors (or its shards),
-    /// pytorch_model.bin or a GGUF file.
+    /// pytorch_model.bin or a GGUF file. The path of one of these files of weights chooses it.
     #[arg(long, value_name = "ID|DIR")]
     pub model: PathBuf,
     #[command(flatten)]
@@ -66,7 +66,7 @@ fn parse_adapter(text: &str) -> Result<(PathBuf, ModuleWeight), String> {
     // A folder's own name may hold an equals sign.
     match text.rsplit_once('=') {
         Some((folder, weight)) if !Path::new(text).exists() => {
-            Ok((folder.into(), parse_weight(weight)?))
+            Ok((folder.trim_end().into(), parse_weight(weight)?))
         }
         _ => Ok((text.into(), 1.0.into())),
     }
@@ -75,7 +75,7 @@ fn parse_adapter(text: &str) -> Result<(PathBuf, ModuleWeight), String> {
 /// Parses a module's id with its weight.
 pub fn parse_held(text: &str) -> Result<WeightedModule, String> {
     let (id, weight) = text.rsplit_once('=').ok_or("it should be MODULE=WEIGHT")?;
-    Ok(WeightedModule { id: id.into(), weight: parse_weight(weight)? })
+    Ok(WeightedModule { id: id.trim().into(), weight: parse_weight(weight)? })
 }
 
 fn parse_weight(text: &str) -> Result<ModuleWeight, String> {

@@ -81,6 +81,12 @@ pub enum CliError {
         path.display()
     )]
     NoTokenizerJson { path: PathBuf },
+    /// Another file has the name of one that a written model is read with.
+    #[error(
+        "{}: the written model is read with {file}, and another file has its name here; write the model \
+         into another folder", path.display()
+    )]
+    OtherBeside { path: PathBuf, file: String },
     /// The weights lack a tensor that they list.
     #[error("the weights have no tensor {0}")]
     NoTensor(String),

@@ -17,7 +17,11 @@ const MAX_DEPTH: usize = 4;
 /// A folder with the files of a model or module.
 pub enum Folder {
     /// On this computer.
-    Local(PathBuf),
+    Local {
+        path: PathBuf,
+        /// The file of weights, where the path that was given is that of a file.
+        weights: Option<String>,
+    },
     /// In a repository of a hub, whose files are fetched when they are needed.
     Hub(Box<HubFiles>),
 }
@@ -25,7 +29,7 @@ pub enum Folder {
 impl Display for Folder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Local(path) => path.display().fmt(f),
+            Self::Local { path, .. } => path.display().fmt(f),
             Self::Hub(files) => files.source().fmt(f),
         }
     }
@@ -34,8 +38,14 @@ impl Display for Folder {
 impl Folder {
     /// The folder of that path, or the one of a hub that the text names.
     pub fn open(path: &Path) -> Result<Self, CliError> {
+        if let (true, Some(folder), Some(name)) = (path.is_file(), path.parent(), path.file_name())
+        {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            let weights = Some(name.to_string_lossy().into());
+            return Ok(Self::Local { path: folder.into(), weights });
+        }
         if path.exists() {
-            return Ok(Self::Local(path.into()));
+            return Ok(Self::local(path));
         }
         let text = path.to_string_lossy();
         match RemoteFolder::parse(&text, &hub::endpoint()?, Schemes::Web) {
@@ -49,10 +59,15 @@ impl Folder {
         }
     }
 
+    /// A folder of this computer.
+    fn local(path: &Path) -> Self {
+        Self::Local { path: path.into(), weights: None }
+    }
+
     /// The names of the files in the folder, sorted.
     pub fn names(&self) -> Result<Vec<String>, CliError> {
         let mut names: Vec<String> = match self {
-            Self::Local(path) => entries(path)?
+            Self::Local { path, .. } => entries(path)?
                 .into_iter()
                 .filter(|path| !path.is_dir())
                 .filter_map(|path| path.file_name()?.to_str().map(str::to_owned))
@@ -68,7 +83,7 @@ impl Folder {
     /// The path of a file on this computer.
     pub fn file(&self, name: &str) -> Result<PathBuf, CliError> {
         match self {
-            Self::Local(path) => Ok(path.join(name)),
+            Self::Local { path, .. } => Ok(path.join(name)),
             Self::Hub(files) => files.fetch(name),
         }
     }
@@ -92,7 +107,7 @@ impl Folder {
     /// The file of weights that the folder's address names.
     pub fn named_weights(&self) -> Option<&str> {
         match self {
-            Self::Local(_) => None,
+            Self::Local { weights, .. } => weights.as_deref(),
             Self::Hub(files) => files.source().file.as_deref(),
         }
     }
@@ -100,7 +115,7 @@ impl Folder {
     /// Id and title on a hub; empty for a folder of this computer, whose name says nothing.
     pub fn id(&self) -> String {
         match self {
-            Self::Local(_) => String::new(),
+            Self::Local { .. } => String::new(),
             Self::Hub(files) => files.source().repo.clone(),
         }
     }
@@ -108,7 +123,7 @@ impl Folder {
     /// The last part of its path.
     pub fn name(&self) -> String {
         match self {
-            Self::Local(path) => {
+            Self::Local { path, .. } => {
                 let whole = path.canonicalize().unwrap_or_else(|_| path.into());
                 whole.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into()
             }
@@ -127,7 +142,7 @@ impl Folder {
         }
         let mut found = Vec::new();
         match &self {
-            Self::Local(path) => holding(path, file, "", 0, &mut found)?,
+            Self::Local { path, .. } => holding(path, file, "", 0, &mut found)?,
             Self::Hub(files) => {
                 let ending = format!("/{file}");
                 let inside = files.paths().iter().filter_map(|path| path.strip_suffix(&ending));
@@ -151,7 +166,7 @@ fn holding(
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let inner = format!("{prefix}{name}");
         if path.join(file).exists() {
-            found.push((inner, Folder::Local(path)));
+            found.push((inner, Folder::local(&path)));
         } else if depth < MAX_DEPTH {
             holding(&path, file, &format!("{inner}/"), depth + 1, found)?;
         }

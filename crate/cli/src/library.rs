@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use loraloom::formats::{Example, ExamplesFormat, FormatError, parse_examples};
-use loraloom::lora::{AdapterNotes, Composition, PeftAdapter, WeightedModule};
+use loraloom::lora::{AdapterConfig, AdapterNotes, Composition, PeftAdapter, WeightedModule};
 use loraloom::recipe::{LoadedHashes, RecipeLibrary};
 use loraloom::registry::{
     BaseFiles, HubFolder, ModuleFiles, Registry, RegistryBase, RegistryError, RegistryFile,
@@ -35,7 +35,8 @@ impl Module {
     /// Parses the files.
     pub fn parse(self) -> Result<PeftAdapter, CliError> {
         let files = self.files;
-        PeftAdapter::parse(&self.config, self.weights).map_err(|error| files.refused(error))
+        PeftAdapter::parse(&self.config, self.weights)
+            .map_err(|error| files.refused(&self.config, error))
     }
 
     /// Adds the module to a session and returns its id. What does not fit is noted.
@@ -46,7 +47,7 @@ impl Module {
                 info.notes.iter().for_each(|notes| note(format!("{id} {}", in_words(notes))));
                 Ok(id)
             }
-            Err(SessionError::Module { source, .. }) => Err(files.refused(source)),
+            Err(SessionError::Module { source, .. }) => Err(files.refused(&config, source)),
             Err(error) => Err(error.into()),
         }
     }
@@ -102,8 +103,8 @@ impl PeftFiles {
     }
 
     /// Adds to a reader's error the file that it is about.
-    pub fn refused(&self, error: FormatError) -> CliError {
-        let in_config = matches!(&error, FormatError::Invalid { format: CONFIG, .. });
+    pub fn refused(&self, config: &[u8], error: FormatError) -> CliError {
+        let in_config = AdapterConfig::parse(config).is_err();
         let file = if in_config { &self.config } else { &self.weights };
         file.in_file()(error)
     }

@@ -12,9 +12,9 @@ use loraloom::model::{ModelConfig, Precision};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::error::{CliError, write};
+use crate::error::{CliError, read, write};
 use crate::model::ModelFiles;
-use crate::output::Output;
+use crate::output::{Output, note};
 
 /// llama.cpp's number of a file whose matrices are Q8_0.
 const MOSTLY_Q8_0: u32 = 7;
@@ -46,13 +46,20 @@ struct Quantized {
     /// Tensors that are in 8 bits.
     quantized: usize,
     bytes: usize,
+    /// Parts of the tokenizer that llama.cpp's keys cannot describe; the file holds its `tokenizer.json`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_described: Vec<&'static str>,
+    /// Files that the model is read with, where the file cannot hold its tokenizer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    beside: Vec<String>,
 }
 
 impl Quantize {
     pub fn run(self, output: &Output) -> Result<(), CliError> {
         let files = ModelFiles::find(&self.model)?;
         let config = T5Config::parse(&files.config.read()?).map_err(files.config.in_file())?;
-        config.check_tokenizer(&files.read_tokenizer()?)?;
+        let own = files.read_tokenizer()?;
+        config.check_tokenizer(&own)?;
         let vocabulary = files.tokenizer.read()?;
         let is_bytes = Tokenizer::is_named_by(&vocabulary);
         if !is_bytes && !files.tokenizer.has_extension("json") {
@@ -64,14 +71,19 @@ impl Quantize {
         T5Model::load(config.clone(), &*source, Precision::F32)?;
 
         let mut writer = GgufWriter::default();
-        let tokenizer: Value =
-            serde_json::from_slice(&vocabulary).map_err(files.tokenizer.in_file())?;
+        let mut whole_tokenizer = None;
+        let beside = if is_bytes { self.files_beside(&files)? } else { Vec::new() };
         set_metadata(&mut writer, &config);
         if is_bytes {
             // llama.cpp reads ids alone: it has no tokenizer of bytes.
             writer.set("tokenizer.ggml.model", GgufValue::Text("none".into()));
         } else {
+            let json = vocabulary.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&vocabulary);
+            let mut tokenizer: Value =
+                serde_json::from_slice(json).map_err(files.tokenizer.in_file())?;
+            tokenizer["added_tokens"] = own.added_tokens();
             set_tokenizer(&mut writer, &config, &tokenizer);
+            whole_tokenizer = Some(tokenizer);
         }
         let own_head = has_own_head(&*source)?;
         // A GGUF file has no word for either: its reader scales the output where there is no head.
@@ -83,7 +95,13 @@ impl Quantize {
         if !names.iter().any(|name| name == "shared.weight") {
             names.push("encoder.embed_tokens.weight".into());
         }
-        let mut quantized = Quantized { tensors: names.len(), quantized: 0, bytes: 0 };
+        let mut quantized = Quantized {
+            tensors: names.len(),
+            quantized: 0,
+            bytes: 0,
+            not_described: Vec::new(),
+            beside: beside.iter().map(|(_, path)| path.display().to_string()).collect(),
+        };
         for (index, name) in names.iter().enumerate() {
             let missing = || CliError::NoTensor(name.clone());
             let view = source.tensor(name)?.ok_or_else(missing)?;
@@ -103,14 +121,74 @@ impl Quantize {
                 output.progress(format!("{} of {} tensors", index + 1, names.len()));
             }
         }
+        if let Some(tokenizer) = whole_tokenizer {
+            quantized.not_described = described(&writer, &own)?;
+            if !quantized.not_described.is_empty() {
+                writer.set(GgufModel::TOKENIZER_KEY, GgufValue::Text(tokenizer.to_string()));
+                note_not_described(&quantized.not_described);
+                let left = described(&writer, &own)?;
+                if !left.is_empty() {
+                    return Err(unsupported_tokenizer(&left).into());
+                }
+            }
+        }
         let bytes = writer.finish();
         quantized.bytes = bytes.len();
         write(&self.out, bytes)?;
+        for (contents, path) in &beside {
+            write(path, contents)?;
+        }
+        if !beside.is_empty() {
+            note(format!(
+                "GGUF cannot hold a tokenizer of bytes; the model is read with {}, which belong beside it",
+                quantized.beside.join(", ")
+            ));
+        }
         output.result(&quantized, || {
-            let Quantized { tensors, quantized, bytes } = quantized;
+            let Quantized { tensors, quantized, bytes, .. } = &quantized;
             let out = self.out.display();
             format!("{out}: {tensors} tensors, {quantized} of them in 8 bits, {bytes} bytes")
         })
+    }
+
+    /// The contents and paths of the files that a model without a vocabulary is read with, beside the one
+    /// that is written.
+    ///
+    /// # Errors
+    /// [`CliError::OtherBeside`] if another file has the name of one of them.
+    fn files_beside(&self, files: &ModelFiles) -> Result<Vec<(Vec<u8>, PathBuf)>, CliError> {
+        let ModelFiles { config, added_tokens, tokenizer_config, .. } = files;
+        let mut beside = Vec::new();
+        for file in [Some(config), tokenizer_config.as_ref(), added_tokens.as_ref()] {
+            let Some(file) = file else { continue };
+            let (contents, path) = (file.read()?, self.out.with_file_name(file.file_name()));
+            if path.exists() && read(&path)? != contents {
+                return Err(CliError::OtherBeside { path, file: file.to_string() });
+            }
+            beside.push((contents, path));
+        }
+        Ok(beside)
+    }
+}
+
+/// The parts of a tokenizer that a reader of the file gets otherwise, by their names in `tokenizer.json`.
+fn described(writer: &GgufWriter, tokenizer: &Tokenizer) -> Result<Vec<&'static str>, FormatError> {
+    let model = GgufModel::read(&writer.header())?;
+    Ok(tokenizer.differences(&Tokenizer::parse(&model.tokenizer)?))
+}
+
+fn note_not_described(parts: &[&str]) {
+    note(format!(
+        "llama.cpp's description of a vocabulary cannot hold the tokenizer's {}; the file also holds \
+         its tokenizer.json, which LoraLoom reads, and other programs may tokenize otherwise",
+        parts.join(", ")
+    ));
+}
+
+fn unsupported_tokenizer(parts: &[&str]) -> FormatError {
+    FormatError::Unsupported {
+        what: format!("the {} of the tokenizer", parts.join(", ")),
+        reason: "a GGUF file cannot hold it, and its answers would be others".into(),
     }
 }
 
@@ -191,9 +269,15 @@ fn set_tokenizer(writer: &mut GgufWriter, config: &T5Config, tokenizer: &Value) 
     for added in tokenizer["added_tokens"].as_array().into_iter().flatten() {
         let id = added["id"].as_u64().unwrap_or(u64::MAX) as usize;
         if id < size && id != end && id != unknown && added["content"] != "<pad>" {
-            tokens[id] = added["content"].as_str().unwrap_or_default().into();
-            scores[id] = -1000.0;
-            types[id] = token_type::USER_DEFINED;
+            let content = added["content"].as_str().unwrap_or_default();
+            // A piece keeps its score: text that is normalised to it is not split at added tokens.
+            if types[id] == token_type::UNUSED {
+                scores[id] = -1000.0;
+            }
+            // Sentinels are special in every reader.
+            let is_control = added["special"] == true && !content.starts_with("<extra_id_");
+            types[id] = if is_control { token_type::CONTROL } else { token_type::USER_DEFINED };
+            tokens[id] = content.into();
         }
     }
     let pad = tokens.iter().position(|token| token == "<pad>").unwrap_or(0);

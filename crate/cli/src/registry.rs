@@ -154,7 +154,7 @@ impl Build {
         let config = files.read_config()?;
         let tokenizer = files.read_tokenizer()?;
         config.check_tokenizer(&tokenizer)?;
-        if tokenizer.vocabulary_size() != files.read_tokenizer_alone()?.vocabulary_size() {
+        if !tokenizer.differences(&files.read_tokenizer_alone()?).is_empty() {
             return Err(CliError::TokensBeside { path: files.tokenizer.to_string().into() });
         }
         let [weights] = &files.weights[..] else {
@@ -191,8 +191,8 @@ impl Build {
         let is_safetensors = files.weights.has_extension("safetensors");
         let bytes =
             if is_safetensors && !self.f16 { bytes } else { converted(&*source, self.f16)? };
-        let adapter =
-            PeftAdapter::parse(&config, bytes.clone()).map_err(|error| files.refused(error))?;
+        let adapter = PeftAdapter::parse(&config, bytes.clone())
+            .map_err(|error| files.refused(&config, error))?;
         AdapterSet::new(base, &[&adapter], Merge::Delta)
             .map_err(|error| CliError::modules(error, &[&id]))?;
         let card = ModelCard::read(folder)?;

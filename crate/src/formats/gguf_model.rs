@@ -62,6 +62,9 @@ impl GgufModel {
     /// Key of `relative_attention_max_distance`, which llama.cpp's files lack.
     pub const MAX_DISTANCE_KEY: &str = "t5.attention.relative_max_distance";
 
+    /// Key of a whole `tokenizer.json`, for what the keys of `tokenizer.ggml` cannot describe.
+    pub const TOKENIZER_KEY: &str = "tokenizer.huggingface.json";
+
     /// Reads the start of a file, up to the data of its tensors.
     ///
     /// # Errors
@@ -80,8 +83,13 @@ impl GgufModel {
         let embedding = header.tensors.get("shared.weight").and_then(|info| info.shape.first());
         let vocab_size = embedding.copied().unwrap_or(tokens.len());
         let config = metadata.config(&header, vocab_size)?;
-        let tokenizer = metadata.tokenizer(tokens, vocab_size)?;
-        Ok((Self { config: config.to_string().into_bytes(), tokenizer }, header.bytes))
+        let tokenizer = match metadata.0.get(Self::TOKENIZER_KEY) {
+            Some(GgufValue::Text(json)) => json.clone().into_bytes(),
+            Some(_) => return Err(wrong(Self::TOKENIZER_KEY, "text", "another type")),
+            None => metadata.tokenizer(tokens, vocab_size)?,
+        };
+        let config = config.to_string().into_bytes();
+        Ok((Self { config, tokenizer }, header.bytes))
     }
 }
 
@@ -199,6 +207,15 @@ impl<'m> Description<'m> {
         for (key, expected) in [("general.architecture", "t5"), ("tokenizer.ggml.model", "t5")] {
             match self.value(key)? {
                 GgufValue::Text(found) if found == expected => {}
+                GgufValue::Text(found) if found == "none" => {
+                    return Err(FormatError::Unsupported {
+                        what: format!("{key} none"),
+                        reason:
+                            "the file describes no tokenizer; put the model's config.json and its \
+                                 tokenizer's files beside it"
+                                .into(),
+                    });
+                }
                 GgufValue::Text(found) => {
                     return Err(FormatError::Unsupported {
                         what: format!("{key} {}", excerpt(found)),

@@ -60,6 +60,16 @@ impl GgufWriter {
 
     /// The bytes of the file.
     pub fn finish(self) -> Vec<u8> {
+        let mut file = self.header();
+        for (_, _, _, bytes) in &self.tensors {
+            file.resize(file.len().next_multiple_of(ALIGNMENT), 0);
+            file.extend(bytes);
+        }
+        file
+    }
+
+    /// The start of the file, up to the data of its tensors.
+    pub fn header(&self) -> Vec<u8> {
         let mut file = b"GGUF".to_vec();
         file.extend(VERSION.to_le_bytes());
         put_length(&mut file, self.tensors.len());
@@ -79,10 +89,6 @@ impl GgufWriter {
             file.extend(dtype.ggml_type().to_le_bytes());
             put_length(&mut file, offset);
             offset = (offset + bytes.len()).next_multiple_of(ALIGNMENT);
-        }
-        for (_, _, _, bytes) in &self.tensors {
-            file.resize(file.len().next_multiple_of(ALIGNMENT), 0);
-            file.extend(bytes);
         }
         file
     }

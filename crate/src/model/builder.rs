@@ -121,7 +121,7 @@ fn check_memory(bytes: usize) -> Result<(), ModelError> {
 }
 
 fn missing(name: &str) -> ModelError {
-    ModelError::MissingTensor { name: name.to_owned() }
+    ModelError::MissingTensor { name: name.to_owned(), found: None }
 }
 
 /// Tensors of the weights that the model does not have, as in transformers' warning "Some weights of the
@@ -400,6 +400,10 @@ impl ModelBuilder {
 
     /// The error for a missing tensor: by the number of blocks where its whole block is missing.
     fn missing_tensor(&self, name: &str) -> ModelError {
+        let missing = |name: &str| {
+            let found = self.unused.names.first().cloned();
+            ModelError::MissingTensor { name: name.to_owned(), found }
+        };
         let Some((stack, block)) = block_of(name) else { return missing(name) };
         let blocks = self.tensors.linears.keys().filter_map(|name| block_of(name));
         let present: BTreeSet<usize> =

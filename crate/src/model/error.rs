@@ -33,12 +33,15 @@ pub enum ModelError {
     },
     /// The file of weights lacks a tensor.
     #[error(
-        "the model's weights have no tensor {name}, which its configuration asks for; \
-         do config.json and the weights belong together?"
+        "the model's weights have no tensor {name}, which its configuration asks for{}; \
+         do config.json and the weights belong together?",
+        found.as_ref().map_or(String::new(), |found| format!(", and have, for example, {found}"))
     )]
     MissingTensor {
         /// Hugging Face's name of the tensor.
         name: String,
+        /// A tensor of the weights that the model does not have.
+        found: Option<String>,
     },
     /// A tensor whose name a wrapper of the model has changed.
     #[error(

@@ -2,7 +2,7 @@
 //! `AddedVocabulary` of Hugging Face's tokenizers, without its regular expressions, which would be four
 //! times the size of the tokenizer in the WebAssembly module.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Map, Value};
 
@@ -11,7 +11,7 @@ use super::super::{FormatError, excerpt, without_mark};
 use super::{AddedTokenFiles, FileAddedToken, MAX_ADDED_TOKENS, MAX_FILE_BYTES};
 
 /// One added token.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AddedToken {
     pub(super) id: u32,
     pub(super) content: String,
@@ -33,7 +33,7 @@ pub(super) enum Piece<'t> {
 }
 
 /// The added tokens of a tokenizer, indexed for search.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct AddedTokens {
     by_content: HashMap<String, AddedToken>,
     /// Lengths of the contents in bytes, the longest first, by the contents' first byte.
@@ -54,6 +54,11 @@ impl AddedTokens {
             all.by_content.entry(token.content.clone()).or_insert(token);
         }
         all
+    }
+
+    /// The ids of the tokens.
+    pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
+        self.by_content.values().map(|token| token.id)
     }
 
     /// The longest token that starts `text`.
@@ -120,6 +125,72 @@ impl AddedTokens {
     }
 }
 
+/// The fields of `tokenizer_config.json` that name one special token, in transformers' order.
+const NAMED_TOKENS: [&str; 7] =
+    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+/// Its fields that name any number of them: a list, or an object from names to tokens.
+const TOKEN_LISTS: [&str; 2] = ["additional_special_tokens", "extra_special_tokens"];
+
+/// A token that `tokenizer_config.json` names as special. Without flags it is its text alone, which changes
+/// no token that the tokenizer has.
+pub(super) struct SpecialToken {
+    pub(super) content: String,
+    pub(super) flags: Option<Flags>,
+}
+
+/// How an added token is matched.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Flags {
+    single_word: bool,
+    lstrip: bool,
+    rstrip: bool,
+    normalized: bool,
+}
+
+impl Flags {
+    fn read(token: &Value) -> Self {
+        let is = |field: &str| token[field].as_bool().unwrap_or_default();
+        let (single_word, normalized) = (is("single_word"), is("normalized"));
+        Self { single_word, lstrip: is("lstrip"), rstrip: is("rstrip"), normalized }
+    }
+
+    /// The added token with these flags.
+    pub(super) fn token(self, id: u32, content: String, special: bool) -> FileAddedToken {
+        let Self { single_word, lstrip, rstrip, normalized } = self;
+        FileAddedToken { id, content, single_word, lstrip, rstrip, normalized, special }
+    }
+}
+
+/// The special tokens that `tokenizer_config.json` names, each once.
+///
+/// # Errors
+/// [`FormatError::Invalid`] for a list that is too long or holds something else.
+pub(super) fn special_tokens(files: AddedTokenFiles<'_>) -> Result<Vec<SpecialToken>, FormatError> {
+    let Some(bytes) = files.tokenizer_config else { return Ok(Vec::new()) };
+    let config = read_config(bytes)?;
+    let mut named: Vec<&Value> = NAMED_TOKENS.iter().map(|field| &config[field]).collect();
+    for field in TOKEN_LISTS {
+        match &config[field] {
+            Value::Null => {}
+            Value::Array(tokens) => named.extend(tokens),
+            Value::Object(tokens) => named.extend(tokens.values()),
+            other => return Err(not_tokens(CONFIG, &other.to_string())),
+        }
+    }
+    check_number(CONFIG, named.len())?;
+    let mut seen = BTreeSet::new();
+    let mut tokens = Vec::new();
+    for token in named.into_iter().filter(|token| !token.is_null()) {
+        let content = token.as_str().or_else(|| token["content"].as_str());
+        let content = content.ok_or_else(|| not_tokens(CONFIG, &token.to_string()))?.to_owned();
+        let flags = token.is_object().then(|| Flags::read(token));
+        if !content.is_empty() && seen.insert(content.clone()) {
+            tokens.push(SpecialToken { content, flags });
+        }
+    }
+    Ok(tokens)
+}
+
 /// The file with a tokenizer's settings.
 pub(super) const CONFIG: &str = "tokenizer_config.json";
 
@@ -131,11 +202,22 @@ pub(super) fn read_config(bytes: &[u8]) -> Result<Value, FormatError> {
     read_json(CONFIG, bytes)
 }
 
-/// The added tokens of the files beside a tokenizer's own. As in transformers, those of
+/// The file that tokens are read from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// `added_tokens.json`: the tokenizer's own token comes before it.
+    AddedTokens,
+    /// `tokenizer_config.json`: it comes before the tokenizer's own token.
+    Config,
+}
+
+/// The added tokens of the files beside a tokenizer's own, and the file that they are from. As in transformers, those of
 /// `tokenizer_config.json` replace those of `added_tokens.json`, which are not special.
 ///
 /// Read as values: types of their own would add 15 kB to the WebAssembly module.
-pub(super) fn read_files(files: AddedTokenFiles<'_>) -> Result<Vec<FileAddedToken>, FormatError> {
+pub(super) fn read_files(
+    files: AddedTokenFiles<'_>,
+) -> Result<(Vec<FileAddedToken>, Source), FormatError> {
     let mut tokens = Vec::new();
     if let Some(bytes) = files.tokenizer_config {
         const FILE: &str = CONFIG;
@@ -143,24 +225,18 @@ pub(super) fn read_files(files: AddedTokenFiles<'_>) -> Result<Vec<FileAddedToke
         let decoder = &config["added_tokens_decoder"];
         if !decoder.is_null() {
             for (id, token) in object(FILE, decoder)? {
-                let is = |field: &str| token[field].as_bool().unwrap_or_default();
                 let content = token["content"].as_str();
-                tokens.push(FileAddedToken {
-                    id: id.parse().map_err(|_| not_tokens(FILE, id))?,
-                    content: content.ok_or_else(|| not_tokens(FILE, id))?.to_owned(),
-                    single_word: is("single_word"),
-                    lstrip: is("lstrip"),
-                    rstrip: is("rstrip"),
-                    normalized: is("normalized"),
-                    special: is("special"),
-                });
+                let content = content.ok_or_else(|| not_tokens(FILE, id))?.to_owned();
+                let id = id.parse().map_err(|_| not_tokens(FILE, id))?;
+                let special = token["special"].as_bool().unwrap_or_default();
+                tokens.push(Flags::read(token).token(id, content, special));
             }
             // Keys are in the order of their digits.
             tokens.sort_unstable_by_key(|token| token.id);
-            return Ok(tokens);
+            return Ok((tokens, Source::Config));
         }
     }
-    let Some(bytes) = files.added_tokens else { return Ok(tokens) };
+    let Some(bytes) = files.added_tokens else { return Ok((tokens, Source::AddedTokens)) };
     const FILE: &str = "added_tokens.json";
     for (content, id) in object(FILE, &read_json(FILE, bytes)?)? {
         let id = id.as_u64().and_then(|id| u32::try_from(id).ok());
@@ -174,7 +250,7 @@ pub(super) fn read_files(files: AddedTokenFiles<'_>) -> Result<Vec<FileAddedToke
             special: false,
         });
     }
-    Ok(tokens)
+    Ok((tokens, Source::AddedTokens))
 }
 
 fn read_json(format: &'static str, bytes: &[u8]) -> Result<Value, FormatError> {

@@ -50,7 +50,7 @@ pub(super) fn added_tokens<'b>(
     mut beside: AddedTokenFiles<'b>,
 ) -> Result<Vec<FileAddedToken>, FormatError> {
     let config = *beside.tokenizer_config.get_or_insert(named_by);
-    let mut tokens = added::read_files(beside)?;
+    let (mut tokens, _) = added::read_files(beside)?;
     let taken: BTreeSet<u32> = tokens.iter().map(|token| token.id).collect();
     let contents: BTreeSet<String> = tokens.iter().map(|token| token.content.clone()).collect();
     let special = SPECIAL.into_iter().map(|content| (content.to_owned(), true));

@@ -10,7 +10,7 @@ pub(super) enum PrependScheme {
     Always,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Metaspace {
     /// The mark for a space.
     pub(super) replacement: char,

@@ -14,14 +14,14 @@ mod pieces;
 pub(super) mod sentencepiece;
 mod unigram;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
-use self::added::{AddedToken, AddedTokens, Piece};
+use self::added::{AddedToken, AddedTokens, Piece, Source, SpecialToken};
 use self::pieces::Pieces;
 use self::unigram::Vocabulary;
 use super::budget::Budget;
@@ -70,7 +70,8 @@ pub struct Tokenizer {
 pub struct AddedTokenFiles<'b> {
     /// `added_tokens.json`, an object from tokens to ids.
     pub added_tokens: Option<&'b [u8]>,
-    /// `tokenizer_config.json`, whose `added_tokens_decoder` is read in place of the other file.
+    /// `tokenizer_config.json`, whose `added_tokens_decoder` is read in place of the other file, and which
+    /// names special tokens, as in `additional_special_tokens`.
     pub tokenizer_config: Option<&'b [u8]>,
 }
 
@@ -115,22 +116,71 @@ impl Tokenizer {
         };
         let ids: BTreeMap<u32, usize> =
             file.added_tokens.iter().enumerate().map(|(index, token)| (token.id, index)).collect();
-        for token in added::read_files(beside)? {
-            let known = ids.get(&token.id).map(|&index| &file.added_tokens[index]);
-            if known.is_none_or(|known| known.content != token.content) {
-                file.added_tokens.push(token);
+        let (tokens, source) = added::read_files(beside)?;
+        let mut special = added::special_tokens(beside)?;
+        let names: BTreeSet<String> = special.iter().map(|token| token.content.clone()).collect();
+        let given: BTreeSet<String> = tokens.iter().map(|token| token.content.clone()).collect();
+        for mut token in tokens {
+            let known = ids
+                .get(&token.id)
+                .filter(|&&index| file.added_tokens[index].content == token.content);
+            match known {
+                Some(&index) if file.added_tokens[index] == token => {}
+                Some(_) if source == Source::AddedTokens => {}
+                known => {
+                    token.special |= names.contains(&token.content);
+                    match known {
+                        Some(&index) => file.added_tokens[index] = token,
+                        None => file.added_tokens.push(token),
+                    }
+                }
             }
         }
-        Self::of_pieces(file)
+        if source == Source::Config {
+            let of_decoder = |token: &&mut SpecialToken| given.contains(&token.content);
+            special.iter_mut().filter(of_decoder).for_each(|token| token.flags = None);
+        }
+        Self::of_pieces(file, special)
     }
 
-    fn of_pieces(file: File) -> Result<Self, FormatError> {
+    /// `special` are the tokens that `tokenizer_config.json` names.
+    fn of_pieces(file: File, special: Vec<SpecialToken>) -> Result<Self, FormatError> {
         let File { model, added_tokens, normalizer, pre_tokenizer, post_processor, decoder } = file;
         let pieces = Pieces::read(model, &normalizer, &pre_tokenizer, &decoder)?;
         let mut tokenizer = Self::without_added(Units::Pieces(Box::new(pieces)));
-        tokenizer.add(added_tokens)?;
+        let tokens = tokenizer.with_special(added_tokens, special);
+        tokenizer.add(tokens)?;
         tokenizer.end = tokenizer.read_end(&post_processor)?;
         Ok(tokenizer)
+    }
+
+    /// The added tokens with the special ones. A token that is neither added nor in the vocabulary gets
+    /// the next id, as in transformers.
+    fn with_special(
+        &self,
+        mut added: Vec<FileAddedToken>,
+        special: Vec<SpecialToken>,
+    ) -> Vec<FileAddedToken> {
+        let places: HashMap<String, usize> =
+            added.iter().enumerate().map(|(place, token)| (token.content.clone(), place)).collect();
+        let highest = added.iter().map(|token| token.id.saturating_add(1)).max().unwrap_or(0);
+        let mut next = highest.max(self.vocabulary_size() as u32);
+        for SpecialToken { content, flags } in special {
+            match (places.get(&content), flags) {
+                (Some(&place), Some(flags)) => {
+                    added[place] = flags.token(added[place].id, content, true);
+                }
+                (Some(_), None) => {}
+                (None, flags) => {
+                    let id = self.piece_id(&content).unwrap_or_else(|| {
+                        next = next.saturating_add(1);
+                        next - 1
+                    });
+                    added.push(flags.unwrap_or_default().token(id, content, true));
+                }
+            }
+        }
+        added
     }
 
     fn of_bytes(added_tokens: Vec<FileAddedToken>) -> Result<Self, FormatError> {
@@ -278,6 +328,40 @@ impl Tokenizer {
             texts.push(byt5::text(&bytes));
         }
         texts.join(" ")
+    }
+
+    /// The parts in which this tokenizer is not another one, by their names in `tokenizer.json`; empty where
+    /// both give the same ids and texts for every input.
+    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let mut parts = match (&self.units, &other.units) {
+            (Units::Pieces(own), Units::Pieces(other)) => own.differences(other),
+            (Units::Bytes, Units::Bytes) => Vec::new(),
+            _ => return vec!["model"],
+        };
+        let is_same = self.added == other.added
+            && self.added_normalized == other.added_normalized
+            && self.added_by_id == other.added_by_id;
+        if !is_same {
+            parts.push("added_tokens");
+        }
+        if self.end != other.end {
+            parts.push("post_processor");
+        }
+        parts
+    }
+
+    /// All added tokens as `added_tokens` of `tokenizer.json` has them, also those that were read from the
+    /// files beside it.
+    pub fn added_tokens(&self) -> Value {
+        let normalized: BTreeSet<u32> = self.added_normalized.ids().collect();
+        let token = |token: &AddedToken| {
+            let AddedToken { id, content, special, lstrip, rstrip } = token;
+            json!({
+                "id": id, "content": content, "single_word": false, "lstrip": lstrip,
+                "rstrip": rstrip, "normalized": normalized.contains(id), "special": special,
+            })
+        };
+        self.added_by_id.values().map(token).collect()
     }
 
     /// A decoder for ids that arrive one at a time.
@@ -481,7 +565,7 @@ struct FileModel {
     byte_fallback: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, PartialEq)]
 struct FileAddedToken {
     id: u32,
     content: String,

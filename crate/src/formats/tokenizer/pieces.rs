@@ -20,7 +20,7 @@ const MAX_REPLACEMENT_BYTES: usize = 16;
 const MAX_NORMALIZERS: usize = 4;
 
 /// A step of the normaliser, applied to the whole text between added tokens.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 enum Normalizer {
     Precompiled(Precompiled),
     Strip {
@@ -140,6 +140,20 @@ impl Pieces {
     /// The text of tokens.
     pub(super) fn decode(&self, tokens: &[String]) -> String {
         self.decoder.decode(tokens)
+    }
+
+    /// The parts in which these are not others, by their names in `tokenizer.json`.
+    pub(super) fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let Self { model, normalizers, split_whitespace, metaspace, decoder } = self;
+        let is_same_split =
+            (split_whitespace, metaspace) == (&other.split_whitespace, &other.metaspace);
+        let parts = [
+            ("model", model.is_same(&other.model)),
+            ("normalizer", *normalizers == other.normalizers),
+            ("pre_tokenizer", is_same_split),
+            ("decoder", *decoder == other.decoder),
+        ];
+        parts.into_iter().filter(|(_, is_same)| !is_same).map(|(part, _)| part).collect()
     }
 
     /// The mark for a space.

@@ -363,3 +363,52 @@ fn an_answer_matches_an_output_as_it_would_be_decoded() {
         assert!(!matches(output, &decoded(output)), "{output}");
     }
 }
+
+/// What transformers gives with a `tokenizer_config.json` beside a tokenizer; made by
+/// `tests/formats/make_tokenizer_config.py`.
+#[test]
+fn flags_and_special_tokens_of_the_config_are_those_of_transformers() {
+    #[derive(Deserialize)]
+    struct ConfigCase {
+        name: String,
+        file: String,
+        config: Value,
+        texts: Vec<Case>,
+    }
+
+    let cases: Vec<ConfigCase> = serde_json::from_slice(&fixture("config_cases")).unwrap();
+    for ConfigCase { name, file, config, texts } in cases {
+        let bytes = read(&format!("tests/formats/tokenizer/{file}")).expect("it is in the tree");
+        let config = serde_json::to_vec(&config).unwrap();
+        let beside = AddedTokenFiles { tokenizer_config: Some(&config), added_tokens: None };
+        let tokenizer = Tokenizer::parse_with(&bytes, beside).unwrap();
+        for Case { text, ids, decoded } in texts {
+            let text = text.unwrap();
+            assert_eq!(tokenizer.encode(&text).unwrap(), ids, "{name}: {text:?}");
+            assert_eq!(tokenizer.decode(&ids), decoded, "{name}: {text:?}");
+        }
+    }
+}
+
+#[test]
+fn what_differs_between_two_tokenizers_is_named() {
+    let own = Tokenizer::parse(&fixture("converted")).unwrap();
+    let mut whole: Value = serde_json::from_slice(&fixture("converted")).unwrap();
+    whole["added_tokens"] = own.added_tokens();
+    let same = Tokenizer::parse(&serde_json::to_vec(&whole).unwrap()).unwrap();
+    assert_eq!(own.differences(&same), [""; 0]);
+    let first = Tokenizer::parse(&fixture("first")).unwrap();
+    assert_eq!(own.differences(&first), ["pre_tokenizer", "decoder", "added_tokens"]);
+    for (pointer, value, part) in [
+        ("/model/vocab/9/1", json!(-3.5), "model"),
+        ("/model/byte_fallback", json!(true), "model"),
+        ("/normalizer", json!(null), "normalizer"),
+        ("/added_tokens/3/rstrip", json!(true), "added_tokens"),
+        ("/added_tokens/3/normalized", json!(true), "added_tokens"),
+        ("/added_tokens/3/special", json!(false), "added_tokens"),
+    ] {
+        assert_eq!(own.differences(&changed(pointer, value).unwrap()), [part], "{pointer}");
+    }
+    let bytes = Tokenizer::parse(br#"{"tokenizer_class": "ByT5Tokenizer"}"#).unwrap();
+    assert_eq!(own.differences(&bytes), ["model"]);
+}

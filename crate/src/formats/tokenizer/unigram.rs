@@ -15,7 +15,7 @@ use super::super::budget::Budget;
 const UNKNOWN_PENALTY: f64 = 10.0;
 
 /// Pieces and their scores, in the order of their ids.
-#[derive(Default)]
+#[derive(Default, PartialEq)]
 pub(super) struct Vocabulary {
     /// The pieces, concatenated.
     text: String,
@@ -112,6 +112,13 @@ struct Best {
 }
 
 impl Unigram {
+    /// Whether all pieces, scores and settings are those of another model.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.vocabulary == other.vocabulary
+            && self.unknown == other.unknown
+            && self.byte_fallback == other.byte_fallback
+    }
+
     /// A model of pieces that are not empty, at most [`u32::MAX`] of them, with the id of the unknown
     /// piece among them. With `byte_fallback`, bytes of unknown text are pieces such as `<0xE6>`, if all
     /// of these are in the vocabulary.

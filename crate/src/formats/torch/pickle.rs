@@ -107,6 +107,15 @@ pub(super) fn tensors(pickle: &[u8]) -> Result<BTreeMap<String, Tensor>, FormatE
     for &(key, value) in &machine.dicts[dict] {
         let name = machine.name(key, "a key of the state_dict")?;
         let Value::Tensor(tensor) = value else {
+            if let Value::Dict(inner) = value
+                && machine.dicts[inner].iter().any(|(_, value)| matches!(value, Value::Tensor(_)))
+            {
+                return Err(FormatError::Unsupported {
+                    what: format!("a dictionary of tensors inside another, as {}", excerpt(name)),
+                    reason: "save the inner dictionary alone, which is the model's state_dict"
+                        .into(),
+                });
+            }
             return Err(invalid(
                 &format!("the value of {}", excerpt(name)),
                 "a tensor".into(),

@@ -30,6 +30,36 @@ const FIRST_EXPRESSION_BYTES: usize = 1 << 10;
 /// (`TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING`).
 const DEFAULT_TARGETS: [&str; 2] = ["q", "v"];
 
+/// PEFT's `r` and `lora_alpha` where the configuration has none.
+const DEFAULT_RANK: usize = 8;
+const DEFAULT_ALPHA: f64 = 8.0;
+/// The last parts of the paths of T5's modules in PyTorch, which `modules_to_save` names by their ends.
+const MODULES: [&str; 23] = [
+    "shared",
+    "lm_head",
+    "encoder",
+    "decoder",
+    "embed_tokens",
+    "block",
+    "layer",
+    "SelfAttention",
+    "EncDecAttention",
+    "DenseReluDense",
+    "relative_attention_bias",
+    "layer_norm",
+    "final_layer_norm",
+    "dropout",
+    "act",
+    "q",
+    "k",
+    "v",
+    "o",
+    "wi_0",
+    "wi_1",
+    "wi",
+    "wo",
+];
+
 /// The part of `adapter_config.json` that decides what an adapter computes.
 #[derive(Debug, Clone)]
 pub struct AdapterConfig {
@@ -191,8 +221,10 @@ impl AdapterConfig {
             targets => targets,
         };
         Ok(Self {
-            rank: positive("r", field("r"))?,
-            alpha: number("lora_alpha", field("lora_alpha"))?,
+            rank: fields.get("r").map_or(Ok(DEFAULT_RANK), |r| positive("r", r))?,
+            alpha: fields
+                .get("lora_alpha")
+                .map_or(Ok(DEFAULT_ALPHA), |alpha| number("lora_alpha", alpha))?,
             use_rslora: boolean("use_rslora", field("use_rslora"))?,
             fan_in_fan_out: boolean("fan_in_fan_out", field("fan_in_fan_out"))?,
             base_model: field("base_model_name_or_path").as_str().map(String::from),
@@ -300,9 +332,15 @@ fn refuse_what_changes_the_result<'a>(
     }
     match field("bias") {
         Value::Null => {}
-        Value::String(bias) if bias == "none" => {}
+        // T5's linear layers have no bias. What "all" trains, `relative_attention_bias`, is among the weights
+        // and refused there.
+        Value::String(bias) if ["none", "all", "lora_only"].contains(&&**bias) => {}
         _ => return unsupported("bias", "train the adapter with bias=\"none\""),
     }
+    let saves_none = match field("modules_to_save") {
+        Value::Array(names) => names.iter().all(|name| name.as_str().is_some_and(names_no_module)),
+        _ => false,
+    };
     let set = |name: &str| match field(name) {
         Value::Null | Value::Bool(false) => false,
         Value::Array(items) => !items.is_empty(),
@@ -324,7 +362,7 @@ fn refuse_what_changes_the_result<'a>(
         ("monteclora_config", "MonteCLoRA samples around A and B; train plain LoRA"),
         ("use_bdlora", "BD-LoRA's matrices are blocks of A and B; train plain LoRA"),
     ] {
-        if set(name) {
+        if set(name) && !(name == "modules_to_save" && saves_none) {
             return unsupported(name, reason);
         }
     }
@@ -343,6 +381,13 @@ fn refuse_what_changes_the_result<'a>(
         }
         _ => Ok(()),
     }
+}
+
+/// Whether no module of T5 has a path that ends with `name`, as far as the last part of it tells.
+fn names_no_module(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let is_number = last.bytes().all(|byte| byte.is_ascii_digit());
+    !is_number && !MODULES.iter().any(|module| module.ends_with(last))
 }
 
 /// `rank_pattern` and `alpha_pattern` in the file's order.
@@ -590,7 +635,10 @@ mod tests {
     fn fields_that_are_not_honoured_are_refused_by_name() {
         for (fields, name) in [
             (r#","use_dora":true"#, "use_dora"),
-            (r#","bias":"lora_only""#, "bias"),
+            (r#","bias":"some""#, "bias"),
+            (r#","modules_to_save":["classifier","layer_norm"]"#, "modules_to_save"),
+            (r#","modules_to_save":["encoder.block.0"]"#, "modules_to_save"),
+            (r#","modules_to_save":[""]"#, "modules_to_save"),
             (r#","modules_to_save":["lm_head"]"#, "modules_to_save"),
             (r#","lora_bias":true"#, "lora_bias"),
             (r#","arrow_config":{"top_k":2}"#, "arrow_config"),
@@ -612,8 +660,11 @@ mod tests {
         }
         let error = AdapterConfig::parse(br#"{"peft_type":"IA3"}"#).unwrap_err().to_string();
         assert!(error.contains("peft_type"), "{error}");
-        let error = AdapterConfig::parse(br#"{"peft_type":"LORA","r":4}"#).unwrap_err().to_string();
-        assert!(error.contains("lora_alpha"), "{error}");
+        for field in ["r", "lora_alpha"] {
+            let config = format!(r#"{{"peft_type":"LORA","{field}":null}}"#);
+            let error = AdapterConfig::parse(config.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(field), "{error}");
+        }
     }
 
     #[test]

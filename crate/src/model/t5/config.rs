@@ -345,6 +345,16 @@ impl T5Config {
 /// `dense_act_fn` and `is_gated_act` from it, reads them back in its place.
 fn check_feed_forward(kind: FeedForward, raw: &RawConfig) -> Result<(), ModelError> {
     let is_other = |found: &&String| *found != kind.activation();
+    if let (None, Some(found)) = (raw.feed_forward_proj, raw.dense_act_fn.as_ref().filter(is_other))
+    {
+        return Err(ModelError::Config {
+            field: "feed_forward_proj".into(),
+            expected: format!(
+                "given beside dense_act_fn {found:?}, which transformers makes from it"
+            ),
+            found: format!("none, which is {:?}", kind.activation()),
+        });
+    }
     let gated = kind == FeedForward::GatedGelu;
     let (field, expected, found) = if let Some(found) = raw.dense_act_fn.as_ref().filter(is_other) {
         ("dense_act_fn", format!("{:?}", kind.activation()), format!("{found:?}"))
