@@ -357,3 +357,37 @@ fn every_length_and_hash_of_a_registry_counts_beside_it_and_on_a_hub() {
         }
     }
 }
+
+/// Each file is read up to the length that its entry has, and the registry itself up to the longest that is read.
+#[test]
+fn a_server_that_sends_without_end_is_given_up() {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let built = folder("endless-registry");
+    let (model, adapters) = (text(&path(MODEL)), text(&path(&format!("{MODEL}/adapters"))));
+    json(&["registry", "build", &model, &adapters, "--out", &text(&built)]);
+    let registry = std::fs::read(built.join("registry.json")).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, registry) = (stream.unwrap(), registry.clone());
+            std::thread::spawn(move || {
+                let mut request = [0; 4096];
+                let length = stream.read(&mut request).unwrap_or_default();
+                let asked = String::from_utf8_lossy(&request[..length]).into_owned();
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+                if asked.starts_with("GET /files/registry.json") {
+                    let _ = stream.write_all(&registry);
+                    return;
+                }
+                while stream.write_all(&[b'a'; 1 << 16]).is_ok() {}
+            });
+        }
+    });
+    for (registry, part) in [("endless", "registry.json"), ("files", "config.json")] {
+        let registry = format!("{url}/{registry}/registry.json");
+        let output = loraloom_in(&["registry", "check", &registry], &[]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains(part), "{said}");
+    }
+}

@@ -60,7 +60,7 @@ impl Check {
         let (bytes, location) = Location::of_registry(&self.registry)?.read_registry()?;
         let registry = Registry::parse(&bytes).map_err(location.in_file())?;
         let registry = registry.listed(|file| {
-            let bytes = location.of_file(file, &hub).read()?;
+            let bytes = location.of_file(file, &hub).read_entry(file)?;
             check_contents(file, &bytes)?;
             Ok::<_, CliError>(bytes)
         })?;
@@ -117,7 +117,7 @@ impl Run<'_> {
             }
             return None;
         }
-        let bytes = self.note(location.read())?;
+        let bytes = self.note(location.read_entry(file))?;
         self.note(check_contents(file, &bytes).map_err(CliError::from))?;
         self.checked.bytes += bytes.len() as u64;
         Some((location, bytes))

@@ -262,7 +262,7 @@ impl Library {
 
     /// Reads a file and checks it against its length and hash.
     pub fn read(&self, file: &RegistryFile) -> Result<Vec<u8>, CliError> {
-        let bytes = self.location_of(file).read()?;
+        let bytes = self.location_of(file).read_entry(file)?;
         check_contents(file, &bytes)?;
         Ok(bytes)
     }

@@ -13,6 +13,11 @@ use crate::error::{CliError, read};
 
 /// The longest response read: longer than any file of a model that this program can hold.
 const MAX_BYTES: u64 = 16 << 30;
+/// The longest registry read.
+const MAX_REGISTRY_BYTES: u64 = 32 << 20;
+/// The slowest server that a file is read from, in bytes a second: one that sends a few bytes now and then would be
+/// waited for without end.
+const SLOWEST: u64 = 20_000;
 /// Limit of the time to connect, and of the time to the first byte of a response.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -80,9 +85,19 @@ impl Location {
 
     /// Reads the whole file.
     pub fn read(&self) -> Result<Vec<u8>, CliError> {
+        self.read_at_most(MAX_BYTES)
+    }
+
+    /// Reads the file of a registry's entry, and no more than the entry says.
+    pub fn read_entry(&self, entry: &RegistryFile) -> Result<Vec<u8>, CliError> {
+        // One byte more tells a longer file.
+        self.read_at_most(if entry.bytes > 0 { entry.bytes + 1 } else { MAX_BYTES })
+    }
+
+    fn read_at_most(&self, limit: u64) -> Result<Vec<u8>, CliError> {
         match self {
             Self::Path(path) => read(path),
-            Self::Url(url) => Ok(fetch(url)?.0),
+            Self::Url(url) => Ok(fetch(url, limit)?.0),
             Self::Inside { bytes, .. } => Ok(bytes.clone()),
         }
     }
@@ -92,7 +107,9 @@ impl Location {
         match self {
             Self::Path(_) | Self::Inside { .. } => Ok((self.read()?, self.clone())),
             // A redirect moves the files too.
-            Self::Url(url) => fetch(url).map(|(bytes, url)| (bytes, Self::Url(url))),
+            Self::Url(url) => {
+                fetch(url, MAX_REGISTRY_BYTES).map(|(bytes, url)| (bytes, Self::Url(url)))
+            }
         }
     }
 
@@ -102,7 +119,7 @@ impl Location {
             Self::Path(path) | Self::Inside { weights: path, .. } => {
                 path.metadata().map(drop).map_err(|e| failed(path, e))
             }
-            Self::Url(url) => request(url, true).map(drop),
+            Self::Url(url) => request(url, true, 0).map(drop),
         }
     }
 
@@ -115,12 +132,12 @@ impl Location {
     }
 }
 
-/// A file's contents and its address after redirects.
-fn fetch(url: &str) -> Result<(Vec<u8>, String), CliError> {
-    let response = request(url, false)?;
+/// A file's contents, at most so many bytes, and its address after redirects.
+fn fetch(url: &str, limit: u64) -> Result<(Vec<u8>, String), CliError> {
+    let response = request(url, false, limit)?;
     let url = response.get_uri().to_string();
     let mut body = response.into_body();
-    let bytes = body.with_config().limit(MAX_BYTES).read_to_vec();
+    let bytes = body.with_config().limit(limit).read_to_vec();
     let bytes = bytes.map_err(|error| failed(&url, error.into_io()))?;
     match Placeholder::detect(&bytes) {
         Some(found) => Err(CliError::Placeholder { path: url.into(), found }),
@@ -128,12 +145,17 @@ fn fetch(url: &str) -> Result<(Vec<u8>, String), CliError> {
     }
 }
 
-/// A server's response, if it is the file.
-fn request(url: &str, only_head: bool) -> Result<ureq::http::Response<ureq::Body>, CliError> {
+/// A server's response, if it is the file, whose body has so many bytes at most.
+fn request(
+    url: &str,
+    only_head: bool,
+    limit: u64,
+) -> Result<ureq::http::Response<ureq::Body>, CliError> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .timeout_connect(Some(TIMEOUT))
         .timeout_recv_response(Some(TIMEOUT))
+        .timeout_recv_body(Some(TIMEOUT + Duration::from_secs(limit / SLOWEST)))
         .build()
         .into();
     let response = if only_head { agent.head(url).call() } else { agent.get(url).call() };

@@ -156,10 +156,9 @@ impl ModelFiles {
         location: &Location,
         entry: fn(&BaseFiles) -> &RegistryFile,
     ) -> Result<Vec<u8>, CliError> {
-        let bytes = location.read()?;
-        if let Some(files) = &self.listed {
-            check_contents(entry(files), &bytes)?;
-        }
+        let Some(files) = &self.listed else { return location.read() };
+        let bytes = location.read_entry(entry(files))?;
+        check_contents(entry(files), &bytes)?;
         Ok(bytes)
     }
 

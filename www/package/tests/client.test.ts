@@ -338,6 +338,55 @@ describe("LoraLoom", () => {
     expect((await loom.generate({ input: "a" })).complete).toBe(true);
   });
 
+  test("a run whose engine does not stop resolves with the best point that it has reported", async () => {
+    const evaluation = (number: number, loss: number, weight: number, complete = true) => ({
+      ...{ number, phase: "search", loss, complete, best: loss, examples: [], losses: [] },
+      ...{ weights: [{ id: "one", weight }], cost: 1, seconds: 2 },
+    });
+    const evaluations = [
+      evaluation(1, 3, 0),
+      evaluation(2, 1, 0.5),
+      evaluation(3, 2, 0.7),
+      evaluation(4, 0.1, 0.9, false),
+    ];
+    const deaf = () => {
+      const worker = localWorker();
+      const post = worker.postMessage;
+      worker.postMessage = (message) => {
+        if (!("request" in message)) return;
+        if (message.request.kind !== "learn") return post(message);
+        for (const one of evaluations) {
+          const event = { kind: "evaluation", evaluation: one };
+          worker.onmessage?.({ data: { id: message.id, event } } as MessageEvent);
+        }
+      };
+      return worker;
+    };
+    const loom = await open({ createWorker: deaf });
+    await loom.loadModules(["one"]);
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const call = loom.learn({ examples, modules: ["one"] });
+    await vi.advanceTimersByTimeAsync(10);
+    const stopped = call.stop();
+    await vi.advanceTimersByTimeAsync(11_000);
+    vi.useRealTimers();
+    expect(await stopped).toMatchObject({
+      modules: [{ id: "one", weight: 0.5 }],
+      ...{ lossStart: 3, loss: 1, evaluations: 4, seconds: 8, complete: false, assessment: null },
+      history: evaluations,
+    });
+    // An abort is none: it rejects with its reason.
+    const controller = new AbortController();
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const aborted = loom.learn({ examples, modules: ["one"], signal: controller.signal });
+    const refused = expect(aborted).rejects.toMatchObject({ details: { seconds: 10 } });
+    await vi.advanceTimersByTimeAsync(1000);
+    controller.abort();
+    await vi.advanceTimersByTimeAsync(11_000);
+    vi.useRealTimers();
+    await refused;
+  });
+
   test("a link restores the composition, and another library's is rejected", async () => {
     const loom = await open();
     const composition = { modules: [{ id: "two", weight: 0.25 }], merge: "delta" as const };
