@@ -123,8 +123,7 @@ pub fn tokenizer(bytes: &[u8]) -> bool {
 pub fn gguf_alone(bytes: &[u8]) -> bool {
     let mut load = BaseLoad::of_gguf(BaseLabel::default(), Precision::Int8);
     load.expect_file(bytes.len() as u64);
-    let pushed = bytes.chunks(4096).try_for_each(|piece| load.push(piece));
-    pushed.and_then(|()| load.end_file()).is_ok()
+    bytes.chunks(4096).all(|piece| load.push(piece).is_ok()) && load.end_file().is_ok()
 }
 
 pub fn shard_index(bytes: &[u8]) -> bool {

@@ -219,8 +219,9 @@ pub fn gguf_header(bytes: &[u8]) {
     let _ = GgufModel::read(&file);
     let mut load = BaseLoad::of_gguf(BaseLabel::default(), Precision::Int8);
     load.expect_file(file.len() as u64);
-    let pushed = file.chunks(37).try_for_each(|piece| load.push(piece));
-    let _ = pushed.and_then(|()| load.end_file());
+    if file.chunks(37).all(|piece| load.push(piece).is_ok()) {
+        let _ = load.end_file();
+    }
     stream(&file);
     if let Ok(file) = GgufFile::parse(file) {
         tensors(&file);
@@ -255,7 +256,7 @@ pub fn tokenizer_rules(bytes: &[u8]) {
         .map(|_| match choices.byte() % 4 {
             0 => format!(
                 r#"{{"type":"Strip","strip_left":{},"strip_right":true}}"#,
-                choices.byte() % 2 == 0
+                choices.byte().is_multiple_of(2)
             ),
             1 => r#"{"type":"Replace","pattern":{"Regex":" {2,}"},"content":"▁"}"#.into(),
             _ => format!(
@@ -271,7 +272,7 @@ pub fn tokenizer_rules(bytes: &[u8]) {
             format!(r#",["{piece}{}",-{}]"#, choices.one(TEXTS), choices.byte())
         })
         .collect();
-    let flag = |choices: &mut Choices<'_>| choices.byte() % 2 == 0;
+    let flag = |choices: &mut Choices<'_>| choices.byte().is_multiple_of(2);
     let added: String = (0..choices.byte() % 32)
         .map(|_| {
             format!(
@@ -429,10 +430,10 @@ pub fn packed_copy(bytes: &[u8]) {
     while !choices.is_empty() {
         // Most of them in the description at its start.
         let at = choices.word() as usize;
-        let at = if at % 4 == 0 { at % copy.len() } else { at % 512 };
+        let at = if at.is_multiple_of(4) { at % copy.len() } else { at % 512 };
         copy[at] = choices.byte();
     }
-    copy.truncate(if end % 4 == 0 { end % (copy.len() + 1) } else { copy.len() });
+    copy.truncate(if end.is_multiple_of(4) { end % (copy.len() + 1) } else { copy.len() });
     let mut builder = ModelBuilder::new(CONFIG.clone(), Precision::Int8);
     let mut reader = PackedReader::default();
     let pushed = copy.chunks(piece).try_for_each(|piece| reader.push(piece, &mut builder));
