@@ -23,10 +23,10 @@ export default defineConfig({
       output: {
         codeSplitting: {
           groups: [
-            { name: "client", test: /package\/dist\/(?!element)/, priority: 1 },
+            { name: "client", test: /package\/dist\/(?!element|ended-run)/, priority: 1 },
             {
               name: "page",
-              test: /preact|site\/src\/(?!panels|embed|main|details-text|components\/(source-form|table)|state\/(add-module|take|offer|kept|route|isolate|paste|polish)|zip|charts\/qr)/,
+              test: /preact|site\/src\/(?!panels|embed|main|details-text|components\/(source-form|table)|state\/(add-module|take|offer|kept|route|isolate|paste|examples-file|polish)|zip|charts\/qr)/,
             },
           ],
         },

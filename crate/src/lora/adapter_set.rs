@@ -212,7 +212,8 @@ pub(crate) fn check_weights(weights: &[ModuleWeight]) -> Result<(), LoraError> {
     let is_usable = |weight: f32| weight.abs() <= MAX_WEIGHT;
     for (module, weight) in weights.iter().enumerate() {
         if let Some(found) = weight.groups().into_iter().find(|&weight| !is_usable(weight)) {
-            return Err(LoraError::Weight { module, found: found.to_string() });
+            let found = if found.is_finite() { format!("{found:e}") } else { found.to_string() };
+            return Err(LoraError::Weight { module, found });
         }
     }
     Ok(())

@@ -421,10 +421,11 @@ export class LoraLoom {
         },
         stop,
       );
-      const result = await learned.catch((error) => {
+      const result = await learned.catch(async (error) => {
         if (!stop.aborted || input.signal?.aborted || !endedEngine(error)) throw error;
         // The engine was ended within an evaluation: what it found is here.
-        return { ...bestOf([...before, ...evaluations], options), history: before };
+        const { bestOf } = await import("./ended-run.js");
+        return { ...bestOf([...before, ...evaluations], nothingLearned(options)), history: before };
       });
       // The result holds those before it, of a run that is resumed.
       return { ...result, history: [...result.history, ...evaluations] };
@@ -866,26 +867,6 @@ function toComposition(composition: Composition | null | undefined): Composition
 /** Whether a call failed because its engine was ended. */
 function endedEngine(error: unknown): boolean {
   return error instanceof LoraLoomError && ["internal", "out-of-memory"].includes(error.code);
-}
-
-/** The result of evaluations whose run has given none. */
-function bestOf(history: Evaluation[], options: LearnOptions): LearnResult {
-  const whole = history.filter(({ complete, loss }) => complete && Number.isFinite(loss));
-  const isBase = ({ weights }: Evaluation) => weights.every(({ weight }) => weight === 0);
-  const sum = (of: (one: Evaluation) => number) => history.reduce((all, one) => all + of(one), 0);
-  const nothing = nothingLearned(options);
-  const [first, ...others] = whole;
-  if (!first) return nothing;
-  const best = others.reduce((least, one) => (one.loss < least.loss ? one : least), first);
-  return {
-    ...nothing,
-    modules: best.weights,
-    lossStart: whole.find(isBase)?.loss ?? nothing.lossStart,
-    loss: best.loss,
-    evaluations: sum(({ cost }) => cost),
-    selectEvaluations: sum(({ phase, cost }) => (phase === "select" ? cost : 0)),
-    seconds: sum(({ seconds }) => seconds),
-  };
 }
 
 /** The result of a run that was stopped before its modules were loaded. */

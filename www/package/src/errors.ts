@@ -99,16 +99,12 @@ export const loraLoomError = errorsOf({
       `It did not stop within ${seconds} seconds.`,
       "It is started again with what was loaded. Try once more.",
     ),
-  "keeps-crashing": ({
-    times,
-    seconds,
-    reason,
-  }: Record<"times" | "seconds", number> & { reason: string }) =>
+  "keeps-crashing": ({ times, reason }: { times: number; reason: string }) =>
     text(
       "internal",
       "The engine stays ended.",
-      `It stopped ${times} times within ${seconds} seconds, the last time so: ${reason}`,
-      "Reload the page to start it again, with fewer modules or a smaller model, and report it if it comes back.",
+      `It stopped ${times} times within a minute: ${reason}`,
+      "Reload the page, with fewer modules or a smaller model.",
     ),
   "worker-refused": ({ reason }: { reason: string }) =>
     text("unsupported", NOT_STARTED, `This page does not let its worker start: ${reason}.`, ALLOW),

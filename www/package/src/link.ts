@@ -234,7 +234,7 @@ export class Link {
     this.#crashes.push(now);
     const times = this.#crashes.length;
     if (times >= MAX_CRASHES) {
-      const data = { times, seconds: CRASH_SECONDS, reason: error.why };
+      const data = { times, reason: error.why };
       this.#ended = loraLoomError("keeps-crashing", data, error);
     }
     this.#fail(error);

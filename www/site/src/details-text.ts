@@ -346,7 +346,21 @@ const storage = {
   },
 };
 
+const lostCharacter = (line: number) => ({
+  what: "The text lost a character before it came here.",
+  why: `Line ${line} has “\uFFFD” in its place.`,
+  next: "Copy it again where it is whole, or type the character.",
+});
+
+const fileTooLarge = (name: string, megabytes: number, limit: number) => ({
+  what: `${name} was not read.`,
+  why: `It has ${megabytes} MB; the limit is ${limit} MB.`,
+  next: "Keep only the lines that show the task best. Five are enough.",
+});
+
 export const details = {
+  lostCharacter,
+  fileTooLarge,
   landing,
   newVersion,
   edit,

@@ -21,12 +21,11 @@ type ErrorText = { what: string; why: string; next: string };
 
 /** Words of the field, explained on hover and focus. */
 export const GLOSSARY = {
-  "LoRA module":
-    "A small add-on for a language model, trained for one task. It changes a few percent of the model's weights.",
-  rank: "The size of a module's update in each layer. A higher rank can change more and takes more bytes.",
+  "LoRA module": "A small add-on for a language model, trained for one task.",
+  rank: "The size of a module's update in each layer. Higher changes more, in more bytes.",
   weight:
     "How much a module counts in the mix: 1 as it was trained, 0 not at all, below 0 in reverse.",
-  loss: "How wrong the model is about the examples' outputs, averaged over their tokens. Lower is better.",
+  loss: "How wrong the model is about the examples' outputs, per token. Lower is better.",
   "exact match": "The share of answers that equal the expected ones, word for word.",
   "base model": "The model without any module.",
   composed: "The base model with the mix of modules added.",
@@ -67,16 +66,6 @@ const errors = {
     why: "The input is empty.",
     next: "Type an input like those of the examples.",
   },
-  fileTooLarge: (name: string, megabytes: number, limit: number): ErrorText => ({
-    what: `${name} was not read.`,
-    why: `It has ${megabytes} MB; the limit is ${limit} MB.`,
-    next: "Keep only the lines that show the task best. Five are enough.",
-  }),
-  lostCharacter: (line: number): ErrorText => ({
-    what: "The text lost a character before it came here.",
-    why: `Line ${line} has “\uFFFD” in its place.`,
-    next: "Copy it again where it is whole, or type the character.",
-  }),
   noSuggestions: {
     what: "No modules were found for these examples.",
     why: "No description in this library shares a word with your examples.",
@@ -147,11 +136,9 @@ const learn = {
   learned: (took: number) => `Learned in ${seconds(took)}.`,
   stopped: (took: number) => `Stopped after ${seconds(took)}: the best mix so far is kept.`,
   stoppedEarly: "Stopped before a mix did better than the model alone.",
-  nothing:
-    "No mix does better than the model alone. Try other examples, or add modules from the library below.",
+  nothing: "No mix does better than the model alone. Try other examples, or add modules.",
   opened: "Opened from a shared link. Nothing was learned here.",
-  openedUnbound:
-    "The link is of an earlier version: it names the weights, and not the configurations and the tokenizer that it was made with.",
+  openedUnbound: "It binds the weights alone.",
   bytesLoaded: "Bytes loaded",
   progress: "Learning",
   spokenStart: "Learning started",
@@ -167,7 +154,7 @@ const mix = {
   recorded: "A recorded run of this task",
   help: (learned: boolean) =>
     `Drag a thread; a double click returns to what was ${learned ? "learned" : "opened"}.`,
-  keys: "Arrow keys move it, Enter types a weight, M mutes, S plays alone, H holds it, G opens its groups of layers.",
+  keys: "Arrow keys move it, Enter types a weight, M mutes, S plays alone, H holds it, G opens its layer groups.",
   groupsOf: (name: string) => `Groups of layers of ${name}`,
   groups: {
     encoder: "Encoder",
@@ -339,7 +326,7 @@ const library = {
   selected: (modules: number) =>
     `${count(modules, "module")} selected; those that help most come first.`,
   large: (modules: number, limit: number) =>
-    `This library has ${count(modules, "module")}. Learning first finds the ${limit} closest to your examples, and downloads only those.`,
+    `This library has ${count(modules, "module")}. Learning first finds the ${limit} closest to your examples and downloads those.`,
   none: "There are no modules for this model yet. Add some below, or switch to another library.",
   bySingleLoss: (total: number, limit: number) =>
     `Learning tries the ${total} modules and mixes those that help, at most ${limit}.`,

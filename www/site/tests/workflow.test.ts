@@ -469,9 +469,10 @@ test("what a text of examples was taken for is said in words", async () => {
 test("a file that is no list of examples by its size is not read", async () => {
   const { task } = await openPage();
   const large = new File([new Uint8Array(5 * 2 ** 20)], "video.csv");
-  expect(await task.readExamplesFile(large)).toBeNull();
+  const { readExamplesFile } = await import("../src/state/examples-file.js");
+  expect(await readExamplesFile(large)).toBeNull();
   expect(task.taskError.value?.why).toBe("It has 5 MB; the limit is 4 MB.");
-  const read = await task.readExamplesFile(new File(["a\tb"], "pairs.tsv"));
+  const read = await readExamplesFile(new File(["a\tb"], "pairs.tsv"));
   expect(new TextDecoder().decode(read ?? undefined)).toBe("a\tb");
 });
 

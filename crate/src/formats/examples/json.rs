@@ -129,8 +129,11 @@ fn push_columns(
 
 /// Adds a list of examples, or the one that a line of two texts is.
 fn push_list(read: &mut ReadExamples, place: &str, list: &RawValue) -> Result<(), FormatError> {
-    let items: Vec<&RawValue> = parse(place, list)?;
-    if items.len() == 2 && items.iter().all(|item| !is_list(item) && !is_object(item)) {
+    let is_row = {
+        let items: Vec<&RawValue> = parse(place, list)?;
+        items.len() == 2 && items.iter().all(|item| !is_list(item) && !is_object(item))
+    };
+    if is_row {
         return RowsOfJson::default().push(read, place, list);
     }
     push_items(read, place, list, RowsOfJson::default())

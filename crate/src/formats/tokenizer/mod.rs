@@ -130,7 +130,12 @@ impl Tokenizer {
                 known => {
                     token.special |= names.contains(&token.content);
                     match known {
-                        Some(&index) => file.added_tokens[index] = token,
+                        Some(&index) => {
+                            // transformers takes the other flags alone, and no token stops being special.
+                            token.normalized = file.added_tokens[index].normalized;
+                            token.special |= file.added_tokens[index].special;
+                            file.added_tokens[index] = token;
+                        }
                         None => file.added_tokens.push(token),
                     }
                 }

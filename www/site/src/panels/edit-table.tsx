@@ -4,6 +4,7 @@ import { useSignal } from "@preact/signals";
 import type { Example } from "loraloom";
 import { FileInput } from "../components/files.js";
 import { details } from "../details-text.js";
+import { readFile } from "../state/examples-file.js";
 import { readPaste } from "../state/paste.js";
 import {
   addExample,
@@ -12,7 +13,6 @@ import {
   editRow,
   examples,
   pasteExamples,
-  readFile,
   removeExample,
 } from "../state/task.js";
 import { text } from "../text.js";

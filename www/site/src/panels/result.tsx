@@ -39,7 +39,7 @@ import { learning, occupied, polishing } from "../state/learn.js";
 import { titleOf } from "../state/library.js";
 import { recordedRun } from "../state/recorded.js";
 import { busy, loom } from "../state/session.js";
-import { EXAMPLE_FILES, readExamplesFile } from "../state/task.js";
+import { EXAMPLE_FILES } from "../state/task.js";
 import {
   audible,
   isEdited,
@@ -340,6 +340,7 @@ function TestSet() {
             label={result.openTest}
             accept={EXAMPLE_FILES}
             onFiles={async ([chosen]) => {
+              const { readExamplesFile } = await import("../state/examples-file.js");
               const contents = chosen && (await readExamplesFile(chosen));
               if (contents) await readTestFile(contents, chosen.name);
             }}

@@ -18,7 +18,6 @@ import {
   libraryTask,
   NEW_TASK,
   pasteExamples,
-  readFile,
   redoTable,
   tableRead,
   taskError,
@@ -43,7 +42,10 @@ export function TaskPanel() {
         onDrop={({ dataTransfer }) => {
           const dropped = dataTransfer?.getData("text/plain");
           if (dropped) void pasteExamples(dropped);
-          else void readFile(dataTransfer?.files[0]);
+          else {
+            const [file] = dataTransfer?.files ?? [];
+            void import("../state/examples-file.js").then(({ readFile }) => readFile(file));
+          }
         }}
       >
         {open ? (

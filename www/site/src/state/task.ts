@@ -4,7 +4,7 @@ import { computed, effect, signal } from "@preact/signals";
 import type { Example, LoraLoom, ReadExamples, RegistryTask } from "loraloom";
 import { text } from "../text.js";
 import { bench, ownId, task, update } from "./bench.js";
-import { type ErrorText, toErrorText } from "./errors.js";
+import type { ErrorText } from "./errors.js";
 import { convincingFirst } from "./recorded.js";
 import { loom, registry } from "./session.js";
 import * as workbench from "./workbench.js";
@@ -13,8 +13,6 @@ import * as workbench from "./workbench.js";
 export const NEW_TASK = "";
 /** File name endings of examples, as a file input takes them. */
 export const EXAMPLE_FILES = ".csv,.tsv,.jsonl,.ndjson,.txt,.json";
-/** The largest file of examples that is read. */
-const MAX_FILE_BYTES = 4 * 2 ** 20;
 
 /** The rows of the table. */
 export const examples = computed(() => task.value?.examples ?? []);
@@ -115,13 +113,9 @@ const startedEngine = async () =>
 export async function pasteExamples(
   pasted: string | Uint8Array,
   onUsed = () => {},
-  onRefused = (error: unknown): void => {
-    const [before, after] = typeof pasted === "string" ? pasted.split("\uFFFD", 2) : [];
-    // The engine's text is about files, which can be saved with another encoding.
-    taskError.value =
-      before === undefined || after === undefined
-        ? toErrorText(error)
-        : text.errors.lostCharacter(before.split("\n").length);
+  onRefused: (error: unknown) => unknown = async (error) => {
+    const { refusedPaste } = await import("./examples-file.js");
+    taskError.value = refusedPaste(pasted, error);
   },
 ): Promise<void> {
   try {
@@ -131,7 +125,7 @@ export async function pasteExamples(
     if (now?.own && workbench.hasText(now)) incoming.value = { ...read, onUsed };
     else putInTable({ ...read, onUsed }, []);
   } catch (error) {
-    onRefused(error);
+    await onRefused(error);
   }
 }
 
@@ -141,25 +135,6 @@ export function putInTable({ onUsed, ...read }: Incoming, stay: Example[]): void
   lastRead.value = { ...read, table: examples.value };
   incoming.value = null;
   onUsed();
-}
-
-/** The bytes of a file of examples; null, with an error, where it is too large. */
-export async function readExamplesFile(file: File): Promise<Uint8Array | null> {
-  if (file.size > MAX_FILE_BYTES) {
-    taskError.value = text.errors.fileTooLarge(
-      file.name,
-      Math.round(file.size / 2 ** 20),
-      MAX_FILE_BYTES / 2 ** 20,
-    );
-    return null;
-  }
-  return new Uint8Array(await file.arrayBuffer());
-}
-
-/** Reads a file of examples into the table. */
-export async function readFile(file: File | undefined): Promise<void> {
-  const contents = file && (await readExamplesFile(file));
-  if (contents) await pasteExamples(contents);
 }
 
 /** The filled rows; null, with an error, where a row is half filled or none is. */
