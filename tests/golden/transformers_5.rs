@@ -235,7 +235,8 @@ fn tensors_that_a_wrapper_renamed_are_named() {
 #[test]
 fn a_model_with_an_adapter_attached_and_a_classifier_are_refused_by_what_they_are() {
     let saved = saved("tied");
-    let rename: [(fn(&str) -> String, &str); 2] = [
+    type Rename = fn(&str) -> String;
+    let rename: [(Rename, &str); 2] = [
         (|name| name.replace(".q.weight", ".q.base_layer.weight"), "merge_and_unload()"),
         (|name| format!("transformer.{name}"), "T5ForSequenceClassification"),
     ];

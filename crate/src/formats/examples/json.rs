@@ -118,13 +118,12 @@ fn push_columns(
         columns.insert(index, parse(place, object[names[index]])?);
     }
     read.layout.note(names, found);
-    for row in 0..count {
+    (0..count).try_for_each(|row| {
         let place = format!("item {}", row + 1);
         let (input, output) =
             found.read(|index| text_in(&place, names[index], columns[&index][row]))?;
-        read.push(&place, input, output)?;
-    }
-    Ok(())
+        read.push(&place, input, output)
+    })
 }
 
 /// Adds a list of examples, or the one that a line of two texts is.
