@@ -147,7 +147,7 @@ describe("an engine that crashes", () => {
       code: "internal",
       what: "The engine stays ended.",
       why: expect.stringContaining(crashed.why),
-      details: { times: 5, seconds: 60 },
+      details: { times: 5 },
       cause: crashed,
     });
     expect(state.made).toBe(5);
