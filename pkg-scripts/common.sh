@@ -171,7 +171,7 @@ wasm_target_dir() {
 }
 
 # pkg-scripts/bindgen, compiled: each version in a folder of its own.
-bindgen_path() { say "$CACHE/tools/bindgen-$(locked_version wasm-bindgen)/release/loraloom-bindgen"; }
+bindgen_path() { say "$CACHE/tools/bindgen-$(hash_of pkg-scripts/bindgen | cut -c1-16)/release/loraloom-bindgen"; }
 
 # --- browsers -------------------------------------------------------------------------------
 

@@ -3,9 +3,13 @@
 //!
 //! A program of its own, because it counts every allocation. Its tests run one at a time for the same reason.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#[path = "../allocations.rs"]
+mod allocations;
+#[path = "../archive.rs"]
+mod archive;
+
 use std::fmt::Write;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +24,9 @@ use loraloom::registry::Registry;
 use loraloom::session::{BaseLabel, BaseLoad};
 use serde_json::json;
 
+use allocations::{HIGHEST, NOW};
+use archive::archive;
+
 /// What a reader may take beside its input, whatever its length, and for each byte of it.
 const SPARE_BYTES: usize = 64 << 20;
 const BYTES_PER_BYTE: usize = 8;
@@ -27,37 +34,6 @@ const BYTES_PER_BYTE: usize = 8;
 /// as tests are compiled with fewer optimisations and run beside others.
 const SPARE_TIME: Duration = Duration::from_secs(5);
 const TIME_PER_10_MB: Duration = Duration::from_secs(5);
-
-struct Counting;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static HIGHEST: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator with the same arguments.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        HIGHEST.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: as the caller's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        HIGHEST.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: as the caller's.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as the caller's.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -380,41 +356,6 @@ fn a_gguf_header_of_many_small_parts() {
         let mut pieces = texts.chunks(64 << 10);
         assert!(pieces.all(|piece| load.push(piece).is_ok()) && load.end_file().is_err());
     });
-}
-
-/// A ZIP archive of stored entries, as `torch.save` writes it.
-fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
-    let (mut file, mut directory) = (Vec::new(), Vec::new());
-    for (name, contents) in entries {
-        let offset = file.len() as u32;
-        let length = (contents.len() as u32).to_le_bytes();
-        let common = |file: &mut Vec<u8>| {
-            // Version, flags, method, time and date, checksum.
-            file.extend([20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-            file.extend(length);
-            file.extend(length);
-            file.extend((name.len() as u16).to_le_bytes());
-            file.extend([0, 0]);
-        };
-        file.extend(b"PK\x03\x04");
-        common(&mut file);
-        file.extend(name.bytes());
-        file.extend(*contents);
-        directory.extend(b"PK\x01\x02\x14\x00");
-        common(&mut directory);
-        directory.extend([0; 10]);
-        directory.extend(offset.to_le_bytes());
-        directory.extend(name.bytes());
-    }
-    let start = file.len() as u32;
-    file.extend(&directory);
-    file.extend(b"PK\x05\x06\x00\x00\x00\x00");
-    file.extend((entries.len() as u16).to_le_bytes());
-    file.extend((entries.len() as u16).to_le_bytes());
-    file.extend((directory.len() as u32).to_le_bytes());
-    file.extend(start.to_le_bytes());
-    file.extend([0, 0]);
-    file
 }
 
 /// Pickles for a state dictionary whose tensors share one storage.

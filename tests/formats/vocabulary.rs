@@ -2,42 +2,22 @@
 //!
 //! A program of its own, because it counts every allocation.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#[path = "../allocations.rs"]
+mod allocations;
+
 use std::fmt::Write;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use loraloom::formats::Tokenizer;
+
+use allocations::{HIGHEST, NOW};
 
 /// mT5's pieces, and UMT5's are 256,000.
 const PIECES: usize = 250_000;
 /// Limits on the time and on the bytes at once beside the file, while it is read.
 const LOAD_TIME: Duration = Duration::from_secs(2);
 const LOAD_BYTES: usize = 100 << 20;
-
-struct Counting;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static HIGHEST: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator with the same arguments.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        HIGHEST.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: as the caller's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as the caller's.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Loads a file, again where other work slowed it; returns the tokenizer, and prints and checks what that
 /// took.

@@ -1,6 +1,8 @@
 //! Every reader of files as a function of bytes, which the fuzz targets call with arbitrary bytes and
 //! `mutations.rs` with mutated files. None may panic; accepted files are used as the engine uses them.
 
+#[path = "../archive.rs"]
+mod archive;
 #[path = "structured.rs"]
 pub mod structured;
 

@@ -14,6 +14,7 @@ use loraloom::registry::{
 };
 use loraloom::session::{BaseLabel, BaseLoad};
 
+use super::archive::archive;
 use super::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, tensors};
 
 /// A maker of inputs, named as its fuzz target.
@@ -60,40 +61,6 @@ impl<'b> Choices<'b> {
     fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-}
-
-/// A ZIP archive of stored entries.
-fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
-    let (mut file, mut directory) = (Vec::new(), Vec::new());
-    for (name, contents) in entries {
-        let offset = file.len() as u32;
-        let length = (contents.len() as u32).to_le_bytes();
-        let common = |file: &mut Vec<u8>| {
-            file.extend([20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-            file.extend(length);
-            file.extend(length);
-            file.extend((name.len() as u16).to_le_bytes());
-            file.extend([0, 0]);
-        };
-        file.extend(b"PK\x03\x04");
-        common(&mut file);
-        file.extend(name.bytes());
-        file.extend(*contents);
-        directory.extend(b"PK\x01\x02\x14\x00");
-        common(&mut directory);
-        directory.extend([0; 10]);
-        directory.extend(offset.to_le_bytes());
-        directory.extend(name.bytes());
-    }
-    let start = file.len() as u32;
-    file.extend(&directory);
-    file.extend(b"PK\x05\x06\x00\x00\x00\x00");
-    file.extend((entries.len() as u16).to_le_bytes());
-    file.extend((entries.len() as u16).to_le_bytes());
-    file.extend((directory.len() as u32).to_le_bytes());
-    file.extend(start.to_le_bytes());
-    file.extend([0, 0]);
-    file
 }
 
 /// Instructions and sequences of them that `torch.save` writes.

@@ -251,14 +251,7 @@ export class FakeSession extends Freed implements Session {
     if (new TextDecoder().decode(config) === "broken") {
       throw failure("invalid-input", "The module was not read.", "Its config is broken.");
     }
-    return {
-      id,
-      rank: 8,
-      targets: ["q", "v"],
-      bytes: 100,
-      sha256: sha256(weights),
-      filesSha256: sha256(weights),
-    };
+    return moduleInfo(id, weights);
   }
   async verify(id: string) {
     if (id !== "small") return null;
@@ -396,14 +389,7 @@ export class FakeSession extends Freed implements Session {
       if (!steps.length) throw failure("aborted", "Tuning was stopped.", "It was stopped.");
       const weights = bytesOf(JSON.stringify(modules));
       return {
-        module: {
-          id,
-          rank: 8,
-          targets: ["q", "v"],
-          bytes: 100,
-          sha256: sha256(weights),
-          filesSha256: sha256(weights),
-        },
+        module: moduleInfo(id, weights),
         composition: { modules: [{ id, weight: 1 }], merge: "delta" },
         ...(part === "scales" && { scales: { step: 0.1, values: [steps.length] } }),
         lossStart: 1,
@@ -426,14 +412,7 @@ export class FakeSession extends Freed implements Session {
   addScaled(id: string, composition: Composition, scales: unknown) {
     if (this.#borrowed) throw new Error("called while another call was awaited");
     const weights = bytesOf(JSON.stringify([composition, scales]));
-    return {
-      id,
-      rank: 8,
-      targets: ["q", "v"],
-      bytes: 100,
-      sha256: sha256(weights),
-      filesSha256: sha256(weights),
-    };
+    return moduleInfo(id, weights);
   }
   exportAdapter() {
     return { config: bytesOf("{}"), weights: bytesOf("weights") };
@@ -551,6 +530,16 @@ function detectPlaceholder(start: Uint8Array) {
 }
 
 /** Examples as JSON lines. */
+/** The facts of a module with these weights. */
+const moduleInfo = (id: string, weights: Uint8Array) => ({
+  id,
+  rank: 8,
+  targets: ["q", "v"],
+  bytes: 100,
+  sha256: sha256(weights),
+  filesSha256: sha256(weights),
+});
+
 const parsed = (bytes: Uint8Array): Example[] =>
   new TextDecoder()
     .decode(bytes)

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::names::{Fields, INPUT_NAMES, OUTPUT_NAMES, listed};
-use super::table::Header;
+use super::table::{Columns, Header};
 use super::{Example, FormatError, ReadExamples, excerpt, invalid, list_name, unclear};
 
 /// Names of the list in which a JSON object holds the examples, the first in BIG-Bench's files.
@@ -75,11 +75,11 @@ fn push_top_level(
             names.iter().filter(|other| !used(other)).for_each(|other| {
                 list_name(&mut read.layout.unused, other);
             });
-            let mut rows = RowsOfJson::default();
+            let mut header = Header::default();
             if let Some(columns) = columns {
-                rows.push(read, &format!("columns of {place}"), columns)?;
+                push_row(read, &mut header, &format!("columns of {place}"), columns)?;
             }
-            push_items(read, place, object[name], rows)
+            push_items(read, place, object[name], header)
         }
         (_, Ok(Some(found))) => match columns(&object, &names, found) {
             Some(columns) => push_columns(read, place, &object, &names, columns, found),
@@ -133,21 +133,21 @@ fn push_list(read: &mut ReadExamples, place: &str, list: &RawValue) -> Result<()
         items.len() == 2 && items.iter().all(|item| !is_list(item) && !is_object(item))
     };
     if is_row {
-        return RowsOfJson::default().push(read, place, list);
+        return push_row(read, &mut Header::default(), place, list);
     }
-    push_items(read, place, list, RowsOfJson::default())
+    push_items(read, place, list, Header::default())
 }
 
 fn push_items(
     read: &mut ReadExamples,
     place: &str,
     list: &RawValue,
-    mut rows: RowsOfJson,
+    mut header: Header,
 ) -> Result<(), FormatError> {
     for (index, item) in parse::<Vec<&RawValue>>(place, list)?.into_iter().enumerate() {
         let place = format!("item {}", index + 1);
         if is_list(item) {
-            rows.push(read, &place, item)?;
+            push_row(read, &mut header, &place, item)?;
             continue;
         }
         let mut object: Object<'_> = parse(&place, item)?;
@@ -164,30 +164,23 @@ fn push_items(
     Ok(())
 }
 
-/// Rows that are lists, the first of which may be a header.
-#[derive(Default)]
-struct RowsOfJson {
-    header: Header,
-}
-
-impl RowsOfJson {
-    fn push(
-        &mut self,
-        read: &mut ReadExamples,
-        place: &str,
-        row: &RawValue,
-    ) -> Result<(), FormatError> {
-        let cells = parse::<Vec<&RawValue>>(place, row)?.into_iter();
-        let cells = cells.map(|cell| text_in(place, "a cell", cell));
-        let cells = cells.collect::<Result<Vec<String>, FormatError>>()?;
-        let fields = self.header.fields(&mut read.layout, place, &cells, cells.len())?;
-        let Some((found, expected)) = fields else { return Ok(()) };
-        if cells.len() != expected {
-            return Err(not_example(place, row));
-        }
-        let (input, output) = found.read(|index| Ok::<_, FormatError>(cells[index].clone()))?;
-        read.push(place, input, output)
+/// Adds a row that is a list; the first one may be a header.
+fn push_row(
+    read: &mut ReadExamples,
+    header: &mut Header,
+    place: &str,
+    row: &RawValue,
+) -> Result<(), FormatError> {
+    let cells = parse::<Vec<&RawValue>>(place, row)?.into_iter();
+    let cells = cells.map(|cell| text_in(place, "a cell", cell));
+    let cells = cells.collect::<Result<Vec<String>, FormatError>>()?;
+    let columns = header.columns(&mut read.layout, place, &cells, cells.len())?;
+    let Some(Columns { fields, most, .. }) = columns else { return Ok(()) };
+    if cells.len() != most {
+        return Err(not_example(place, row));
     }
+    let (input, output) = fields.read(|index| Ok::<_, FormatError>(cells[index].clone()))?;
+    read.push(place, input, output)
 }
 
 /// The turns of a conversation, as chat models are trained on.

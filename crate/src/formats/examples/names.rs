@@ -116,14 +116,8 @@ impl Fields {
             return Ok(found);
         }
         // Names that are looked for last are words of an example too.
-        let is_common = |name: &String| {
-            [&INPUT_NAMES, &OUTPUT_NAMES]
-                .iter()
-                .any(|lists| lists[..2].iter().any(|list| list.contains(&name.as_str())))
-        };
-        let is_among = |lists: &[&[&str]; 3], name: &String| {
-            lists.iter().any(|list| list.contains(&name.as_str()))
-        };
+        let is_common =
+            |name: &String| is_among(&INPUT_NAMES[..2], name) || is_among(&OUTPUT_NAMES[..2], name);
         if !names.iter().any(is_common) {
             return Ok(None);
         }
@@ -162,6 +156,10 @@ impl Fields {
         };
         Ok((input, field(self.output)?))
     }
+}
+
+fn is_among(lists: &[&[&str]], name: &str) -> bool {
+    lists.iter().any(|list| list.contains(&name))
 }
 
 /// The names in one list, for a message.

@@ -53,17 +53,18 @@ fn read_rows(
         // Spreadsheets write empty cells behind the last column.
         let cells = row.iter().rposition(|cell| !cell.trim().is_empty()).map_or(0, |last| last + 1);
         let place = format!("line {line}");
-        let Some((found, expected)) = header.fields(&mut read.layout, &place, &row, cells)? else {
+        let Some(columns) = header.columns(&mut read.layout, &place, &row, cells)? else {
             continue;
         };
-        if cells > expected || row.len() < 2 {
-            return Err(FormatError::Columns { line, found: row.len(), expected, delimiter });
+        if cells > columns.most || row.len() < columns.least {
+            let (found, expected) = (row.len(), columns.most);
+            return Err(FormatError::Columns { line, found, expected, delimiter });
         }
         // Blanks around a cell come from laying the table out.
         let is_trimmed = row.iter().any(|cell| cell.trim().len() < cell.len());
         read.layout.trimmed += u32::from(is_trimmed);
         let field = |index: usize| Ok(row.get(index).map_or("", |cell| cell.trim()).to_owned());
-        let (input, output) = found.read(field)?;
+        let (input, output) = columns.fields.read(field)?;
         read.push(&place, input, output)?;
     }
     Ok(read)
@@ -75,60 +76,79 @@ pub(super) struct Header {
     /// Whether the first row is known to be one.
     is_there: bool,
     started: bool,
-    found: Option<(Fields, Vec<String>)>,
+    found: Option<Names>,
+}
+
+/// What a header says.
+struct Names {
+    fields: Fields,
+    /// The names as they are compared, and in the order of the alphabet.
+    names: Vec<String>,
+    sorted: Vec<String>,
+}
+
+/// Which columns of a row hold an example.
+pub(super) struct Columns {
+    pub(super) fields: Fields,
+    /// The fewest and the most that a row may have.
+    pub(super) least: usize,
+    pub(super) most: usize,
 }
 
 impl Header {
-    /// The fields of a row and how many columns it may have; none for the header itself. `cells` are those
-    /// before the empty ones at its end.
+    /// The columns of a row; none for the header itself. `cells` are those before the empty ones at its end.
     ///
     /// # Errors
     /// [`FormatError::Invalid`] for a header that does not say which column is what, or stands between rows.
-    pub(super) fn fields(
+    pub(super) fn columns(
         &mut self,
         layout: &mut ExamplesLayout,
         place: &str,
         row: &[String],
         cells: usize,
-    ) -> Result<Option<(Fields, usize)>, FormatError> {
+    ) -> Result<Option<Columns>, FormatError> {
         if !std::mem::replace(&mut self.started, true) {
             let named = Fields::of_header(&row[..cells]).map_err(|found| unclear(place, found))?;
             let named = named.or((self.is_there && cells == 2).then_some(Fields::TWO_COLUMNS));
-            if let Some(found) = named {
-                layout.note(row, found);
-                self.found = Some((found, row.to_vec()));
+            if let Some(fields) = named {
+                layout.note(row, fields);
+                let names: Vec<String> = row.iter().map(normal).collect();
+                self.found = Some(Names { fields, sorted: sorted(names.clone()), names });
                 return Ok(None);
             }
-        } else if let Some((_, names)) = &self.found
-            && same_names(names, row)
-        {
-            // Joined files repeat it.
-            return Ok(None);
-        } else if Fields::are_named_by(&row[..cells])
-            || self.found.as_ref().is_some_and(|(_, names)| has_same_names(names, row))
-        {
-            let expected = "an example; a header stands before all others".into();
-            return Err(invalid(place, expected, format!("the header {}", row.join(", "))));
+        } else {
+            match self.found.as_ref().filter(|found| found.names.len() == row.len()) {
+                Some(Names { names, sorted: known, .. }) => {
+                    let same: Vec<String> = row.iter().map(normal).collect();
+                    // Joined files repeat it.
+                    if *names == same {
+                        return Ok(None);
+                    }
+                    if *known == sorted(same) || Fields::are_named_by(&row[..cells]) {
+                        return Err(second_header(place, row));
+                    }
+                }
+                None if Fields::are_named_by(&row[..cells]) => {
+                    return Err(second_header(place, row));
+                }
+                None => {}
+            }
         }
         Ok(Some(match &self.found {
-            Some((found, names)) => (*found, names.len()),
-            None => (Fields::TWO_COLUMNS, 2),
+            Some(found) => Columns { fields: found.fields, least: 0, most: found.names.len() },
+            None => Columns { fields: Fields::TWO_COLUMNS, least: 2, most: 2 },
         }))
     }
 }
 
-fn same_names(names: &[String], row: &[String]) -> bool {
-    names.iter().map(normal).eq(row.iter().map(normal))
+fn sorted(mut names: Vec<String>) -> Vec<String> {
+    names.sort_unstable();
+    names
 }
 
-/// Whether a row has the names in another order.
-fn has_same_names(names: &[String], row: &[String]) -> bool {
-    let sorted = |names: &[String]| {
-        let mut names: Vec<String> = names.iter().map(normal).collect();
-        names.sort();
-        names
-    };
-    names.len() == row.len() && sorted(names) == sorted(row)
+fn second_header(place: &str, row: &[String]) -> FormatError {
+    let expected = "an example; a header stands before all others".into();
+    invalid(place, expected, format!("the header {}", row.join(", ")))
 }
 
 /// Whether a text is a table of Markdown, whose rows have bars at both ends.

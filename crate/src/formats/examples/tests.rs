@@ -349,6 +349,9 @@ fn records_without_an_input_or_an_output_are_left_out_and_named() {
     assert!(error.contains("input of line 2 should be a text, found nothing"), "{error}");
     let list = read(r#"[{"input": "a", "output": null}, {"input": "c", "output": "d"}]"#);
     assert_eq!(list.layout.empty, [of("item 1", "output")]);
+    // A row below a header may lack its last cells.
+    let short = read("input,output\na,b\nc\n");
+    assert_eq!((short.examples.len(), &short.layout.empty[..]), (1, &[of("line 3", "output")][..]));
     // The names are bounded, the count is not.
     let many = read(&format!("{}a,b", "a,\n".repeat(100_000)));
     assert_eq!((many.layout.left_out, many.layout.empty.len()), (100_000, 8));
