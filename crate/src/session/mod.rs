@@ -264,7 +264,7 @@ impl<B: Backend> Session<B> {
     /// The examples' outputs that the base cannot write, which no weights change.
     ///
     /// # Errors
-    /// [`SessionError::NotReady`] without a base.
+    /// [`SessionError::NotLoaded`] without a base.
     pub fn unwritable_outputs(
         &self,
         examples: &[Example],
