@@ -30,6 +30,15 @@ pub fn note(text: impl Display) {
     eprintln!("note: {text}");
 }
 
+/// A time in the largest unit that suits it.
+pub fn duration(seconds: f64) -> String {
+    match seconds {
+        long if long >= 5400.0 => format!("{:.1} h", long / 3600.0),
+        medium if medium >= 90.0 => format!("{:.0} min", medium / 60.0),
+        short => format!("{short:.0} s"),
+    }
+}
+
 /// Notes the outputs of examples that the model cannot write.
 pub fn note_unwritable(outputs: &[UnwritableOutput]) {
     for UnwritableOutput { example, parts } in outputs {

@@ -84,6 +84,15 @@ describe("LoraLoom", () => {
     expect(onUnwritable).toHaveBeenCalledTimes(1);
   });
 
+  test("tells how long many examples take", async () => {
+    const loom = await open();
+    const onEstimate = vi.fn();
+    await loom.learn({ examples, onEstimate });
+    expect(onEstimate).not.toHaveBeenCalled();
+    await loom.learn({ examples: Array(6).fill(examples[0]), onEstimate });
+    expect(onEstimate.mock.calls).toMatchObject([[{ evaluation: 2, total: 70 }]]);
+  });
+
   test("a stopped call resolves with what was reached", async () => {
     FakeSession.steps = 1e9;
     const loom = await open();

@@ -270,6 +270,9 @@ export class FakeSession extends Freed implements Session {
         output === "犬" ? [{ example, parts: [output] }] : [],
       );
       if (outputs.length) hooks.onEvent({ kind: "unwritable", outputs });
+      if ((examples as Example[]).length > 5) {
+        hooks.onEvent({ kind: "estimate", evaluation: 2, total: 70 });
+      }
       const history = [...(before as Evaluation[])];
       let best: Evaluation | null = null;
       const complete = await this.each(hooks, FakeSession.steps, (number) => {

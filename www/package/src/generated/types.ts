@@ -1272,7 +1272,15 @@ export type SessionEvent = { "kind": "unwritable",
 /**
  * The outputs.
  */
-outputs: Array<UnwritableOutput>, } | { "kind": "selected", 
+outputs: Array<UnwritableOutput>, } | { "kind": "estimate", 
+/**
+ * Time that an evaluation of all examples takes, in seconds.
+ */
+evaluation: number, 
+/**
+ * Time that the whole budget takes, in seconds.
+ */
+total: number, } | { "kind": "selected", 
 /**
  * The modules.
  */
