@@ -379,6 +379,25 @@ describe("the files of a source", () => {
     },
   );
 
+  test("a small file of a hub that is not the one it lists is refused, and not kept", async () => {
+    const listed = async () =>
+      ((await adapterFolder(onHub("owner/adapter"), context)).config as RemoteFile) ?? null;
+    const config = await listed();
+    expect(config.gitSha1).toMatch(/^[0-9a-f]{40}$/);
+    const [before] = await fetchFiles([config], context);
+    for (const { key } of await context.store.list()) await context.store.remove(key);
+    const contents = new Uint8Array(before as Uint8Array);
+    contents[0] = (contents[0] as number) ^ 1;
+    hub.replace("owner/adapter", "adapter_config.json", contents);
+    await expect(fetchFiles([config], context)).rejects.toMatchObject({
+      code: "integrity",
+      what: "main/adapter_config.json is not the file that the hub names.",
+    });
+    expect(await context.store.list()).toEqual([]);
+    const [after] = await fetchFiles([await listed()], context);
+    expect(after).toEqual(contents);
+  });
+
   const local = (...paths: string[]): FilesSource => ({
     kind: "files",
     files: paths.map((path) => ({ path, contents: new Blob([path]) })),

@@ -156,6 +156,7 @@ async function openHub(
         bytes: Number.isSafeInteger(file.size) ? file.size : null,
         sha256: oid && /^[0-9a-f]{64}$/.test(oid) ? oid : null,
         version: file.oid ?? null,
+        gitSha1: !oid && /^[0-9a-f]{40}$/.test(file.oid ?? "") ? (file.oid ?? null) : null,
       };
     },
   };
