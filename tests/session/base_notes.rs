@@ -97,7 +97,7 @@ impl Case {
 
     fn expected(&self) -> Option<BaseNotes> {
         let (count, names) = (self.unused.len() as u32, self.unused.clone());
-        Some(BaseNotes { unused_tensors: UnusedTensors { count, names }, lm_head: None })
+        Some(BaseNotes { unused_tensors: UnusedTensors { count, names }, ..BaseNotes::default() })
     }
 }
 
@@ -109,7 +109,7 @@ fn begin(model: &str, changes: serde_json::Value, precision: Precision) -> BaseL
     fields.extend(changes.as_object().unwrap().clone());
     let (label, beside) = (BaseLabel::default(), AddedTokenFiles::default());
     let config = serde_json::to_vec(&config).unwrap();
-    BaseLoad::new(label, &config, &file("tokenizer.json"), beside, precision).unwrap()
+    BaseLoad::new(label, &config, &file("tokenizer.json"), beside, None, precision).unwrap()
 }
 
 /// The facts of a loaded base, its unused tensors sorted as transformers has them.
@@ -282,7 +282,8 @@ fn a_base_and_a_module_are_known_by_all_their_files() {
     let none = AddedTokenFiles::default();
     let loaded = |config: &[u8], tokenizer: &[u8], beside, sha256: &str| {
         let label = BaseLabel::default();
-        let mut load = BaseLoad::new(label, config, tokenizer, beside, Precision::Int8).unwrap();
+        let mut load =
+            BaseLoad::new(label, config, tokenizer, beside, None, Precision::Int8).unwrap();
         load.push(&weights).unwrap();
         load.end_file().unwrap();
         let mut session: Session<CpuBackend> = Session::new(|| 0.0);
@@ -294,7 +295,7 @@ fn a_base_and_a_module_are_known_by_all_their_files() {
     let hashes = [sha256_hex(&config), sha256_hex(&tokenizer), sha256.clone()];
     assert_eq!(of_base, files_sha256(&hashes));
     let changed = |bytes: &[u8]| [bytes, b"\n"].concat();
-    let beside = AddedTokenFiles { tokenizer_config: Some(b"{}"), added_tokens: None };
+    let beside = AddedTokenFiles { tokenizer_config: Some(b"{}"), ..none };
     for other in [
         loaded(&changed(&config), &tokenizer, none, &sha256).1,
         loaded(&config, &changed(&tokenizer), none, &sha256).1,

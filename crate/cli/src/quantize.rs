@@ -157,10 +157,10 @@ impl Quantize {
     /// # Errors
     /// [`CliError::OtherBeside`] if another file has the name of one of them.
     fn files_beside(&self, files: &ModelFiles) -> Result<Vec<(Vec<u8>, PathBuf)>, CliError> {
-        let ModelFiles { config, added_tokens, tokenizer_config, .. } = files;
+        let ModelFiles { config, added_tokens, special_tokens_map, tokenizer_config, .. } = files;
         let mut beside = Vec::new();
-        for file in [Some(config), tokenizer_config.as_ref(), added_tokens.as_ref()] {
-            let Some(file) = file else { continue };
+        let others = [tokenizer_config, special_tokens_map, added_tokens].into_iter().flatten();
+        for file in others.chain([config]) {
             let (contents, path) = (file.read()?, self.out.with_file_name(file.file_name()));
             if path.exists() && read(&path)? != contents {
                 return Err(CliError::OtherBeside { path, file: file.to_string() });
