@@ -9,7 +9,7 @@ use loraloom::formats::{
     AddedTokenFiles, GgufWriter, NamedTensor, SafetensorsFile, TensorSource, files_sha256,
     sha256_hex,
 };
-use loraloom::model::{LmHeadNote, UnusedTensors};
+use loraloom::model::{GenerationNote, LmHeadNote, UnusedTensors};
 use loraloom::session::{BaseInfo, BaseLoad, BaseNotes};
 
 use super::*;
@@ -272,6 +272,39 @@ fn the_names_of_unused_tensors_are_bounded_and_their_number_is_not() {
     assert!(found.names.iter().all(|name| name.len() < 200), "{found:?}");
 }
 
+/// The settings are noted from the files themselves and beside a packed copy.
+#[test]
+fn settings_of_decoding_that_are_not_applied_are_noted() {
+    let file = |name: &str| golden(&format!("models/relu-tied/{name}"));
+    let [config, tokenizer, weights] =
+        ["config.json", "tokenizer.json", "model.safetensors"].map(file);
+    let begin = |generation: Option<&[u8]>| {
+        let (label, beside) = (BaseLabel::default(), AddedTokenFiles::default());
+        BaseLoad::new(label, &config, &tokenizer, beside, generation, Precision::Int8)
+    };
+    let expected = GenerationNote {
+        file: "generation_config.json".into(),
+        settings: vec!["num_beams 4".into(), "forced_bos_token_id 7".into()],
+    };
+    let generation = br#"{"num_beams": 4, "forced_bos_token_id": 7, "eos_token_id": 1}"#;
+    let mut load = begin(Some(generation)).unwrap();
+    load.push(&weights).unwrap();
+    load.end_file().unwrap();
+    let packed = load.packed_piece("", 0, usize::MAX).unwrap();
+    let mut from_copy = begin(Some(generation)).unwrap();
+    from_copy.push_packed(&packed).unwrap();
+    from_copy.end_packed().unwrap();
+    for load in [load, from_copy] {
+        assert_eq!(info(load).notes.unwrap().generation.as_ref(), Some(&expected));
+    }
+    let mut load = begin(None).unwrap();
+    load.push(&weights).unwrap();
+    load.end_file().unwrap();
+    assert_eq!(info(load).notes, None);
+    let error = begin(Some(br#"{"eos_token_id": [1, 4]}"#)).err().unwrap().to_string();
+    assert!(error.contains("eos_token_id should be 1 or 4, as generation_config.json"), "{error}");
+}
+
 /// The hash over all files is the one that the entries of a registry give, and another one where any file is.
 #[test]
 fn a_base_and_a_module_are_known_by_all_their_files() {
@@ -296,10 +329,12 @@ fn a_base_and_a_module_are_known_by_all_their_files() {
     assert_eq!(of_base, files_sha256(&hashes));
     let changed = |bytes: &[u8]| [bytes, b"\n"].concat();
     let beside = AddedTokenFiles { tokenizer_config: Some(b"{}"), ..none };
+    let mapped = AddedTokenFiles { special_tokens_map: Some(b"{}"), ..none };
     for other in [
         loaded(&changed(&config), &tokenizer, none, &sha256).1,
         loaded(&config, &changed(&tokenizer), none, &sha256).1,
         loaded(&config, &tokenizer, beside, &sha256).1,
+        loaded(&config, &tokenizer, mapped, &sha256).1,
         loaded(&config, &tokenizer, none, &"0".repeat(64)).1,
         // Files of this computer have no hash.
         loaded(&config, &tokenizer, none, "").1,

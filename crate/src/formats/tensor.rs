@@ -244,6 +244,14 @@ mod tests {
     }
 
     #[test]
+    fn doubles_are_rounded_and_those_beyond_single_precision_are_rejected() {
+        let values = [1.0 / 3.0, -2.5].map(f64::to_le_bytes).concat();
+        assert_eq!(view(Dtype::F64, &[2], &values).unwrap(), [1.0 / 3.0, -2.5]);
+        let error = view(Dtype::F64, &[1], &1e300f64.to_le_bytes()).unwrap_err();
+        assert!(matches!(error, FormatError::NotFinite { index: 0, .. }), "{error}");
+    }
+
+    #[test]
     fn a_nan_is_rejected_with_its_index() {
         let bytes: Vec<u8> = [1.0f32, f32::NAN].iter().flat_map(|v| v.to_le_bytes()).collect();
         let error = view(Dtype::F32, &[2], &bytes).unwrap_err();
