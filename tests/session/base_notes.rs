@@ -281,6 +281,7 @@ fn settings_of_decoding_that_are_not_applied_are_noted() {
     let begin = |generation: Option<&[u8]>| {
         let (label, beside) = (BaseLabel::default(), AddedTokenFiles::default());
         BaseLoad::new(label, &config, &tokenizer, beside, generation, Precision::Int8)
+            .map_err(|error| error.to_string())
     };
     let expected = GenerationNote {
         file: "generation_config.json".into(),
@@ -301,7 +302,7 @@ fn settings_of_decoding_that_are_not_applied_are_noted() {
     load.push(&weights).unwrap();
     load.end_file().unwrap();
     assert_eq!(info(load).notes, None);
-    let error = begin(Some(br#"{"eos_token_id": [1, 4]}"#)).err().unwrap().to_string();
+    let error = begin(Some(br#"{"eos_token_id": [1, 4]}"#)).err().unwrap();
     assert!(error.contains("eos_token_id should be 1 or 4, as generation_config.json"), "{error}");
 }
 
