@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::error::{CliError, read, write};
 use crate::model::ModelFiles;
-use crate::output::{Output, note};
+use crate::output::{Output, note, note_clean_up};
 
 /// llama.cpp's number of a file whose matrices are Q8_0.
 const MOSTLY_Q8_0: u32 = 7;
@@ -122,6 +122,7 @@ impl Quantize {
             }
         }
         if let Some(tokenizer) = whole_tokenizer {
+            note_clean_up(&own, "a GGUF file");
             quantized.not_described = described(&writer, &own)?;
             if !quantized.not_described.is_empty() {
                 writer.set(GgufModel::TOKENIZER_KEY, GgufValue::Text(tokenizer.to_string()));

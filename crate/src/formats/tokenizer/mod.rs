@@ -388,7 +388,7 @@ impl Tokenizer {
     }
 
     /// The parts in which this tokenizer is not another one, by their names in `tokenizer.json`; empty where
-    /// both give the same ids and texts for every input.
+    /// both give the same ids and texts for every input, spaces that [`Tokenizer::decode`] removes aside.
     pub fn differences(&self, other: &Self) -> Vec<&'static str> {
         let mut parts = match (&self.units, &other.units) {
             (Units::Pieces(own), Units::Pieces(other)) => own.differences(other),
@@ -403,6 +403,9 @@ impl Tokenizer {
         }
         if self.end != other.end {
             parts.push("post_processor");
+        }
+        if self.splits_special != other.splits_special {
+            parts.push("split_special_tokens");
         }
         parts
     }

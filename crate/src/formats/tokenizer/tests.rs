@@ -423,4 +423,10 @@ fn what_differs_between_two_tokenizers_is_named() {
     }
     let bytes = Tokenizer::parse(br#"{"tokenizer_class": "ByT5Tokenizer"}"#).unwrap();
     assert_eq!(own.differences(&bytes), ["model"]);
+    let config = AddedTokenFiles {
+        tokenizer_config: Some(br#"{"split_special_tokens": true}"#),
+        ..AddedTokenFiles::default()
+    };
+    let split = Tokenizer::parse_with(&fixture("converted"), config).unwrap();
+    assert_eq!(own.differences(&split), ["split_special_tokens"]);
 }
