@@ -203,7 +203,8 @@ impl<B: Backend + From<Arc<dyn Model>>> Session<B> {
         precision: Precision,
     ) -> Result<BaseInfo, SessionError> {
         let beside = AddedTokenFiles::default();
-        let mut load = BaseLoad::new(label, files.config, files.tokenizer, beside, precision)?;
+        let mut load =
+            BaseLoad::new(label, files.config, files.tokenizer, beside, None, precision)?;
         load.expect_file(files.weights.len() as u64);
         load.push(files.weights)?;
         load.end_file()?;

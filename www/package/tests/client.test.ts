@@ -578,7 +578,7 @@ describe("addresses", () => {
   });
 });
 
-test("the files of added tokens beside a tokenizer are read with it", async () => {
+test("the files beside a tokenizer and a configuration are read with them", async () => {
   const loom = await open();
   const contents = (text: string) => new Blob([text]);
   const model = [
@@ -587,9 +587,11 @@ test("the files of added tokens beside a tokenizer are read with it", async () =
     { path: "t5/model.safetensors", contents: contents("w") },
   ];
   await loom.load({ source: filesSource(model) });
-  expect(FakeLoad.tokenFiles).toEqual(["", ""]);
+  expect(FakeLoad.filesBeside).toEqual(["", "", "", ""]);
   model.push({ path: "t5/added_tokens.json", contents: contents("added") });
+  model.push({ path: "t5/special_tokens_map.json", contents: contents("map") });
   model.push({ path: "t5/tokenizer_config.json", contents: contents("config") });
+  model.push({ path: "t5/generation_config.json", contents: contents("settings") });
   await loom.load({ source: filesSource(model) });
-  expect(FakeLoad.tokenFiles).toEqual(["added", "config"]);
+  expect(FakeLoad.filesBeside).toEqual(["added", "map", "config", "settings"]);
 });

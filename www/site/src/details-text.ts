@@ -275,7 +275,7 @@ const download = {
   otherLicense: ". License: see its page.",
   otherFacts: (size: string, parameters: number) => ` (${size}, ${millions(parameters)})`,
   reading: "Reading the list of models and modules.",
-  notes: ({ unusedTensors: { count: tensors, names }, lmHead }: BaseNotes) =>
+  notes: ({ unusedTensors: { count: tensors, names }, lmHead, generation }: BaseNotes) =>
     [
       ...(tensors
         ? [
@@ -283,6 +283,11 @@ const download = {
           ]
         : []),
       ...(lmHead ? [LM_HEAD_NOTES[lmHead]] : []),
+      ...(generation
+        ? [
+            `Its ${generation.file} sets ${generation.settings.join(", ")}. That is not applied: answers are decoded greedily.`,
+          ]
+        : []),
     ].join(" "),
   checked: (model: string, expected: string, source: string, found: string | null) =>
     `Checked: gives the output published for ${model} (${expected}, ${source}${found === null ? "" : `; ${found} in 8 bits`}).`,
