@@ -359,6 +359,7 @@ const fileTooLarge = (name: string, megabytes: number, limit: number) => ({
 });
 
 export const details = {
+  startAgain: "Start again",
   lostCharacter,
   fileTooLarge,
   landing,
