@@ -90,9 +90,24 @@ const learnOptions = {
 };
 
 const numbers = {
+  chart: "Error of every mix that was tried (log scale)",
+  matter: "Which modules matter?",
+  matterHelp: "Measures the error without each.",
+  leftOut: "Modules left out",
   matterBefore: "Measures the error without each, before polishing.",
   last: (shown: number, all: number) =>
     `The last ${shown} of ${all.toLocaleString("en")} evaluations.`,
+  tables: {
+    weights: "Weights",
+    weightColumns: ["Module", "Weight", "Error without it"],
+    evaluations: "Evaluations",
+    evaluationColumns: ["Mix", "Phase", "Error", "Best", "Time"],
+    base: "model alone",
+    alone: (name: string) => `${name} alone`,
+    beside: (name: string, others: number) => `${name} beside ${others}`,
+    phases: { search: "mix", groups: "groups of layers" },
+    partial: (examples: number) => ` (${count(examples, "example")})`,
+  },
 };
 
 const compared = {

@@ -124,7 +124,6 @@ const learn = {
   readyLarge: "Ready. With a model of this size it takes minutes.",
   readyLibrary: (size: string) =>
     `Downloads the model first, about ${size}, then the modules that fit your examples.`,
-  starting: "Starting",
   trying: (done: number, total: number, left: number | null) =>
     `Trying mixes: ${Math.floor(done)} of at most ${total}${left === null ? "" : ` · ${seconds(left)} left`}`,
   comparing: (done: number, total: number) => `Comparing descriptions: ${done} of ${total}`,
@@ -185,22 +184,7 @@ const mix = {
   errorNow: (value: number) => `Error on the examples ${loss(value)}`,
   measuring: "Error on the examples …",
   all: "All mixes, and numbers",
-  chart: "Error of every mix that was tried (log scale)",
-  matter: "Which modules matter?",
-  matterHelp: "Measures the error without each.",
   rise: (value: number) => `${signed(value)} error without it`,
-  leftOut: "Modules left out",
-  tables: {
-    weights: "Weights",
-    weightColumns: ["Module", "Weight", "Error without it"],
-    evaluations: "Evaluations",
-    evaluationColumns: ["Mix", "Phase", "Error", "Best", "Time"],
-    base: "model alone",
-    alone: (name: string) => `${name} alone`,
-    beside: (name: string, others: number) => `${name} beside ${others}`,
-    phases: { search: "mix", groups: "groups of layers" },
-    partial: (examples: number) => ` (${count(examples, "example")})`,
-  },
   chartEmpty: "One dot per mix, once learning starts.",
   chartSummary: (mixes: number, first: number, best: number) =>
     `Error over ${count(mixes, "mix", "mixes")}, from ${loss(first)} to a best of ${loss(best)}.`,
@@ -223,7 +207,6 @@ const result = {
   learnFirst: "Learn first.",
   typeInput: "Type an input above.",
   wait: "…",
-  updating: "updating",
   expected: (output: string) => `Expected: ${output}`,
   right: "right",
   wrong: "wrong",
@@ -316,7 +299,6 @@ const gallery = {
   ownText: "Five lines of input and output, typed or pasted.",
   ownFormats: "CSV, TSV, JSONL",
   all: (tasks: number) => `Show all ${count(tasks, "task")}`,
-  shown: "The inputs say what to do.",
 };
 
 const library = {

@@ -29,21 +29,21 @@ const MAX_LIVE_ROWS = 30;
 
 /** A module that was tried, alone or beside those before it. */
 function selectText(weights: WeightedModule[]) {
-  const { tables } = text.mix;
+  const { tables } = details.numbers;
   const name = titleOf(weights.at(-1)?.id ?? "");
   return weights.length > 1 ? tables.beside(name, weights.length - 1) : tables.alone(name);
 }
 
 export function Numbers() {
   const without = new Map(lossWithout.value?.losses.map(({ id, loss }) => [id, loss]));
-  const { tables } = text.mix;
+  const { tables } = details.numbers;
   const all = evaluations.value;
   const limit = learning.value ? MAX_LIVE_ROWS : MAX_ROWS;
   const shown = mix.value && !learning.value ? mix.value.desk.modules : bestWeights.value;
   return (
     <>
       <figure>
-        <figcaption>{text.mix.chart}</figcaption>
+        <figcaption>{details.numbers.chart}</figcaption>
         <LossChart evaluations={all} planned={planned.value} ended={!learning.value} />
       </figure>
       <LeaveOneOut />
@@ -94,7 +94,7 @@ function LeaveOneOut() {
         <ProgressBar
           value={running.done}
           max={running.total}
-          label={text.mix.leftOut}
+          label={details.numbers.leftOut}
           side="composed"
         />
       </div>
@@ -107,10 +107,10 @@ function LeaveOneOut() {
         disabled={!mix.value?.task || learning.value || busy.value || engaged.value > 0}
         onClick={() => void leaveOneOut()}
       >
-        {text.mix.matter}
+        {details.numbers.matter}
       </button>
       <p class="status">
-        {mix.value?.desk.tuned ? details.numbers.matterBefore : text.mix.matterHelp}
+        {mix.value?.desk.tuned ? details.numbers.matterBefore : details.numbers.matterHelp}
       </p>
     </div>
   );
