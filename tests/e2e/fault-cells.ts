@@ -29,8 +29,6 @@ export interface Injected {
   kind: string;
   /** The exports within which the engine traps. */
   within?: string;
-  /** The calls of them before. */
-  calls?: number;
 }
 
 /** One cell. */
@@ -43,6 +41,8 @@ export interface Cell {
   /** Seconds within which each of its two calls ends. */
   bound: number;
   device: "wasm" | "webgpu";
+  /** The name of an engine with the base and its modules that several cells share, as it takes long to start. */
+  engine?: string;
 }
 
 /** What a call came to. */
@@ -58,11 +58,14 @@ export interface Outcome {
 
 declare global {
   interface Window {
+    /** A call under a fault, and the same call after it. */
     runCell(cell: Cell): Promise<{ faulty: Outcome; after: Outcome }>;
+    /** The results of calls, one after another on one engine without a fault. */
+    runAll(calls: readonly Call[]): Promise<string[]>;
   }
 }
 
-/** Puts `runCell` into a page that has the package; `workerText` is faulty-worker.mjs. */
+/** Puts the functions above into a page that has the package; `workerText` is faulty-worker.mjs. */
 export function installCells(workerText: string): void {
   const MODEL = "narrow-tied";
   const MODULES = [`${MODEL}-first`, `${MODEL}-second`];
@@ -139,6 +142,8 @@ export function installCells(workerText: string): void {
       this.loom = await this.inspect();
       if (call === "open" || call === "restore") return;
       await this.loom.load({ baseId: MODEL });
+      const { gpu } = this.loom.device;
+      if (gpu && !gpu.active) throw new Error(`The GPU is not used: ${gpu.reason}`);
       if (call !== "add" && call !== "learn") await this.loom.loadModules(MODULES);
     }
 
@@ -162,8 +167,11 @@ export function installCells(workerText: string): void {
       const { loom } = this;
       if (!loom) throw new Error("There is no engine.");
       switch (call) {
-        case "open":
-          return loom.load({ ...options, baseId: MODEL });
+        case "open": {
+          // The rest is of the device.
+          const { id, sha256, parameters } = await loom.load({ ...options, baseId: MODEL });
+          return { id, sha256, parameters };
+        }
         case "add":
           // From outside the library: its hashes are not known.
           return loom.addModule("own", ADAPTER, options);
@@ -245,6 +253,19 @@ export function installCells(workerText: string): void {
     return first;
   }
 
+  const engines = new Map<string | undefined, Bench>();
+
+  window.runAll = async (calls) => {
+    const cell = { folder: "no fault", device: "wasm" } as Cell;
+    const bench = new Bench(cell, null);
+    const results: string[] = [];
+    for (const call of calls) {
+      results.push(JSON.stringify(await bench.run(call, null, () => undefined)));
+    }
+    bench.loom?.dispose();
+    return results;
+  };
+
   window.runCell = async (cell) => {
     const { call, moment, fault, bound } = cell;
     // The link of `restore` is made before the fault.
@@ -255,8 +276,10 @@ export function installCells(workerText: string): void {
       await before.run(call, null, () => undefined);
       before.loom?.dispose();
     }
-    const bench = new Bench(cell, moment === "start" ? fault : null);
-    await bench.prepare(call);
+    const known = engines.get(cell.engine);
+    const bench = known ?? new Bench(cell, moment === "start" ? fault : null);
+    if (!known) await bench.prepare(cell.engine ? "generate" : call);
+    if (cell.engine) engines.set(cell.engine, bench);
     const aborts = fault?.kind === "abort";
     if (fault && !aborts && moment === "call") await bench.begin(fault);
     const controller = new AbortController();
@@ -269,7 +292,7 @@ export function installCells(workerText: string): void {
     });
     bench.end();
     const after = await outcome(bound, () => bench.run(call, null, () => undefined));
-    bench.loom?.dispose();
+    if (!cell.engine) bench.loom?.dispose();
     return { faulty, after };
   };
 }

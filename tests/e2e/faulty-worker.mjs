@@ -3,8 +3,8 @@
 
 const { script, folder, faults } = JSON.parse(self.name);
 
-/** Bytes from which the engine's memory does not grow: enough for every call on a model of some kilobytes. */
-const MEMORY_PAGES = 1024;
+/** Pages at which the engine's memory ends: 256 MB, so that a trap with less than 64 MB in use is none of memory. */
+const MEMORY_PAGES = 4096;
 /** Sizes of the blocks that fill the engine's free memory, in bytes. */
 const BLOCKS = [1 << 20, 1 << 14, 1 << 10, 1 << 7];
 /** Exports of the engine that a trap does not count: memory, and values that JavaScript holds. */
@@ -24,7 +24,7 @@ const TRAP = new WebAssembly.Instance(
 const active = new Set();
 let memory = null;
 let engine = null;
-/** The export within which the engine traps, and the calls of it before that; null for none. */
+/** The exports of which the next one called traps; null for none. */
 let trap = null;
 const threads = [];
 const devices = [];
@@ -42,8 +42,8 @@ function fillMemory() {
 }
 
 const ON_ARM = {
-  trap: ({ within, calls }) => {
-    trap = { within: new RegExp(within), calls };
+  trap: ({ within }) => {
+    trap = new RegExp(within);
   },
   crash: () => setTimeout(() => TRAP.f()),
   "out of memory": fillMemory,
@@ -79,9 +79,18 @@ storage.getDirectory = async () =>
 
 const file = FileSystemSyncAccessHandle.prototype;
 const write = file.write;
+/** The handles of descriptions; the others are of contents. */
+const descriptions = new WeakSet();
+const { createSyncAccessHandle } = FileSystemFileHandle.prototype;
+FileSystemFileHandle.prototype.createSyncAccessHandle = async function (...values) {
+  const handle = await createSyncAccessHandle.apply(this, values);
+  if (this.name.endsWith(".json")) descriptions.add(handle);
+  return handle;
+};
 file.write = function (bytes, options) {
   if (active.has("quota")) throw new DOMException("No room is left.", "QuotaExceededError");
-  if (!active.has("torn write")) return write.call(this, bytes, options);
+  const torn = descriptions.has(this) ? "torn description" : "torn write";
+  if (!active.has(torn)) return write.call(this, bytes, options);
   // As after a power cut: the length is that of the whole, the end was never written.
   write.call(this, bytes.subarray(0, bytes.length >> 1), options);
   this.truncate(options.at + bytes.length);
@@ -115,7 +124,7 @@ function faulty(instance) {
     if (typeof value !== "function" || HOUSEKEEPING.test(name)) return value;
     return (...values) => {
       const result = value(...values);
-      if (trap?.within.test(name) && trap.calls-- === 0) {
+      if (trap?.test(name)) {
         trap = null;
         TRAP.f();
       }
@@ -151,10 +160,11 @@ self.Worker = class extends Worker {
 
 // --- the GPU ----------------------------------------------------------------------------------
 
-if ("GPU" in self) {
+if ("GPU" in self && "GPUAdapter" in self) {
   const { requestAdapter } = GPU.prototype;
   GPU.prototype.requestAdapter = function (...values) {
-    if (active.has("no adapter")) return Promise.reject(new DOMException("The GPU was lost."));
+    if (!engine && active.has("device lost"))
+      return Promise.reject(new DOMException("The GPU was lost."));
     return requestAdapter.apply(this, values);
   };
   const { requestDevice } = GPUAdapter.prototype;
