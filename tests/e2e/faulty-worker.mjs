@@ -7,6 +7,8 @@ const { script, folder, faults } = JSON.parse(self.name);
 const MEMORY_PAGES = 4096;
 /** Sizes of the blocks that fill the engine's free memory, in bytes. */
 const BLOCKS = [1 << 20, 1 << 14, 1 << 10, 1 << 7];
+/** Bytes of each write that reach a torn file: within every header. */
+const TORN_BYTES = 64;
 /** Exports of the engine that a trap does not count: memory, and values that JavaScript holds. */
 const HOUSEKEEPING = /^__(wbindgen|externref)_|_free$/;
 
@@ -91,8 +93,8 @@ file.write = function (bytes, options) {
   if (active.has("quota")) throw new DOMException("No room is left.", "QuotaExceededError");
   const torn = descriptions.has(this) ? "torn description" : "torn write";
   if (!active.has(torn)) return write.call(this, bytes, options);
-  // As after a power cut: the length is that of the whole, the end was never written.
-  write.call(this, bytes.subarray(0, bytes.length >> 1), options);
+  // As after a power cut: the length is that of the whole, and most was never written.
+  write.call(this, bytes.subarray(0, TORN_BYTES), options);
   this.truncate(options.at + bytes.length);
   return bytes.length;
 };
