@@ -87,16 +87,17 @@ await page.evaluate(
       return JSON.stringify([modules, loss, text, answers]);
     }
 
-    /** As `run`, again where the engine crashed within it. */
-    async function survive(task) {
+    /** Does some work again until no crash comes within it. */
+    async function survive(work) {
       for (;;) {
         try {
-          return await run(task);
+          return await work();
         } catch (error) {
           if (error.code !== "internal") throw error;
           if (loom.ended) {
             counts.ended++;
-            await loom.restart();
+            // It may crash again as it starts.
+            await loom.restart().catch(() => undefined);
           }
         }
       }
@@ -104,33 +105,21 @@ await page.evaluate(
 
     async function step() {
       const task = loom.registry.tasks[counts.runs % loom.registry.tasks.length];
-      if (!rightOf.has(task.id)) rightOf.set(task.id, await run(task));
+      if (!rightOf.has(task.id)) rightOf.set(task.id, await survive(() => run(task)));
       // A fifth of the runs meet a crash, at some moment of theirs.
       const crashes = random() < 0.2;
       const crash = wait(random() * 1200).then(() => {
         if (crashes) current.postMessage({ fault: { kind: "crash" } });
       });
-      const found = await survive(task);
+      const found = await survive(() => run(task));
       await crash;
       if (found !== rightOf.get(task.id)) counts.wrong++;
       counts.runs++;
-      // The next call waits for the restart after a crash that came late.
-      if (counts.runs % 10 === 0) await retry(() => loom.load());
-      if (counts.runs % 15 === 0) await retry(shareAndRestore);
+      if (counts.runs % 10 === 0) await survive(() => loom.load());
+      if (counts.runs % 15 === 0) await survive(shareAndRestore);
       if (counts.runs % 50 === 0) {
         loom.dispose();
         loom = await open();
-      }
-    }
-
-    async function retry(work) {
-      for (;;) {
-        try {
-          return await work();
-        } catch (error) {
-          if (error.code !== "internal") throw error;
-          if (loom.ended) await loom.restart();
-        }
       }
     }
 
@@ -148,7 +137,7 @@ await page.evaluate(
           console.log(`failed: ${error.message}`);
         });
       }
-      return { ...counts, wasm: await retry(() => loom.memoryBytes()) };
+      return { ...counts, wasm: await survive(() => loom.memoryBytes()) };
     };
   },
   { worker, seed: Number(values.seed) },
