@@ -872,9 +872,13 @@ export class LoraLoom {
     for (const [id, source] of this.#local) modules.push({ kind: "addModule", id, source });
     for (const [id, scaled] of this.#scaled) modules.push({ kind: "addScaled", id, ...scaled });
     for (const request of this.#opened ? modules : []) {
-      // What needs a module that could not be loaded reports it.
-      await this.#link.call(request).catch(() => undefined);
-      if (!isLatest()) return;
+      try {
+        await this.#link.call(request);
+      } catch {
+        if (!isLatest()) return;
+        // Learning fetches them; what else needs a module that could not be loaded reports it.
+        if (request.kind === "loadModules") this.#loaded.clear();
+      }
     }
     this.#lost = false;
   }

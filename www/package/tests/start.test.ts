@@ -263,6 +263,24 @@ describe("an engine that crashes", () => {
     loom.dispose();
   });
 
+  test("fetches modules that could not be loaded again once it learns with them", async () => {
+    const { made, createWorker } = breakable(() => false);
+    const loom = await LoraLoom.open({ registryUrl, createWorker });
+    await loom.loadModules(["one"]);
+    serveLibrary((path) =>
+      path.includes("one") ? new Response("not here", { status: 404 }) : null,
+    );
+    stored.files.clear();
+    made[0]?.onmessage?.({ data: { crashed } } as MessageEvent);
+    expect((await loom.generate({ input: "a" })).text).not.toBe("");
+    const examples = [{ input: "a", output: "b" }];
+    const learning = loom.learn({ examples, modules: ["one"] });
+    await expect(learning).rejects.toMatchObject({ code: "not-found" });
+    serveLibrary();
+    expect((await loom.learn({ examples, modules: ["one"] })).complete).toBe(true);
+    loom.dispose();
+  });
+
   test("takes another base where its own cannot be loaded again", async () => {
     const { made, createWorker } = breakable(() => false);
     const loom = await LoraLoom.open({ registryUrl, createWorker });
