@@ -1,7 +1,7 @@
 // The English sentences of what is fetched once it is opened; text.ts has those of the page.
 
 import type { BaseNotes, ExamplesLayout, LmHeadNote } from "loraloom";
-import { bytes, count } from "./format.js";
+import { bytes, count, loss, seconds } from "./format.js";
 import { some } from "./text.js";
 
 /** The hosts of a download; none for the page's own. */
@@ -108,6 +108,22 @@ const numbers = {
     phases: { search: "mix", groups: "groups of layers" },
     partial: (examples: number) => ` (${count(examples, "example")})`,
   },
+};
+
+const polish = {
+  start: "Polish",
+  help: "Tunes this mix further",
+  takes: (took: number | null) =>
+    took === null ? ", in a few seconds." : `, in about ${seconds(took)}.`,
+  running: "Polishing",
+  step: (done: number, total: number, error: number) =>
+    `Step ${done} of ${total} · error ${loss(error)}`,
+  done: "Polished",
+  doneIn: (took: number, steps: number, complete: boolean) =>
+    ` in ${seconds(took)}${complete ? "" : `, stopped after ${count(steps, "step")}`}`,
+  right: (right: number, before: number, total: number) =>
+    `: ${right} of ${count(total, "example")} right, ${before === right ? "as before" : `${before} before`}.`,
+  undo: "Undo",
 };
 
 const compared = {
@@ -383,6 +399,7 @@ export const details = {
   incoming,
   learnOptions,
   numbers,
+  polish,
   compared,
   testAnswers,
   shareOptions,

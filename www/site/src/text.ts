@@ -242,19 +242,6 @@ const result = {
     held: "The modules that you held are enough.",
   },
   edited: "The weights were changed by hand.",
-  polish: "Polish",
-  polishHelp: "Tunes this mix further",
-  polishTakes: (took: number | null) =>
-    took === null ? ", in a few seconds." : `, in about ${seconds(took)}.`,
-  polishing: "Polishing",
-  polishStep: (done: number, total: number, error: number) =>
-    `Step ${done} of ${total} · error ${loss(error)}`,
-  polished: "Polished",
-  polishedIn: (took: number, steps: number, complete: boolean) =>
-    ` in ${seconds(took)}${complete ? "" : `, stopped after ${count(steps, "step")}`}`,
-  polishedRight: (right: number, before: number, total: number) =>
-    `: ${right} of ${count(total, "example")} right, ${before === right ? "as before" : `${before} before`}.`,
-  polishUndo: "Undo",
   held: (names: string[]) => `Held: ${names.join(", ")}.`,
   learning: "Learning.",
   notForTask: "Learn to see whether it works.",

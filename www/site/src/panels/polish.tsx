@@ -4,6 +4,7 @@ import { useRef } from "preact/hooks";
 import { Problem } from "../components/problem.js";
 import { ProgressBar } from "../components/progress-bar.js";
 import { Term } from "../components/tooltip.js";
+import { details } from "../details-text.js";
 import { answering, testing } from "../state/answer.js";
 import { checks, mix } from "../state/bench.js";
 import { engaged } from "../state/engine-turn.js";
@@ -21,6 +22,8 @@ import { busy, loom } from "../state/session.js";
 import { rightOf } from "../state/workbench.js";
 import { text } from "../text.js";
 
+const words = details.polish;
+
 export function Polish() {
   return (
     <div class="polish" data-testid="polish">
@@ -32,7 +35,6 @@ export function Polish() {
 
 /** The button, and the progress of what it started. */
 function Run() {
-  const { result } = text;
   const row = useRef<HTMLDivElement>(null);
   const works = checks.value?.assessment.verdict === "works";
   const step = lastStep.value;
@@ -56,24 +58,22 @@ function Run() {
         disabled={!polishing.value && (!idle || engaged.value > 0)}
         onClick={() => void press()}
       >
-        {polishing.value ? result.stop : result.polish}
+        {polishing.value ? text.result.stop : words.start}
       </button>
       {polishing.value ? (
         <>
           <ProgressBar
             value={step?.number ?? 0}
             max={STEPS}
-            label={result.polishing}
+            label={words.running}
             side="composed"
           />
-          <p class="status">
-            {step ? result.polishStep(step.number, STEPS, step.loss) : result.polishing}
-          </p>
+          <p class="status">{step ? words.step(step.number, STEPS, step.loss) : words.running}</p>
         </>
       ) : (
         <p class="status">
-          <Term of="polish">{result.polishHelp}</Term>
-          {result.polishTakes(expectedSeconds.value)}
+          <Term of="polish">{words.help}</Term>
+          {words.takes(expectedSeconds.value)}
         </p>
       )}
     </div>
@@ -82,15 +82,14 @@ function Run() {
 
 /** What polishing changed, and the way back. */
 function Polished() {
-  const { result } = text;
   const current = mix.value;
   const run = current?.desk.tuned?.run;
   const right = checks.value && rightOf(checks.value.assessment);
   return (
     <p class="status" role="status">
-      <Term of="polish">{result.polished}</Term>
-      {run && result.polishedIn(run.seconds, run.steps, run.complete)}
-      {run && right ? result.polishedRight(right.correct, run.rightBefore, right.total) : "."}{" "}
+      <Term of="polish">{words.done}</Term>
+      {run && words.doneIn(run.seconds, run.steps, run.complete)}
+      {run && right ? words.right(right.correct, run.rightBefore, right.total) : "."}{" "}
       {run && current.undo.length > 0 && (
         <button
           type="button"
@@ -103,7 +102,7 @@ function Polished() {
               ?.focus({ preventScroll: true });
           }}
         >
-          {result.polishUndo}
+          {words.undo}
         </button>
       )}
     </p>
