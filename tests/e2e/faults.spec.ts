@@ -4,6 +4,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "@playwright/test";
+import type { LoraLoomError } from "../../www/package/src/index.js";
 import {
   CALLS,
   type Call,
@@ -155,5 +156,42 @@ test("fault: device lost", async ({ page }) => {
       ...(engine && { engine }),
     });
     return judged(found, right, `device lost, ${cell.call}`);
+  });
+});
+
+test("a helper thread that traps within its share of a product ends the call, and the next one answers", async ({
+  page,
+}) => {
+  await openPackage(page);
+  const found = await page.evaluate(async (text) => {
+    const blob = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+    const script = new URL("/package/worker.js", location.href).href;
+    const restarts: string[] = [];
+    const faults = [{ kind: "helper thread traps" }];
+    // The demo model: on smaller ones the helper comes too late for a share.
+    const loom = await window.loraloom.LoraLoom.open({
+      registryUrl: "/library/registry.json",
+      threads: 2,
+      createWorker: () => {
+        const name = JSON.stringify({ script, folder: "traps", faults: faults.splice(0) });
+        return new Worker(blob, { type: "module", name }) as never;
+      },
+      onRestart: ({ code }) => restarts.push(code),
+    });
+    const { threads } = loom.device;
+    const [task] = loom.registry.tasks;
+    const input = { examples: task?.examples ?? [], options: { budget: 20 } };
+    const learning = loom.learn(input).then(() => null);
+    const thrown = (await learning.catch((error) => error)) as LoraLoomError | null;
+    const error = thrown && { code: thrown.code, why: thrown.why };
+    const { complete } = await loom.learn(input);
+    loom.dispose();
+    return { threads, error, restarts, complete };
+  }, fileOf("faulty-worker.mjs"));
+  expect(found).toEqual({
+    threads: 2,
+    error: { code: "internal", why: expect.stringContaining("unreachable") },
+    restarts: ["internal"],
+    complete: true,
   });
 });

@@ -150,12 +150,66 @@ for (const name of ["instantiate", "instantiateStreaming"]) {
   };
 }
 
+/** A build whose matrix products trap: each function with `i32x4.relaxed_dot_i8x16_i7x16_add_s`. */
+function withTraps(bytes) {
+  const DOT = [0xfd, 0x93, 0x02];
+  const CODE = 10;
+  let at = 8;
+  const readNumber = () => {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = bytes[at++];
+      value |= (byte & 127) << shift;
+      if (byte < 128) return value;
+    }
+  };
+  const number = (value) => (value < 128 ? [value] : [(value & 127) | 128, ...number(value >>> 7)]);
+  const parts = [bytes.subarray(0, 8)];
+  while (at < bytes.length) {
+    const start = at;
+    const section = bytes[at++];
+    const end = readNumber() + at;
+    if (section !== CODE) {
+      parts.push(bytes.subarray(start, end));
+      at = end;
+      continue;
+    }
+    const bodies = [Uint8Array.from(number(readNumber()))];
+    while (at < end) {
+      const length = readNumber();
+      let body = bytes.subarray(at, at + length);
+      at += length;
+      const isDot = body.some((_, index) => DOT.every((byte, next) => body[index + next] === byte));
+      // No local variables, `unreachable`, and the end.
+      if (isDot) body = Uint8Array.of(0, 0, 0x0b);
+      bodies.push(Uint8Array.from(number(body.length)), body);
+    }
+    const length = bodies.reduce((sum, one) => sum + one.length, 0);
+    parts.push(Uint8Array.of(section, ...number(length)), ...bodies);
+  }
+  return new Blob(parts).arrayBuffer();
+}
+
+/** A script of a helper thread that runs such a build. */
+const trapping = (glue) => `
+  ${withTraps}
+  const response = await fetch(${JSON.stringify(new URL("loraloom_bg.wasm", glue).href)});
+  const build = new Uint8Array(await response.arrayBuffer());
+  const module = await WebAssembly.compile(await withTraps(build));
+  const { instantiate } = WebAssembly;
+  WebAssembly.instantiate = (given, imports) =>
+    instantiate(given instanceof WebAssembly.Module ? module : given, imports);
+  await import(${JSON.stringify(String(glue))});
+`;
+
 self.Worker = class extends Worker {
   constructor(url, options) {
-    super(
-      active.has("helper thread dies") ? "data:text/javascript,throw Error('no thread')" : url,
-      options,
-    );
+    let script = url;
+    if (active.has("helper thread dies")) script = "data:text/javascript,throw Error('no thread')";
+    if (active.has("helper thread traps")) {
+      script = URL.createObjectURL(new Blob([trapping(url)], { type: "text/javascript" }));
+    }
+    super(script, options);
     threads.push(this);
   }
 };
