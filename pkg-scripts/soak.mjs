@@ -29,6 +29,10 @@ const WARM_RUNS = 100;
 const BATCH = 10;
 
 const root = fileURLToPath(new URL("..", import.meta.url));
+// What is built, before it changes.
+const commit = execFileSync("git", ["rev-parse", "--short=7", "HEAD"], { cwd: root })
+  .toString()
+  .trim();
 const folder = mkdtempSync(join(tmpdir(), "loraloom-soak-"));
 symlinkSync(join(root, "www/package/dist"), join(folder, "package"));
 symlinkSync(join(root, "www/site/public/library"), join(folder, "library"));
@@ -201,9 +205,6 @@ const counted = samples.filter(({ runs }) => runs > WARM_RUNS);
 const slopes = ["process", "heap", "wasm"].map((name) =>
   counted.length > 1 ? slope(counted, name).toFixed(2) : "–",
 );
-const commit = execFileSync("git", ["rev-parse", "--short=7", "HEAD"], { cwd: root })
-  .toString()
-  .trim();
 const peak = Math.max(...samples.map(({ process }) => process));
 const row = [
   ...[new Date().toISOString().slice(0, 10), `\`${commit}\``, Math.round(minutes())],
