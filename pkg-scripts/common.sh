@@ -173,6 +173,13 @@ wasm_target_dir() {
 # pkg-scripts/bindgen, compiled: each version in a folder of its own.
 bindgen_path() { say "$CACHE/tools/bindgen-$(hash_of pkg-scripts/bindgen | cut -c1-16)/release/loraloom-bindgen"; }
 
+# --- checks of dependencies -----------------------------------------------------------------
+
+cargo_deny_folder() { say "$CACHE/tools/cargo-deny-$(hash_of pkg-scripts/cargo-deny.txt | cut -c1-16)"; }
+
+# Sets CARGO_DENY to cargo-deny: the one of setup, or one on the PATH.
+find_cargo_deny() { find_program CARGO_DENY "$(cargo_deny_folder)/cargo-deny" cargo-deny; }
+
 # --- browsers -------------------------------------------------------------------------------
 
 # find_program VARIABLE NAME...: sets and exports the variable to the first program that is there, its own value

@@ -131,6 +131,44 @@ test("a broken link, and learning after it", async ({ page }) => {
   await expect(page.getByTestId("learn-status")).toContainText("Learned in");
 });
 
+/** Makes the engine of a page trap, as a fault of its own does. */
+async function crashEngine(page: Page): Promise<void> {
+  const workers = page.workers().filter((worker) => worker.url().includes("/worker-"));
+  for (const worker of workers) {
+    // One that was replaced in the meantime is gone.
+    const trapped = worker.evaluate(() => {
+      const text = "AGFzbQEAAAABBAFgAAADAgEABwUBAWYAAAoFAQMAAAs=";
+      const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+      const { f } = new WebAssembly.Instance(new WebAssembly.Module(bytes)).exports;
+      setTimeout(f as () => void);
+    });
+    await trapped.catch(() => undefined);
+  }
+}
+
+test("an engine that crashes again and again ends, and starts again by a button", async ({
+  page,
+}) => {
+  await openSite(page);
+  await setBudget(page, 16);
+  await learn(page);
+  const weights = await page.getByTestId("weights").textContent();
+  const problem = page.locator(".hero .problem");
+  await expect(async () => {
+    await crashEngine(page);
+    await expect(problem).toContainText("The engine stays ended.", { timeout: 500 });
+  }).toPass();
+  await problem.getByRole("button", { name: "Start again" }).click();
+  await expect(problem).toHaveCount(0);
+  await learn(page);
+  await expect(page.getByTestId("weights")).toHaveText(weights ?? "");
+  // Once more, with a budget of its own: one crash does not end it.
+  await crashEngine(page);
+  await expect(problem).toContainText("It is started again with what was loaded.");
+  await expect(problem.getByRole("button")).toHaveCount(0);
+  await learn(page);
+});
+
 test("malformed examples name the line, and the table stays", async ({ page }) => {
   await openSite(page);
   await typeSomething(page);

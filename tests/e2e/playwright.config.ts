@@ -4,22 +4,7 @@
 // which takes time in all of them.
 
 import { defineConfig } from "@playwright/test";
-
-const launchOptions = {
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-background-networking"],
-};
-
-/** Flags for WebGPU in software: exact, and slow. */
-const SOFTWARE_GPU = [
-  "--enable-unsafe-webgpu",
-  "--use-webgpu-adapter=swiftshader",
-  "--enable-features=Vulkan",
-  "--use-vulkan=swiftshader",
-  "--use-angle=swiftshader",
-  "--enable-unsafe-swiftshader",
-  "--ignore-gpu-blocklist",
-];
+import { LAUNCH_OPTIONS, SOFTWARE_GPU } from "./launch.js";
 
 const ISOLATED = Number(process.env.E2E_PORT ?? 4471);
 const PLAIN = ISOLATED + 1;
@@ -43,7 +28,7 @@ export default defineConfig({
   reporter: "list",
   snapshotPathTemplate: "{testDir}/screens/{arg}{ext}",
   use: {
-    launchOptions,
+    launchOptions: LAUNCH_OPTIONS,
     channel: "chromium",
     trace: process.env.E2E_TRACE ? "retain-on-failure" : "off",
   },
@@ -58,7 +43,7 @@ export default defineConfig({
       use: {
         baseURL: `http://localhost:${ISOLATED}/`,
         serviceWorkers: "block",
-        launchOptions: { ...launchOptions, args: [...launchOptions.args, ...SOFTWARE_GPU] },
+        launchOptions: { ...LAUNCH_OPTIONS, args: [...LAUNCH_OPTIONS.args, ...SOFTWARE_GPU] },
       },
     },
     {

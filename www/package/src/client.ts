@@ -108,6 +108,8 @@ export class LoraLoom {
   #device: Device;
   #base: BaseInfo | null = null;
   #opened: { source: Source; precision: Precision } | null = null;
+  /** Whether the engine lacks what was loaded: it crashed since. */
+  #lost = false;
   #restart: Promise<void> | null = null;
 
   private constructor(link: Link, options: InspectOptions, inspected: Inspected) {
@@ -173,6 +175,11 @@ export class LoraLoom {
     return this.#device;
   }
 
+  /** Why the engine is not started again: it crashed five times within a minute. Null before that. */
+  get ended(): LoraLoomError | null {
+    return this.#link.ended;
+  }
+
   /** The loaded base model; null before {@link load}. */
   get base(): BaseInfo | null {
     return this.#base;
@@ -190,6 +197,8 @@ export class LoraLoom {
   async load(options: LoadOptions = {}): Promise<BaseInfo> {
     const source = this.#asSource(options.source, options.baseId);
     const opened = { source, precision: options.precision ?? "int8" };
+    // What could not be loaded again is replaced.
+    if (this.#lost && !this.#restart) this.#opened = null;
     // Downloads of minutes are worth storing; browsers prompt the user at most once.
     if (source.kind !== "registry" && source.kind !== "files") await keepStorage();
     this.#base = await this.#call({ kind: "open", ...opened }, options);
@@ -759,6 +768,19 @@ export class LoraLoom {
   }
 
   /**
+   * Starts the engine after it has {@link ended}, with what was loaded. Until then every call rejects.
+   *
+   * @example
+   * ```ts
+   * if (loom.ended) await loom.restart();
+   * ```
+   */
+  restart(): Promise<void> {
+    this.#link.ended = null;
+    return this.#restored();
+  }
+
+  /**
    * Ends the worker and frees its memory. Running calls reject.
    *
    * @example
@@ -802,37 +824,64 @@ export class LoraLoom {
     onEvent?: (event: Requests[K]["event"]) => void,
     stop?: AbortSignal,
   ): Promise<Answer<K>> {
-    while (this.#restart) await this.#restart;
+    await this.#restored();
     return this.#link.call(request, options, onEvent, stop);
   }
 
-  /** Loads into a new worker, after milliseconds of waiting, what the crashed one had loaded. */
-  #recover(error: LoraLoomError, wait: number): void {
-    this.#options.onRestart?.(error);
-    const restart = this.#reload(wait).finally(() => {
-      // The new worker may have crashed, too.
-      if (this.#restart === restart) this.#restart = null;
-    });
-    this.#restart = restart;
+  /** Resolves once the engine has what was loaded. What failed of it is tried again by each call. */
+  async #restored(): Promise<void> {
+    while (this.#lost && !this.#link.ended) {
+      this.#restart ??= this.#reload(0);
+      try {
+        await this.#restart;
+      } catch (error) {
+        // The new worker may have crashed, too: then another one is being started.
+        if (!this.#restart && !this.#link.ended) throw error;
+      }
+    }
+    if (this.#link.ended) throw this.#link.ended;
   }
 
-  /** Loads from storage what was loaded. */
-  async #reload(wait: number): Promise<void> {
+  #recover(error: LoraLoomError, wait: number): void {
+    this.#lost = true;
+    this.#restart = this.#link.ended ? null : this.#reload(wait);
+    this.#restart?.catch(() => undefined);
+    this.#options.onRestart?.(error);
+  }
+
+  /** Loads into a new worker, after milliseconds of waiting, what the crashed one had loaded. */
+  #reload(wait: number): Promise<void> {
+    const restart: Promise<void> = this.#loadAgain(wait, () => this.#restart === restart).finally(
+      () => {
+        if (this.#restart === restart) this.#restart = null;
+      },
+    );
+    return restart;
+  }
+
+  async #loadAgain(wait: number, isLatest: () => boolean): Promise<void> {
     try {
       if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
       await this.#link.call(inspectRequest(this.#options));
-      if (!this.#opened) return;
-      await this.#link.call({ kind: "open", ...this.#opened });
-      await this.#link.call({ kind: "loadModules", ids: [...this.#loaded] });
-      for (const [id, source] of this.#local) {
-        await this.#link.call({ kind: "addModule", id, source });
-      }
-      for (const [id, scaled] of this.#scaled) {
-        await this.#link.call({ kind: "addScaled", id, ...scaled });
-      }
-    } catch {
-      // The next call reports what is missing.
+      if (this.#opened) await this.#link.call({ kind: "open", ...this.#opened });
+    } catch (error) {
+      // The next call starts from nothing.
+      if (isLatest()) this.#link.end();
+      throw error;
     }
+    const modules: WorkerRequest[] = [{ kind: "loadModules", ids: [...this.#loaded] }];
+    for (const [id, source] of this.#local) modules.push({ kind: "addModule", id, source });
+    for (const [id, scaled] of this.#scaled) modules.push({ kind: "addScaled", id, ...scaled });
+    for (const request of this.#opened ? modules : []) {
+      try {
+        await this.#link.call(request);
+      } catch {
+        if (!isLatest()) return;
+        // Learning fetches them; what else needs a module that could not be loaded reports it.
+        if (request.kind === "loadModules") this.#loaded.clear();
+      }
+    }
+    this.#lost = false;
   }
 }
 

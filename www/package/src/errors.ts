@@ -104,7 +104,7 @@ export const loraLoomError = errorsOf({
       "internal",
       "The engine stays ended.",
       `It stopped ${times} times within a minute: ${reason}`,
-      "Reload the page, with fewer modules or a smaller model.",
+      "Start it again, with fewer modules or a smaller model.",
     ),
   "worker-refused": ({ reason }: { reason: string }) =>
     text("unsupported", NOT_STARTED, `This page does not let its worker start: ${reason}.`, ALLOW),

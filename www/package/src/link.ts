@@ -84,8 +84,8 @@ interface Started {
 /** The worker and the calls that wait for it. */
 export class Link {
   /**
-   * Called once for each crash after which the worker is replaced, with the milliseconds to wait before the next call,
-   * which starts the new one. A worker that never ran is not replaced.
+   * Called once for each crash, with the milliseconds to wait before the next call, which starts a new worker; for the
+   * last one, after which the worker is not replaced, with {@link ended}. A worker that never ran is not replaced.
    */
   onCrash: (error: LoraLoomError, wait: number) => void = () => undefined;
   /** Called when the state of the GPU changed. */
@@ -97,8 +97,8 @@ export class Link {
   #closed = false;
   /** When the worker crashed, the last times. */
   #crashes: number[] = [];
-  /** Why it is not replaced any more. */
-  #ended: LoraLoomError | null = null;
+  /** Why it is not replaced any more, until that is set to null. */
+  ended: LoraLoomError | null = null;
 
   constructor(create: () => WorkerLike) {
     this.#create = create;
@@ -113,7 +113,7 @@ export class Link {
   ): Promise<Answer<K>> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#closed) return Promise.reject(loraLoomError("disposed", {}));
-    if (this.#ended) return Promise.reject(this.#ended);
+    if (this.ended) return Promise.reject(this.ended);
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       let overdue: ReturnType<typeof setTimeout> | undefined;
@@ -152,7 +152,7 @@ export class Link {
   /** Ends the worker. Calls that wait for it reject. */
   close(): void {
     this.#closed = true;
-    this.#end();
+    this.end();
     this.#rejectAll(loraLoomError("disposed-during-call", {}));
   }
 
@@ -235,19 +235,21 @@ export class Link {
     const times = this.#crashes.length;
     if (times >= MAX_CRASHES) {
       const data = { times, reason: error.why };
-      this.#ended = loraLoomError("keeps-crashing", data, error);
+      this.ended = loraLoomError("keeps-crashing", data, error);
+      this.#crashes = [];
     }
     this.#fail(error);
-    if (!this.#ended) this.onCrash(error, times > 1 ? FIRST_WAIT * 2 ** (times - 2) : 0);
+    this.onCrash(this.ended ?? error, times > 1 ? FIRST_WAIT * 2 ** (times - 2) : 0);
   }
 
   /** Ends the worker; the next call starts another one. */
   #fail(error: LoraLoomError): void {
-    this.#end();
+    this.end();
     this.#rejectAll(error);
   }
 
-  #end(): void {
+  /** Ends the worker while no call waits for it; the next call starts another one. */
+  end(): void {
     this.#started?.worker.terminate();
     this.#started?.onReady();
     this.#started = null;

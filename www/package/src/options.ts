@@ -58,7 +58,10 @@ export interface InspectOptions extends CallOptions {
    * each process fetches them again. Browsers have storage of their own and reject this option.
    */
   storageFolder?: string | URL;
-  /** Called when the engine crashed; a new one is started with what was loaded. */
+  /**
+   * Called when the engine crashed. A new one is started with what was loaded; after five crashes within a minute none
+   * is, until {@link LoraLoom.restart} is called.
+   */
   onRestart?: (error: LoraLoomError) => void;
   /** Called when the state of the GPU changed. */
   onGpu?: (status: GpuStatus) => void;

@@ -36,7 +36,7 @@ export class SharedLoom {
   }
 
   /**
-   * Runs work once that of the other users is done; the first one starts the engine. Another user may
+   * Runs work once that of the other users is done; the first one starts the engine, also one that has ended. Another user may
    * have loaded another base or composition before.
    */
   run<T>(
@@ -46,6 +46,8 @@ export class SharedLoom {
     return this.#serialize(async () => {
       options.signal.throwIfAborted();
       this.#loom ??= await LoraLoom.inspect({ ...options, registryUrl: this.#registryUrl });
+      // An engine that crashed too often is started by whoever asks for the next answer.
+      if (this.#loom.ended) await this.#loom.restart();
       return work(this.#loom);
     });
   }

@@ -258,6 +258,47 @@ describe("a stored file", () => {
     expect(stages()).toEqual(["The stored copy of main/small.bin is damaged: fetching it again"]);
   });
 
+  /** Fetches into a reader that refuses bytes other than those of `right`, as a format's reader does. */
+  async function read(file: RemoteFile, right: Uint8Array) {
+    let loaded = 0;
+    const sink = {
+      push(chunk: Uint8Array) {
+        const expected = right.subarray(loaded, loaded + chunk.length);
+        if (!same(chunk, expected)) throw new Error("not in this format");
+        loaded += chunk.length;
+      },
+      restart() {
+        loaded = 0;
+        return true;
+      },
+    };
+    await downloadFile(file, await context(), sink, () => undefined);
+    return loaded;
+  }
+
+  test("is fetched again when its reader meets the damage before its hash does", async () => {
+    const file = wanted("small.bin");
+    await fetchOne(file);
+    (folder.files.get(sha256(SMALL)) as Uint8Array).fill(0, 2500);
+    expect(await read(file, SMALL)).toBe(SMALL.length);
+    expect(stages()).toEqual(["The stored copy of main/small.bin is damaged: fetching it again"]);
+    // What is whole, and what the reader refuses for good, is not fetched again.
+    await expect(read(file, LONG)).rejects.toThrow("not in this format");
+    expect(requestsFor("small.bin")).toHaveLength(2);
+  });
+
+  test("in part is fetched from its start when its reader refuses it", async () => {
+    const file = wanted("small.bin");
+    const { store } = await context();
+    const writer = await store.append(sha256(SMALL), 0);
+    await writer?.write(new Uint8Array(2000));
+    const record = { key: sha256(SMALL), url: file.url, total: SMALL.length, etag: null };
+    await writer?.describe({ ...record, sha256: null, known: true });
+    await writer?.close();
+    expect(await read(file, SMALL)).toBe(SMALL.length);
+    expect(same(await fetchOne(file), SMALL)).toBe(true);
+  });
+
   test.each([
     ["a web page", "<!doctype html><title>Home</title>"],
     ["a Git LFS pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:00\n"],

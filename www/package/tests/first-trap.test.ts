@@ -89,10 +89,23 @@ describe("keepFirstTrap", () => {
   });
 });
 
+test("a trap in memory that is full is reported as out of memory", () => {
+  const post = vi.fn();
+  const session = { memoryBytes: () => 2 ** 29, isFull: () => true, onTrap: () => undefined };
+  startWorker(session as unknown as WorkerSession, post).onUncaught(trap);
+  expect(post.mock.calls[0]?.[0]).toMatchObject({
+    crashed: { code: "out-of-memory", details: { bytes: 2 ** 29 } },
+  });
+});
+
 test("a worker reports its first trap alone, and takes no request after it", async () => {
   const post = vi.fn();
   const onTrap = vi.fn();
-  const session = { memoryBytes: () => 65536, onTrap } as unknown as WorkerSession;
+  const session = {
+    memoryBytes: () => 65536,
+    isFull: () => false,
+    onTrap,
+  } as unknown as WorkerSession;
   const { onUncaught, receive } = startWorker(session, post);
   expect(onUncaught(new Error("no trap"))).toBe(false);
   expect(onUncaught(trap)).toBe(true);

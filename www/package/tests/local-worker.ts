@@ -32,6 +32,7 @@ export function localWorker({ threadsFailure = null as string | null } = {}): Wo
       onTrap: () => undefined,
       memoryBytes: 65536,
       threadsFailure,
+      isFull: () => false,
     }),
     openStore: () => openStore({ getDirectory: stored.getDirectory }),
   });

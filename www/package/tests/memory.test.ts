@@ -7,6 +7,7 @@ import {
   createGrowing,
   createSharedMemory,
   growthCheck,
+  isFull,
 } from "../src/worker/memory.js";
 
 test("the highest limit that the browser gives is taken", () => {
@@ -24,6 +25,12 @@ test("the highest limit that the browser gives is taken", () => {
   expect(createSharedMemory(none)).toBeNull();
   expect(canShareMemory(none)).toBe(false);
   expect(canShareMemory()).toBe(true);
+});
+
+test("memory is full where it has no room for a large allocation", () => {
+  const pages = { initial: 1, shared: true };
+  expect(isFull(new WebAssembly.Memory({ ...pages, maximum: 1024 }))).toBe(true);
+  expect(isFull(new WebAssembly.Memory({ ...pages, maximum: 1025 }))).toBe(false);
 });
 
 test("a thread that notices that another has grown the memory can fill the new part", async () => {

@@ -1,6 +1,8 @@
 // One engine for several elements of a page.
 
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { LoraLoom } from "../src/client.js";
+import type { WorkerLike } from "../src/link.js";
 import { SharedLoom } from "../src/shared-loom.js";
 import { FakeSession } from "./fake-engine.js";
 import { localWorker, workers } from "./local-worker.js";
@@ -66,4 +68,24 @@ test("a user that left runs nothing, and the next one starts anew", async () => 
   const two = SharedLoom.acquire(registry);
   expect(await two.run(options(), async () => "ran")).toBe("ran");
   two.release();
+});
+
+test("an engine that ended is started again by the next user", async () => {
+  const one = SharedLoom.acquire(registry);
+  const made: WorkerLike[] = [];
+  const createWorker = () => made[made.push(localWorker()) - 1] as WorkerLike;
+  const run = (work: (loom: LoraLoom) => Promise<unknown>) =>
+    one.run({ ...options(), createWorker }, work);
+  await run(async (loom) => {
+    await loom.load();
+    const crashed = { code: "internal", what: "It stopped.", why: "", next: "", details: {} };
+    for (let time = 1; time <= 5; time++) {
+      made.at(-1)?.onmessage?.({ data: { crashed } } as MessageEvent);
+      if (time < 5) await loom.memoryBytes();
+    }
+    expect(loom.ended).not.toBeNull();
+  });
+  const { text } = (await run((loom) => loom.generate({ input: "a" }).then())) as { text: string };
+  expect(text).not.toBe("");
+  one.release();
 });

@@ -6,7 +6,7 @@ import { LoraLoom } from "../src/client.js";
 import { Link, type WorkerLike } from "../src/link.js";
 import type { ToWorker } from "../src/protocol.js";
 import { startWorkers } from "../src/worker/threads.js";
-import { localWorker } from "./local-worker.js";
+import { localWorker, stored } from "./local-worker.js";
 import { ORIGIN, serveLibrary } from "./server.js";
 
 const registryUrl = `${ORIGIN}registry.json`;
@@ -130,6 +130,7 @@ describe("an engine that crashes", () => {
       return worker;
     });
     link.onCrash = (_, wait) => {
+      if (link.ended) return;
       state.waits.push(wait);
       setTimeout(() => link.call({ kind: "memoryBytes" }).catch(() => undefined), wait);
     };
@@ -184,7 +185,113 @@ describe("an engine that crashes", () => {
     made[0]?.onmessage?.({ data: { crashed } } as MessageEvent);
     const refused = loom.generate({ input: "a" });
     await expect(refused).rejects.toMatchObject({ details: { times: 5 } });
-    expect([made.length, restarts.length]).toEqual([5, 4]);
+    expect(made.length).toBe(5);
+    expect(restarts).toEqual([...Array(4).fill(crashed.what), "The engine stays ended."]);
+    expect(loom.ended?.details.times).toBe(5);
+    loom.dispose();
+  });
+
+  /** Workers of which those made while `broken()` is true crash at every request. */
+  function breakable(broken: () => boolean) {
+    const made: WorkerLike[] = [];
+    const createWorker = () => {
+      const worker = localWorker();
+      const post = worker.postMessage;
+      const crashes = broken();
+      worker.postMessage = (message) => {
+        if (crashes) worker.onmessage?.({ data: { crashed } } as MessageEvent);
+        else post(message);
+      };
+      made.push(worker);
+      return worker;
+    };
+    return { made, createWorker };
+  }
+
+  /** Waits without the time that the client waits. */
+  async function atOnce<T>(promise: Promise<T>): Promise<T> {
+    let ended = false;
+    promise.then(
+      () => (ended = true),
+      () => (ended = true),
+    );
+    while (!ended) await vi.advanceTimersByTimeAsync(100);
+    return promise;
+  }
+
+  test("too often stays ended until restart(), which has a budget of its own", async () => {
+    let broken = false;
+    const { made, createWorker } = breakable(() => broken);
+    const loom = await LoraLoom.open({ registryUrl, createWorker });
+    const right = await loom.generate({ input: "a" });
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    const ended = { what: "The engine stays ended.", details: { times: 5 } };
+    for (let round = 1; round <= 2; round++) {
+      broken = true;
+      made.at(-1)?.onmessage?.({ data: { crashed } } as MessageEvent);
+      await expect(atOnce(loom.generate({ input: "a" }).then())).rejects.toMatchObject(ended);
+      // It says so where it ends again while it starts.
+      await expect(atOnce(loom.restart())).rejects.toMatchObject(ended);
+      expect(made.length).toBe(10 * round);
+      broken = false;
+      await atOnce(loom.restart());
+      expect(loom.ended).toBeNull();
+      expect((await atOnce(loom.generate({ input: "a" }).then())).text).toBe(right.text);
+    }
+    loom.dispose();
+  });
+
+  test("and cannot be started again is started by the next call that can", async () => {
+    let gone = false;
+    const { made, createWorker } = breakable(() => false);
+    const create = () => {
+      if (gone) throw new Error("offline");
+      return createWorker();
+    };
+    const loom = await LoraLoom.open({ registryUrl, createWorker: create });
+    await loom.loadModules(["one"]);
+    const composition = { modules: [{ id: "one", weight: 1 }], merge: "delta" as const };
+    const right = await loom.generate({ input: "a", composition });
+    gone = true;
+    made[0]?.onmessage?.({ data: { crashed } } as MessageEvent);
+    for (let time = 0; time < 2; time++) {
+      await expect(loom.generate({ input: "a", composition })).rejects.toThrow("offline");
+    }
+    gone = false;
+    expect((await loom.generate({ input: "a", composition })).text).toBe(right.text);
+    expect(made).toHaveLength(2);
+    loom.dispose();
+  });
+
+  test("fetches modules that could not be loaded again once it learns with them", async () => {
+    const { made, createWorker } = breakable(() => false);
+    const loom = await LoraLoom.open({ registryUrl, createWorker });
+    await loom.loadModules(["one"]);
+    serveLibrary((path) =>
+      path.includes("one") ? new Response("not here", { status: 404 }) : null,
+    );
+    stored.files.clear();
+    made[0]?.onmessage?.({ data: { crashed } } as MessageEvent);
+    expect((await loom.generate({ input: "a" })).text).not.toBe("");
+    const examples = [{ input: "a", output: "b" }];
+    const learning = loom.learn({ examples, modules: ["one"] });
+    await expect(learning).rejects.toMatchObject({ code: "not-found" });
+    serveLibrary();
+    expect((await loom.learn({ examples, modules: ["one"] })).complete).toBe(true);
+    loom.dispose();
+  });
+
+  test("takes another base where its own cannot be loaded again", async () => {
+    const { made, createWorker } = breakable(() => false);
+    const loom = await LoraLoom.open({ registryUrl, createWorker });
+    serveLibrary((path) => (path === "registry.json" ? null : new Response("", { status: 404 })));
+    stored.files.clear();
+    made[0]?.onmessage?.({ data: { crashed } } as MessageEvent);
+    await expect(loom.generate({ input: "a" })).rejects.toMatchObject({ code: "not-found" });
+    await expect(loom.load()).rejects.toMatchObject({ code: "not-found" });
+    serveLibrary();
+    expect((await loom.load()).id).toBe("small");
+    expect((await loom.generate({ input: "a" })).text).not.toBe("");
     loom.dispose();
   });
 });

@@ -111,7 +111,7 @@ const numbers = {
 };
 
 const polish = {
-  press: "Polish",
+  start: "Polish",
   help: "Tunes this mix further",
   takes: (took: number | null) =>
     took === null ? ", in a few seconds." : `, in about ${seconds(took)}.`,
@@ -119,7 +119,7 @@ const polish = {
   step: (done: number, total: number, error: number) =>
     `Step ${done} of ${total} · error ${loss(error)}`,
   done: "Polished",
-  took: (took: number, steps: number, complete: boolean) =>
+  doneIn: (took: number, steps: number, complete: boolean) =>
     ` in ${seconds(took)}${complete ? "" : `, stopped after ${count(steps, "step")}`}`,
   right: (right: number, before: number, total: number) =>
     `: ${right} of ${count(total, "example")} right, ${before === right ? "as before" : `${before} before`}.`,
@@ -395,6 +395,7 @@ const fileTooLarge = (name: string, megabytes: number, limit: number) => ({
 });
 
 export const details = {
+  startAgain: "Start again",
   lostCharacter,
   fileTooLarge,
   landing,

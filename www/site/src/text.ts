@@ -121,10 +121,9 @@ const learn = {
   again: "Learn again",
   stop: "Stop",
   ready: "Ready. Takes a few seconds.",
-  readyLarge: "Ready. A model of this size takes minutes.",
+  readyLarge: "Ready. With a model of this size it takes minutes.",
   readyLibrary: (size: string) =>
-    `Downloads the model first (${size}), then the modules that fit your examples.`,
-  starting: "Starting",
+    `Downloads the model first, about ${size}, then the modules that fit your examples.`,
   trying: (done: number, total: number, left: number | null) =>
     `Trying mixes: ${Math.floor(done)} of at most ${total}${left === null ? "" : ` · ${seconds(left)} left`}`,
   comparing: (done: number, total: number) => `Comparing descriptions: ${done} of ${total}`,
@@ -287,7 +286,6 @@ const gallery = {
   ownText: "Five lines of input and output, typed or pasted.",
   ownFormats: "CSV, TSV, JSONL",
   all: (tasks: number) => `Show all ${count(tasks, "task")}`,
-  shown: "The inputs say what to do.",
 };
 
 const library = {

@@ -453,6 +453,10 @@ export class FakeLoom implements Client {
     };
     return { recipe, composition: { modules, merge: "delta" } };
   };
+  ended: Client["ended"] = null;
+  restart = async () => {
+    this.ended = null;
+  };
   dispose = () => undefined;
   [Symbol.dispose] = () => undefined;
 }

@@ -67,6 +67,7 @@ export async function openPage(
     runs: await import("../src/state/runs.js"),
     polish: await import("../src/state/polish.js"),
     take: await import("../src/state/take.js"),
+    again: await import("../src/state/start-again.js"),
     workflow: await import("../src/state/workflow.js"),
   };
   await page.workflow.startPage();

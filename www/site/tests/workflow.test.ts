@@ -33,6 +33,23 @@ test("the button answers what was typed, where something was", async () => {
   expect(bench.answers.value?.input).toBe("mine");
 });
 
+test("an engine that ended is started again by its button, and says where it ends again", async () => {
+  const { again, client, session, LoraLoomError } = await openPage();
+  const ended = new LoraLoomError({
+    ...{ code: "internal", what: "The engine stays ended.", why: "", next: "", details: {} },
+  });
+  client.ended = ended;
+  session.restartError.value = ended;
+  const { restart } = client;
+  client.restart = () => Promise.reject(ended);
+  await again.startAgain();
+  expect(session.restartError.value).toBe(ended);
+  expect(session.busy.value).toBe(false);
+  client.restart = restart;
+  await again.startAgain();
+  expect([client.ended, session.restartError.value]).toEqual([null, null]);
+});
+
 test("the page says that an answer follows, from the press to the answer's end", async () => {
   const { answer, bench, client, workflow } = await openPage();
   const follows: boolean[] = [];

@@ -199,6 +199,7 @@ class Download {
         if (this.#loaded > 0 && !this.#sink.restart()) throw new RestartRequired(url);
         this.#hasher = this.#context.newHasher();
         this.#loaded = 0;
+        this.#refused = false;
         this.#served = { total: this.#file.bytes, etag: null };
         this.#contents = this.#startContents();
       }
@@ -250,8 +251,17 @@ class Download {
     }
   }
 
+  /** Whether the sink refused stored bytes, and not as a trap of its engine. */
+  #isRefusal(error: unknown): boolean {
+    return this.#refused && !(error instanceof WebAssembly.RuntimeError);
+  }
+
   async #fromStore(stored: StoredEntry): Promise<{ sha256: string; bytes: number }> {
-    await this.#replay(stored);
+    await this.#replay(stored).catch(async (error) => {
+      // A reader meets what is damaged before the hash of the whole does.
+      const damaged = this.#isRefusal(error) && (await this.#storedHash()) !== stored.sha256;
+      throw damaged ? new DamagedCopy(this.#file.url) : error;
+    });
     const sha256 = this.#hasher.hex();
     if (sha256 !== stored.sha256 || (await this.#wrongGitHash())) {
       throw new DamagedCopy(this.#file.url);
@@ -261,11 +271,31 @@ class Download {
     return { sha256, bytes: this.#loaded };
   }
 
+  /** The SHA-256 of the stored bytes; empty where they cannot be read. */
+  async #storedHash(): Promise<string> {
+    const hasher = this.#context.newHasher();
+    try {
+      const body = (await this.#context.store.read(this.#key)).getReader();
+      for (;;) {
+        const { done, value } = await body.read();
+        if (done) return hasher.hex();
+        hasher.update(value);
+      }
+    } catch {
+      return "";
+    }
+  }
+
   async #fromServer(partial: StoredEntry | null): Promise<{ sha256: string; bytes: number }> {
     const { url, bytes, sha256: expected } = this.#file;
     // A partial file without a known hash is useful only if the server can tell its versions apart.
     const useful = partial && partial.bytes > 0 && (expected !== null || partial.etag !== null);
-    if (useful) await this.#replay(partial);
+    if (useful) {
+      await this.#replay(partial).catch((error) => {
+        // Nothing tells whether these bytes are those that came.
+        throw this.#isRefusal(error) ? new DamagedCopy(url) : error;
+      });
+    }
     const writer = SafeWriter.ofFile(this.#key, shortName(url), this.#context);
     await writer.open(this.#loaded);
     try {

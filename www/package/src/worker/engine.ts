@@ -9,7 +9,7 @@ import { loraLoomError } from "./errors.js";
 import { keepFirstTrap } from "./first-trap.js";
 import { NO_WEBGPU } from "./gpu.js";
 import { isLocalFile, readLocalFile } from "./local-files.js";
-import { createSharedMemory } from "./memory.js";
+import { createSharedMemory, isFull } from "./memory.js";
 
 export type { BaseLoad, ModuleSearch, Session, Sha256 } from "../generated/engine.js";
 
@@ -45,6 +45,8 @@ export interface LoadedEngine {
   threadsFailure: string | null;
   /** Bytes of WebAssembly memory at the start. */
   memoryBytes: number;
+  /** Whether its memory has no room left; only after a trap. */
+  isFull(): boolean;
 }
 
 /** Seconds in which a build is fetched and compiled, on a slow connection. */
@@ -179,8 +181,11 @@ export async function loadEngine(
   const wasm = root ? new URL(`${device.build}/loraloom_bg.wasm`, root) : files.wasm();
   const started = start(glue, wasm, shared);
   const { module: exports, memory } = await withTimeout(started, LOAD_SECONDS).catch((error) => {
-    const data = { url: wasm.href, reason: reasonOf(error) };
-    throw loraLoomError("wasm-not-loaded", data, error);
+    const reason = reasonOf(error);
+    if (error instanceof RangeError || (isTrap(error) && shared && isFull(shared)))
+      throw loraLoomError("engine-memory", { reason }, error);
+    if (isTrap(error)) throw error;
+    throw loraLoomError("wasm-not-loaded", { url: wasm.href, reason }, error);
   });
   let threadsFailure: string | null = null;
   if (device.threads > 1) {
@@ -194,8 +199,15 @@ export async function loadEngine(
   }
   const memoryBytes = () => memory.buffer.byteLength;
   const guarded = keepFirstTrap({ ...exports, memoryBytes }, (name) => name === "memoryBytes");
-  return { ...guarded, memoryBytes: memoryBytes(), threadsFailure };
+  return {
+    ...guarded,
+    memoryBytes: memoryBytes(),
+    threadsFailure,
+    isFull: () => isFull(memory),
+  };
 }
+
+const isTrap = (error: unknown) => error instanceof WebAssembly.RuntimeError;
 
 async function start(
   glue: URL,

@@ -78,6 +78,13 @@ export const loraLoomError = errorsOf({
       `It ran out of memory at ${bytes} bytes (${reason}).`,
       "It is started again with what was loaded. Use fewer modules or shorter inputs.",
     ),
+  "engine-memory": ({ reason }: { reason: string }) =>
+    text(
+      "out-of-memory",
+      "The engine did not start.",
+      `The browser gives this tab too little memory for it: ${reason}.`,
+      "Close other tabs, then try again.",
+    ),
   unknown: ({ reason }: { reason: string }) =>
     text(
       "internal",

@@ -31,6 +31,22 @@ export function canShareMemory(createMemory = create): boolean {
   }
 }
 
+/** What an engine's memory grows by in {@link isFull}, in pages: 64 MB, more than any allocation but those it reserves. */
+const LARGE_PAGES = 1024;
+
+/**
+ * Whether memory has no room left for a large allocation, so that an engine that trapped has most likely failed to get
+ * one. Grows the memory: only for an engine that is not called again.
+ */
+export function isFull(memory: WebAssembly.Memory): boolean {
+  try {
+    memory.grow(LARGE_PAGES);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
 /** A module with a function `f` that fills the first bytes of the second page of the memory `m.m`. */
 const FILL_MODULE = [
   ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, 0x01, 0x04, 0x01, 0x60, 0x00, 0x00],

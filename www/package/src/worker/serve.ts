@@ -5,16 +5,14 @@ import type { ErrorReport, FromWorker, ToWorker } from "../protocol.js";
 import { loraLoomError, reportOf } from "./errors.js";
 import { handle, type WorkerSession } from "./session.js";
 
-/** Memory from which a trap counts as a failed allocation; the limit of WebAssembly is 4 GiB. */
-const NEARLY_FULL_BYTES = 3.5 * 2 ** 30;
-
 /** The report of a trap, after which the engine's memory is in an unknown state. */
-function trapReport(error: WebAssembly.RuntimeError, bytes: number): ErrorReport {
+function trapReport(error: WebAssembly.RuntimeError, session: WorkerSession): ErrorReport {
   const reason = reasonOf(error);
+  const bytes = session.memoryBytes();
   return reportOf(
-    bytes < NEARLY_FULL_BYTES
-      ? loraLoomError("trap", { reason })
-      : loraLoomError("trap-memory", { reason, bytes }),
+    session.isFull()
+      ? loraLoomError("trap-memory", { reason, bytes })
+      : loraLoomError("trap", { reason }),
   );
 }
 
@@ -39,7 +37,7 @@ export function startWorker(
     if (!crashed) {
       crashed = true;
       session.onTrap(error);
-      post({ crashed: trapReport(error, session.memoryBytes()) });
+      post({ crashed: trapReport(error, session) });
     }
     return true;
   };

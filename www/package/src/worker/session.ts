@@ -100,6 +100,7 @@ export class WorkerSession implements Handlers {
   readonly #local = new Set<string>();
   #engine: Engine | null = null;
   #onTrap: (trap: WebAssembly.RuntimeError) => void = () => undefined;
+  #isFull = () => false;
   #base: LoadedBase | null = null;
   #store: Promise<Store> | null = null;
   #storageFolder: string | null = null;
@@ -119,6 +120,7 @@ export class WorkerSession implements Handlers {
     const engine = await this.#deps.loadEngine(choice, request.wasmUrl);
     const { module, threadsFailure } = engine;
     this.#onTrap = engine.onTrap;
+    this.#isFull = engine.isFull;
     device.memoryBytes = engine.memoryBytes;
     if (threadsFailure !== null) {
       device.threads = 1;
@@ -410,6 +412,11 @@ export class WorkerSession implements Handlers {
 
   memoryBytes(): number {
     return this.#engine?.module.memoryBytes() ?? 0;
+  }
+
+  /** Whether the engine's memory has no room left; only after a trap. */
+  isFull(): boolean {
+    return this.#isFull();
   }
 
   /** Says that the engine trapped where no call could catch it. */

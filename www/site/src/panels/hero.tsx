@@ -53,7 +53,9 @@ export function Hero() {
         <Lazy load={() => import("./landing.js").then(({ Landing }) => Landing)} />
       )}
       <Problem error={linkError.value} />
-      <Problem error={restartError.value} />
+      <Problem error={restartError.value}>
+        <Lazy load={() => import("./start-again.js").then(({ StartAgain }) => StartAgain)} />
+      </Problem>
     </header>
   );
 }
