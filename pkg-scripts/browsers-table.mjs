@@ -10,8 +10,9 @@ const [BEGIN, END] = ["<!-- browsers-table.mjs begins -->", "<!-- browsers-table
 const results = JSON.parse(readFileSync(from, "utf8"));
 const cell = (result) => {
   if (!result) return "failed";
-  const { build, threads } = result;
-  return `\`${build}\`, ${threads === 1 ? "one thread" : `${threads} threads`}`;
+  const { build, threads, speedup } = result;
+  const ratio = speedup ? `: ${speedup.toFixed(1)} × one` : "";
+  return `\`${build}\`, ${threads === 1 ? "one thread" : `${threads} threads`}${ratio}`;
 };
 const rows = [...new Set(results.map(({ name }) => name))].map((name) => {
   const of = (isolated) =>

@@ -25,9 +25,10 @@ fn values(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_dtype(DType::F32).unwrap().to_vec1().unwrap()
 }
 
-/// candle's type of the same storage.
-fn candle_type(dtype: Dtype) -> GgmlDType {
-    match dtype {
+/// candle's type of the same storage, where it has one.
+fn candle_type(dtype: Dtype) -> Option<GgmlDType> {
+    Some(match dtype {
+        Dtype::F64 => return None,
         Dtype::F32 => GgmlDType::F32,
         Dtype::F16 => GgmlDType::F16,
         Dtype::BF16 => GgmlDType::BF16,
@@ -39,14 +40,15 @@ fn candle_type(dtype: Dtype) -> GgmlDType {
         Dtype::Q4_K => GgmlDType::Q4K,
         Dtype::Q5_K => GgmlDType::Q5K,
         Dtype::Q6_K => GgmlDType::Q6K,
-    }
+    })
 }
 
 #[test]
 fn random_blocks_of_every_type_are_decoded_to_the_bits_of_candle() {
     let mut random = Random(1);
     for dtype in Dtype::ALL {
-        let ((values_of_block, size), theirs) = (dtype.block(), candle_type(dtype));
+        let Some(theirs) = candle_type(dtype) else { continue };
+        let (values_of_block, size) = dtype.block();
         assert_eq!((theirs.block_size(), theirs.type_size()), (values_of_block, size), "{dtype:?}");
         let mut finite = 0;
         for _ in 0..BLOCKS {

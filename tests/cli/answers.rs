@@ -121,7 +121,30 @@ fn sharded_weights_give_the_losses_of_one_file() {
     let score = |model: String| {
         json(&["score", "--model", &*model, "--examples", &examples, "--precision", "f32"])
     };
-    assert_eq!(score(text(&folder)), score(text(&model)));
+    let whole = score(text(&model));
+    assert_eq!(score(text(&folder)), whole);
+    assert_eq!(score(text(&folder.join("model.safetensors.index.json"))), whole);
+}
+
+#[test]
+fn settings_of_decoding_that_are_not_applied_are_noted() {
+    let folder = folder("generation");
+    let model = path("tests/golden/models/deep-untied");
+    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+        std::fs::copy(model.join(name), folder.join(name)).unwrap();
+    }
+    let arguments = ["generate", "--model", &text(&folder), "--input", "a"];
+    let noted = || String::from_utf8(loraloom(&arguments).stderr).unwrap();
+    assert!(!noted().contains("note: "));
+    let write = |settings: &str| {
+        std::fs::write(folder.join("generation_config.json"), settings).unwrap();
+    };
+    write(r#"{"num_beams": 4, "no_repeat_ngram_size": 3}"#);
+    let note = "note: generation_config.json sets num_beams 4, no_repeat_ngram_size 3, which is not applied";
+    assert!(noted().contains(note), "{}", noted());
+    write(r#"{"decoder_start_token_id": 5}"#);
+    let part = "decoder_start_token_id should be 5, as generation_config.json has it, found 0";
+    assert!(error(&arguments).contains(part));
 }
 
 /// Writes the tensors of a safetensors file into two, with an index.

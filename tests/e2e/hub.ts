@@ -32,13 +32,17 @@ class ServedFile {
     if (this.#description) return this.#description;
     const hash = createHash("sha256");
     let size = 0;
+    let small: Buffer[] = [];
     for await (const chunk of this.read(0, Number.POSITIVE_INFINITY)) {
       hash.update(chunk);
       size += chunk.length;
+      small = size > LARGE ? [] : [...small, chunk];
     }
     const sha256 = hash.digest("hex");
-    // As Git's, it changes with the contents.
-    const oid = createHash("sha1").update(sha256).digest("hex");
+    // Git has the pointer of a large file.
+    const pointer = `version https://git-lfs.github.com/spec/v1\noid sha256:${sha256}\nsize ${size}\n`;
+    const blob = size > LARGE ? Buffer.from(pointer) : Buffer.concat(small);
+    const oid = createHash("sha1").update(`blob ${blob.length}\0`).update(blob).digest("hex");
     this.#description = { size, sha256, oid };
     return this.#description;
   }

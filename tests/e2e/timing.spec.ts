@@ -63,14 +63,17 @@ async function expectNoLongTasks(page: Page, name: string, round: () => Promise<
 test("the times of a first visit and of the next", async ({ page }) => {
   for (const visit of ["first", "second"]) {
     let received = 0;
-    const count = (response: Response) =>
-      response
+    const weights: string[] = [];
+    const count = (response: Response) => {
+      if (/\.(gguf|safetensors)$/.test(response.url())) weights.push(response.url());
+      return response
         .request()
         .sizes()
         .then(({ responseBodySize }) => {
           received += responseBodySize;
         })
         .catch(() => undefined);
+    };
     page.on("response", count);
     const started = performance.now();
     await openSite(page);
@@ -80,6 +83,10 @@ test("the times of a first visit and of the next", async ({ page }) => {
     const learned = performance.now();
     await settled(page);
     page.off("response", count);
+    // A file that the browser's storage did not take within its limit in time would be fetched again.
+    expect(weights.length === 0, "all weights are kept after the first visit").toBe(
+      visit === "second",
+    );
     const seconds = (from: number, to: number) => ((to - from) / 1000).toFixed(1);
     report(
       `${visit} visit`,

@@ -16,7 +16,7 @@ import { runPackage, runPage } from "./workflow.mjs";
 const { values } = parseArgs({ options: { json: { type: "string" } } });
 
 /** Learning runs of which the fastest counts, for the times. */
-const REPEATS = 3;
+const REPEATS = 2;
 
 const servers = [];
 /** Starts a server of the built site and package, and resolves to its address. */

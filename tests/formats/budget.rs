@@ -198,12 +198,13 @@ fn parts_of_a_tokenizer_that_hold_many_values() {
     }
     let file = tokenizer("", "null", "");
     let many = format!(r#"{{"a":[{}]}}"#, vec![r#"{"":0}"#; 2 << 20].join(","));
-    let beside = AddedTokenFiles { tokenizer_config: Some(many.as_bytes()), added_tokens: None };
+    let none = AddedTokenFiles::default();
+    let beside = AddedTokenFiles { tokenizer_config: Some(many.as_bytes()), ..none };
     within_budget("tokenizer_config.json of objects", file.len() + many.len(), || {
         refused(Tokenizer::parse_with(&file, beside))
     });
     let many = format!(r#"{{"a":[{}]}}"#, vec!["0"; 8 << 20].join(","));
-    let beside = AddedTokenFiles { tokenizer_config: None, added_tokens: Some(many.as_bytes()) };
+    let beside = AddedTokenFiles { added_tokens: Some(many.as_bytes()), ..none };
     within_budget("added_tokens.json of numbers", file.len() + many.len(), || {
         refused(Tokenizer::parse_with(&file, beside))
     });

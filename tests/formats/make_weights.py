@@ -49,6 +49,7 @@ def torch_files():
         # Views of one storage: transposed, sliced with a step, shifted.
         "views.bin": {"whole": base, "transposed": base.t(), "stepped": base[:, ::2], "shifted": base[1:3]},
         "parameter.bin": {"p": torch.nn.Parameter(base.clone())},
+        "double.bin": {"f64": base.double() / 3},
         "empty.bin": {"none": torch.zeros(0, 3), "one": torch.ones(1, 1)},
     }
     for name, tensors in files.items():
@@ -72,7 +73,7 @@ def torch_files():
 
 def safetensors_files():
     base = torch.arange(6, dtype=torch.float32).reshape(2, 3) / 4
-    tensors = {"f32": base, "f16": base.half(), "bf16": base.bfloat16()}
+    tensors = {"f32": base, "f16": base.half(), "bf16": base.bfloat16(), "f64": base.double() / 3}
     save_file(tensors, OUT / "plain.safetensors", metadata={"format": "pt"})
     return {"plain.safetensors": expected(tensors)}
 

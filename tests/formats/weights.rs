@@ -41,7 +41,7 @@ fn open(name: &str) -> Result<Box<dyn TensorSource>, FormatError> {
 fn every_file_holds_what_its_writer_put_in() {
     let files: BTreeMap<String, BTreeMap<String, Expected>> =
         serde_json::from_slice(&read("expected.json")).unwrap();
-    assert_eq!(files.len(), 10);
+    assert_eq!(files.len(), 11);
     for (file, tensors) in files {
         let source = open(&file).unwrap();
         let mut names = source.names();

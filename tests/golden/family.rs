@@ -67,7 +67,8 @@ fn both_files_of_mt5_and_umt5_tokenize_as_hugging_face_does() {
         let json = Tokenizer::parse(&golden.file("tokenizer.json")).unwrap();
         golden.check_tokenizer(&json, &how);
         let config = golden.file("tokenizer_config.json");
-        let beside = AddedTokenFiles { tokenizer_config: Some(&config), added_tokens: None };
+        let beside =
+            AddedTokenFiles { tokenizer_config: Some(&config), ..AddedTokenFiles::default() };
         let spiece = Tokenizer::parse_with(&golden.file("spiece.model"), beside).unwrap();
         golden.check_tokenizer(&spiece, &format!("{how}, spiece.model"));
         assert_eq!(spiece.vocabulary_size(), json.vocabulary_size());
@@ -119,7 +120,7 @@ fn byt5_reads_and_writes_bytes_as_hugging_face_does() {
 fn tokens_added_to_byt5_are_read_as_hugging_face_reads_them() {
     let golden = Golden::named("byt5");
     let added = br#"{"<sep>": 384, "<extra_id_0>": 259}"#;
-    let beside = AddedTokenFiles { added_tokens: Some(added), tokenizer_config: None };
+    let beside = AddedTokenFiles { added_tokens: Some(added), ..AddedTokenFiles::default() };
     let tokenizer = Tokenizer::parse_with(&golden.file("tokenizer_config.json"), beside).unwrap();
     assert_eq!(tokenizer.vocabulary_size(), 385);
     for (text, ids, decoded) in [

@@ -2,13 +2,14 @@
 // start, as plain ES modules, from another origin, in Node, Bun and Deno, and from strict TypeScript. Each learns from a
 // library that this machine serves.
 
-import { cpSync } from "node:fs";
+import { cpSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect, type Page, test } from "@playwright/test";
 import { type HeadersOf, ISOLATED, PACKAGE_HOST, serveWith } from "./servers";
 import {
   errorsOf,
+  learns,
   library,
   namesNoFolder,
   node,
@@ -24,6 +25,27 @@ test("Vite builds it as it comes", async ({ page }) => {
   await node([join(www, "node_modules/vite/bin/vite.js"), "build"], { cwd: root });
   namesNoFolder(join(root, "dist"));
   await works(page, join(root, "dist"), true);
+});
+
+test("Vite's development server serves it with the setting that the README names", async ({
+  page,
+}) => {
+  const root = join(work, "vite");
+  symlinkSync(library, join(root, "library"));
+  const { createServer } = await import(join(www, "node_modules/vite/dist/node/index.js"));
+  const server = await createServer({
+    root,
+    configFile: false,
+    logLevel: "error",
+    optimizeDeps: { exclude: ["loraloom"] },
+    server: { port: 0, headers: ISOLATED, fs: { strict: false } },
+  });
+  try {
+    await server.listen();
+    await learns(page, server.resolvedUrls.local[0], true);
+  } finally {
+    await server.close();
+  }
 });
 
 test("webpack builds it as it comes", async ({ page }) => {

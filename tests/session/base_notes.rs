@@ -9,7 +9,7 @@ use loraloom::formats::{
     AddedTokenFiles, GgufWriter, NamedTensor, SafetensorsFile, TensorSource, files_sha256,
     sha256_hex,
 };
-use loraloom::model::{LmHeadNote, UnusedTensors};
+use loraloom::model::{GenerationNote, LmHeadNote, UnusedTensors};
 use loraloom::session::{BaseInfo, BaseLoad, BaseNotes};
 
 use super::*;
@@ -97,7 +97,7 @@ impl Case {
 
     fn expected(&self) -> Option<BaseNotes> {
         let (count, names) = (self.unused.len() as u32, self.unused.clone());
-        Some(BaseNotes { unused_tensors: UnusedTensors { count, names }, lm_head: None })
+        Some(BaseNotes { unused_tensors: UnusedTensors { count, names }, ..BaseNotes::default() })
     }
 }
 
@@ -109,7 +109,7 @@ fn begin(model: &str, changes: serde_json::Value, precision: Precision) -> BaseL
     fields.extend(changes.as_object().unwrap().clone());
     let (label, beside) = (BaseLabel::default(), AddedTokenFiles::default());
     let config = serde_json::to_vec(&config).unwrap();
-    BaseLoad::new(label, &config, &file("tokenizer.json"), beside, precision).unwrap()
+    BaseLoad::new(label, &config, &file("tokenizer.json"), beside, None, precision).unwrap()
 }
 
 /// The facts of a loaded base, its unused tensors sorted as transformers has them.
@@ -272,6 +272,40 @@ fn the_names_of_unused_tensors_are_bounded_and_their_number_is_not() {
     assert!(found.names.iter().all(|name| name.len() < 200), "{found:?}");
 }
 
+/// The settings are noted from the files themselves and beside a packed copy.
+#[test]
+fn settings_of_decoding_that_are_not_applied_are_noted() {
+    let file = |name: &str| golden(&format!("models/relu-tied/{name}"));
+    let [config, tokenizer, weights] =
+        ["config.json", "tokenizer.json", "model.safetensors"].map(file);
+    let begin = |generation: Option<&[u8]>| {
+        let (label, beside) = (BaseLabel::default(), AddedTokenFiles::default());
+        BaseLoad::new(label, &config, &tokenizer, beside, generation, Precision::Int8)
+            .map_err(|error| error.to_string())
+    };
+    let expected = GenerationNote {
+        file: "generation_config.json".into(),
+        settings: vec!["num_beams 4".into(), "forced_bos_token_id 7".into()],
+    };
+    let generation = br#"{"num_beams": 4, "forced_bos_token_id": 7, "eos_token_id": 1}"#;
+    let mut load = begin(Some(generation)).unwrap();
+    load.push(&weights).unwrap();
+    load.end_file().unwrap();
+    let packed = load.packed_piece("", 0, usize::MAX).unwrap();
+    let mut from_copy = begin(Some(generation)).unwrap();
+    from_copy.push_packed(&packed).unwrap();
+    from_copy.end_packed().unwrap();
+    for load in [load, from_copy] {
+        assert_eq!(info(load).notes.unwrap().generation.as_ref(), Some(&expected));
+    }
+    let mut load = begin(None).unwrap();
+    load.push(&weights).unwrap();
+    load.end_file().unwrap();
+    assert_eq!(info(load).notes, None);
+    let error = begin(Some(br#"{"eos_token_id": [1, 4]}"#)).err().unwrap();
+    assert!(error.contains("eos_token_id should be 1 or 4, as generation_config.json"), "{error}");
+}
+
 /// The hash over all files is the one that the entries of a registry give, and another one where any file is.
 #[test]
 fn a_base_and_a_module_are_known_by_all_their_files() {
@@ -282,7 +316,8 @@ fn a_base_and_a_module_are_known_by_all_their_files() {
     let none = AddedTokenFiles::default();
     let loaded = |config: &[u8], tokenizer: &[u8], beside, sha256: &str| {
         let label = BaseLabel::default();
-        let mut load = BaseLoad::new(label, config, tokenizer, beside, Precision::Int8).unwrap();
+        let mut load =
+            BaseLoad::new(label, config, tokenizer, beside, None, Precision::Int8).unwrap();
         load.push(&weights).unwrap();
         load.end_file().unwrap();
         let mut session: Session<CpuBackend> = Session::new(|| 0.0);
@@ -294,11 +329,13 @@ fn a_base_and_a_module_are_known_by_all_their_files() {
     let hashes = [sha256_hex(&config), sha256_hex(&tokenizer), sha256.clone()];
     assert_eq!(of_base, files_sha256(&hashes));
     let changed = |bytes: &[u8]| [bytes, b"\n"].concat();
-    let beside = AddedTokenFiles { tokenizer_config: Some(b"{}"), added_tokens: None };
+    let beside = AddedTokenFiles { tokenizer_config: Some(b"{}"), ..none };
+    let mapped = AddedTokenFiles { special_tokens_map: Some(b"{}"), ..none };
     for other in [
         loaded(&changed(&config), &tokenizer, none, &sha256).1,
         loaded(&config, &changed(&tokenizer), none, &sha256).1,
         loaded(&config, &tokenizer, beside, &sha256).1,
+        loaded(&config, &tokenizer, mapped, &sha256).1,
         loaded(&config, &tokenizer, none, &"0".repeat(64)).1,
         // Files of this computer have no hash.
         loaded(&config, &tokenizer, none, "").1,

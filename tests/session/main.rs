@@ -321,6 +321,43 @@ fn a_stopped_method_returns_what_it_reached() {
 }
 
 #[test]
+fn long_examples_are_evaluated_in_batches_with_an_estimate_and_a_stop_between_two() {
+    let registry = registry();
+    let (mut session, ids) = loaded::<CpuBackend>(&registry, 2);
+    let long = |example: &Example| Example {
+        input: vec![&*example.input; 64].join(", "),
+        output: example.output.clone(),
+    };
+    let examples: Vec<Example> = test_set(&registry, 0).iter().take(10).map(long).collect();
+    let options = || LearnOptions { budget: 3, ..LearnOptions::default() };
+
+    let mut observer = StopWhen::new(|_: &[SessionEvent]| false);
+    let whole = block_on(session.learn(&examples, &ids, options(), &[], &mut observer)).unwrap();
+    let is_estimate = |event: &SessionEvent| matches!(event, SessionEvent::Estimate { .. });
+    assert!(is_estimate(&observer.events[0]), "{:?}", observer.events[0]);
+    assert_eq!(observer.events.iter().filter(|event| is_estimate(event)).count(), 1);
+    let of_base = whole.history.iter().find(|one| one.weights.is_empty() && one.losses.len() == 10);
+    for (example, found) in examples.iter().zip(&of_base.unwrap().losses) {
+        let alone = block_on(session.score(std::slice::from_ref(example), None)).unwrap();
+        assert_eq!(found.loss.to_bits(), alone.examples[0].loss.to_bits());
+    }
+
+    let mut turns = 0;
+    let mut observer = StopWhen::new(|events: &[SessionEvent]| {
+        let evaluated = events.iter().any(|one| matches!(one, SessionEvent::Evaluation { .. }));
+        turns += usize::from(evaluated);
+        // The first turn is before the second evaluation, the next ones are within it.
+        turns == 2
+    });
+    let stopped = block_on(session.learn(&examples, &ids, options(), &[], &mut observer)).unwrap();
+    assert_eq!((stopped.complete, stopped.history.len()), (false, 1));
+    assert_eq!(stopped.history[0].losses, whole.history[0].losses);
+    let history = &stopped.history;
+    let resumed = block_on(session.learn(&examples, &ids, options(), history, &mut ())).unwrap();
+    assert_eq!((resumed.modules, resumed.loss), (whole.modules, whole.loss));
+}
+
+#[test]
 fn outputs_that_the_model_cannot_write_are_reported_before_learning() {
     let registry = registry();
     let (mut session, ids) = loaded::<CpuBackend>(&registry, 1);

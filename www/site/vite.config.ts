@@ -26,7 +26,7 @@ export default defineConfig({
             { name: "client", test: /package\/dist\/(?!element|ended-run)/, priority: 1 },
             {
               name: "page",
-              test: /preact|site\/src\/(?!panels|embed|main|details-text|components\/(source-form|table)|state\/(add-module|take|offer|kept|route|isolate|paste|examples-file|polish|start-again)|zip|charts\/qr)/,
+              test: /preact|site\/src\/(?!panels|embed|main|details-text|components\/(source-form|table|setting|select)|state\/(add-module|take|offer|kept|route|isolate|paste|examples-file|polish|start-again)|zip|charts\/qr)/,
             },
           ],
         },

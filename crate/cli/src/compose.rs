@@ -16,7 +16,7 @@ use crate::arguments::{ModelArguments, RankArgument, parse_held, read_examples};
 use crate::error::{CliError, write};
 use crate::library::{self, Library};
 use crate::model::ModelFiles;
-use crate::output::{Output, assessment_text, note, note_unwritable};
+use crate::output::{Output, assessment_text, duration, note, note_unwritable};
 use crate::settings::{All, SettingArguments, choice};
 use crate::tune::{Request, Tuned};
 
@@ -140,12 +140,21 @@ impl Compose {
             }
             None => (None, library::add_folders(&mut session, &self.adapters)?),
         };
-        let mut observer = |event| match event {
+        let budget = options.budget;
+        let mut observer = |event| {
+            match event {
             SessionEvent::Evaluation { evaluation } => {
                 output.progress(progress_line(&evaluation));
             }
             SessionEvent::Unwritable { outputs } => note_unwritable(&outputs),
+            SessionEvent::Estimate { evaluation, total } => output.progress(format!(
+                "An evaluation of all examples takes about {}, and {budget} of them {}. Fewer or shorter examples \
+                 take less.",
+                duration(evaluation),
+                duration(total)
+            )),
             _ => {}
+        }
         };
         let result = block_on(session.learn(&examples, &modules, options, &[], &mut observer))?;
 

@@ -69,8 +69,8 @@ pub enum CliError {
     ShardedBase { path: PathBuf },
     /// A tokenizer whose tokens depend on other files, which a registry does not hold.
     #[error(
-        "{}: its tokens are not those with added_tokens.json and tokenizer_config.json, which a registry \
-         does not hold; transformers' save_pretrained writes them to tokenizer.json",
+        "{}: its tokens are not those with added_tokens.json, special_tokens_map.json and tokenizer_config.json, \
+         which a registry does not hold; transformers' save_pretrained writes them to tokenizer.json",
         path.display()
     )]
     TokensBeside { path: PathBuf },

@@ -199,7 +199,9 @@ impl Library {
             config: self.location_of(config),
             tokenizer: self.location_of(tokenizer),
             added_tokens: None,
+            special_tokens_map: None,
             tokenizer_config: None,
+            generation_config: None,
             weights: vec![self.location_of(weights)],
             listed: Some(base.files.clone()),
         })

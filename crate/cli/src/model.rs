@@ -10,11 +10,14 @@ use loraloom::formats::{
     AddedTokenFiles, ChosenWeights, FormatError, GgufModel, ShardedWeights, TensorSource,
     Tokenizer, choose_weights, parse_weights, sha256_hex, shard_names, weights_identity,
 };
-use loraloom::model::{LmHeadNote, ModelConfig, Precision, UnusedTensors, parse_config};
+use loraloom::model::{
+    GenerationNote, LmHeadNote, ModelConfig, Precision, UnusedTensors, generation_note,
+    parse_config,
+};
 use loraloom::registry::{BaseFiles, RegistryFile};
 use loraloom::session::{BaseInfo, BaseLabel, BaseLoad, BaseNotes, Session};
 
-use crate::error::{CliError, read};
+use crate::error::CliError;
 use crate::folder::Folder;
 use crate::library::check_contents;
 use crate::location::Location;
@@ -22,6 +25,8 @@ use crate::output::{Output, note};
 
 /// The tokenizer's file, the first one that is there.
 const TOKENIZERS: [&str; 2] = ["tokenizer.json", "spiece.model"];
+/// End of the name of an index of shards.
+const INDEX: &str = ".index.json";
 /// Bytes of a GGUF file that are read at first for what it says of its model: enough for a vocabulary of
 /// 100,000 tokens.
 const GGUF_START_BYTES: u64 = 4 << 20;
@@ -34,7 +39,9 @@ pub struct ModelFiles {
     pub tokenizer: Location,
     /// Files beside the tokenizer that may add tokens to it.
     pub added_tokens: Option<Location>,
+    pub special_tokens_map: Option<Location>,
     pub tokenizer_config: Option<Location>,
+    pub generation_config: Option<Location>,
     /// One file, or all shards in order.
     pub weights: Vec<Location>,
     /// The lengths and hashes that a registry gives.
@@ -77,7 +84,10 @@ impl ModelFiles {
             }
         };
         let weights = match folder.named_weights() {
-            Some(name) => vec![first(&[name], "the weights that its address names")?],
+            Some(name) => {
+                let named = first(&[name], "the weights that its address names")?;
+                if name.ends_with(INDEX) { shards(&folder, &named)? } else { vec![named] }
+            }
             None => weights(&folder, &names)?.ok_or_else(|| {
                 missing("model.safetensors, its index, a GGUF file or pytorch_model.bin")
             })?,
@@ -87,7 +97,9 @@ impl ModelFiles {
             config,
             tokenizer,
             added_tokens: beside("added_tokens.json")?,
+            special_tokens_map: beside("special_tokens_map.json")?,
             tokenizer_config,
+            generation_config: beside("generation_config.json")?,
             weights,
             listed: None,
         })
@@ -102,7 +114,9 @@ impl ModelFiles {
             config: inside("config.json", config),
             tokenizer: inside("tokenizer.json", tokenizer),
             added_tokens: None,
+            special_tokens_map: None,
             tokenizer_config: None,
+            generation_config: None,
             weights: vec![Location::Path(weights)],
             listed: None,
         })
@@ -115,8 +129,10 @@ impl ModelFiles {
         output: &Output,
     ) -> Result<(Session, BaseInfo), CliError> {
         let (config, tokenizer) = (self.read_config()?, self.read_tokenizer()?);
+        let generation = self.generation_note(&*config)?;
         let label = BaseLabel { id: self.id.clone(), ..BaseLabel::default() };
-        let mut load = BaseLoad::from_parts(label, config, tokenizer, precision)?;
+        let load = BaseLoad::from_parts(label, config, tokenizer, precision)?;
+        let mut load = load.with_generation(generation);
         let mut hashes = Vec::new();
         for location in &self.weights {
             output.progress(format!("Reading {location}"));
@@ -150,6 +166,16 @@ impl ModelFiles {
         parse_config(&bytes).map_err(self.config.in_file())
     }
 
+    /// The settings of decoding that are not applied.
+    fn generation_note(
+        &self,
+        config: &dyn ModelConfig,
+    ) -> Result<Option<GenerationNote>, CliError> {
+        let generation = self.generation_config.as_ref().map(Location::read).transpose()?;
+        let json = self.read_listed(&self.config, |files| &files.config)?;
+        generation_note(config, &json, generation.as_deref()).map_err(self.config.in_file())
+    }
+
     /// Reads a file and checks what the registry says of it.
     fn read_listed(
         &self,
@@ -180,9 +206,11 @@ impl ModelFiles {
     pub fn read_tokenizer(&self) -> Result<Tokenizer, CliError> {
         let read = |file: &Option<Location>| file.as_ref().map(Location::read).transpose();
         let added_tokens = read(&self.added_tokens)?;
+        let special_tokens_map = read(&self.special_tokens_map)?;
         let tokenizer_config = read(&self.tokenizer_config)?;
         let files = AddedTokenFiles {
             added_tokens: added_tokens.as_deref(),
+            special_tokens_map: special_tokens_map.as_deref(),
             tokenizer_config: tokenizer_config.as_deref(),
         };
         let bytes = self.read_listed(&self.tokenizer, |files| &files.tokenizer)?;
@@ -192,7 +220,7 @@ impl ModelFiles {
 
 /// The notes on a model in words.
 fn in_words(notes: &BaseNotes) -> Vec<String> {
-    let BaseNotes { unused_tensors: UnusedTensors { count, names }, lm_head } = notes;
+    let BaseNotes { unused_tensors: UnusedTensors { count, names }, lm_head, generation } = notes;
     let unused = match &names[..] {
         [] => None,
         [name] => Some(format!(
@@ -217,7 +245,13 @@ fn in_words(notes: &BaseNotes) -> Vec<String> {
              transformers 4 reads it as false, with other losses"
         }
     });
-    unused.into_iter().chain(lm_head.map(str::to_owned)).collect()
+    let generation = generation.as_ref().map(|GenerationNote { file, settings }| {
+        format!(
+            "{file} sets {}, which is not applied: answers are decoded greedily",
+            settings.join(", ")
+        )
+    });
+    unused.into_iter().chain(lm_head.map(str::to_owned)).chain(generation).collect()
 }
 
 /// The GGUF file of a folder, where it is what the folder's address names or the weights to read.
@@ -273,11 +307,15 @@ fn weights(folder: &Folder, names: &[String]) -> Result<Option<Vec<Location>>, C
         if let ChosenWeights::File(_) = chosen {
             return Ok(Some(vec![Location::Path(path)]));
         }
-        let shards = shard_names(&read(&path)?).map_err(CliError::in_file(&path))?;
-        let shard = |name: &String| Ok(Location::Path(folder.file(name)?));
-        return shards.iter().map(shard).collect::<Result<_, _>>().map(Some);
+        return shards(folder, &Location::Path(path)).map(Some);
     }
     refused.map_or(Ok(None), Err)
+}
+
+/// The shards that an index names.
+fn shards(folder: &Folder, index: &Location) -> Result<Vec<Location>, CliError> {
+    let shards = shard_names(&index.read()?).map_err(index.in_file())?;
+    shards.iter().map(|name| Ok(Location::Path(folder.file(name)?))).collect()
 }
 
 /// Seconds since the first call.

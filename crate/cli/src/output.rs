@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::{IsTerminal, Write, stderr, stdout};
 
+use loraloom::formats::Tokenizer;
 use loraloom::learn::{Assessment, Enough, Verdict};
 use loraloom::lora::{TruncatedLayer, Truncation};
 use loraloom::session::{ErrorCode, UnwritableOutput};
@@ -28,6 +29,25 @@ pub fn error(json: bool, code: ErrorCode, message: &str) {
 /// Prints a note on stderr: what a result leaves out, or does not mean.
 pub fn note(text: impl Display) {
     eprintln!("note: {text}");
+}
+
+/// A time in the largest unit that suits it.
+pub fn duration(seconds: f64) -> String {
+    match seconds {
+        long if long >= 5400.0 => format!("{:.1} h", long / 3600.0),
+        medium if medium >= 90.0 => format!("{:.0} min", medium / 60.0),
+        short => format!("{short:.0} s"),
+    }
+}
+
+/// Notes that `holder` has no word for the spaces that a tokenizer removes.
+pub fn note_clean_up(tokenizer: &Tokenizer, holder: &str) {
+    if tokenizer.cleans_up() {
+        note(format!(
+            "{holder} does not hold clean_up_tokenization_spaces of tokenizer_config.json: without that file, answers \
+             keep the spaces before punctuation marks"
+        ));
+    }
 }
 
 /// Notes the outputs of examples that the model cannot write.

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::error::{CliError, read, write};
 use crate::model::ModelFiles;
-use crate::output::{Output, note};
+use crate::output::{Output, note, note_clean_up};
 
 /// llama.cpp's number of a file whose matrices are Q8_0.
 const MOSTLY_Q8_0: u32 = 7;
@@ -122,6 +122,7 @@ impl Quantize {
             }
         }
         if let Some(tokenizer) = whole_tokenizer {
+            note_clean_up(&own, "a GGUF file");
             quantized.not_described = described(&writer, &own)?;
             if !quantized.not_described.is_empty() {
                 writer.set(GgufModel::TOKENIZER_KEY, GgufValue::Text(tokenizer.to_string()));
@@ -157,10 +158,10 @@ impl Quantize {
     /// # Errors
     /// [`CliError::OtherBeside`] if another file has the name of one of them.
     fn files_beside(&self, files: &ModelFiles) -> Result<Vec<(Vec<u8>, PathBuf)>, CliError> {
-        let ModelFiles { config, added_tokens, tokenizer_config, .. } = files;
+        let ModelFiles { config, added_tokens, special_tokens_map, tokenizer_config, .. } = files;
         let mut beside = Vec::new();
-        for file in [Some(config), tokenizer_config.as_ref(), added_tokens.as_ref()] {
-            let Some(file) = file else { continue };
+        let others = [tokenizer_config, special_tokens_map, added_tokens].into_iter().flatten();
+        for file in others.chain([config]) {
             let (contents, path) = (file.read()?, self.out.with_file_name(file.file_name()));
             if path.exists() && read(&path)? != contents {
                 return Err(CliError::OtherBeside { path, file: file.to_string() });

@@ -22,7 +22,7 @@ use crate::location::Location;
 use crate::model::ModelFiles;
 use crate::model_card::ModelCard;
 use crate::module_page::module_page;
-use crate::output::Output;
+use crate::output::{Output, note_clean_up};
 
 /// Make or check a registry: the index of base models and modules on a static host.
 #[derive(Subcommand)]
@@ -157,6 +157,7 @@ impl Build {
         if !tokenizer.differences(&files.read_tokenizer_alone()?).is_empty() {
             return Err(CliError::TokensBeside { path: files.tokenizer.to_string().into() });
         }
+        note_clean_up(&tokenizer, "a registry");
         let [weights] = &files.weights[..] else {
             return Err(CliError::ShardedBase { path: title.into() });
         };

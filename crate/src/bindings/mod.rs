@@ -118,7 +118,8 @@ pub struct BaseLoad(crate::session::BaseLoad);
 #[wasm_bindgen]
 impl BaseLoad {
     /// Reads `config.json`, and `tokenizer.json` or `spiece.model` with the files beside it that add
-    /// tokens: `added_tokens.json` and `tokenizer_config.json`, each empty where there is none.
+    /// tokens: `added_tokens.json`, `special_tokens_map.json` and `tokenizer_config.json`, and
+    /// `generation_config.json`, each empty where there is none.
     #[wasm_bindgen(constructor)]
     #[allow(clippy::too_many_arguments, reason = "a constructor for JavaScript takes no struct")]
     pub fn new(
@@ -128,7 +129,9 @@ impl BaseLoad {
         config: &[u8],
         tokenizer: &[u8],
         added_tokens: &[u8],
+        special_tokens_map: &[u8],
         tokenizer_config: &[u8],
+        generation_config: &[u8],
         #[wasm_bindgen(unchecked_param_type = "Precision")] precision: JsValue,
     ) -> Result<BaseLoad, JsValue> {
         let precision = from_js(precision)?;
@@ -136,9 +139,12 @@ impl BaseLoad {
         let file = |bytes| Some(bytes).filter(|bytes: &&[u8]| !bytes.is_empty());
         let beside = AddedTokenFiles {
             added_tokens: file(added_tokens),
+            special_tokens_map: file(special_tokens_map),
             tokenizer_config: file(tokenizer_config),
         };
-        let load = crate::session::BaseLoad::new(label, config, tokenizer, beside, precision);
+        let generation = file(generation_config);
+        let load =
+            crate::session::BaseLoad::new(label, config, tokenizer, beside, generation, precision);
         load.map(BaseLoad).map_err(|error| thrown(&error.report()))
     }
 

@@ -222,7 +222,6 @@ fn ggml_type_name(ggml_type: u32) -> String {
         10 => "Q2_K",
         11 => "Q3_K",
         15 => "Q8_K",
-        28 => "F64",
         _ => return format!("number {ggml_type}"),
     };
     name.into()

@@ -330,7 +330,8 @@ impl<'m> Description<'m> {
             wrong("tokenizer.ggml.eos_token_id", "the id of a token", "another value")
         })?;
         let prefix = self.0.get("tokenizer.ggml.add_space_prefix");
-        let metaspace = metaspace(prefix != Some(&GgufValue::Bool(false)));
+        let has_prefix = prefix != Some(&GgufValue::Bool(false));
+        let metaspace = metaspace(if has_prefix { "always" } else { "never" });
         let key = "tokenizer.ggml.precompiled_charsmap";
         let charsmap = match self.0.get(key) {
             Some(GgufValue::Bytes(map)) => &map[..],

@@ -76,9 +76,10 @@ pub(super) fn dtype(name: &str, dtype: FileDtype) -> Result<Dtype, FormatError> 
         FileDtype::F32 => Ok(Dtype::F32),
         FileDtype::F16 => Ok(Dtype::F16),
         FileDtype::BF16 => Ok(Dtype::BF16),
+        FileDtype::F64 => Ok(Dtype::F64),
         other => Err(FormatError::Unsupported {
             what: format!("tensor {} of type {other}", excerpt(name)),
-            reason: "weights are read from F32, F16 and BF16; convert the file first".into(),
+            reason: "weights are read from F64, F32, F16 and BF16; convert the file first".into(),
         }),
     }
 }

@@ -15,6 +15,8 @@ pub enum Dtype {
     F16,
     /// bfloat16, the upper half of IEEE single precision.
     BF16,
+    /// IEEE double precision, rounded to single precision.
+    F64,
     /// GGUF's blocks of 32 values in 4 bits with one `f16` scale.
     Q4_0,
     /// GGUF's blocks of 32 values in 4 bits with an `f16` scale and an `f16` minimum.
@@ -35,9 +37,9 @@ pub enum Dtype {
 
 impl Dtype {
     /// All types.
-    pub const ALL: [Dtype; 11] = {
+    pub const ALL: [Dtype; 12] = {
         use Dtype::*;
-        [F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K]
+        [F32, F16, BF16, F64, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K]
     };
 
     /// How the type is stored.
@@ -70,6 +72,14 @@ impl Dtype {
             Dtype::F32 => float!(0, f32),
             Dtype::F16 => float!(1, f16),
             Dtype::BF16 => float!(30, bf16),
+            Dtype::F64 => Storage {
+                ggml_type: 28,
+                block: (1, size_of::<f64>()),
+                decode: |bytes, out| {
+                    let values = bytes.as_chunks().0.iter();
+                    out.extend(values.map(|&value| f64::from_le_bytes(value) as f32));
+                },
+            },
             Dtype::Q4_0 => blocks!(2, BLOCK, Q4_0_BYTES, q4_0),
             Dtype::Q4_1 => blocks!(3, BLOCK, Q4_1_BYTES, q4_1),
             Dtype::Q5_0 => blocks!(6, BLOCK, Q5_0_BYTES, q5_0),
@@ -231,6 +241,14 @@ mod tests {
         let values = view(Dtype::Q8_0, &[1, 32], &bytes).unwrap();
         assert_eq!(values[0], -8.0);
         assert_eq!(values[31], 7.5);
+    }
+
+    #[test]
+    fn doubles_are_rounded_and_those_beyond_single_precision_are_rejected() {
+        let values = [1.0 / 3.0, -2.5].map(f64::to_le_bytes).concat();
+        assert_eq!(view(Dtype::F64, &[2], &values).unwrap(), [1.0 / 3.0, -2.5]);
+        let error = view(Dtype::F64, &[1], &1e300f64.to_le_bytes()).unwrap_err();
+        assert!(matches!(error, FormatError::NotFinite { index: 0, .. }), "{error}");
     }
 
     #[test]

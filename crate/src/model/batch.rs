@@ -13,6 +13,13 @@ pub struct TokenizedExample {
     pub labels: Vec<u32>,
 }
 
+impl TokenizedExample {
+    /// Tokens of its input and its labels.
+    pub fn tokens(&self) -> usize {
+        self.input.len() + self.labels.len()
+    }
+}
+
 /// The loss of one example.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ExampleLoss {

@@ -20,6 +20,7 @@ use std::sync::Arc;
 mod batch;
 mod builder;
 mod error;
+mod generation;
 mod gradient;
 mod linear;
 mod linear_id;
@@ -32,6 +33,7 @@ pub mod t5;
 pub use batch::{Encoded, ExampleLoss, MAX_TOKENS, TokenizedExample};
 pub use builder::{LmHeadNote, ModelBuilder, TensorKind, TensorSpecs, Tensors, UnusedTensors};
 pub use error::{Control, ModelError};
+pub use generation::{GenerationNote, generation_note};
 pub(crate) use gradient::CandidateLayer;
 pub use gradient::{BranchGradient, GradientBatch, Gradients, LoraCandidates, WithRespectTo};
 pub use linear::{LoraBranch, LoraBranches, Precision};
@@ -59,6 +61,9 @@ pub trait ModelConfig: fmt::Debug + Send + Sync {
 
     /// Number of parameters, embeddings included; a tied `lm_head` counts once.
     fn parameters(&self) -> u64;
+
+    /// The token that decoding starts from.
+    fn decoder_start_token_id(&self) -> u32;
 
     /// The token that ends an output, `</s>`.
     fn eos_token_id(&self) -> u32;

@@ -11,8 +11,9 @@ use crate::formats::{
     files_sha256, sha256_hex,
 };
 use crate::model::{
-    LmHeadNote, Model, ModelBuilder, ModelConfig, ModelError, PACKED_LAYOUT, PackedCopy,
-    PackedReader, PackedSource, Precision, Stack, UnusedTensors, parse_config,
+    GenerationNote, LmHeadNote, Model, ModelBuilder, ModelConfig, ModelError, PACKED_LAYOUT,
+    PackedCopy, PackedReader, PackedSource, Precision, Stack, UnusedTensors, generation_note,
+    parse_config,
 };
 
 /// The name and license of a base, from its registry.
@@ -37,7 +38,7 @@ pub struct BaseBytes<'a> {
     pub weights: &'a [u8],
 }
 
-/// What of a base model's weights is left out or replaced. Transformers loads such weights too, and warns.
+/// What of a base model's files is left out or replaced. Transformers loads such weights too, and warns.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -48,12 +49,20 @@ pub struct BaseNotes {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "typescript", ts(optional))]
     pub lm_head: Option<LmHeadNote>,
+    /// Settings of decoding that are not applied; absent where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub generation: Option<GenerationNote>,
 }
 
 impl BaseNotes {
     /// The notes, if there is anything to note.
-    fn new(unused_tensors: UnusedTensors, lm_head: Option<LmHeadNote>) -> Option<Self> {
-        let notes = Self { unused_tensors, lm_head };
+    fn new(
+        unused_tensors: UnusedTensors,
+        lm_head: Option<LmHeadNote>,
+        generation: Option<GenerationNote>,
+    ) -> Option<Self> {
+        let notes = Self { unused_tensors, lm_head, generation };
         (notes != Self::default()).then_some(notes)
     }
 }
@@ -89,7 +98,7 @@ pub struct BaseInfo {
     /// SHA-256 over those of all files, the configuration and the tokenizer among them; empty where `sha256` is, or
     /// where the files were not read as such.
     pub files_sha256: String,
-    /// What of the weights is left out; absent where all of them are used.
+    /// What of the files is left out; absent where all of them are used.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "typescript", ts(optional))]
     pub notes: Option<BaseNotes>,
@@ -104,6 +113,7 @@ pub struct BaseLoad {
     state: State,
     /// SHA-256 of each of the small files, where there are any.
     small_files: Option<Vec<String>>,
+    generation: Option<GenerationNote>,
     /// Length of a GGUF file alone, where it is known.
     file_bytes: Option<u64>,
     /// The header of a GGUF file alone, after its length: a packed copy begins with it.
@@ -156,7 +166,8 @@ pub fn packed_key(sources: &[String], precision: Precision) -> String {
 }
 
 impl BaseLoad {
-    /// Reads the small files; `beside` are those beside the tokenizer's own.
+    /// Reads the small files; `beside` are those beside the tokenizer's own, and `generation` is
+    /// `generation_config.json`.
     ///
     /// # Errors
     /// [`SessionError::Base`] for a file that cannot be used, or two that contradict each other.
@@ -165,16 +176,26 @@ impl BaseLoad {
         config: &[u8],
         tokenizer: &[u8],
         beside: AddedTokenFiles<'_>,
+        generation: Option<&[u8]>,
         precision: Precision,
     ) -> Result<Self, SessionError> {
         let refused = |error| refused(&label, error);
-        let files = [Some(config), Some(tokenizer), beside.added_tokens, beside.tokenizer_config];
-        let hashes = files.into_iter().flatten().map(sha256_hex).collect();
-        let config = parse_config(config).map_err(refused)?;
+        let AddedTokenFiles { added_tokens, special_tokens_map, tokenizer_config } = beside;
+        let files = [Some(config), Some(tokenizer), added_tokens, tokenizer_config];
+        let files = files.into_iter().chain([special_tokens_map]).flatten();
+        let hashes = files.map(sha256_hex).collect();
+        let json = config;
+        let config = parse_config(json).map_err(refused)?;
+        let generation = generation_note(&*config, json, generation).map_err(refused)?;
         let tokenizer = Tokenizer::parse_with(tokenizer, beside);
         let tokenizer = tokenizer.map_err(|error| refused(error.into()))?;
         let load = Self::from_parts(label, config, tokenizer, precision)?;
-        Ok(Self { small_files: Some(hashes), ..load })
+        Ok(Self { small_files: Some(hashes), ..load }.with_generation(generation))
+    }
+
+    /// Sets what is noted of the settings of decoding.
+    pub fn with_generation(self, generation: Option<GenerationNote>) -> Self {
+        Self { generation, ..self }
     }
 
     /// Starts a load with the two small files read.
@@ -200,8 +221,8 @@ impl BaseLoad {
     }
 
     fn in_state(state: State, label: BaseLabel, precision: Precision) -> Self {
-        let (small_files, file_bytes, header) = Default::default();
-        Self { label, precision, bytes: 0, state, small_files, file_bytes, header }
+        let (small_files, generation, file_bytes, header) = Default::default();
+        Self { label, precision, bytes: 0, state, small_files, generation, file_bytes, header }
     }
 
     /// Says how long the next file of weights is, where that is known: one that claims to be longer is refused
@@ -357,7 +378,7 @@ impl BaseLoad {
         self,
         sha256: String,
     ) -> Result<(BaseInfo, Tokenizer, Arc<dyn Model>), SessionError> {
-        let BaseLoad { label, precision, bytes, state, small_files, .. } = self;
+        let BaseLoad { label, precision, bytes, state, small_files, generation, .. } = self;
         let State::Weights(parts) = state else {
             return Err(refused(&label, without_header(bytes).into()));
         };
@@ -367,7 +388,7 @@ impl BaseLoad {
         let has_lm_head = completed.map_err(|error| refused(&label, error))?;
         let model = builder.finish().map_err(|error| refused(&label, error))?;
         let config = model.config();
-        let notes = BaseNotes::new(unused, config.lm_head_note(has_lm_head));
+        let notes = BaseNotes::new(unused, config.lm_head_note(has_lm_head), generation);
         let hashes = small_files.map(|hashes| [hashes, vec![sha256.clone()]].concat());
         let info = BaseInfo {
             files_sha256: hashes.map(|hashes| files_sha256(&hashes)).unwrap_or_default(),

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::scoring::batch_sizes;
 use super::{
-    Answer, Backend, BackendError, ModuleLoss, ModuleSet, Observer, Operation, Session,
+    Answer, Backend, BackendError, Evaluated, ModuleLoss, ModuleSet, Observer, Operation, Session,
     SessionError, SessionEvent, ready, ready_mut,
 };
 use crate::formats::{Example, Tokenizer};
@@ -20,6 +21,8 @@ use crate::model::{Control, GradientBatch, LoraCandidates, MAX_TOKENS, Tokenized
 const OPERATION: Operation = Operation::Learn;
 /// Tokens that an answer to an example may have beyond twice the longest output.
 const SPARE_TOKENS: usize = 8;
+/// Limit of the batches that are kept, which are of five examples all that there can be.
+const KEPT_BATCHES: usize = 32;
 
 /// An example's output with text that the model cannot write, so that no weights give it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +61,7 @@ impl<B: Backend> Session<B> {
     ) -> Result<LearnResult, SessionError> {
         let base = ready(&self.base)?;
         let tokenized = base.tokenize(OPERATION, examples)?;
-        let merge = options.merge;
+        let (merge, budget) = (options.merge, options.budget);
         let held: Vec<String> = options.held.iter().map(|module| module.id.clone()).collect();
         let mut run = LearningRun::new(options, modules.to_vec(), examples.len())?;
         run.replay(history)?;
@@ -72,7 +75,7 @@ impl<B: Backend> Session<B> {
             observer.on_event(SessionEvent::Unwritable { outputs });
         }
 
-        let mut batches: BTreeMap<Vec<u32>, B::Batch> = BTreeMap::new();
+        let mut batches = RunBatches { tokenized, kept: BTreeMap::new(), budget, estimated: false };
         let mut ahead: VecDeque<(Step, Vec<ExampleScore>, f64)> = VecDeque::new();
         let mut slopes = None;
         let mut reported_selection = false;
@@ -82,7 +85,8 @@ impl<B: Backend> Session<B> {
             }
             if !step.gradient_of.is_empty() {
                 let started = (self.clock)();
-                let gradient = self.coefficient_gradients(merge, &step, &tokenized, &mut slopes)?;
+                let gradient =
+                    self.coefficient_gradients(merge, &step, &batches.tokenized, &mut slopes)?;
                 let evaluation = run.report_gradient(&gradient, (self.clock)() - started)?.clone();
                 observer.on_event(SessionEvent::Evaluation { evaluation });
                 continue;
@@ -92,19 +96,9 @@ impl<B: Backend> Session<B> {
                     1 => vec![step],
                     limit => run.upcoming().into_iter().take(limit).collect(),
                 };
-                let Points { set, ids, points } = self.points(merge, &steps)?;
-                let base = ready_mut(&mut self.base)?;
-                let chosen = steps.first().map_or(&[][..], |step| &step.examples);
-                let batch = batches.entry(chosen.to_vec()).or_insert_with(|| {
-                    let examples = chosen.iter().map(|&example| &tokenized[example as usize]);
-                    base.backend.batch(examples.cloned().collect())
-                });
-                let evaluated = base.backend.losses(batch, &set, &points, self.clock).await;
-                let evaluated = evaluated.map_err(|error| {
-                    let ids = ids.iter().map(String::as_str);
-                    SessionError::backend(OPERATION, ids, error)
-                })?;
-                base.report_gpu(observer);
+                let evaluated = self.step_losses(merge, &steps, &mut batches, observer).await?;
+                let Some(evaluated) = evaluated else { break };
+                ready_mut(&mut self.base)?.report_gpu(observer);
                 let losses = evaluated.losses.iter();
                 let losses = losses.map(|losses| losses.iter().map(ExampleScore::from).collect());
                 let seconds = evaluated.seconds;
@@ -233,6 +227,64 @@ impl<B: Backend> Session<B> {
         Ok(step.gradient_of.iter().filter_map(of).collect())
     }
 
+    /// The losses of the steps' examples, which are those of the first step, batch by batch; none once the observer
+    /// has stopped it between two batches.
+    async fn step_losses<O: Observer>(
+        &mut self,
+        merge: Merge,
+        steps: &[Step],
+        batches: &mut RunBatches<B>,
+        observer: &mut O,
+    ) -> Result<Option<Evaluated>, SessionError> {
+        let Points { set, ids, points } = self.points(merge, steps)?;
+        let failed =
+            |error| SessionError::backend(OPERATION, ids.iter().map(String::as_str), error);
+        let chosen = steps.first().map_or(&[][..], |step| &step.examples);
+        let RunBatches { tokenized, kept, budget, estimated } = batches;
+        let examples = || chosen.iter().map(|&example| &tokenized[example as usize]);
+        let sizes = batch_sizes(examples());
+        if sizes.len() <= 1 {
+            let backend = &mut ready_mut(&mut self.base)?.backend;
+            if kept.len() >= KEPT_BATCHES && !kept.contains_key(chosen) {
+                kept.clear();
+            }
+            let batch = kept.entry(chosen.to_vec());
+            let batch = batch.or_insert_with(|| backend.batch(examples().cloned().collect()));
+            let evaluated = backend.losses(batch, &set, &points, self.clock).await;
+            return Ok(Some(evaluated.map_err(failed)?));
+        }
+        // What a batch prepares takes more memory than it saves time, so none is kept.
+        let tokens_of = |examples: &[TokenizedExample]| -> usize {
+            examples.iter().map(TokenizedExample::tokens).sum()
+        };
+        let mut examples = examples().cloned();
+        let mut whole = Evaluated { losses: vec![Vec::new(); points.len()], seconds: 0.0 };
+        for (batch, size) in sizes.into_iter().enumerate() {
+            if batch > 0 && observer.next_turn().await {
+                return Ok(None);
+            }
+            let backend = &mut ready_mut(&mut self.base)?.backend;
+            let examples: Vec<TokenizedExample> = examples.by_ref().take(size).collect();
+            let tokens = tokens_of(&examples);
+            let mut batch = backend.batch(examples);
+            let points = &points[..whole.losses.len()];
+            let part =
+                backend.losses(&mut batch, &set, points, self.clock).await.map_err(failed)?;
+            // A device evaluates several points at once, and the CPU that takes over one.
+            whole.losses.truncate(part.losses.len());
+            for (losses, more) in whole.losses.iter_mut().zip(part.losses) {
+                losses.extend(more);
+            }
+            whole.seconds += part.seconds;
+            if !std::mem::replace(estimated, true) {
+                let evaluation = part.seconds * tokens_of(tokenized) as f64 / tokens as f64;
+                let total = evaluation * f64::from(*budget);
+                observer.on_event(SessionEvent::Estimate { evaluation, total });
+            }
+        }
+        Ok(Some(whole))
+    }
+
     /// The steps as points over the modules that any of them has.
     fn points(&self, merge: Merge, steps: &[Step]) -> Result<Points, SessionError> {
         let mut ids: Vec<String> = Vec::new();
@@ -254,6 +306,17 @@ impl<B: Backend> Session<B> {
         let points = steps.iter().map(point).collect();
         Ok(Points { set, ids, points })
     }
+}
+
+/// The examples of a run, and the batches of them that are evaluated again and again.
+struct RunBatches<B: Backend> {
+    tokenized: Vec<TokenizedExample>,
+    /// By the indices of their examples.
+    kept: BTreeMap<Vec<u32>, B::Batch>,
+    /// Evaluations of all examples.
+    budget: u32,
+    /// Whether the observer knows how long they take.
+    estimated: bool,
 }
 
 /// The examples, and the modules that may be added, packed for gradients.

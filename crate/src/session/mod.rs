@@ -63,6 +63,13 @@ pub enum SessionEvent {
         /// The outputs.
         outputs: Vec<UnwritableOutput>,
     },
+    /// Learning from more examples than are evaluated at once has begun. Those of one batch say how long it takes.
+    Estimate {
+        /// Time that an evaluation of all examples takes, in seconds.
+        evaluation: f64,
+        /// Time that the whole budget takes, in seconds.
+        total: f64,
+    },
     /// The modules that learning searches over were chosen by the loss of each alone.
     Selected {
         /// The modules.
@@ -196,7 +203,8 @@ impl<B: Backend + From<Arc<dyn Model>>> Session<B> {
         precision: Precision,
     ) -> Result<BaseInfo, SessionError> {
         let beside = AddedTokenFiles::default();
-        let mut load = BaseLoad::new(label, files.config, files.tokenizer, beside, precision)?;
+        let mut load =
+            BaseLoad::new(label, files.config, files.tokenizer, beside, None, precision)?;
         load.expect_file(files.weights.len() as u64);
         load.push(files.weights)?;
         load.end_file()?;

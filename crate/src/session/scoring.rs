@@ -10,8 +10,8 @@ use crate::learn::{ExampleScore, Objective};
 use crate::lora::{Composition, WeightedModule};
 use crate::model::{ExampleLoss, ModelError, TokenizedExample};
 
-/// Tokens of a batch: larger batches are not faster, and take more memory.
-const BATCH_TOKENS: usize = 4096;
+/// Tokens of a batch: larger batches are not faster, take more memory, and keep a stop waiting.
+pub(super) const BATCH_TOKENS: usize = 2048;
 
 /// The loss of a module alone, or of a composition without it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -154,18 +154,26 @@ impl<B: Backend> Session<B> {
 
 /// Examples in batches of a limited number of tokens: an example's loss has the same bits in any batch.
 fn token_batches<B: Backend>(backend: &B, examples: Vec<TokenizedExample>) -> Vec<B::Batch> {
-    let mut batches: Vec<Vec<TokenizedExample>> = Vec::new();
+    let counts: Vec<usize> = batch_sizes(examples.iter());
+    let mut examples = examples.into_iter();
+    counts.into_iter().map(|count| backend.batch(examples.by_ref().take(count).collect())).collect()
+}
+
+/// The numbers of examples of consecutive batches, each of at most [`BATCH_TOKENS`] or of one example.
+pub(super) fn batch_sizes<'a>(
+    examples: impl IntoIterator<Item = &'a TokenizedExample>,
+) -> Vec<usize> {
+    let mut sizes: Vec<usize> = Vec::new();
     let mut tokens = 0;
     for example in examples {
-        let length = example.input.len() + example.labels.len();
-        tokens += length;
-        match batches.last_mut() {
-            Some(batch) if tokens <= BATCH_TOKENS => batch.push(example),
+        tokens += example.tokens();
+        match sizes.last_mut() {
+            Some(size) if tokens <= BATCH_TOKENS => *size += 1,
             _ => {
-                batches.push(vec![example]);
-                tokens = length;
+                sizes.push(1);
+                tokens = example.tokens();
             }
         }
     }
-    batches.into_iter().map(|batch| backend.batch(batch)).collect()
+    sizes
 }

@@ -422,6 +422,7 @@ export class LoraLoom {
         input,
         (event) => {
           if (event.kind === "unwritable") input.onUnwritable?.(event.outputs);
+          if (event.kind === "estimate") input.onEstimate?.(event);
           if (event.kind === "selected") input.onSelected?.(event.modules);
           if (event.kind !== "evaluation") return;
           evaluations.push(event.evaluation);

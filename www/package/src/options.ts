@@ -122,6 +122,11 @@ export interface LearnInput extends CallOptions {
   resume?: Pick<LearnResult, "history">;
   /** Called after every evaluation of the loss. */
   onEvaluation?: (evaluation: Evaluation) => void;
+  /**
+   * Called once, early, with the time that an evaluation of all examples and the whole budget take, in seconds, if
+   * there are more examples than are evaluated at once.
+   */
+  onEstimate?: (seconds: { evaluation: number; total: number }) => void;
   /** Called with the selected modules and the loss of each alone. */
   onSelected?: (modules: ModuleLoss[]) => void;
   /** Called before the first evaluation with the outputs that the model cannot write, if there are any. */

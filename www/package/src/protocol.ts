@@ -209,7 +209,7 @@ export interface Requests {
       history: Evaluation[];
     };
     answer: LearnResult;
-    event: EngineEvent<"unwritable" | "selected" | "evaluation" | "gpu">;
+    event: EngineEvent<"unwritable" | "estimate" | "selected" | "evaluation" | "gpu">;
   };
   tune: {
     request: {

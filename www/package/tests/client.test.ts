@@ -84,6 +84,15 @@ describe("LoraLoom", () => {
     expect(onUnwritable).toHaveBeenCalledTimes(1);
   });
 
+  test("tells how long many examples take", async () => {
+    const loom = await open();
+    const onEstimate = vi.fn();
+    await loom.learn({ examples, onEstimate });
+    expect(onEstimate).not.toHaveBeenCalled();
+    await loom.learn({ examples: Array(6).fill(examples[0]), onEstimate });
+    expect(onEstimate.mock.calls).toMatchObject([[{ evaluation: 2, total: 70 }]]);
+  });
+
   test("a stopped call resolves with what was reached", async () => {
     FakeSession.steps = 1e9;
     const loom = await open();
@@ -569,7 +578,7 @@ describe("addresses", () => {
   });
 });
 
-test("the files of added tokens beside a tokenizer are read with it", async () => {
+test("the files beside a tokenizer and a configuration are read with them", async () => {
   const loom = await open();
   const contents = (text: string) => new Blob([text]);
   const model = [
@@ -578,9 +587,11 @@ test("the files of added tokens beside a tokenizer are read with it", async () =
     { path: "t5/model.safetensors", contents: contents("w") },
   ];
   await loom.load({ source: filesSource(model) });
-  expect(FakeLoad.tokenFiles).toEqual(["", ""]);
+  expect(FakeLoad.filesBeside).toEqual(["", "", "", ""]);
   model.push({ path: "t5/added_tokens.json", contents: contents("added") });
+  model.push({ path: "t5/special_tokens_map.json", contents: contents("map") });
   model.push({ path: "t5/tokenizer_config.json", contents: contents("config") });
+  model.push({ path: "t5/generation_config.json", contents: contents("settings") });
   await loom.load({ source: filesSource(model) });
-  expect(FakeLoad.tokenFiles).toEqual(["added", "config"]);
+  expect(FakeLoad.filesBeside).toEqual(["added", "map", "config", "settings"]);
 });

@@ -122,8 +122,8 @@ abstract class Freed {
 
 /** A load that counts the bytes pushed. */
 export class FakeLoad extends Freed implements BaseLoad {
-  /** The files of added tokens of the last load. */
-  static tokenFiles: string[] = [];
+  /** The files beside the tokenizer and the configuration of the last load. */
+  static filesBeside: string[] = [];
   /** The lengths that were said of files of weights. */
   static expected: number[] = [];
   readonly #label: { id: string; title: string; license: string };
@@ -140,20 +140,21 @@ export class FakeLoad extends Freed implements BaseLoad {
     _config: Uint8Array,
     _tokenizer: Uint8Array,
     addedTokens: Uint8Array,
+    specialTokensMap: Uint8Array,
     tokenizerConfig: Uint8Array,
+    generationConfig: Uint8Array,
     precision: "f32" | "int8",
   ) {
     super();
-    FakeLoad.tokenFiles = [addedTokens, tokenizerConfig].map((bytes) =>
-      new TextDecoder().decode(bytes),
-    );
+    const beside = [addedTokens, specialTokensMap, tokenizerConfig, generationConfig];
+    FakeLoad.filesBeside = beside.map((bytes) => new TextDecoder().decode(bytes));
     this.#label = { id, title, license };
     this.#precision = precision;
   }
   /** A load of a GGUF file alone, whose packed copy has the file's start. */
   static ofGguf(id: string, title: string, license: string, precision: "f32" | "int8") {
     const none = new Uint8Array();
-    const load = new FakeLoad(id, title, license, none, none, none, none, precision);
+    const load = new FakeLoad(id, title, license, none, none, none, none, none, none, precision);
     load.#alone = true;
     return load;
   }
@@ -270,6 +271,9 @@ export class FakeSession extends Freed implements Session {
         output === "犬" ? [{ example, parts: [output] }] : [],
       );
       if (outputs.length) hooks.onEvent({ kind: "unwritable", outputs });
+      if ((examples as Example[]).length > 5) {
+        hooks.onEvent({ kind: "estimate", evaluation: 2, total: 70 });
+      }
       const history = [...(before as Evaluation[])];
       let best: Evaluation | null = null;
       const complete = await this.each(hooks, FakeSession.steps, (number) => {

@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import type { Precision, WorkerEvent } from "../src/protocol.js";
 import { loadBase } from "../src/worker/base.js";
 import type { DownloadContext } from "../src/worker/download.js";
-import type { BasePieces } from "../src/worker/folder.js";
+import { type BasePieces, NONE_BESIDE } from "../src/worker/folder.js";
 import { openStore, toStoredFile } from "../src/worker/store.js";
 import { FakeSession, fakeModule, files, registry, sha256 } from "./fake-engine.js";
 import { MemoryFolder } from "./file-system.js";
@@ -48,8 +48,7 @@ function pieces(known = true): BasePieces {
     license,
     config: wanted(files.config),
     tokenizer: wanted(files.tokenizer),
-    addedTokens: null,
-    tokenizerConfig: null,
+    ...NONE_BESIDE,
     weights: [wanted(files.weights)],
   };
 }
@@ -162,7 +161,7 @@ describe("a packed copy", () => {
     const before = files.get(WEIGHTS) as Uint8Array;
     files.set(WEIGHTS, new TextEncoder().encode(`GGUF\n${"w".repeat(5000)}`));
     try {
-      const nothing = { config: null, tokenizer: null, addedTokens: null, tokenizerConfig: null };
+      const nothing = { config: null, tokenizer: null };
       const alone = { ...pieces(false), ...nothing };
       const first = await load(alone);
       expect(asked).toEqual([WEIGHTS]);

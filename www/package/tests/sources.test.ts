@@ -15,6 +15,7 @@ import {
   adapterFolders,
   baseFolder as baseFolderBy,
   type FolderSource,
+  NONE_BESIDE,
   type Piece,
 } from "../src/worker/folder.js";
 import { Library } from "../src/worker/library.js";
@@ -83,6 +84,8 @@ describe("the files of a source", () => {
         "adapter_model.safetensors": POINTER,
         "added_tokens.json": text("added"),
         "tokenizer_config.json": text("config"),
+        "special_tokens_map.json": text("map"),
+        "generation_config.json": text("settings"),
       },
       "owner/nothing": { "README.md": text("# Nothing") },
       "owner/alone": { "README.md": text("# GGUF"), "model-Q8_0.gguf": WEIGHTS },
@@ -199,7 +202,7 @@ describe("the files of a source", () => {
     expect(names(named.weights)).toEqual(["model-q4_k.gguf"]);
   });
 
-  const NOTHING = { config: null, tokenizer: null, addedTokens: null, tokenizerConfig: null };
+  const NOTHING = { config: null, tokenizer: null, ...NONE_BESIDE };
 
   test("a GGUF file alone needs no other file, on a hub, a host and this computer", async () => {
     const onHost = { ...inFolder("owner/alone"), file: "model-Q8_0.gguf" };
@@ -335,12 +338,17 @@ describe("the files of a source", () => {
 
   test.each([["hub"], ["folder"]])("pointers of Git LFS are passed over in a %s", async (kind) => {
     const source = kind === "hub" ? onHub("owner/pointers") : inFolder("owner/pointers");
-    const { weights, addedTokens, tokenizerConfig } = await baseFolder(source);
+    const { weights, addedTokens, specialTokensMap, tokenizerConfig, generationConfig } =
+      await baseFolder(source);
     expect(names(weights)).toEqual(["pytorch_model.bin"]);
-    expect(names([addedTokens as Piece, tokenizerConfig as Piece])).toEqual([
+    const beside = [addedTokens, specialTokensMap, tokenizerConfig] as Piece[];
+    expect(names(beside)).toEqual([
       "added_tokens.json",
+      "special_tokens_map.json",
       "tokenizer_config.json",
     ]);
+    // A host that lists no files is not asked for what is only noted.
+    expect(generationConfig !== null).toBe(kind === "hub");
     await expect(adapterFolder(source, context)).rejects.toMatchObject({
       what: "adapter_model.safetensors is a Git LFS pointer, not the file.",
     });
@@ -378,6 +386,25 @@ describe("the files of a source", () => {
       expect(await config()).toBe("{}");
     },
   );
+
+  test("a small file of a hub that is not the one it lists is refused, and not kept", async () => {
+    const listed = async () =>
+      ((await adapterFolder(onHub("owner/adapter"), context)).config as RemoteFile) ?? null;
+    const config = await listed();
+    expect(config.gitSha1).toMatch(/^[0-9a-f]{40}$/);
+    const [before] = await fetchFiles([config], context);
+    for (const { key } of await context.store.list()) await context.store.remove(key);
+    const contents = new Uint8Array(before as Uint8Array);
+    contents[0] = (contents[0] as number) ^ 1;
+    hub.replace("owner/adapter", "adapter_config.json", contents);
+    await expect(fetchFiles([config], context)).rejects.toMatchObject({
+      code: "integrity",
+      what: "main/adapter_config.json is not the file that the hub names.",
+    });
+    expect(await context.store.list()).toEqual([]);
+    const [after] = await fetchFiles([await listed()], context);
+    expect(after).toEqual(contents);
+  });
 
   const local = (...paths: string[]): FilesSource => ({
     kind: "files",

@@ -111,7 +111,7 @@ const numbers = {
 };
 
 const polish = {
-  start: "Polish",
+  press: "Polish",
   help: "Tunes this mix further",
   takes: (took: number | null) =>
     took === null ? ", in a few seconds." : `, in about ${seconds(took)}.`,
@@ -119,7 +119,7 @@ const polish = {
   step: (done: number, total: number, error: number) =>
     `Step ${done} of ${total} · error ${loss(error)}`,
   done: "Polished",
-  doneIn: (took: number, steps: number, complete: boolean) =>
+  took: (took: number, steps: number, complete: boolean) =>
     ` in ${seconds(took)}${complete ? "" : `, stopped after ${count(steps, "step")}`}`,
   right: (right: number, before: number, total: number) =>
     `: ${right} of ${count(total, "example")} right, ${before === right ? "as before" : `${before} before`}.`,
@@ -275,7 +275,7 @@ const download = {
   otherLicense: ". License: see its page.",
   otherFacts: (size: string, parameters: number) => ` (${size}, ${millions(parameters)})`,
   reading: "Reading the list of models and modules.",
-  notes: ({ unusedTensors: { count: tensors, names }, lmHead }: BaseNotes) =>
+  notes: ({ unusedTensors: { count: tensors, names }, lmHead, generation }: BaseNotes) =>
     [
       ...(tensors
         ? [
@@ -283,6 +283,11 @@ const download = {
           ]
         : []),
       ...(lmHead ? [LM_HEAD_NOTES[lmHead]] : []),
+      ...(generation
+        ? [
+            `Its ${generation.file} sets ${generation.settings.join(", ")}. That is not applied: answers are decoded greedily.`,
+          ]
+        : []),
     ].join(" "),
   checked: (model: string, expected: string, source: string, found: string | null) =>
     `Checked: gives the output published for ${model} (${expected}, ${source}${found === null ? "" : `; ${found} in 8 bits`}).`,

@@ -121,9 +121,9 @@ const learn = {
   again: "Learn again",
   stop: "Stop",
   ready: "Ready. Takes a few seconds.",
-  readyLarge: "Ready. With a model of this size it takes minutes.",
+  readyLarge: "Ready. A model of this size takes minutes.",
   readyLibrary: (size: string) =>
-    `Downloads the model first, about ${size}, then the modules that fit your examples.`,
+    `Downloads the model first (${size}), then the modules that fit your examples.`,
   trying: (done: number, total: number, left: number | null) =>
     `Trying mixes: ${Math.floor(done)} of at most ${total}${left === null ? "" : ` · ${seconds(left)} left`}`,
   comparing: (done: number, total: number) => `Comparing descriptions: ${done} of ${total}`,

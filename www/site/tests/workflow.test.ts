@@ -449,6 +449,15 @@ test("a question about one table is gone with it", async () => {
   expect(task.incoming.value).toBeNull();
 });
 
+test("settings of decoding that are not applied are said in words", async () => {
+  const { details } = await import("../src/details-text.js");
+  const unusedTensors = { count: 0, names: [] };
+  const generation = { file: "config.json", settings: ["num_beams 4", "do_sample true"] };
+  expect(details.download.notes({ unusedTensors, generation })).toBe(
+    "Its config.json sets num_beams 4, do_sample true. That is not applied: answers are decoded greedily.",
+  );
+});
+
 test("what a text of examples was taken for is said in words", async () => {
   const { details } = await import("../src/details-text.js");
   const layout = { ...PLAIN_TABLE, delimiter: "," };

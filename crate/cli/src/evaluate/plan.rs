@@ -12,6 +12,7 @@ use super::bbh::{DRAWN_MODULES, Size};
 use super::method::Method;
 use super::runs::RunKey;
 use crate::error::CliError;
+use crate::output::duration;
 
 /// Parameters of Flan-T5-large; the blocks of each of its stacks, each with four times the multiply-adds
 /// of a block that is half as wide; and its output layer, as such blocks of the decoder.
@@ -188,14 +189,5 @@ fn bytes(bytes: u64) -> String {
         large if large >= 1e9 => format!("{:.1} GB", large / 1e9),
         medium if medium >= 1e6 => format!("{:.1} MB", medium / 1e6),
         small => format!("{:.0} kB", small / 1e3),
-    }
-}
-
-/// A time in the largest unit that suits it.
-pub fn duration(seconds: f64) -> String {
-    match seconds {
-        long if long >= 5400.0 => format!("{:.1} h", long / 3600.0),
-        medium if medium >= 90.0 => format!("{:.0} min", medium / 60.0),
-        short => format!("{short:.0} s"),
     }
 }

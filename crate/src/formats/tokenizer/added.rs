@@ -161,13 +161,12 @@ impl Flags {
     }
 }
 
-/// The special tokens that `tokenizer_config.json` names, each once.
+/// The special tokens that a configuration names, each once. Those of its `added_tokens_decoder` have the flags
+/// that they have there.
 ///
 /// # Errors
 /// [`FormatError::Invalid`] for a list that is too long or holds something else.
-pub(super) fn special_tokens(files: AddedTokenFiles<'_>) -> Result<Vec<SpecialToken>, FormatError> {
-    let Some(bytes) = files.tokenizer_config else { return Ok(Vec::new()) };
-    let config = read_config(bytes)?;
+pub(super) fn special_tokens(config: &Value) -> Result<Vec<SpecialToken>, FormatError> {
     let mut named: Vec<&Value> = NAMED_TOKENS.iter().map(|field| &config[field]).collect();
     for field in TOKEN_LISTS {
         match &config[field] {
@@ -178,12 +177,15 @@ pub(super) fn special_tokens(files: AddedTokenFiles<'_>) -> Result<Vec<SpecialTo
         }
     }
     check_number(CONFIG, named.len())?;
+    let decoded = config["added_tokens_decoder"].as_object().into_iter().flat_map(Map::values);
+    let decoded: BTreeSet<&str> = decoded.filter_map(|token| token["content"].as_str()).collect();
     let mut seen = BTreeSet::new();
     let mut tokens = Vec::new();
     for token in named.into_iter().filter(|token| !token.is_null()) {
         let content = token.as_str().or_else(|| token["content"].as_str());
         let content = content.ok_or_else(|| not_tokens(CONFIG, &token.to_string()))?.to_owned();
-        let flags = token.is_object().then(|| Flags::read(token));
+        let flags = token.is_object() && !decoded.contains(content.as_str());
+        let flags = flags.then(|| Flags::read(token));
         if !content.is_empty() && seen.insert(content.clone()) {
             tokens.push(SpecialToken { content, flags });
         }
@@ -194,12 +196,41 @@ pub(super) fn special_tokens(files: AddedTokenFiles<'_>) -> Result<Vec<SpecialTo
 /// The file with a tokenizer's settings.
 pub(super) const CONFIG: &str = "tokenizer_config.json";
 
-/// Reads `tokenizer_config.json`.
+/// Reads `tokenizer_config.json`, with the special tokens of `special_tokens_map.json`, which transformers reads
+/// where there is no `added_tokens_decoder`. `null` where there is neither file.
 ///
 /// # Errors
-/// [`FormatError::Invalid`] if it is no JSON or exceeds a limit.
-pub(super) fn read_config(bytes: &[u8]) -> Result<Value, FormatError> {
-    read_json(CONFIG, bytes)
+/// [`FormatError::Invalid`] if one is no JSON object or exceeds a limit.
+pub(super) fn read_config(files: AddedTokenFiles<'_>) -> Result<Value, FormatError> {
+    const MAP: &str = "special_tokens_map.json";
+    const ADDITIONAL: &str = TOKEN_LISTS[0];
+    let mut config = Value::Null;
+    if let Some(bytes) = files.tokenizer_config {
+        config = read_json(CONFIG, bytes)?;
+        object_of(CONFIG, &config)?;
+    }
+    let map = files.special_tokens_map.filter(|_| config["added_tokens_decoder"].is_null());
+    let Some(map) = map.map(|bytes| read_json(MAP, bytes)).transpose()? else { return Ok(config) };
+    for (name, value) in object(MAP, &map)? {
+        match (config[ADDITIONAL].as_array_mut(), value.as_array()) {
+            (Some(tokens), Some(more)) if name == ADDITIONAL => tokens.extend_from_slice(more),
+            _ => config[name] = value.clone(),
+        }
+    }
+    Ok(config)
+}
+
+/// The entries of an object.
+fn object_of<'v>(
+    format: &'static str,
+    value: &'v Value,
+) -> Result<&'v Map<String, Value>, FormatError> {
+    value.as_object().ok_or_else(|| not_tokens(format, &value.to_string()))
+}
+
+/// Whether a configuration sets a flag.
+pub(super) fn is_set(config: &Value, flag: &str) -> bool {
+    config[flag] == true
 }
 
 /// The file that tokens are read from.
@@ -216,27 +247,24 @@ pub(super) enum Source {
 ///
 /// Read as values: types of their own would add 15 kB to the WebAssembly module.
 pub(super) fn read_files(
-    files: AddedTokenFiles<'_>,
+    config: &Value,
+    added_tokens: Option<&[u8]>,
 ) -> Result<(Vec<FileAddedToken>, Source), FormatError> {
     let mut tokens = Vec::new();
-    if let Some(bytes) = files.tokenizer_config {
-        const FILE: &str = CONFIG;
-        let config = read_config(bytes)?;
-        let decoder = &config["added_tokens_decoder"];
-        if !decoder.is_null() {
-            for (id, token) in object(FILE, decoder)? {
-                let content = token["content"].as_str();
-                let content = content.ok_or_else(|| not_tokens(FILE, id))?.to_owned();
-                let id = id.parse().map_err(|_| not_tokens(FILE, id))?;
-                let special = token["special"].as_bool().unwrap_or_default();
-                tokens.push(Flags::read(token).token(id, content, special));
-            }
-            // Keys are in the order of their digits.
-            tokens.sort_unstable_by_key(|token| token.id);
-            return Ok((tokens, Source::Config));
+    let decoder = &config["added_tokens_decoder"];
+    if !decoder.is_null() {
+        for (id, token) in object(CONFIG, decoder)? {
+            let content = token["content"].as_str();
+            let content = content.ok_or_else(|| not_tokens(CONFIG, id))?.to_owned();
+            let id = id.parse().map_err(|_| not_tokens(CONFIG, id))?;
+            let special = token["special"].as_bool().unwrap_or_default();
+            tokens.push(Flags::read(token).token(id, content, special));
         }
+        // Keys are in the order of their digits.
+        tokens.sort_unstable_by_key(|token| token.id);
+        return Ok((tokens, Source::Config));
     }
-    let Some(bytes) = files.added_tokens else { return Ok((tokens, Source::AddedTokens)) };
+    let Some(bytes) = added_tokens else { return Ok((tokens, Source::AddedTokens)) };
     const FILE: &str = "added_tokens.json";
     for (content, id) in object(FILE, &read_json(FILE, bytes)?)? {
         let id = id.as_u64().and_then(|id| u32::try_from(id).ok());
@@ -269,7 +297,7 @@ fn object<'v>(
     format: &'static str,
     value: &'v Value,
 ) -> Result<&'v Map<String, Value>, FormatError> {
-    let entries = value.as_object().ok_or_else(|| not_tokens(format, &value.to_string()))?;
+    let entries = object_of(format, value)?;
     check_number(format, entries.len())?;
     Ok(entries)
 }

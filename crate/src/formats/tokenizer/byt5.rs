@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::super::FormatError;
+use super::FileAddedToken;
 use super::added::{self, check_number};
-use super::{AddedTokenFiles, FileAddedToken};
 
 /// The special tokens, in the order of their ids.
 const SPECIAL: [&str; 3] = ["<pad>", "</s>", "<unk>"];
@@ -40,22 +40,20 @@ pub(super) fn text(bytes: &[u8]) -> String {
     bytes.utf8_chunks().map(|chunk| chunk.valid()).collect()
 }
 
-/// The added tokens. `named_by` is the file that names the tokenizer, which is read as the
-/// `tokenizer_config.json` where there is no other.
+/// The added tokens, by the configuration and the contents of `added_tokens.json`.
 ///
 /// # Errors
 /// [`FormatError::Invalid`] for a file whose tokens are not valid.
-pub(super) fn added_tokens<'b>(
-    named_by: &'b [u8],
-    mut beside: AddedTokenFiles<'b>,
+pub(super) fn added_tokens(
+    config: &Value,
+    added_tokens: Option<&[u8]>,
 ) -> Result<Vec<FileAddedToken>, FormatError> {
-    let config = *beside.tokenizer_config.get_or_insert(named_by);
-    let (mut tokens, _) = added::read_files(beside)?;
+    let (mut tokens, _) = added::read_files(config, added_tokens)?;
     let taken: BTreeSet<u32> = tokens.iter().map(|token| token.id).collect();
     let contents: BTreeSet<String> = tokens.iter().map(|token| token.content.clone()).collect();
     let special = SPECIAL.into_iter().map(|content| (content.to_owned(), true));
-    let sentinels = sentinels(&added::read_config(config)?)?;
-    let defaults = special.zip(0..).chain(sentinels.into_iter().map(|s| (s, false)).zip(IDS..));
+    let others = others(config)?.into_iter().map(|content| (content, false));
+    let defaults = special.zip(0..).chain(others.zip(IDS..));
     let is_free = |content: &String, id: u32| !taken.contains(&id) && !contents.contains(content);
     tokens.extend(defaults.filter(|((content, _), id)| is_free(content, *id)).map(
         |((content, strip), id)| FileAddedToken {
@@ -68,22 +66,21 @@ pub(super) fn added_tokens<'b>(
             special: true,
         },
     ));
-    // Nothing is normalised: all tokens are matched in the text as it is.
-    tokens.iter_mut().for_each(|token| token.normalized = false);
     Ok(tokens)
 }
 
-/// The sentinel tokens: those of `additional_special_tokens`, or else `<extra_id_0>` to
-/// `<extra_id_124>`.
-fn sentinels(config: &Value) -> Result<Vec<String>, FormatError> {
-    let listed = config["additional_special_tokens"].as_array().filter(|tokens| !tokens.is_empty());
-    let text =
-        |token: &Value| token.as_str().or_else(|| token["content"].as_str()).map(str::to_owned);
-    let count = config["extra_ids"].as_u64().unwrap_or(EXTRA_IDS);
-    let count = listed.map_or(usize::try_from(count).unwrap_or(usize::MAX), Vec::len);
-    check_number(added::CONFIG, count)?;
-    Ok(match listed {
-        Some(tokens) => tokens.iter().filter_map(text).collect(),
-        None => (0..count).map(|number| format!("<extra_id_{number}>")).collect(),
-    })
+/// The other special tokens: those that the configuration names, and `<extra_id_0>` to `<extra_id_124>` unless
+/// `additional_special_tokens` lists others.
+fn others(config: &Value) -> Result<Vec<String>, FormatError> {
+    let named = added::special_tokens(config)?.into_iter().map(|token| token.content);
+    let mut others: Vec<String> =
+        named.filter(|content| !SPECIAL.contains(&content.as_str())).collect();
+    let listed = &config["additional_special_tokens"];
+    if listed.as_array().is_none_or(Vec::is_empty) {
+        let count = config["extra_ids"].as_u64().unwrap_or(EXTRA_IDS);
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        check_number(added::CONFIG, count)?;
+        others.extend((0..count).map(|number| format!("<extra_id_{number}>")));
+    }
+    Ok(others)
 }

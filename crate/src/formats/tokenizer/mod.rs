@@ -63,14 +63,34 @@ pub struct Tokenizer {
     added_normalized: AddedTokens,
     added_by_id: BTreeMap<u32, AddedToken>,
     end: u32,
+    /// `clean_up_tokenization_spaces`: whether decoding removes the spaces before punctuation marks.
+    cleans_up: bool,
+    /// `split_special_tokens`: whether special tokens are read as the text that they are.
+    splits_special: bool,
 }
+
+/// What `clean_up_tokenization_spaces` replaces, in order, as `clean_up_tokenization` of transformers.
+const CLEANED_UP: [(&str, &str); 10] = [
+    (" .", "."),
+    (" ?", "?"),
+    (" !", "!"),
+    (" ,", ","),
+    (" ' ", "'"),
+    (" n't", "n't"),
+    (" 'm", "'m"),
+    (" 's", "'s"),
+    (" 've", "'ve"),
+    (" 're", "'re"),
+];
 
 /// The files beside a tokenizer's own that add tokens to it, where there are any.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AddedTokenFiles<'b> {
     /// `added_tokens.json`, an object from tokens to ids.
     pub added_tokens: Option<&'b [u8]>,
-    /// `tokenizer_config.json`, whose `added_tokens_decoder` is read in place of the other file, and which
+    /// `special_tokens_map.json`, which names special tokens too.
+    pub special_tokens_map: Option<&'b [u8]>,
+    /// `tokenizer_config.json`, whose `added_tokens_decoder` is read in place of the other files, and which
     /// names special tokens, as in `additional_special_tokens`.
     pub tokenizer_config: Option<&'b [u8]>,
 }
@@ -98,28 +118,35 @@ impl Tokenizer {
     /// [`FormatError::Truncated`] or [`FormatError::Invalid`] if the file contradicts itself or exceeds
     /// a limit, or if a file beside it is not valid or gives an id that another token has,
     /// [`FormatError::Unsupported`] if it uses a part that T5's tokenizers do not.
-    pub fn parse_with(bytes: &[u8], beside: AddedTokenFiles<'_>) -> Result<Self, FormatError> {
+    pub fn parse_with<'b>(
+        bytes: &'b [u8],
+        mut beside: AddedTokenFiles<'b>,
+    ) -> Result<Self, FormatError> {
         let bytes = without_mark(bytes);
         if bytes.len() > MAX_FILE_BYTES {
             return Err(too_many("its length", MAX_FILE_BYTES, bytes.len(), "bytes"));
         }
-        let mut file = if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{') {
+        let is_json = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+        if is_json {
             let kind = read_kind(bytes)?;
             if kind.is_byt5() {
-                return Self::of_bytes(byt5::added_tokens(bytes, beside)?);
+                beside.tokenizer_config.get_or_insert(bytes);
+                return Self::of_bytes(&added::read_config(beside)?, beside.added_tokens);
             }
             // Checked first, so that another model's vocabulary is refused by the model's name.
             kind.check()?;
+        }
+        let config = added::read_config(beside)?;
+        let mut file = if is_json {
             serde_json::from_slice(bytes).map_err(not_json)?
         } else {
-            sentencepiece::read(bytes, beside.tokenizer_config)?
+            sentencepiece::read(bytes, &config)?
         };
         let ids: BTreeMap<u32, usize> =
             file.added_tokens.iter().enumerate().map(|(index, token)| (token.id, index)).collect();
-        let (tokens, source) = added::read_files(beside)?;
-        let mut special = added::special_tokens(beside)?;
-        let names: BTreeSet<String> = special.iter().map(|token| token.content.clone()).collect();
-        let given: BTreeSet<String> = tokens.iter().map(|token| token.content.clone()).collect();
+        let (tokens, source) = added::read_files(&config, beside.added_tokens)?;
+        let special = added::special_tokens(&config)?;
+        let names: BTreeSet<&str> = special.iter().map(|token| &*token.content).collect();
         for mut token in tokens {
             let known = ids
                 .get(&token.id)
@@ -128,7 +155,10 @@ impl Tokenizer {
                 Some(&index) if file.added_tokens[index] == token => {}
                 Some(_) if source == Source::AddedTokens => {}
                 known => {
-                    token.special |= names.contains(&token.content);
+                    if names.contains(&*token.content) {
+                        token.special = true;
+                        token.normalized &= source == Source::Config;
+                    }
                     match known {
                         Some(&index) => {
                             // transformers takes the other flags alone, and no token stops being special.
@@ -141,18 +171,18 @@ impl Tokenizer {
                 }
             }
         }
-        if source == Source::Config {
-            let of_decoder = |token: &&mut SpecialToken| given.contains(&token.content);
-            special.iter_mut().filter(of_decoder).for_each(|token| token.flags = None);
-        }
-        Self::of_pieces(file, special)
+        Self::of_pieces(file, special, &config)
     }
 
-    /// `special` are the tokens that `tokenizer_config.json` names.
-    fn of_pieces(file: File, special: Vec<SpecialToken>) -> Result<Self, FormatError> {
+    /// `special` are the tokens that the configuration names.
+    fn of_pieces(
+        file: File,
+        special: Vec<SpecialToken>,
+        config: &Value,
+    ) -> Result<Self, FormatError> {
         let File { model, added_tokens, normalizer, pre_tokenizer, post_processor, decoder } = file;
         let pieces = Pieces::read(model, &normalizer, &pre_tokenizer, &decoder)?;
-        let mut tokenizer = Self::without_added(Units::Pieces(Box::new(pieces)));
+        let mut tokenizer = Self::without_added(Units::Pieces(Box::new(pieces)), config);
         let tokens = tokenizer.with_special(added_tokens, special);
         tokenizer.add(tokens)?;
         tokenizer.end = tokenizer.read_end(&post_processor)?;
@@ -188,15 +218,22 @@ impl Tokenizer {
         added
     }
 
-    fn of_bytes(added_tokens: Vec<FileAddedToken>) -> Result<Self, FormatError> {
-        let mut tokenizer = Self::without_added(Units::Bytes);
-        tokenizer.add(added_tokens)?;
+    fn of_bytes(config: &Value, added_tokens: Option<&[u8]>) -> Result<Self, FormatError> {
+        let mut tokenizer = Self::without_added(Units::Bytes, config);
+        let tokens = byt5::added_tokens(config, added_tokens)?;
+        let mut tokens = tokenizer.with_special(tokens, added::special_tokens(config)?);
+        // Nothing is normalised: all tokens are matched in the text as it is.
+        tokens.iter_mut().for_each(|token| token.normalized = false);
+        tokenizer.add(tokens)?;
         Ok(tokenizer)
     }
 
-    fn without_added(units: Units) -> Self {
+    fn without_added(units: Units, config: &Value) -> Self {
         let (added, added_normalized, added_by_id) = Default::default();
-        Self { units, added, added_normalized, added_by_id, end: byt5::END }
+        let cleans_up = added::is_set(config, "clean_up_tokenization_spaces");
+        let splits_special = added::is_set(config, "split_special_tokens");
+        let end = byt5::END;
+        Self { units, added, added_normalized, added_by_id, end, cleans_up, splits_special }
     }
 
     /// The ids of a text, with `</s>` at the end.
@@ -302,6 +339,21 @@ impl Tokenizer {
     /// because a model's output layer is often wider than its vocabulary, and bytes that are not valid
     /// UTF-8.
     pub fn decode(&self, ids: &[u32]) -> String {
+        let text = self.decode_as_is(ids);
+        if !self.cleans_up {
+            return text;
+        }
+        CLEANED_UP.iter().fold(text, |text, (from, to)| text.replace(from, to))
+    }
+
+    /// Whether [`Tokenizer::decode`] removes the spaces before punctuation marks, as
+    /// `clean_up_tokenization_spaces` of `tokenizer_config.json` says.
+    pub fn cleans_up(&self) -> bool {
+        self.cleans_up
+    }
+
+    /// [`Tokenizer::decode`] with all spaces.
+    fn decode_as_is(&self, ids: &[u32]) -> String {
         let Units::Pieces(pieces) = &self.units else { return self.decode_bytes(ids) };
         let tokens: Vec<_> = ids
             .iter()
@@ -336,7 +388,7 @@ impl Tokenizer {
     }
 
     /// The parts in which this tokenizer is not another one, by their names in `tokenizer.json`; empty where
-    /// both give the same ids and texts for every input.
+    /// both give the same ids and texts for every input, spaces that [`Tokenizer::decode`] removes aside.
     pub fn differences(&self, other: &Self) -> Vec<&'static str> {
         let mut parts = match (&self.units, &other.units) {
             (Units::Pieces(own), Units::Pieces(other)) => own.differences(other),
@@ -351,6 +403,9 @@ impl Tokenizer {
         }
         if self.end != other.end {
             parts.push("post_processor");
+        }
+        if self.splits_special != other.splits_special {
+            parts.push("split_special_tokens");
         }
         parts
     }
@@ -429,6 +484,11 @@ impl Tokenizer {
                     format!("{} for {} too", token.id, excerpt(&other.content)),
                 ));
             }
+            let is_text =
+                self.splits_special && (token.special || matches!(self.units, Units::Bytes));
+            if is_text {
+                continue;
+            }
             if token.normalized {
                 let content = match &self.units {
                     Units::Pieces(pieces) => {
@@ -493,12 +553,12 @@ pub struct TextStream<'t> {
 
 impl TextStream<'_> {
     /// Returns the text that the next id adds, which is empty for a special token. All returned texts joined
-    /// equal [`Tokenizer::decode`] of all ids.
+    /// equal [`Tokenizer::decode`] of all ids, but for the spaces that it cleans up.
     pub fn push(&mut self, id: u32) -> String {
         self.ids.push(id);
         // A piece is whole characters; bytes give text once their character is complete. Neither changes
         // the text before it.
-        let text = self.tokenizer.decode(&self.ids);
+        let text = self.tokenizer.decode_as_is(&self.ids);
         let new = text.get(self.emitted..).unwrap_or_default().to_owned();
         self.emitted = text.len();
         new

@@ -100,13 +100,13 @@ fn wrong(what: &str, expected: &str, found: impl ToString) -> FormatError {
     }
 }
 
-/// Reads the file into the parts of a `tokenizer.json`; `tokenizer_config` is the file of that name
-/// beside it.
+/// Reads the file into the parts of a `tokenizer.json`; `config` is the `tokenizer_config.json` beside it,
+/// or `null`.
 ///
 /// # Errors
 /// [`FormatError::Truncated`] or [`FormatError::Invalid`] if it is no SentencePiece model,
 /// [`FormatError::Unsupported`] if it is no Unigram model.
-pub(super) fn read(bytes: &[u8], tokenizer_config: Option<&[u8]>) -> Result<File, FormatError> {
+pub(super) fn read(bytes: &[u8], config: &Value) -> Result<File, FormatError> {
     let mut vocab = Vocabulary::default();
     let mut unk_id = None;
     let mut added_tokens = Vec::new();
@@ -139,9 +139,8 @@ pub(super) fn read(bytes: &[u8], tokenizer_config: Option<&[u8]>) -> Result<File
         id_of(name).ok_or_else(|| missing(name))?;
     }
     let end = id_of(END).ok_or_else(|| missing(END))?.id;
-    let given = tokenizer_config.map(added::read_config).transpose()?;
-    let given = given.and_then(|config| config["extra_ids"].as_u64());
-    let extra_ids = given.unwrap_or(if has_sentinels { 0 } else { EXTRA_IDS as u64 });
+    let extra_ids = config["extra_ids"].as_u64();
+    let extra_ids = extra_ids.unwrap_or(if has_sentinels { 0 } else { EXTRA_IDS as u64 });
     let extra_ids = usize::try_from(extra_ids).unwrap_or(usize::MAX);
     added::check_number(added::CONFIG, extra_ids)?;
     for extra in (0..extra_ids).rev() {
@@ -150,7 +149,14 @@ pub(super) fn read(bytes: &[u8], tokenizer_config: Option<&[u8]>) -> Result<File
         vocab.push(&name, 0.0);
     }
     check_pieces(vocab.len())?;
-    let metaspace = metaspace(true);
+    // As `_get_prepend_scheme` of transformers' converter.
+    let metaspace = metaspace(if config["add_prefix_space"] == false {
+        "never"
+    } else if config["legacy"] == false {
+        "first"
+    } else {
+        "always"
+    });
     Ok(File {
         model: FileModel { vocab, unk_id, byte_fallback: false },
         added_tokens,
@@ -180,9 +186,8 @@ fn check_pieces(pieces: usize) -> Result<(), FormatError> {
     Err(wrong("the number of its pieces", &format!("at most {MAX_TOKENS}"), "more"))
 }
 
-/// The metaspace rule; `prefix` says whether a text begins with a space.
-pub(in crate::formats) fn metaspace(prefix: bool) -> Value {
-    let scheme = if prefix { "always" } else { "never" };
+/// The metaspace rule; `scheme` is its `prepend_scheme`.
+pub(in crate::formats) fn metaspace(scheme: &str) -> Value {
     json!({ "type": "Metaspace", "replacement": SPACE, "prepend_scheme": scheme })
 }
 

@@ -271,7 +271,9 @@ fn added_tokens_of_the_files_beside_are_read_as_transformers_reads_them() {
         let [added_tokens, tokenizer_config] = [added_tokens, tokenizer_config].map(bytes);
         let (added_tokens, tokenizer_config) =
             (added_tokens.as_deref(), tokenizer_config.as_deref());
-        Tokenizer::parse_with(&spiece, AddedTokenFiles { added_tokens, tokenizer_config })
+        let beside =
+            AddedTokenFiles { added_tokens, tokenizer_config, ..AddedTokenFiles::default() };
+        Tokenizer::parse_with(&spiece, beside)
     };
     let token = |content: &str, strip: bool, special: bool| {
         json!({"content": content, "lstrip": strip, "rstrip": strip, "single_word": false,
@@ -371,16 +373,26 @@ fn flags_and_special_tokens_of_the_config_are_those_of_transformers() {
     #[derive(Deserialize)]
     struct ConfigCase {
         name: String,
-        file: String,
+        file: Option<String>,
         config: Value,
+        special_tokens_map: Option<Value>,
+        added_tokens: Option<Value>,
         texts: Vec<Case>,
     }
 
     let cases: Vec<ConfigCase> = serde_json::from_slice(&fixture("config_cases")).unwrap();
-    for ConfigCase { name, file, config, texts } in cases {
-        let bytes = read(&format!("tests/formats/tokenizer/{file}")).expect("it is in the tree");
-        let config = serde_json::to_vec(&config).unwrap();
-        let beside = AddedTokenFiles { tokenizer_config: Some(&config), added_tokens: None };
+    for ConfigCase { name, file, config, special_tokens_map, added_tokens, texts } in cases {
+        let json = |value: Value| serde_json::to_vec(&value).unwrap();
+        let (config, map) = (json(config), special_tokens_map.map(json));
+        let bytes = file.map_or(config.clone(), |file| {
+            read(&format!("tests/formats/tokenizer/{file}")).expect("it is in the tree")
+        });
+        let added_tokens = added_tokens.map(json);
+        let beside = AddedTokenFiles {
+            added_tokens: added_tokens.as_deref(),
+            special_tokens_map: map.as_deref(),
+            tokenizer_config: Some(&config),
+        };
         let tokenizer = Tokenizer::parse_with(&bytes, beside).unwrap();
         for Case { text, ids, decoded } in texts {
             let text = text.unwrap();
@@ -411,4 +423,10 @@ fn what_differs_between_two_tokenizers_is_named() {
     }
     let bytes = Tokenizer::parse(br#"{"tokenizer_class": "ByT5Tokenizer"}"#).unwrap();
     assert_eq!(own.differences(&bytes), ["model"]);
+    let config = AddedTokenFiles {
+        tokenizer_config: Some(br#"{"split_special_tokens": true}"#),
+        ..AddedTokenFiles::default()
+    };
+    let split = Tokenizer::parse_with(&fixture("converted"), config).unwrap();
+    assert_eq!(own.differences(&split), ["split_special_tokens"]);
 }

@@ -114,10 +114,11 @@ impl TensorSource for TorchFile {
             "FloatStorage" => Dtype::F32,
             "HalfStorage" => Dtype::F16,
             "BFloat16Storage" => Dtype::BF16,
+            "DoubleStorage" => Dtype::F64,
             other => {
                 return Err(FormatError::Unsupported {
                     what: format!("tensor {} in a {other}", excerpt(name)),
-                    reason: "weights are read from float32, float16 and bfloat16".into(),
+                    reason: "weights are read from float64, float32, float16 and bfloat16".into(),
                 });
             }
         };

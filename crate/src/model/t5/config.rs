@@ -376,6 +376,10 @@ impl ModelConfig for T5Config {
         self.d_model
     }
 
+    fn decoder_start_token_id(&self) -> u32 {
+        self.decoder_start_token_id
+    }
+
     fn eos_token_id(&self) -> u32 {
         self.eos_token_id
     }

@@ -18,7 +18,7 @@ export class BaseLoad {
     endFile(): void;
     endPacked(): string;
     expectFile(bytes: number): void;
-    constructor(id: string, title: string, license: string, config: Uint8Array, tokenizer: Uint8Array, added_tokens: Uint8Array, tokenizer_config: Uint8Array, precision: Precision);
+    constructor(id: string, title: string, license: string, config: Uint8Array, tokenizer: Uint8Array, added_tokens: Uint8Array, special_tokens_map: Uint8Array, tokenizer_config: Uint8Array, generation_config: Uint8Array, precision: Precision);
     static ofGguf(id: string, title: string, license: string, precision: Precision): BaseLoad;
     packedPiece(sha256: string, offset: number, limit: number): Uint8Array;
     pushPacked(bytes: Uint8Array): void;

@@ -133,12 +133,12 @@ sha256: string,
  */
 filesSha256: string, 
 /**
- * What of the weights is left out; absent where all of them are used.
+ * What of the files is left out; absent where all of them are used.
  */
 notes?: BaseNotes, };
 
 /**
- * What of a base model's weights is left out or replaced. Transformers loads such weights too, and warns.
+ * What of a base model's files is left out or replaced. Transformers loads such weights too, and warns.
  */
 export type BaseNotes = { 
 /**
@@ -148,7 +148,11 @@ unusedTensors: UnusedTensors,
 /**
  * How `lm_head` differs from what the configuration says; absent where it does not.
  */
-lmHead?: LmHeadNote, };
+lmHead?: LmHeadNote, 
+/**
+ * Settings of decoding that are not applied; absent where there are none.
+ */
+generation?: GenerationNote, };
 
 /**
  * A module that may suit some examples.
@@ -447,6 +451,19 @@ seconds: number,
  * False if it was stopped.
  */
 complete: boolean, };
+
+/**
+ * Settings of decoding that are not applied, as answers are decoded greedily.
+ */
+export type GenerationNote = { 
+/**
+ * The file that has them, `config.json` or `generation_config.json`.
+ */
+file: string, 
+/**
+ * Each as its name and its value, such as `num_beams 4`.
+ */
+settings: Array<string>, };
 
 /**
  * Bytes of GPU memory. Each allocation is planned and compared with the device's limits before it is
@@ -1272,7 +1289,15 @@ export type SessionEvent = { "kind": "unwritable",
 /**
  * The outputs.
  */
-outputs: Array<UnwritableOutput>, } | { "kind": "selected", 
+outputs: Array<UnwritableOutput>, } | { "kind": "estimate", 
+/**
+ * Time that an evaluation of all examples takes, in seconds.
+ */
+evaluation: number, 
+/**
+ * Time that the whole budget takes, in seconds.
+ */
+total: number, } | { "kind": "selected", 
 /**
  * The modules.
  */

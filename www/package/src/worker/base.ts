@@ -6,7 +6,7 @@ import { type DownloadContext, downloadFile, FRESH_STARTS, RestartRequired } fro
 import type { BaseLoad, EngineModule } from "./engine.js";
 import { loraLoomError, shortName } from "./errors.js";
 import { Progress } from "./fetch.js";
-import { type BasePieces, type Piece, readPieces } from "./folder.js";
+import { type BasePieces, type Piece, readPieces, smallPieces } from "./folder.js";
 import { PackedCopy } from "./packed.js";
 
 /** A base whose weights have all been pushed. */
@@ -105,34 +105,19 @@ class Loading {
 
   /** Reads the small files and starts a load. */
   async #start(weights: { bytes: number | null }[]): Promise<[BaseLoad, Progress]> {
-    const { config, tokenizer, addedTokens, tokenizerConfig, id, title, license } = this.#pieces;
+    const { config, tokenizer, id, title, license } = this.#pieces;
     const { BaseLoad } = this.#module;
     if (!config || !tokenizer) {
       const load = BaseLoad.ofGguf(id, title, license, this.#precision);
       return [load, new Progress(weights, this.#context)];
     }
     const none = new Blob();
-    const small = [config, tokenizer, addedTokens ?? none, tokenizerConfig ?? none];
+    const small = smallPieces(this.#pieces).map((piece) => piece ?? none);
     const present = small.filter((piece) => piece !== none);
     const progress = new Progress([...present.map(sizeOf), ...weights], this.#context);
     const files = await readPieces(small, this.#context, progress);
-    const [configBytes, tokenizerBytes, addedBytes, tokenizerConfigBytes] = files as [
-      Uint8Array,
-      Uint8Array,
-      Uint8Array,
-      Uint8Array,
-    ];
-    const load = new BaseLoad(
-      id,
-      title,
-      license,
-      configBytes,
-      tokenizerBytes,
-      addedBytes,
-      tokenizerConfigBytes,
-      this.#precision,
-    );
-    return [load, progress];
+    type Small = [Uint8Array, Uint8Array, Uint8Array, Uint8Array, Uint8Array, Uint8Array];
+    return [new BaseLoad(id, title, license, ...(files as Small), this.#precision), progress];
   }
 
   /** Pushes a file of weights into a load; returns its SHA-256, empty for a file of this computer. */

@@ -1,6 +1,7 @@
 // The download of one file: the stored part first, then the rest over HTTP, checked against its hash and
 // stored. A file counts as complete only after its hash was checked; what fails the check is deleted.
 
+import type { LoraLoomError } from "../errors.js";
 import type { Placeholder, ProgressEvent, StageEvent } from "../protocol.js";
 import { isTimeout } from "../timeout.js";
 import type { Sha256 } from "./engine.js";
@@ -34,6 +35,8 @@ export interface RemoteFile {
   sha256: string | null;
   /** What the server calls its contents, where their SHA-256 is unknown: another is another file. */
   version?: string | null;
+  /** Git's hash of its contents, the SHA-1 of a blob, as hubs list it for small files. */
+  gitSha1?: string | null;
 }
 
 /** The receiver of a file's bytes, in order. */
@@ -88,10 +91,22 @@ export async function forget(files: RemoteFile[], context: DownloadContext): Pro
   }
 }
 
+/** Git's hash of a file's contents; null where the browser has no SHA-1, as on pages without HTTPS. */
+async function gitSha1Of(contents: Uint8Array[]): Promise<string | null> {
+  if (!globalThis.crypto?.subtle) return null;
+  const size = contents.reduce((sum, { length }) => sum + length, 0);
+  const blob = new Blob([`blob ${size}\0`, ...(contents as Uint8Array<ArrayBuffer>[])]);
+  const digest = await crypto.subtle.digest("SHA-1", await blob.arrayBuffer());
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 /** The HTTP context of a download. */
 export function httpContext(context: DownloadContext): HttpContext {
   return { ...context, onWait: (text) => context.onEvent({ kind: "stage", text }) };
 }
+
+/** Limit of the files whose Git hash is checked, which needs all of a file; hubs have larger ones with a SHA-256. */
+const MAX_GIT_BYTES = 16 * 2 ** 20;
 
 /** Running downloads by the keys of their files: many modules share the contents of a small file. */
 const running = new Map<string, Promise<unknown>>();
@@ -107,6 +122,8 @@ class Download {
   #loaded = 0;
   #refused = false;
   #served: Served;
+  /** The bytes so far, where they are needed for Git's hash. */
+  #contents: Uint8Array[] | null;
 
   constructor(
     file: RemoteFile,
@@ -121,6 +138,12 @@ class Download {
     this.#key = storeKey(file, context);
     this.#hasher = context.newHasher();
     this.#served = { total: file.bytes, etag: null };
+    this.#contents = this.#startContents();
+  }
+
+  #startContents(): Uint8Array[] | null {
+    const { gitSha1, bytes } = this.#file;
+    return gitSha1 && bytes !== null && bytes <= MAX_GIT_BYTES ? [] : null;
   }
 
   /** The file's hash and length, after waiting for a running download of the same contents. */
@@ -178,6 +201,7 @@ class Download {
         this.#loaded = 0;
         this.#refused = false;
         this.#served = { total: this.#file.bytes, etag: null };
+        this.#contents = this.#startContents();
       }
     }
   }
@@ -194,6 +218,7 @@ class Download {
     this.#loaded += chunk.length;
     if (bytes !== null && this.#loaded > bytes) throw wrongSize(url, bytes, this.#loaded);
     this.#hasher.update(chunk);
+    this.#contents?.push(chunk);
     try {
       this.#sink.push(chunk);
     } catch (error) {
@@ -238,7 +263,9 @@ class Download {
       throw damaged ? new DamagedCopy(this.#file.url) : error;
     });
     const sha256 = this.#hasher.hex();
-    if (sha256 !== stored.sha256) throw new DamagedCopy(this.#file.url);
+    if (sha256 !== stored.sha256 || (await this.#wrongGitHash())) {
+      throw new DamagedCopy(this.#file.url);
+    }
     const { bytes, url } = this.#file;
     if (bytes !== null && this.#loaded !== bytes) throw wrongSize(url, bytes, this.#loaded);
     return { sha256, bytes: this.#loaded };
@@ -301,14 +328,23 @@ class Download {
       bytes !== null && this.#loaded !== bytes
         ? wrongSize(url, bytes, this.#loaded)
         : expected !== null && found !== expected
-          ? loraLoomError("wrong-hash", { url, expected, found })
-          : null;
+          ? loraLoomError("wrong-hash", { url, kind: "SHA-256", expected, found })
+          : await this.#wrongGitHash();
     if (wrong) {
       await writer.discard();
       throw wrong;
     }
     await writer.complete(this.#record(found));
     return { sha256: found, bytes: this.#loaded };
+  }
+
+  /** The error of contents that are not those whose Git hash is known; null if they are. */
+  async #wrongGitHash(): Promise<LoraLoomError | null> {
+    const { url, gitSha1: expected } = this.#file;
+    const found = this.#contents && (await gitSha1Of(this.#contents));
+    return expected && found && found !== expected
+      ? loraLoomError("wrong-hash", { url, kind: "Git SHA-1", expected, found })
+      : null;
   }
 
   /** Whether a failure makes the bytes so far useless. */

@@ -340,11 +340,16 @@ export const loraLoomError = errorsOf({
         );
     }
   },
-  "wrong-hash": ({ url, expected, found }: Record<"url" | "expected" | "found", string>) =>
+  "wrong-hash": ({
+    url,
+    kind,
+    expected,
+    found,
+  }: Record<"url" | "kind" | "expected" | "found", string>) =>
     text(
       "integrity",
-      `${shortName(url)} is not the file that the registry names.`,
-      `Expected SHA-256 ${expected.slice(0, 12)}…, found ${found.slice(0, 12)}… at ${url}: the file was changed or damaged.`,
+      `${shortName(url)} is not the file that the ${kind === "SHA-256" ? "registry" : "hub"} names.`,
+      `Expected ${kind} ${expected.slice(0, 12)}…, found ${found.slice(0, 12)}… at ${url}: the file was changed or damaged.`,
       "None of it was used. Reload the page for a newer list of files, or tell whoever hosts it.",
     ),
   "wrong-size": ({ url, expected, found }: { url: string; expected: number; found: number }) =>

@@ -40,9 +40,27 @@ export interface BasePieces {
   tokenizer: Piece | null;
   /** Files beside the tokenizer that may add tokens to it. */
   addedTokens: Piece | null;
+  specialTokensMap: Piece | null;
   tokenizerConfig: Piece | null;
+  /** Settings of decoding. */
+  generationConfig: Piece | null;
   /** The file of weights, or all shards. */
   weights: Piece[];
+}
+
+/** A base with no file beside those of its configuration, tokenizer and weights. */
+export const NONE_BESIDE = {
+  addedTokens: null,
+  specialTokensMap: null,
+  tokenizerConfig: null,
+  generationConfig: null,
+};
+
+/** The small files of a base, in the order in which the engine takes them. */
+export function smallPieces(pieces: BasePieces): (Piece | null)[] {
+  const { config, tokenizer, addedTokens, specialTokensMap } = pieces;
+  const { tokenizerConfig, generationConfig } = pieces;
+  return [config, tokenizer, addedTokens, specialTokensMap, tokenizerConfig, generationConfig];
 }
 
 /** The two files of a PEFT folder. */
@@ -156,6 +174,7 @@ async function openHub(
         bytes: Number.isSafeInteger(file.size) ? file.size : null,
         sha256: oid && /^[0-9a-f]{64}$/.test(oid) ? oid : null,
         version: file.oid ?? null,
+        gitSha1: !oid && /^[0-9a-f]{40}$/.test(file.oid ?? "") ? (file.oid ?? null) : null,
       };
     },
   };
@@ -528,8 +547,7 @@ export async function baseFolder(
     if (!weights) {
       throw hasAdapter(folder) ? loraLoomError("module-not-model", { folder: folder.name }) : error;
     }
-    const nothing = { config: null, tokenizer: null, addedTokens: null, tokenizerConfig: null };
-    return { ...label, ...nothing, weights: [weights] };
+    return { ...label, config: null, tokenizer: null, ...NONE_BESIDE, weights: [weights] };
   }
   const tokenizerConfig = await optional(folder, "tokenizer_config.json", context);
   let tokenizer = await findFirst(folder, TOKENIZERS, context);
@@ -545,7 +563,10 @@ export async function baseFolder(
     config,
     tokenizer,
     addedTokens: await optional(folder, "added_tokens.json", context),
+    specialTokensMap: await optional(folder, "special_tokens_map.json", context),
     tokenizerConfig,
+    // Only noted: not worth a request to a host that may not have it.
+    generationConfig: folder.names && (await optional(folder, "generation_config.json", context)),
     weights: await baseWeights(folder, named, rules, context),
   };
 }

@@ -21,6 +21,7 @@ import {
   type BasePieces,
   baseFolder,
   type FolderSource,
+  NONE_BESIDE,
   type Piece,
 } from "./folder.js";
 import { canReadLocalFiles } from "./local-files.js";
@@ -137,8 +138,7 @@ export class Library {
         this.#pinned,
       );
       if (config && tokenizer && weights) {
-        const beside = { addedTokens: null, tokenizerConfig: null };
-        return { ...label, config, tokenizer, ...beside, weights: [weights] };
+        return { ...label, config, tokenizer, ...NONE_BESIDE, weights: [weights] };
       }
       const found = await baseFolder(hub, this.#module, context);
       const one = found.weights.length === 1;
@@ -156,8 +156,7 @@ export class Library {
       ...label,
       config: this.#besideRegistry(files.config),
       tokenizer: this.#besideRegistry(files.tokenizer),
-      addedTokens: null,
-      tokenizerConfig: null,
+      ...NONE_BESIDE,
       weights: [this.#besideRegistry(files.weights)],
     };
   }

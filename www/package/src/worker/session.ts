@@ -36,7 +36,14 @@ import {
 } from "./engine.js";
 import { aboutLocalFiles, type LongCall, loraLoomError } from "./errors.js";
 import { fetchFiles } from "./fetch.js";
-import { adapterFolder, adapterFolders, baseFolder, readPieces, remoteFiles } from "./folder.js";
+import {
+  adapterFolder,
+  adapterFolders,
+  baseFolder,
+  readPieces,
+  remoteFiles,
+  smallPieces,
+} from "./folder.js";
 import { Library } from "./library.js";
 import { isLocalFile } from "./local-files.js";
 import { folderPath, openFolderStore, openStore, type Store, toStoredFile } from "./store.js";
@@ -154,8 +161,7 @@ export class WorkerSession implements Handlers {
       source.kind === "registry"
         ? await library.basePieces(source.id, context)
         : await baseFolder(library.resolve(source), module, context);
-    const { config, tokenizer, addedTokens, tokenizerConfig, weights } = pieces;
-    const all = [config, tokenizer, addedTokens, tokenizerConfig, ...weights];
+    const all = [...smallPieces(pieces), ...pieces.weights];
     const { load, sha256 } = await keepIfRead(remoteFiles(all), context, () =>
       loadBase(pieces, precision, module, context),
     );

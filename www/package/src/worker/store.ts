@@ -83,11 +83,27 @@ interface SyncHandle {
 type Directory = FileSystemDirectoryHandle & { keys(): AsyncIterable<string> };
 type SyncFile = FileSystemFileHandle & { createSyncAccessHandle(): Promise<SyncHandle> };
 
-/**
- * Seconds in which the browser opens a file, or gives the next bytes of one; Chromium now and then
- * never does.
- */
+/** Seconds in which the browser opens a file, or gives the next bytes of one. */
 const TIMEOUT_SECONDS = 5;
+
+/** Objects that an answer of the browser's file system is awaited of. */
+const awaited = new Set<object>();
+
+/**
+ * Waits for an answer of `object`. Chromium drops the answer of an object that it has collected meanwhile, so that one
+ * that nothing else refers to may never answer.
+ */
+async function answerOf<O extends object, T>(
+  object: O,
+  ask: (object: O) => Promise<T>,
+): Promise<T> {
+  awaited.add(object);
+  try {
+    return await ask(object);
+  } finally {
+    awaited.delete(object);
+  }
+}
 
 /** The same bytes, with a `TimeoutError` where none come in time. */
 function withReadTimeout(
@@ -135,7 +151,12 @@ class FileSystemStore implements Store {
       const record = await this.#file(key + RECORD_SUFFIX);
       const { size } = await this.#file(key);
       return {
-        ...(JSON.parse(await withTimeout(record.text(), this.#timeout)) as FileRecord),
+        ...(JSON.parse(
+          await withTimeout(
+            answerOf(record, (file) => file.text()),
+            this.#timeout,
+          ),
+        ) as FileRecord),
         key,
         bytes: size,
       };
@@ -159,9 +180,20 @@ class FileSystemStore implements Store {
     }
     handle.truncate(offset);
     let at = offset;
+    // Opened once, for what is known when the file begins and what is known at its end.
+    let recordHandle: SyncHandle | null = null;
+    const describe = async (record: FileRecord) => {
+      const bytes = new TextEncoder().encode(JSON.stringify(record));
+      recordHandle ??= await this.#open(key + RECORD_SUFFIX);
+      recordHandle.truncate(0);
+      recordHandle.write(bytes, { at: 0 });
+    };
     // Without `flush`, which would block the worker until the disk has everything: the hash detects
     // what a crash left out.
-    const close = async () => handle.close();
+    const closeBoth = () => {
+      handle.close();
+      recordHandle?.close();
+    };
     return {
       write: (chunk) => {
         if (handle.write(chunk, { at }) < chunk.length) {
@@ -169,15 +201,16 @@ class FileSystemStore implements Store {
         }
         at += chunk.length;
       },
-      describe: (record) => this.#describe(record),
+      describe,
       // The contents first: a description must not precede what it describes.
       complete: async (record) => {
-        await close();
-        await this.#describe(record);
-      },
-      close,
-      discard: async () => {
         handle.close();
+        await describe(record);
+        closeBoth();
+      },
+      close: async () => closeBoth(),
+      discard: async () => {
+        closeBoth();
         await this.remove(key);
       },
     };
@@ -190,26 +223,17 @@ class FileSystemStore implements Store {
     }
   }
 
-  async #describe(record: FileRecord): Promise<void> {
-    const bytes = new TextEncoder().encode(JSON.stringify(record));
-    const handle = await this.#open(record.key + RECORD_SUFFIX);
-    try {
-      handle.truncate(0);
-      handle.write(bytes, { at: 0 });
-    } finally {
-      handle.close();
-    }
-  }
-
   async #file(name: string): Promise<File> {
-    const file = this.#directory.getFileHandle(name).then((handle) => handle.getFile());
+    const file = this.#directory
+      .getFileHandle(name)
+      .then((handle) => answerOf(handle, (handle) => handle.getFile()));
     return withTimeout(file, this.#timeout);
   }
 
   async #open(name: string): Promise<SyncHandle> {
     const handle = this.#directory
       .getFileHandle(name, { create: true })
-      .then((file) => (file as SyncFile).createSyncAccessHandle());
+      .then((file) => answerOf(file as SyncFile, (file) => file.createSyncAccessHandle()));
     return withTimeout(handle, this.#timeout, { onLate: (handle) => handle.close() });
   }
 }
@@ -349,8 +373,9 @@ export async function openStore(
 ): Promise<Store> {
   try {
     if (offers.getDirectory) {
-      const root = await offers.getDirectory();
-      const directory = await root.getDirectoryHandle(FOLDER, { create: true });
+      const directory = await answerOf(await offers.getDirectory(), (root) =>
+        root.getDirectoryHandle(FOLDER, { create: true }),
+      );
       return new FileSystemStore(directory as Directory, timeoutSeconds);
     }
   } catch {

@@ -9,6 +9,7 @@ import { bytes } from "../format.js";
 import { mix, mixRelation } from "../state/bench.js";
 import {
   ended,
+  estimated,
   evaluated,
   evaluations,
   learnError,
@@ -111,7 +112,7 @@ function Bar() {
 
 /** Seconds until the run's end at the pace so far; null where that is not worth telling. */
 function secondsLeft(done: number, total: number): number | null {
-  if (done < MEASURED) return null;
+  if (done < MEASURED) return estimated.value;
   const left = ((performance.now() - startedAt.value) / 1000 / done) * (total - done);
   return left >= WORTH_TELLING_SECONDS ? left : null;
 }

@@ -22,8 +22,6 @@ import { busy, loom } from "../state/session.js";
 import { rightOf } from "../state/workbench.js";
 import { text } from "../text.js";
 
-const words = details.polish;
-
 export function Polish() {
   return (
     <div class="polish" data-testid="polish">
@@ -35,6 +33,7 @@ export function Polish() {
 
 /** The button, and the progress of what it started. */
 function Run() {
+  const { polish: words } = details;
   const row = useRef<HTMLDivElement>(null);
   const works = checks.value?.assessment.verdict === "works";
   const step = lastStep.value;
@@ -58,7 +57,7 @@ function Run() {
         disabled={!polishing.value && (!idle || engaged.value > 0)}
         onClick={() => void press()}
       >
-        {polishing.value ? text.result.stop : words.start}
+        {polishing.value ? text.result.stop : words.press}
       </button>
       {polishing.value ? (
         <>
@@ -82,13 +81,14 @@ function Run() {
 
 /** What polishing changed, and the way back. */
 function Polished() {
+  const { polish: words } = details;
   const current = mix.value;
   const run = current?.desk.tuned?.run;
   const right = checks.value && rightOf(checks.value.assessment);
   return (
     <p class="status" role="status">
       <Term of="polish">{words.done}</Term>
-      {run && words.doneIn(run.seconds, run.steps, run.complete)}
+      {run && words.took(run.seconds, run.steps, run.complete)}
       {run && right ? words.right(right.correct, run.rightBefore, right.total) : "."}{" "}
       {run && current.undo.length > 0 && (
         <button

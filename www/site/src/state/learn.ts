@@ -44,6 +44,8 @@ export const evaluated = computed(
 );
 /** When the run began, by `performance.now()`. */
 export const startedAt = signal(0);
+/** Seconds that the run takes by its first evaluation; null where that is not long. */
+export const estimated = signal<number | null>(null);
 /** How the last run ended where it found no mix. */
 export const ended = signal<"" | "stopped" | "nothing">("");
 /** Outputs of the examples that the model cannot write, as its vocabulary lacks parts of them. */
@@ -144,6 +146,7 @@ export async function learn(rest = false): Promise<boolean> {
   planned.value = settings.budget;
   exampleCount = examples.length;
   startedAt.value = performance.now();
+  estimated.value = null;
   learning.value = true;
   const throttle = new BatchThrottle<Evaluation>((more) => {
     evaluations.value = [...evaluations.value, ...more];
@@ -155,6 +158,9 @@ export async function learn(rest = false): Promise<boolean> {
         modules: ids,
         options: settings,
         onEvaluation: (evaluation) => throttle.push(evaluation),
+        onEstimate: ({ total }) => {
+          estimated.value = total;
+        },
         onUnwritable: (outputs) => {
           unwritable.value = outputs.map(({ example, parts }) => ({
             output: examples[example]?.output ?? "",

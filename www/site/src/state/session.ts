@@ -116,7 +116,8 @@ export function downloadOptions({ before, after }: OtherCalls = ALONE) {
       const seconds = started ? (now - started.at) / 1000 : 0;
       const speed =
         started && seconds >= MEASURED_SECONDS ? (overallLoaded - started.loaded) / seconds : null;
-      progress.value = { ...value, overallLoaded, overallTotal, speed };
+      // One word for the whole download: modules share small files, which come from storage from the second on.
+      progress.value = { ...value, cached: !started, overallLoaded, overallTotal, speed };
     },
     onStage: (name: string) => {
       stage.value = name;
