@@ -28,6 +28,9 @@ const WARM_RUNS = 100;
 /** Runs of one call into the page, after which the memory is measured. */
 const BATCH = 10;
 
+/** Milliseconds in which the browser ends a worker. */
+const SETTLE_MS = 5000;
+
 const root = fileURLToPath(new URL("..", import.meta.url));
 // What is built, before it changes.
 const commit = execFileSync("git", ["rev-parse", "--short=7", "HEAD"], { cwd: root })
@@ -194,6 +197,8 @@ while (last.runs + (last.failed ?? 0) < Number(values.runs) && minutes() < Numbe
       `${last.failed} failed: process ${process.toFixed(0)}, heap ${heap.toFixed(2)}, wasm ${wasm.toFixed(0)} MB`,
   );
 }
+// Those that were ended a moment ago are still listed.
+await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
 const workers = page.workers().length;
 await browser.close();
 await close();
