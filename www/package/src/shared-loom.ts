@@ -36,8 +36,8 @@ export class SharedLoom {
   }
 
   /**
-   * Runs work once that of the other users is done; the first one starts the engine, also one that has ended. Another user may
-   * have loaded another base or composition before.
+   * Runs work once that of the other users is done; the first one starts the engine, also one that has ended. Another
+   * user may have loaded another base or composition before.
    */
   run<T>(
     options: Omit<InspectOptions, "registryUrl"> & { signal: AbortSignal },
