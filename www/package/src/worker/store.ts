@@ -180,20 +180,9 @@ class FileSystemStore implements Store {
     }
     handle.truncate(offset);
     let at = offset;
-    // Opened once, for what is known when the file begins and what is known at its end.
-    let recordHandle: SyncHandle | null = null;
-    const describe = async (record: FileRecord) => {
-      const bytes = new TextEncoder().encode(JSON.stringify(record));
-      recordHandle ??= await this.#open(key + RECORD_SUFFIX);
-      recordHandle.truncate(0);
-      recordHandle.write(bytes, { at: 0 });
-    };
     // Without `flush`, which would block the worker until the disk has everything: the hash detects
     // what a crash left out.
-    const closeBoth = () => {
-      handle.close();
-      recordHandle?.close();
-    };
+    const close = async () => handle.close();
     return {
       write: (chunk) => {
         if (handle.write(chunk, { at }) < chunk.length) {
@@ -201,16 +190,15 @@ class FileSystemStore implements Store {
         }
         at += chunk.length;
       },
-      describe,
+      describe: (record) => this.#describe(record),
       // The contents first: a description must not precede what it describes.
       complete: async (record) => {
-        handle.close();
-        await describe(record);
-        closeBoth();
+        await close();
+        await this.#describe(record);
       },
-      close: async () => closeBoth(),
+      close,
       discard: async () => {
-        closeBoth();
+        handle.close();
         await this.remove(key);
       },
     };
@@ -220,6 +208,17 @@ class FileSystemStore implements Store {
     for (const name of [key + RECORD_SUFFIX, key]) {
       const removed = this.#directory.removeEntry(name);
       await withTimeout(removed, this.#timeout).catch(() => undefined);
+    }
+  }
+
+  async #describe(record: FileRecord): Promise<void> {
+    const bytes = new TextEncoder().encode(JSON.stringify(record));
+    const handle = await this.#open(record.key + RECORD_SUFFIX);
+    try {
+      handle.truncate(0);
+      handle.write(bytes, { at: 0 });
+    } finally {
+      handle.close();
     }
   }
 
