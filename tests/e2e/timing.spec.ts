@@ -83,7 +83,7 @@ test("the times of a first visit and of the next", async ({ page }) => {
     const learned = performance.now();
     await settled(page);
     page.off("response", count);
-    // A file that the browser's storage did not take within its limit in time would be fetched again.
+    // A file that the browser did not store in time is fetched again.
     expect(weights.length === 0, "all weights are kept after the first visit").toBe(
       visit === "second",
     );

@@ -169,7 +169,7 @@ export async function runPage(browser, url, isolated) {
 export async function runPackage(browser, url, threads, repeats) {
   await browser.visit(`${url}library/none`);
   return browser.evaluate(
-    async (threads, repeats, LONG_INPUT_REPEATS, TIMED_BUDGET) => {
+    async (threads, repeats, inputRepeats, budget) => {
       const { LoraLoom } = await import(new URL("/package/index.js", location.href).href);
       const runs = [];
       for (const number of threads) {
@@ -188,14 +188,14 @@ export async function runPackage(browser, url, threads, repeats) {
         // As long as the inputs that benchmarks are made of: on the demo's few words, threads wait for each other.
         const long = examples.map((example) => ({
           ...example,
-          input: Array(LONG_INPUT_REPEATS).fill(example.input).join(" "),
+          input: Array(inputRepeats).fill(example.input).join(" "),
         }));
         const scored = await loom.score({ examples, composition: learned });
         const { text } = await loom.generate({ input, composition: learned });
         let milliseconds = Number.POSITIVE_INFINITY;
         for (let repeat = 0; repeat < repeats; repeat += 1) {
           const started = performance.now();
-          await loom.learn({ examples: long, options: { budget: TIMED_BUDGET, seed: repeat + 2 } });
+          await loom.learn({ examples: long, options: { budget, seed: repeat + 2 } });
           milliseconds = Math.min(milliseconds, performance.now() - started);
         }
         const { build, threads: started, reason } = loom.device;

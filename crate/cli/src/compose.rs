@@ -141,20 +141,19 @@ impl Compose {
             None => (None, library::add_folders(&mut session, &self.adapters)?),
         };
         let budget = options.budget;
-        let mut observer = |event| {
-            match event {
+        let mut observer = |event| match event {
             SessionEvent::Evaluation { evaluation } => {
                 output.progress(progress_line(&evaluation));
             }
             SessionEvent::Unwritable { outputs } => note_unwritable(&outputs),
-            SessionEvent::Estimate { evaluation, total } => output.progress(format!(
-                "An evaluation of all examples takes about {}, and {budget} of them {}. Fewer or shorter examples \
-                 take less.",
-                duration(evaluation),
-                duration(total)
-            )),
+            SessionEvent::Estimate { evaluation, total } => {
+                let (evaluation, total) = (duration(evaluation), duration(total));
+                output.progress(format!(
+                    "An evaluation of all examples takes about {evaluation}, and {budget} of them \
+                     {total}. Fewer or shorter examples take less."
+                ));
+            }
             _ => {}
-        }
         };
         let result = block_on(session.learn(&examples, &modules, options, &[], &mut observer))?;
 

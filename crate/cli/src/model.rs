@@ -128,8 +128,9 @@ impl ModelFiles {
         precision: Precision,
         output: &Output,
     ) -> Result<(Session, BaseInfo), CliError> {
-        let (config, tokenizer) = (self.read_config()?, self.read_tokenizer()?);
-        let generation = self.generation_note(&*config)?;
+        let json = self.read_config_json()?;
+        let (config, tokenizer) = (self.parse_config(&json)?, self.read_tokenizer()?);
+        let generation = self.generation_note(&*config, &json)?;
         let label = BaseLabel { id: self.id.clone(), ..BaseLabel::default() };
         let load = BaseLoad::from_parts(label, config, tokenizer, precision)?;
         let mut load = load.with_generation(generation);
@@ -162,18 +163,25 @@ impl ModelFiles {
     }
 
     pub fn read_config(&self) -> Result<Arc<dyn ModelConfig>, CliError> {
-        let bytes = self.read_listed(&self.config, |files| &files.config)?;
-        parse_config(&bytes).map_err(self.config.in_file())
+        self.parse_config(&self.read_config_json()?)
     }
 
-    /// The settings of decoding that are not applied.
+    fn read_config_json(&self) -> Result<Vec<u8>, CliError> {
+        self.read_listed(&self.config, |files| &files.config)
+    }
+
+    fn parse_config(&self, json: &[u8]) -> Result<Arc<dyn ModelConfig>, CliError> {
+        parse_config(json).map_err(self.config.in_file())
+    }
+
+    /// The settings of decoding that are not applied; `json` is what `config` was read from.
     fn generation_note(
         &self,
         config: &dyn ModelConfig,
+        json: &[u8],
     ) -> Result<Option<GenerationNote>, CliError> {
         let generation = self.generation_config.as_ref().map(Location::read).transpose()?;
-        let json = self.read_listed(&self.config, |files| &files.config)?;
-        generation_note(config, &json, generation.as_deref()).map_err(self.config.in_file())
+        generation_note(config, json, generation.as_deref()).map_err(self.config.in_file())
     }
 
     /// Reads a file and checks what the registry says of it.

@@ -11,7 +11,7 @@ use crate::lora::{Composition, WeightedModule};
 use crate::model::{ExampleLoss, ModelError, TokenizedExample};
 
 /// Tokens of a batch: larger batches are not faster, take more memory, and keep a stop waiting.
-pub(super) const BATCH_TOKENS: usize = 2048;
+const BATCH_TOKENS: usize = 2048;
 
 /// The loss of a module alone, or of a composition without it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -154,9 +154,9 @@ impl<B: Backend> Session<B> {
 
 /// Examples in batches of a limited number of tokens: an example's loss has the same bits in any batch.
 fn token_batches<B: Backend>(backend: &B, examples: Vec<TokenizedExample>) -> Vec<B::Batch> {
-    let counts: Vec<usize> = batch_sizes(examples.iter());
+    let sizes = batch_sizes(&examples);
     let mut examples = examples.into_iter();
-    counts.into_iter().map(|count| backend.batch(examples.by_ref().take(count).collect())).collect()
+    sizes.into_iter().map(|size| backend.batch(examples.by_ref().take(size).collect())).collect()
 }
 
 /// The numbers of examples of consecutive batches, each of at most [`BATCH_TOKENS`] or of one example.

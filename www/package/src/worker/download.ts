@@ -111,6 +111,27 @@ const MAX_GIT_BYTES = 16 * 2 ** 20;
 /** Running downloads by the keys of their files: many modules share the contents of a small file. */
 const running = new Map<string, Promise<unknown>>();
 
+/** What an attempt to get a file has of it so far. */
+interface Attempt {
+  hasher: Sha256;
+  loaded: number;
+  /** Whether what came is refused, so that none of it is stored. */
+  refused: boolean;
+  served: Served;
+  /** The bytes, where they are needed for Git's hash. */
+  contents: Uint8Array[] | null;
+}
+
+function newAttempt({ bytes, gitSha1 }: RemoteFile, context: DownloadContext): Attempt {
+  return {
+    hasher: context.newHasher(),
+    loaded: 0,
+    refused: false,
+    served: { total: bytes, etag: null },
+    contents: gitSha1 && bytes !== null && bytes <= MAX_GIT_BYTES ? [] : null,
+  };
+}
+
 /** One file from the store or the server. */
 class Download {
   readonly #file: RemoteFile;
@@ -118,12 +139,7 @@ class Download {
   readonly #sink: Sink;
   readonly #onProgress: (loaded: number, total: number | null, cached: boolean) => void;
   readonly #key: string;
-  #hasher: Sha256;
-  #loaded = 0;
-  #refused = false;
-  #served: Served;
-  /** The bytes so far, where they are needed for Git's hash. */
-  #contents: Uint8Array[] | null;
+  #attempt: Attempt;
 
   constructor(
     file: RemoteFile,
@@ -136,14 +152,7 @@ class Download {
     this.#sink = sink;
     this.#onProgress = onProgress;
     this.#key = storeKey(file, context);
-    this.#hasher = context.newHasher();
-    this.#served = { total: file.bytes, etag: null };
-    this.#contents = this.#startContents();
-  }
-
-  #startContents(): Uint8Array[] | null {
-    const { gitSha1, bytes } = this.#file;
-    return gitSha1 && bytes !== null && bytes <= MAX_GIT_BYTES ? [] : null;
+    this.#attempt = newAttempt(file, context);
   }
 
   /** The file's hash and length, after waiting for a running download of the same contents. */
@@ -196,41 +205,38 @@ class Download {
         const total = error instanceof ChangedOnServer ? error.total : null;
         if (bytes !== null && total !== null && total !== bytes) throw wrongSize(url, bytes, total);
         if (start >= FRESH_STARTS) throw loraLoomError("keeps-changing", { url, times: start });
-        if (this.#loaded > 0 && !this.#sink.restart()) throw new RestartRequired(url);
-        this.#hasher = this.#context.newHasher();
-        this.#loaded = 0;
-        this.#refused = false;
-        this.#served = { total: this.#file.bytes, etag: null };
-        this.#contents = this.#startContents();
+        if (this.#attempt.loaded > 0 && !this.#sink.restart()) throw new RestartRequired(url);
+        this.#attempt = newAttempt(this.#file, this.#context);
       }
     }
   }
 
   #take(chunk: Uint8Array, cached: boolean): void {
     const { bytes, url } = this.#file;
-    const placeholder = this.#loaded === 0 ? this.#context.detectPlaceholder(chunk) : null;
+    const placeholder = this.#attempt.loaded === 0 ? this.#context.detectPlaceholder(chunk) : null;
     if (placeholder) {
       // A copy that an earlier version stored.
       if (cached) throw new DamagedCopy(url);
-      this.#refused = true;
+      this.#attempt.refused = true;
       throw loraLoomError("placeholder", { file: shortName(url), place: url, placeholder });
     }
-    this.#loaded += chunk.length;
-    if (bytes !== null && this.#loaded > bytes) throw wrongSize(url, bytes, this.#loaded);
-    this.#hasher.update(chunk);
-    this.#contents?.push(chunk);
+    this.#attempt.loaded += chunk.length;
+    if (bytes !== null && this.#attempt.loaded > bytes)
+      throw wrongSize(url, bytes, this.#attempt.loaded);
+    this.#attempt.hasher.update(chunk);
+    this.#attempt.contents?.push(chunk);
     try {
       this.#sink.push(chunk);
     } catch (error) {
-      this.#refused = true;
+      this.#attempt.refused = true;
       throw error;
     }
-    this.#onProgress(this.#loaded, this.#served.total, cached);
+    this.#onProgress(this.#attempt.loaded, this.#attempt.served.total, cached);
   }
 
   /** Passes on the bytes of a stored file. */
   async #replay(stored: StoredEntry): Promise<void> {
-    this.#served = { total: stored.total, etag: stored.etag };
+    this.#attempt.served = { total: stored.total, etag: stored.etag };
     let body: ReadableStreamDefaultReader<Uint8Array>;
     try {
       body = (await this.#context.store.read(this.#key)).getReader();
@@ -253,7 +259,7 @@ class Download {
 
   /** Whether the sink refused stored bytes, and not as a trap of its engine. */
   #isRefusal(error: unknown): boolean {
-    return this.#refused && !(error instanceof WebAssembly.RuntimeError);
+    return this.#attempt.refused && !(error instanceof WebAssembly.RuntimeError);
   }
 
   async #fromStore(stored: StoredEntry): Promise<{ sha256: string; bytes: number }> {
@@ -262,13 +268,14 @@ class Download {
       const damaged = this.#isRefusal(error) && (await this.#storedHash()) !== stored.sha256;
       throw damaged ? new DamagedCopy(this.#file.url) : error;
     });
-    const sha256 = this.#hasher.hex();
+    const sha256 = this.#attempt.hasher.hex();
     if (sha256 !== stored.sha256 || (await this.#wrongGitHash())) {
       throw new DamagedCopy(this.#file.url);
     }
     const { bytes, url } = this.#file;
-    if (bytes !== null && this.#loaded !== bytes) throw wrongSize(url, bytes, this.#loaded);
-    return { sha256, bytes: this.#loaded };
+    if (bytes !== null && this.#attempt.loaded !== bytes)
+      throw wrongSize(url, bytes, this.#attempt.loaded);
+    return { sha256, bytes: this.#attempt.loaded };
   }
 
   /** The SHA-256 of the stored bytes; empty where they cannot be read. */
@@ -297,16 +304,16 @@ class Download {
       });
     }
     const writer = SafeWriter.ofFile(this.#key, shortName(url), this.#context);
-    await writer.open(this.#loaded);
+    await writer.open(this.#attempt.loaded);
     try {
       await transfer(
         {
           url,
-          from: this.#loaded,
-          served: this.#served,
+          from: this.#attempt.loaded,
+          served: this.#attempt.served,
           knownContents: expected !== null,
           onServed: async (served) => {
-            this.#served = served;
+            this.#attempt.served = served;
             await writer.describe(this.#record(null));
           },
           onChunk: async (chunk) => {
@@ -323,10 +330,10 @@ class Download {
       else await writer.close();
       throw error;
     }
-    const found = this.#hasher.hex();
+    const found = this.#attempt.hasher.hex();
     const wrong =
-      bytes !== null && this.#loaded !== bytes
-        ? wrongSize(url, bytes, this.#loaded)
+      bytes !== null && this.#attempt.loaded !== bytes
+        ? wrongSize(url, bytes, this.#attempt.loaded)
         : expected !== null && found !== expected
           ? loraLoomError("wrong-hash", { url, kind: "SHA-256", expected, found })
           : await this.#wrongGitHash();
@@ -335,13 +342,13 @@ class Download {
       throw wrong;
     }
     await writer.complete(this.#record(found));
-    return { sha256: found, bytes: this.#loaded };
+    return { sha256: found, bytes: this.#attempt.loaded };
   }
 
   /** The error of contents that are not those whose Git hash is known; null if they are. */
   async #wrongGitHash(): Promise<LoraLoomError | null> {
     const { url, gitSha1: expected } = this.#file;
-    const found = this.#contents && (await gitSha1Of(this.#contents));
+    const found = this.#attempt.contents && (await gitSha1Of(this.#attempt.contents));
     return expected && found && found !== expected
       ? loraLoomError("wrong-hash", { url, kind: "Git SHA-1", expected, found })
       : null;
@@ -350,16 +357,16 @@ class Download {
   /** Whether a failure makes the bytes so far useless. */
   #isFinal(error: unknown): boolean {
     const { bytes } = this.#file;
-    const tooLong = bytes !== null && this.#loaded > bytes;
-    return error instanceof ChangedOnServer || this.#refused || tooLong;
+    const tooLong = bytes !== null && this.#attempt.loaded > bytes;
+    return error instanceof ChangedOnServer || this.#attempt.refused || tooLong;
   }
 
   #record(sha256: string | null): FileRecord {
     return {
       key: this.#key,
       url: this.#file.url,
-      total: sha256 ? this.#loaded : this.#served.total,
-      etag: this.#served.etag,
+      total: sha256 ? this.#attempt.loaded : this.#attempt.served.total,
+      etag: this.#attempt.served.etag,
       sha256,
       known: this.#file.sha256 !== null,
       version: this.#file.version ?? null,
