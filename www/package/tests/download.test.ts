@@ -383,6 +383,24 @@ describe("a stored file", () => {
     expect(same(await fetchOne(wanted("small.bin"), { store }), SMALL)).toBe(true);
   });
 
+  test("is another one, or none, where the browser does not open it in time", async () => {
+    const never = <T>() => new Promise<T>(() => undefined);
+    const { caches } = memoryCaches();
+    const folders = [never<FileSystemDirectoryHandle>, folder.getDirectory];
+    folder.stuck.opening = true;
+    for (const getDirectory of folders) {
+      expect((await openStore({ getDirectory, caches }, 0.05)).kind).toBe("cache");
+    }
+    const stuck = { open: never } as unknown as CacheStorage;
+    expect((await openStore({ caches: stuck }, 0.05)).kind).toBe("memory");
+  });
+
+  test("says so where its files are not listed in time", async () => {
+    const store = await openStore({ getDirectory: folder.getDirectory }, 0.05);
+    folder.stuck.listing = true;
+    await expect(store.list()).rejects.toMatchObject({ name: "TimeoutError" });
+  });
+
   test("can be deleted", async () => {
     await fetchOne(wanted("small.bin"));
     const { store } = await context();

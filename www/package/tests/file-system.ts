@@ -7,8 +7,13 @@ import { stalledBody } from "./server.js";
 export class MemoryFolder {
   readonly files = new Map<string, Uint8Array<ArrayBuffer>>();
   readonly #open = new Set<string>();
-  /** Names of files that never open for writing or reading, or stop in the middle of being read. */
+  /**
+   * What never answers: opening the folder, listing it, and the names of files that never open for writing or reading,
+   * or stop in the middle of being read.
+   */
   readonly stuck = {
+    opening: false,
+    listing: false,
     writing: new Set<string>(),
     reading: new Set<string>(),
     middle: new Set<string>(),
@@ -21,10 +26,12 @@ export class MemoryFolder {
   }
 
   async *keys(): AsyncIterable<string> {
+    if (this.stuck.listing) await new Promise(() => undefined);
     yield* this.files.keys();
   }
 
   async getDirectoryHandle(): Promise<MemoryFolder> {
+    if (this.stuck.opening) await new Promise(() => undefined);
     return this;
   }
 

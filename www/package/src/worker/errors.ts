@@ -120,6 +120,13 @@ export const loraLoomError = errorsOf({
       `${path}: ${reason}.`,
       "Choose a folder that this process can write to, or leave the option storageFolder out.",
     ),
+  "storage-silent": ({ reason }: { reason: string }) =>
+    text(
+      "unsupported",
+      "The stored files could not be listed.",
+      `The browser's storage does not answer: ${reason}.`,
+      "Try again; where that does not help, restart the browser.",
+    ),
   "not-started": (_: object) =>
     text(
       "not-loaded",

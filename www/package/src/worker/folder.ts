@@ -196,7 +196,8 @@ function openHost(url: string, query: string, name: string, context: DownloadCon
         // Without a connection, the folder has the files that were stored.
         const copy = await findStored(unknown, context);
         if (copy?.sha256) return { ...unknown, bytes: copy.bytes, version: copy.version ?? null };
-        if ((await context.store.list()).some((one) => one.url.startsWith(url))) return null;
+        const stored = await context.store.list().catch(() => []);
+        if (stored.some((one) => one.url.startsWith(url))) return null;
         const data = { folder: name, url: address, reason: reasonOf(error) };
         throw loraLoomError("host-unreachable", data, error);
       }

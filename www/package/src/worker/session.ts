@@ -1,7 +1,7 @@
 // The worker's handlers, one for each kind of request: a module library, the engine's session with a
 // base and modules, and the stored files.
 
-import { isErrorReport, LoraLoomError } from "../errors.js";
+import { isErrorReport, LoraLoomError, reasonOf } from "../errors.js";
 import type {
   Answer,
   BaseInfo,
@@ -270,7 +270,10 @@ export class WorkerSession implements Handlers {
 
   async storage(): Promise<Storage> {
     const store = await this.#openStore();
-    const files = (await store.list()).map(toStoredFile).sort((a, b) => b.bytes - a.bytes);
+    const stored = await store.list().catch((error) => {
+      throw loraLoomError("storage-silent", { reason: reasonOf(error) }, error);
+    });
+    const files = stored.map(toStoredFile).sort((a, b) => b.bytes - a.bytes);
     const manager = globalThis.navigator?.storage;
     const estimate = await manager?.estimate?.().catch(() => null);
     return {

@@ -83,7 +83,7 @@ interface SyncHandle {
 type Directory = FileSystemDirectoryHandle & { keys(): AsyncIterable<string> };
 type SyncFile = FileSystemFileHandle & { createSyncAccessHandle(): Promise<SyncHandle> };
 
-/** Seconds in which the browser opens a file, or gives the next bytes of one. */
+/** Seconds in which the browser opens its storage or a file, lists the files, or gives the next bytes of one. */
 const TIMEOUT_SECONDS = 5;
 
 /** Objects that an answer of the browser's file system is awaited of. */
@@ -125,6 +125,15 @@ function withReadTimeout(
   );
 }
 
+/** The stored files whose descriptions are among `names`. */
+async function entries(store: Store, names: string[]): Promise<StoredEntry[]> {
+  const keys = names
+    .filter((name) => name.endsWith(RECORD_SUFFIX))
+    .map((name) => name.slice(0, -RECORD_SUFFIX.length));
+  const stored = await Promise.all(keys.map((key) => store.find(key)));
+  return stored.filter((one) => one !== null);
+}
+
 /** Storage in the origin's private file system. */
 class FileSystemStore implements Store {
   readonly kind = "file-system";
@@ -137,13 +146,8 @@ class FileSystemStore implements Store {
   }
 
   async list(): Promise<StoredEntry[]> {
-    const names: string[] = [];
-    for await (const name of this.#directory.keys()) names.push(name);
-    const keys = names
-      .filter((name) => name.endsWith(RECORD_SUFFIX))
-      .map((name) => name.slice(0, -5));
-    const stored = await Promise.all(keys.map((key) => this.find(key)));
-    return stored.filter((one) => one !== null);
+    const names = await withTimeout(this.#names(), this.#timeout);
+    return entries(this, names);
   }
 
   async find(key: string): Promise<StoredEntry | null> {
@@ -222,6 +226,12 @@ class FileSystemStore implements Store {
     }
   }
 
+  async #names(): Promise<string[]> {
+    const names: string[] = [];
+    for await (const name of this.#directory.keys()) names.push(name);
+    return names;
+  }
+
   async #file(name: string): Promise<File> {
     const file = this.#directory
       .getFileHandle(name)
@@ -252,12 +262,9 @@ class CacheStore implements Store {
   #address = (name: string) => `https://stored.loraloom.invalid/${name}`;
 
   async list(): Promise<StoredEntry[]> {
-    const keys = (await this.#cache.keys())
-      .map(({ url }) => decodeURIComponent(new URL(url).pathname.slice(1)))
-      .filter((name) => name.endsWith(RECORD_SUFFIX))
-      .map((name) => name.slice(0, -5));
-    const stored = await Promise.all(keys.map((key) => this.find(key)));
-    return stored.filter((one) => one !== null);
+    const requests = await withTimeout(this.#cache.keys(), this.#timeout);
+    const names = requests.map(({ url }) => decodeURIComponent(new URL(url).pathname.slice(1)));
+    return entries(this, names);
   }
 
   async find(key: string): Promise<StoredEntry | null> {
@@ -290,24 +297,27 @@ class CacheStore implements Store {
     const put = this.#cache.put(this.#address(key), new Response(readable)).catch((error) => {
       failure = error;
     });
+    /** Its end, once the whole body was written or given up. */
+    const ended = () => withTimeout(put, this.#timeout);
     const stop = async () => {
       await body.abort().catch(() => undefined);
-      await put;
+      await ended();
       await this.remove(key);
     };
     return {
       write: async (chunk) => {
         if (failure) throw failure;
-        await Promise.race([body.write(chunk.slice()), put]);
+        await withTimeout(Promise.race([body.write(chunk.slice()), put]), this.#timeout);
         if (failure) throw failure;
       },
       describe: async () => undefined,
       complete: async (record) => {
-        await body.close();
-        await put;
+        await withTimeout(body.close(), this.#timeout);
+        await ended();
         if (failure) throw failure;
-        const text = JSON.stringify(record);
-        await this.#cache.put(this.#address(key + RECORD_SUFFIX), new Response(text));
+        const described = new Response(JSON.stringify(record));
+        const address = this.#address(key + RECORD_SUFFIX);
+        await withTimeout(this.#cache.put(address, described), this.#timeout);
       },
       close: stop,
       discard: stop,
@@ -315,7 +325,10 @@ class CacheStore implements Store {
   }
 
   async remove(key: string): Promise<void> {
-    for (const name of [key + RECORD_SUFFIX, key]) await this.#cache.delete(this.#address(name));
+    for (const name of [key + RECORD_SUFFIX, key]) {
+      const removed = this.#cache.delete(this.#address(name));
+      await withTimeout(removed, this.#timeout).catch(() => undefined);
+    }
   }
 }
 
@@ -365,23 +378,29 @@ export async function openFolderStore(path: string): Promise<Store> {
   return new FileSystemStore(folder as Directory, TIMEOUT_SECONDS);
 }
 
-/** Opens the best storage that the browser offers. */
+/** Opens the best storage that the browser offers, and that opens in time. */
 export async function openStore(
   offers: StoreOffers = browserOffers(),
   timeoutSeconds = TIMEOUT_SECONDS,
 ): Promise<Store> {
   try {
     if (offers.getDirectory) {
-      const directory = await answerOf(await offers.getDirectory(), (root) =>
-        root.getDirectoryHandle(FOLDER, { create: true }),
-      );
-      return new FileSystemStore(directory as Directory, timeoutSeconds);
+      const directory = offers
+        .getDirectory()
+        .then((root) =>
+          answerOf(root, (root) => root.getDirectoryHandle(FOLDER, { create: true })),
+        );
+      const opened = await withTimeout(directory, timeoutSeconds);
+      return new FileSystemStore(opened as Directory, timeoutSeconds);
     }
   } catch {
     // Private windows of some browsers have the interface and refuse its use.
   }
   try {
-    if (offers.caches) return new CacheStore(await offers.caches.open(FOLDER), timeoutSeconds);
+    if (offers.caches) {
+      const cache = await withTimeout(offers.caches.open(FOLDER), timeoutSeconds);
+      return new CacheStore(cache, timeoutSeconds);
+    }
   } catch {
     // As above.
   }
