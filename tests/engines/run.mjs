@@ -11,12 +11,9 @@ import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { BROWSERS, freePort, retry } from "./browsers.mjs";
-import { runPackage, runPage } from "./workflow.mjs";
+import { runPackage, runPage, timeThreads } from "./workflow.mjs";
 
 const { values } = parseArgs({ options: { json: { type: "string" } } });
-
-/** Learning runs of which the fastest counts, for the times. */
-const REPEATS = 2;
 
 const servers = [];
 /** Starts a server of the built site and package, and resolves to its address. */
@@ -42,8 +39,7 @@ async function runOn(browser, { shares, simd }, url, isolated) {
   const { device, result } = await runPage(browser, url, isolated);
   compare("link, test scores and answers of the page", result);
   const several = isolated && shares;
-  // Two threads against one, for the ratio of their times.
-  const runs = await runPackage(browser, url, several ? [1, 2] : [null], several ? REPEATS : 0);
+  const runs = await runPackage(browser, url, several ? [1, 2] : [null]);
   for (const run of runs) {
     equal(run.isolated, isolated, "the page's isolation");
     compare("losses, weights and answers of the package", run.result);
@@ -57,7 +53,7 @@ async function runOn(browser, { shares, simd }, url, isolated) {
     isolated,
     build: last.build,
     threads: last.threads,
-    speedup: several ? runs[0].milliseconds / runs[1].milliseconds : null,
+    speedup: several ? await timeThreads(browser, url) : null,
   };
 }
 

@@ -4,10 +4,10 @@
 const STEP_SECONDS = 60;
 /** Seconds in which the page's service worker starts and reloads the page. */
 const UNTOUCHED_SECONDS = 5;
-/** How often each input is repeated in the examples that are timed, which makes some 100 tokens of it. */
-const LONG_INPUT_REPEATS = 16;
-/** Evaluations of a run that is timed. */
-const TIMED_BUDGET = 65;
+/** How often each input is repeated in the examples that are timed, which makes some 200 tokens of it. */
+const LONG_INPUT_REPEATS = 32;
+/** Turns of which the fastest counts, for the times. */
+const TIMED_TURNS = 20;
 
 /** Waits until `work` in the page returns something true, and resolves to it. */
 async function until(browser, what, work, ...values) {
@@ -164,61 +164,77 @@ export async function runPage(browser, url, isolated) {
  * Learns by the package alone, on a page that no service worker isolates.
  *
  * @param threads the numbers of threads to learn with, in this order; null for one per core
- * @returns for each number of threads the device, what was learned with all losses, and the best of `repeats` times
+ * @returns for each number of threads the device, and what was learned with all losses
  */
-export async function runPackage(browser, url, threads, repeats) {
+export async function runPackage(browser, url, threads) {
+  await browser.visit(`${url}library/none`);
+  return browser.evaluate(async (threads) => {
+    const { LoraLoom } = await import(new URL("/package/index.js", location.href).href);
+    const runs = [];
+    for (const number of threads) {
+      const loom = await LoraLoom.open({
+        registryUrl: "/library/registry.json",
+        ...(number === null ? {} : { threads: number }),
+      });
+      const [{ examples }] = loom.registry.tasks;
+      await loom.loadModules(loom.fittingModules());
+      const losses = [];
+      const learned = await loom.learn({
+        examples,
+        onEvaluation: ({ loss }) => losses.push(loss),
+      });
+      const { input } = examples[0];
+      const scored = await loom.score({ examples, composition: learned });
+      const { text } = await loom.generate({ input, composition: learned });
+      const { build, threads: started, reason } = loom.device;
+      runs.push({
+        device: { build, threads: started, reason },
+        isolated: crossOriginIsolated,
+        cores: navigator.hardwareConcurrency,
+        result: {
+          loss: learned.loss,
+          losses,
+          examples: scored.examples.map(({ loss }) => loss),
+          weights: learned.modules.map(({ weight }) => weight),
+          text,
+        },
+      });
+      loom.dispose();
+    }
+    return runs;
+  }, threads);
+}
+
+/**
+ * How many times as fast as one thread two are, on losses of five long examples: the fastest of turns of both. On the
+ * demo's few words, threads wait for each other.
+ */
+export async function timeThreads(browser, url) {
   await browser.visit(`${url}library/none`);
   return browser.evaluate(
-    async (threads, repeats, inputRepeats, budget) => {
+    async (turns, inputRepeats) => {
       const { LoraLoom } = await import(new URL("/package/index.js", location.href).href);
-      const runs = [];
-      for (const number of threads) {
-        const loom = await LoraLoom.open({
-          registryUrl: "/library/registry.json",
-          ...(number === null ? {} : { threads: number }),
-        });
-        const [{ examples }] = loom.registry.tasks;
-        await loom.loadModules(loom.fittingModules());
-        const losses = [];
-        const learned = await loom.learn({
-          examples,
-          onEvaluation: ({ loss }) => losses.push(loss),
-        });
-        const { input } = examples[0];
-        // As long as the inputs that benchmarks are made of: on the demo's few words, threads wait for each other.
-        const long = examples.map((example) => ({
-          ...example,
-          input: Array(inputRepeats).fill(example.input).join(" "),
-        }));
-        const scored = await loom.score({ examples, composition: learned });
-        const { text } = await loom.generate({ input, composition: learned });
-        let milliseconds = Number.POSITIVE_INFINITY;
-        for (let repeat = 0; repeat < repeats; repeat += 1) {
-          const started = performance.now();
-          await loom.learn({ examples: long, options: { budget, seed: repeat + 2 } });
-          milliseconds = Math.min(milliseconds, performance.now() - started);
-        }
-        const { build, threads: started, reason } = loom.device;
-        runs.push({
-          device: { build, threads: started, reason },
-          isolated: crossOriginIsolated,
-          cores: navigator.hardwareConcurrency,
-          milliseconds,
-          result: {
-            loss: learned.loss,
-            losses,
-            examples: scored.examples.map(({ loss }) => loss),
-            weights: learned.modules.map(({ weight }) => weight),
-            text,
-          },
-        });
-        loom.dispose();
+      const timed = [];
+      for (const threads of [1, 2]) {
+        const loom = await LoraLoom.open({ registryUrl: "/library/registry.json", threads });
+        timed.push({ loom, milliseconds: Number.POSITIVE_INFINITY });
       }
-      return runs;
+      const [{ examples }] = timed[0].loom.registry.tasks;
+      const long = examples.map((example) => ({
+        ...example,
+        input: Array(inputRepeats).fill(example.input).join(" "),
+      }));
+      for (let turn = 0; turn < turns; turn += 1) {
+        for (const one of timed) {
+          const started = performance.now();
+          await one.loom.score({ examples: long, composition: null });
+          one.milliseconds = Math.min(one.milliseconds, performance.now() - started);
+        }
+      }
+      for (const { loom } of timed) loom.dispose();
+      return timed[0].milliseconds / timed[1].milliseconds;
     },
-    threads,
-    repeats,
+    TIMED_TURNS,
     LONG_INPUT_REPEATS,
-    TIMED_BUDGET,
   );
 }
