@@ -14,6 +14,7 @@ mod tuning;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use loraloom::formats::{Example, ExamplesFormat, GgufFile, Tokenizer, parse_examples};
 use loraloom::learn::{Evaluation, LearnOptions, LearnResult, Optimizer};
@@ -49,7 +50,15 @@ fn loaded<B: Backend + From<Arc<dyn Model>>>(
     registry: &Registry,
     modules: usize,
 ) -> (Session<B>, Vec<String>) {
-    let mut session = Session::new(|| 0.0);
+    loaded_with_clock(|| 0.0, registry, modules)
+}
+
+fn loaded_with_clock<B: Backend + From<Arc<dyn Model>>>(
+    clock: fn() -> f64,
+    registry: &Registry,
+    modules: usize,
+) -> (Session<B>, Vec<String>) {
+    let mut session = Session::new(clock);
     let base = &registry.bases[0];
     let (config, tokenizer) = (read(&base.files.config), read(&base.files.tokenizer));
     let weights = read(&base.files.weights);
@@ -355,6 +364,33 @@ fn long_examples_are_evaluated_in_batches_with_an_estimate_and_a_stop_between_tw
     let history = &stopped.history;
     let resumed = block_on(session.learn(&examples, &ids, options(), history, &mut ())).unwrap();
     assert_eq!((resumed.modules, resumed.loss), (whole.modules, whole.loss));
+}
+
+#[test]
+fn on_a_slow_machine_a_stop_waits_for_one_example() {
+    /// A clock by which every batch takes a hundred seconds.
+    fn slow() -> f64 {
+        static CALLS: AtomicU32 = AtomicU32::new(0);
+        100.0 * f64::from(CALLS.fetch_add(1, Ordering::Relaxed))
+    }
+    let registry = registry();
+    let (mut session, ids) = loaded_with_clock::<CpuBackend>(slow, &registry, 2);
+    let examples = &registry.tasks[0].examples;
+    let options = || LearnOptions { budget: 3, ..LearnOptions::default() };
+    let whole = block_on(session.learn(examples, &ids, options(), &[], &mut ())).unwrap();
+
+    let mut turns = 0;
+    let mut observer = StopWhen::new(|events: &[SessionEvent]| {
+        turns += usize::from(!events.is_empty());
+        turns == 3
+    });
+    let stopped = block_on(session.learn(examples, &ids, options(), &[], &mut observer)).unwrap();
+    // The first turn is before the second evaluation, of two examples or more, and the others are within it.
+    assert_eq!((stopped.complete, stopped.history.len()), (false, 1));
+    assert_eq!(stopped.history[0], whole.history[0]);
+    let (mut quick, ids) = loaded::<CpuBackend>(&registry, 2);
+    let at_once = block_on(quick.learn(examples, &ids, options(), &[], &mut ())).unwrap();
+    assert_eq!((at_once.modules, at_once.loss), (whole.modules, whole.loss));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::scoring::batch_sizes;
+use super::scoring::{BATCH_TOKENS, batch_sizes};
 use super::{
     Answer, Backend, BackendError, Evaluated, ModuleLoss, ModuleSet, Observer, Operation, Session,
     SessionError, SessionEvent, ready, ready_mut,
@@ -23,6 +23,10 @@ const OPERATION: Operation = Operation::Learn;
 const SPARE_TOKENS: usize = 8;
 /// Limit of the batches that are kept, which are of five examples all that there can be.
 const KEPT_BATCHES: usize = 32;
+/// Time that a batch is to take at most, as a stop waits for its end.
+const BATCH_SECONDS: f64 = 2.0;
+/// Multiply-adds in a second before any were timed. Most machines are faster.
+const ASSUMED_SPEED: f64 = 2e10;
 
 /// An example's output with text that the model cannot write, so that no weights give it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +79,12 @@ impl<B: Backend> Session<B> {
             observer.on_event(SessionEvent::Unwritable { outputs });
         }
 
-        let mut batches = RunBatches { tokenized, kept: BTreeMap::new(), budget, estimated: false };
+        // A token takes about one multiply-add with each parameter.
+        let tokens_per_second =
+            ASSUMED_SPEED / ready(&self.base)?.model.config().parameters() as f64;
+        let kept = BTreeMap::new();
+        let mut batches =
+            RunBatches { tokenized, kept, budget, tokens_per_second, estimated: false };
         let mut ahead: VecDeque<(Step, Vec<ExampleScore>, f64)> = VecDeque::new();
         let mut slopes = None;
         let mut reported_selection = false;
@@ -240,9 +249,16 @@ impl<B: Backend> Session<B> {
         let failed =
             |error| SessionError::backend(OPERATION, ids.iter().map(String::as_str), error);
         let chosen = steps.first().map_or(&[][..], |step| &step.examples);
-        let RunBatches { tokenized, kept, budget, estimated } = batches;
+        let limit = batches.token_limit();
+        let RunBatches { tokenized, kept, budget, tokens_per_second, estimated } = batches;
         let examples = || chosen.iter().map(|&example| &tokenized[example as usize]);
-        let sizes = batch_sizes(examples());
+        let sizes = batch_sizes(examples(), limit);
+        let tokens_of = |examples: &[TokenizedExample]| -> usize {
+            examples.iter().map(TokenizedExample::tokens).sum()
+        };
+        let speed = |tokens: usize, part: &Evaluated| {
+            (tokens * part.losses.len()) as f64 / part.seconds.max(f64::EPSILON)
+        };
         if sizes.len() <= 1 {
             let backend = &mut ready_mut(&mut self.base)?.backend;
             if kept.len() >= KEPT_BATCHES && !kept.contains_key(chosen) {
@@ -250,13 +266,13 @@ impl<B: Backend> Session<B> {
             }
             let batch = kept.entry(chosen.to_vec());
             let batch = batch.or_insert_with(|| backend.batch(examples().cloned().collect()));
-            let evaluated = backend.losses(batch, &set, &points, self.clock).await;
-            return Ok(Some(evaluated.map_err(failed)?));
+            let evaluated =
+                backend.losses(batch, &set, &points, self.clock).await.map_err(failed)?;
+            let tokens = examples().map(TokenizedExample::tokens).sum();
+            *tokens_per_second = speed(tokens, &evaluated);
+            return Ok(Some(evaluated));
         }
         // What a batch prepares takes more memory than it saves time, so none is kept.
-        let tokens_of = |examples: &[TokenizedExample]| -> usize {
-            examples.iter().map(TokenizedExample::tokens).sum()
-        };
         let mut examples = examples().cloned();
         let mut whole = Evaluated { losses: vec![Vec::new(); points.len()], seconds: 0.0 };
         for (batch, size) in sizes.into_iter().enumerate() {
@@ -270,6 +286,7 @@ impl<B: Backend> Session<B> {
             let points = &points[..whole.losses.len()];
             let part =
                 backend.losses(&mut batch, &set, points, self.clock).await.map_err(failed)?;
+            *tokens_per_second = speed(tokens, &part);
             // A device evaluates several points at once, and the CPU that takes over one.
             whole.losses.truncate(part.losses.len());
             for (losses, more) in whole.losses.iter_mut().zip(part.losses) {
@@ -315,8 +332,17 @@ struct RunBatches<B: Backend> {
     kept: BTreeMap<Vec<u32>, B::Batch>,
     /// Evaluations of all examples.
     budget: u32,
+    /// Speed of the last batch; before it, an assumption.
+    tokens_per_second: f64,
     /// Whether the observer knows how long they take.
     estimated: bool,
+}
+
+impl<B: Backend> RunBatches<B> {
+    /// Most tokens of a batch.
+    fn token_limit(&self) -> usize {
+        BATCH_TOKENS.min((self.tokens_per_second * BATCH_SECONDS) as usize)
+    }
 }
 
 /// The examples, and the modules that may be added, packed for gradients.

@@ -10,8 +10,8 @@ use crate::learn::{ExampleScore, Objective};
 use crate::lora::{Composition, WeightedModule};
 use crate::model::{ExampleLoss, ModelError, TokenizedExample};
 
-/// Tokens of a batch: larger batches are not faster, take more memory, and keep a stop waiting.
-const BATCH_TOKENS: usize = 2048;
+/// Tokens of a batch: larger batches are not faster and take more memory.
+pub(super) const BATCH_TOKENS: usize = 2048;
 
 /// The loss of a module alone, or of a composition without it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -154,21 +154,22 @@ impl<B: Backend> Session<B> {
 
 /// Examples in batches of a limited number of tokens: an example's loss has the same bits in any batch.
 fn token_batches<B: Backend>(backend: &B, examples: Vec<TokenizedExample>) -> Vec<B::Batch> {
-    let sizes = batch_sizes(&examples);
+    let sizes = batch_sizes(&examples, BATCH_TOKENS);
     let mut examples = examples.into_iter();
     sizes.into_iter().map(|size| backend.batch(examples.by_ref().take(size).collect())).collect()
 }
 
-/// The numbers of examples of consecutive batches, each of at most [`BATCH_TOKENS`] or of one example.
+/// The numbers of examples of consecutive batches, each of at most `limit` tokens or of one example.
 pub(super) fn batch_sizes<'a>(
     examples: impl IntoIterator<Item = &'a TokenizedExample>,
+    limit: usize,
 ) -> Vec<usize> {
     let mut sizes: Vec<usize> = Vec::new();
     let mut tokens = 0;
     for example in examples {
         tokens += example.tokens();
         match sizes.last_mut() {
-            Some(size) if tokens <= BATCH_TOKENS => *size += 1,
+            Some(size) if tokens <= limit => *size += 1,
             _ => {
                 sizes.push(1);
                 tokens = example.tokens();
