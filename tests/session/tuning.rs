@@ -2,12 +2,13 @@
 
 use std::num::NonZeroUsize;
 
+use loraloom::formats::Example;
 use loraloom::learn::{Effort, TuneOptions, TuneStep};
 use loraloom::lora::{Composition, Merge, TunedPart, TunedScales, WeightedModule};
-use loraloom::session::{CpuBackend, Observer, Session, SessionError, SessionEvent};
+use loraloom::session::{CpuBackend, Observer, Session, SessionError, SessionEvent, TuneResult};
 use pollster::block_on;
 
-use super::{loaded, registry};
+use super::{StopWhen, loaded, registry, test_set};
 
 const TASK: &str = "half-smile";
 const MODULES: [&str; 2] = ["half", "smile"];
@@ -17,14 +18,31 @@ fn composition(weight: f32) -> Composition {
     Composition { modules: modules.into(), merge: Merge::Delta }
 }
 
-fn examples() -> Vec<loraloom::formats::Example> {
+fn examples() -> Vec<Example> {
     let registry = registry();
     registry.tasks.iter().find(|task| task.id == TASK).unwrap().examples.clone()
+}
+
+/// The first seven items of the task's test set.
+fn seven_examples() -> Vec<Example> {
+    let registry = registry();
+    let task = registry.tasks.iter().position(|task| task.id == TASK).unwrap();
+    test_set(&registry, task).into_iter().take(7).collect()
 }
 
 fn session() -> Session<CpuBackend> {
     let registry = registry();
     loaded(&registry, registry.modules.len()).0
+}
+
+fn tune(
+    session: &mut Session<CpuBackend>,
+    examples: &[Example],
+    composition: &Composition,
+    options: TuneOptions,
+    id: &str,
+) -> TuneResult {
+    block_on(session.tune(examples, composition, options, id, &mut ())).unwrap()
 }
 
 /// Keeps the steps, and stops before the one of that number.
@@ -48,7 +66,7 @@ fn tuning_lowers_the_loss_and_its_adapter_is_a_module_with_the_same_bits() {
     let (examples, composed) = (examples(), composition(1.0));
     let before = block_on(session.score(&examples, Some(&composed))).unwrap().loss;
     for part in [TunedPart::LoraB, TunedPart::Scales] {
-        let options = TuneOptions::of(part, Effort::Quick);
+        let options = TuneOptions { leave_out: false, ..TuneOptions::of(part, Effort::Quick) };
         let mut steps = Steps(Vec::new(), 0);
         let tuned =
             block_on(session.tune(&examples, &composed, options, "tuned", &mut steps)).unwrap();
@@ -79,6 +97,72 @@ fn tuning_lowers_the_loss_and_its_adapter_is_a_module_with_the_same_bits() {
             assert_eq!(info.sha256, tuned.module.sha256);
         }
     }
+}
+
+#[test]
+fn the_assessment_counts_the_examples_that_are_right_when_they_are_left_out() {
+    let mut session = session();
+    let (seven, composed) = (seven_examples(), composition(1.0));
+    let options = TuneOptions::of(TunedPart::LoraB, Effort::Quick);
+    let alone = TuneOptions { leave_out: false, ..options };
+    for examples in [&seven[..2], &seven[..5], &seven] {
+        let mut correct = 0;
+        for part in 0..examples.len().min(5) {
+            let of = |left_out: bool| -> Vec<Example> {
+                let examples = examples.iter().enumerate();
+                let chosen = examples.filter(|(index, _)| (index % 5 == part) == left_out);
+                chosen.map(|(_, example)| example.clone()).collect()
+            };
+            let others = tune(&mut session, &of(false), &composed, alone, "others").composition;
+            let test = block_on(session.test(&of(true), Some(&others), 32, &mut ())).unwrap();
+            correct += test.correct;
+        }
+        let mut parts = Vec::new();
+        let mut observer = |event| {
+            if let SessionEvent::Step { done, total } = event {
+                parts.push((done, total));
+            }
+        };
+        let tuned =
+            block_on(session.tune(examples, &composed, options, "tuned", &mut observer)).unwrap();
+        let count = examples.len().min(5) as u32;
+        assert_eq!(parts, (1..=count).map(|done| (done, count)).collect::<Vec<_>>());
+        let share = f64::from(correct) / examples.len() as f64;
+        assert_eq!(tuned.assessment.left_out_correct, Some(share));
+        // The module is the one of all examples, with or without them left out.
+        let without = tune(&mut session, examples, &composed, alone, "again");
+        assert_eq!(without.module.sha256, tuned.module.sha256);
+        assert_eq!(without.assessment.left_out_correct, None);
+        assert_eq!(without.assessment.with_left_out_correct(share), tuned.assessment);
+    }
+}
+
+#[test]
+fn a_tuned_module_can_be_tuned_again_in_its_own_place() {
+    let mut session = session();
+    let (examples, options) = (examples(), TuneOptions::of(TunedPart::LoraB, Effort::Quick));
+    let first = tune(&mut session, &examples, &composition(1.0), options, "tuned").composition;
+    let elsewhere = tune(&mut session, &examples, &first, options, "other");
+    let again = tune(&mut session, &examples, &first, options, "tuned");
+    assert_eq!(again.assessment, elsewhere.assessment);
+    assert_eq!(again.module.sha256, elsewhere.module.sha256);
+}
+
+#[test]
+fn one_example_has_no_others_and_a_stop_between_two_parts_keeps_what_was_tuned() {
+    let mut session = session();
+    let (examples, composed) = (examples(), composition(1.0));
+    let options = TuneOptions::of(TunedPart::LoraB, Effort::Quick);
+    let tuned = tune(&mut session, &examples[..1], &composed, options, "one");
+    assert_eq!((tuned.complete, tuned.assessment.left_out_correct), (true, None));
+
+    let whole = tune(&mut session, &examples, &composed, options, "whole");
+    let mut stop = StopWhen::new(|events: &[SessionEvent]| {
+        matches!(events.last(), Some(SessionEvent::Step { done: 2, .. }))
+    });
+    let tuned = block_on(session.tune(&examples, &composed, options, "tuned", &mut stop)).unwrap();
+    assert_eq!((tuned.complete, tuned.assessment.left_out_correct), (true, None));
+    assert_eq!(tuned.module.sha256, whole.module.sha256);
 }
 
 #[test]

@@ -116,6 +116,10 @@ pub fn assessment_text(assessment: &Assessment) -> String {
          10 cases); {correct} of {} examples are",
         assessment.answers.len()
     )];
+    lines.extend(assessment.left_out_correct.map(|share| {
+        let percent = (100.0 * share).round();
+        format!("{percent} % of the examples are answered exactly by what is tuned on the others")
+    }));
     if !assessment.calibrated {
         lines.push("this estimate was measured on another base".into());
     }

@@ -38,6 +38,9 @@ pub struct TuneOptions {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "typescript", ts(optional))]
     pub learning_rate: Option<f64>,
+    /// Whether each example is also answered by what is tuned on the others, left out in at most five
+    /// parts, which takes five times as long. The tuned examples themselves say too little about new inputs.
+    pub leave_out: bool,
 }
 
 impl Default for TuneOptions {
@@ -52,7 +55,7 @@ impl TuneOptions {
 
     /// The settings of an effort.
     pub fn of(part: TunedPart, effort: Effort) -> Self {
-        Self { part, effort, steps: None, learning_rate: None }
+        Self { part, effort, steps: None, learning_rate: None, leave_out: true }
     }
 
     /// Number of steps.

@@ -182,10 +182,7 @@ impl<B: Backend> Session<B> {
         composition: Option<&Composition>,
         observer: &mut O,
     ) -> Result<Vec<ExampleAnswer>, SessionError> {
-        let base = ready(&self.base)?;
-        let outputs = base.tokenize(operation, examples)?;
-        let longest = outputs.iter().map(|example| example.labels.len()).max().unwrap_or(0);
-        let limit = (2 * longest + SPARE_TOKENS).min(MAX_TOKENS);
+        let limit = self.answer_limit(operation, examples)?;
         let inputs: Vec<String> = examples.iter().map(|example| example.input.clone()).collect();
         let answers = self.answers(&inputs, composition, limit, observer).await?;
         let tokenizer = &ready(&self.base)?.tokenizer;
@@ -194,6 +191,17 @@ impl<B: Backend> Session<B> {
             answer: answer.text,
         };
         Ok(answers.into_iter().zip(examples).map(answer).collect())
+    }
+
+    /// Tokens that an answer to one of the examples may have.
+    pub(super) fn answer_limit(
+        &self,
+        operation: Operation,
+        examples: &[Example],
+    ) -> Result<usize, SessionError> {
+        let outputs = ready(&self.base)?.tokenize(operation, examples)?;
+        let longest = outputs.iter().map(|example| example.labels.len()).max().unwrap_or(0);
+        Ok((2 * longest + SPARE_TOKENS).min(MAX_TOKENS))
     }
 
     /// The gradient that a step asks for, computed on the CPU, whatever the backend. `prepared` keeps

@@ -101,7 +101,7 @@ pub enum SessionEvent {
         /// Exact matches so far.
         correct: u32,
     },
-    /// A step of leave-one-out or retrieval was made.
+    /// A step of leave-one-out or retrieval was made, or a part of the tuned examples was left out.
     Step {
         /// Steps made.
         done: u32,

@@ -1,21 +1,26 @@
 //! Tuning: a few steps of gradient descent from a composition.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Backend, Composed, ModuleInfo, Observer, Operation, Session, SessionError, SessionEvent, ready,
+    Answer, Backend, Composed, ModuleInfo, ModuleSet, Observer, Operation, Session, SessionError,
+    SessionEvent, ready, ready_mut,
 };
 use crate::formats::Example;
 use crate::learn::{Adam, Assessment, LearnError, Objective, TuneOptions, TuneStep};
 use crate::lora::{
-    AdapterSet, Composition, Merge, PeftFiles, TunableComposition, TunedScales, WeightedModule,
-    export_scaled,
+    AdapterSet, Composition, Merge, PeftAdapter, PeftFiles, TunableComposition, TunedScales,
+    WeightedModule, export_scaled,
 };
 use crate::model::{
     Control, ExampleLoss, GradientBatch, Model, ModelError, Precision, TokenizedExample,
 };
 
 const OPERATION: Operation = Operation::Tune;
+/// Parts of the examples that are left out in turn.
+const PARTS: usize = 5;
 
 /// The result of tuning: a module that takes the place of the composition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -62,12 +67,22 @@ impl<B: Backend> Session<B> {
     ) -> Result<TuneResult, SessionError> {
         options.validate().map_err(SessionError::Tune)?;
         let tuned = self.tune_adapter(examples, composition, options, observer).await?;
+        let complete = tuned.is_complete(options);
+        // Before the result takes the place of a module that it was made from.
+        let left_out_correct = match options.leave_out && complete {
+            true => self.left_out_correct(examples, composition, options, id, observer).await?,
+            false => None,
+        };
         let Tuned { files, steps, scales } = tuned;
         let module = self.add_tuned(id, files)?;
         let weighted = WeightedModule { id: id.to_owned(), weight: 1.0.into() };
         let composition = Composition { modules: vec![weighted], merge: Merge::Delta };
         let assessed = self.assess_for(OPERATION, examples, Some(&composition), observer);
         let (loss, assessment) = assessed.await?;
+        let assessment = match left_out_correct {
+            Some(share) => assessment.with_left_out_correct(share),
+            None => assessment,
+        };
         Ok(TuneResult {
             module,
             composition,
@@ -75,7 +90,7 @@ impl<B: Backend> Session<B> {
             loss_start: steps.first().map_or(f64::INFINITY, |step| step.loss),
             loss,
             seconds: steps.iter().map(|step| step.seconds).sum(),
-            complete: steps.len() == options.steps() as usize,
+            complete,
             steps,
             assessment,
         })
@@ -126,6 +141,71 @@ impl<B: Backend> Session<B> {
         Ok(Tuned { files, steps, scales })
     }
 
+    /// The share of the examples that are answered exactly by what is tuned on the others. None for a single
+    /// example, and where the observer stopped it.
+    async fn left_out_correct<O: Observer>(
+        &mut self,
+        examples: &[Example],
+        composition: &Composition,
+        options: TuneOptions,
+        id: &str,
+        observer: &mut O,
+    ) -> Result<Option<f64>, SessionError> {
+        let parts = PARTS.min(examples.len());
+        if parts < 2 {
+            return Ok(None);
+        }
+        let limit = self.answer_limit(OPERATION, examples)?;
+        let mut correct = 0;
+        for part in 0..parts {
+            let of_part = |index: usize| index % parts == part;
+            let of = |left_out: bool| {
+                let chosen = examples.iter().enumerate();
+                let chosen = chosen.filter(move |&(index, _)| of_part(index) == left_out);
+                chosen.map(|(_, example)| example.clone()).collect::<Vec<Example>>()
+            };
+            let mut turns = TurnsOnly(&mut *observer);
+            let tuned = self.tune_adapter(&of(false), composition, options, &mut turns).await;
+            let tuned = match tuned {
+                Err(SessionError::Aborted { .. }) => return Ok(None),
+                tuned => tuned?,
+            };
+            if !tuned.is_complete(options) {
+                return Ok(None);
+            }
+            let left_out = of(true);
+            let answers = self.answers_of(id, tuned.files, &left_out, limit, observer).await?;
+            if answers.len() < left_out.len() {
+                return Ok(None);
+            }
+            let tokenizer = &ready(&self.base)?.tokenizer;
+            let pairs = answers.iter().zip(&left_out);
+            correct +=
+                pairs.filter(|(answer, example)| tokenizer.is_match(example, &answer.text)).count();
+            observer.on_event(SessionEvent::Step { done: part as u32 + 1, total: parts as u32 });
+        }
+        Ok(Some(correct as f64 / examples.len() as f64))
+    }
+
+    /// The answers to the examples of an adapter alone; fewer if the observer stopped it.
+    async fn answers_of<O: Observer>(
+        &mut self,
+        id: &str,
+        files: PeftFiles,
+        examples: &[Example],
+        limit: usize,
+        observer: &mut O,
+    ) -> Result<Vec<Answer>, SessionError> {
+        let adapter = PeftAdapter::parse(&files.config, files.weights)
+            .map_err(|source| SessionError::Module { id: id.to_owned(), source })?;
+        let set = ModuleSet { adapters: vec![Arc::new(adapter)], merge: Merge::Delta };
+        let backend = &mut ready_mut(&mut self.base)?.backend;
+        let decoder = backend.decoder(set, vec![1.0.into()], limit).await;
+        let mut decoder = decoder.map_err(|error| SessionError::backend(OPERATION, [], error))?;
+        let inputs: Vec<&str> = examples.iter().map(|example| &*example.input).collect();
+        self.decode_all(OPERATION, &mut decoder, &inputs, observer, |_, _, _| ()).await
+    }
+
     /// Adds a composition of loaded modules with other scales as a module of this id, as
     /// [`Session::tune`] made it.
     ///
@@ -160,6 +240,24 @@ struct Tuned {
     files: PeftFiles,
     scales: Option<TunedScales>,
     steps: Vec<TuneStep>,
+}
+
+impl Tuned {
+    /// Whether all steps were made.
+    fn is_complete(&self, options: TuneOptions) -> bool {
+        self.steps.len() == options.steps() as usize
+    }
+}
+
+/// Passes on the turns of an observer, and no events.
+struct TurnsOnly<'o, O>(&'o mut O);
+
+impl<O: Observer> Observer for TurnsOnly<'_, O> {
+    fn on_event(&mut self, _: SessionEvent) {}
+
+    async fn next_turn(&mut self) -> bool {
+        self.0.next_turn().await
+    }
 }
 
 /// A composition under tuning, with the batch that its gradients are computed from.

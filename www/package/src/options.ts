@@ -145,6 +145,8 @@ export interface TuneInput extends CallOptions {
   options?: Partial<TuneOptions>;
   /** Called after every step. */
   onStep?: (step: TuneStep) => void;
+  /** Called after each part of the examples that was left out, with the number of parts. */
+  onLeftOut?: (progress: { done: number; total: number }) => void;
 }
 
 /** Input of {@link LoraLoom.addScaled}. */

@@ -219,7 +219,7 @@ export interface Requests {
       id: string;
     };
     answer: TuneResult;
-    event: EngineEvent<"tuned" | "gpu">;
+    event: EngineEvent<"tuned" | "step" | "gpu">;
   };
   addScaled: {
     request: { id: string; composition: Composition; scales: TunedScales };

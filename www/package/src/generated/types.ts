@@ -37,6 +37,11 @@ probability: number,
  */
 leftOut?: number, 
 /**
+ * The share of the examples that are answered exactly by what was tuned on the others; none where that was not
+ * tried.
+ */
+leftOutCorrect?: number, 
+/**
  * The share of new inputs that are answered exactly.
  */
 expected: Expected, 
@@ -1536,7 +1541,12 @@ steps?: number,
 /**
  * Learning rate of Adam; none for the effort's.
  */
-learningRate?: number, };
+learningRate?: number, 
+/**
+ * Whether each example is also answered by what is tuned on the others, in at most five parts, which takes up
+ * to five times as long. The tuned examples themselves say too little about new inputs.
+ */
+leaveOut: boolean, };
 
 /**
  * The result of tuning: a module that takes the place of the composition.

@@ -65,7 +65,7 @@ export async function polish(): Promise<void> {
       running = engine.tune({
         examples,
         composition,
-        options: { part: "scales", steps: STEPS },
+        options: { part: "scales", steps: STEPS, leaveOut: false },
         id,
         onStep: (step) => {
           lastStep.value = step;
