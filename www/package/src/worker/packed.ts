@@ -110,7 +110,8 @@ export class PackedCopy {
   /** Stores the weights of a whole load, whose identity is `sha256`. */
   async save(load: BaseLoad, sha256: string): Promise<void> {
     const { store, signal, newHasher } = this.#context;
-    const url = this.#files[0]?.url ?? "";
+    const [first] = this.#files;
+    const url = first?.branchUrl ?? first?.url ?? "";
     await deleteOthers(this.#key, url, store);
     const record = { key: this.#key, url, etag: null, known: true };
     const words = { name: "the packed weights", nextTime: "they will be packed again" };
