@@ -68,12 +68,12 @@ export function hexOf(bytes: Uint8Array, context: DownloadContext): string {
   return hasher.hex();
 }
 
+/** The address that a file is stored with. */
+export const storedUrl = ({ url, branchUrl = url }: RemoteFile) => branchUrl;
+
 /** The key under which a file is stored: another version of the same address takes its place. */
-export function storeKey(
-  { url, branchUrl = url, sha256 }: RemoteFile,
-  context: DownloadContext,
-): string {
-  return sha256 ?? `url-${hexOf(new TextEncoder().encode(branchUrl), context)}`;
+export function storeKey(file: RemoteFile, context: DownloadContext): string {
+  return file.sha256 ?? `url-${hexOf(new TextEncoder().encode(storedUrl(file)), context)}`;
 }
 
 /** A name of a file's contents, as far as they are known. */
@@ -372,7 +372,7 @@ class Download {
   #record(sha256: string | null): FileRecord {
     return {
       key: this.#key,
-      url: this.#file.url,
+      url: storedUrl(this.#file),
       total: sha256 ? this.#attempt.loaded : this.#attempt.served.total,
       etag: this.#attempt.served.etag,
       sha256,
