@@ -144,6 +144,30 @@ fn a_revision_is_that_revision() {
 }
 
 #[test]
+fn files_of_a_branch_are_fetched_at_the_commit_that_it_is_at_which_is_said() {
+    let place = Place::new("hub-commit");
+    let mut files = files_of(&path(MODEL));
+    files.retain(|name, _| !name.contains('/'));
+    let commit = commit(&files);
+    place.hub.put("golden/branch", "main", files);
+    place.hub.requests();
+    let output = place.run(&["generate", "--model", "golden/branch", "--input", "a"], &[]);
+    assert!(output.status.success());
+    let said = String::from_utf8(output.stderr).unwrap();
+    let note = format!("golden/branch is read at commit {commit}");
+    assert_eq!(said.matches(&note).count(), 1, "{said}");
+    let (asked, fetched): (Vec<_>, Vec<_>) =
+        place.hub.requests().into_iter().partition(|request| request.starts_with("/api/"));
+    assert_eq!(asked, ["/api/models/golden/branch/revision/main"]);
+    let at_commit = format!("/golden/branch/resolve/{commit}/");
+    assert!(fetched.len() >= 3);
+    assert!(fetched.iter().all(|request| request.starts_with(&at_commit)), "{fetched:?}");
+    // The cache has it as the branch's.
+    let branch = place.repo("golden/branch").join("refs/main");
+    assert_eq!(std::fs::read_to_string(branch).unwrap(), commit);
+}
+
+#[test]
 fn a_changed_repository_replaces_all_its_files_in_the_cache() {
     let place = Place::new("hub-changed");
     let adapters = path(&format!("{MODEL}/adapters"));

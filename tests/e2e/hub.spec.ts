@@ -101,6 +101,8 @@ test("a hub's model and adapters give Hugging Face's losses, cut 20 times, then 
       }
     }
   }
+  expect(first.base.commit).toMatch(/^[0-9a-f]{40}$/);
+  expect(offline.base.commit).toBe(first.base.commit);
   expect(first.fetchedBytes).toBe(first.base.bytes);
   expect(offline).toMatchObject({ fetchedBytes: 0, cachedBytes: first.base.bytes });
   expect(first.storage.kind).toBe("file-system");

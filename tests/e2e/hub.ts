@@ -1,8 +1,10 @@
 // A local hub for tests, with the addresses, redirects and headers of Hugging Face, and faults on demand.
 //
+//   GET /api/models/OWNER/NAME/revision/REVISION       the commit that a branch is at
 //   GET /api/models/OWNER/NAME/tree/REVISION/FOLDER    the files of a folder, large ones with their SHA-256
 //   GET /OWNER/NAME/resolve/REVISION/FILE              small files; a redirect to the CDN for large ones
 //
+// A revision is a commit, or any name, which is that of a branch at the newest one; `?recursive=1` lists sub-folders too.
 // The CDN is another origin (another port), serves ranges, and identifies versions by ETag.
 
 import { createHash, randomUUID } from "node:crypto";
@@ -54,6 +56,42 @@ class ServedFile {
   }
 }
 
+/** The files of a repository by name, at one commit. */
+type Snapshot = Map<string, ServedFile>;
+
+/** The commit of a snapshot: a name of its files and their contents. */
+async function commitOf(snapshot: Snapshot): Promise<string> {
+  const hash = createHash("sha1");
+  for (const name of [...snapshot.keys()].sort()) {
+    hash.update(`${name} ${(await snapshot.get(name)?.describe())?.sha256}\n`);
+  }
+  return hash.digest("hex");
+}
+
+/** A repository: its snapshots, the newest one last. */
+class Repository {
+  readonly #snapshots: Snapshot[];
+
+  constructor(files: Snapshot) {
+    this.#snapshots = [files];
+  }
+
+  /** Adds a commit that replaces a file. */
+  replace(name: string, contents: Contents): void {
+    const newest = new Map(this.#snapshots.at(-1));
+    this.#snapshots.push(newest.set(name, new ServedFile(contents)));
+  }
+
+  /** The files at a commit, or at any branch; nothing for a commit that there is not. */
+  async at(revision: string): Promise<Snapshot | undefined> {
+    if (!/^[0-9a-f]{40}$/.test(revision)) return this.#snapshots.at(-1);
+    for (const snapshot of this.#snapshots) {
+      if ((await commitOf(snapshot)) === revision) return snapshot;
+    }
+    return undefined;
+  }
+}
+
 /** Injected faults. Each number is used once. */
 export interface Faults {
   /** Bytes after which the connection of a large file is dropped, one number per response. */
@@ -77,7 +115,7 @@ export interface Hub {
   /** "METHOD path range" of each request, those to the CDN included. */
   requests: string[];
   faults: Faults;
-  /** Replaces a file. */
+  /** Replaces a file, in a commit of its own. */
   replace(repo: string, name: string, contents: Contents): void;
   close(): Promise<void>;
 }
@@ -86,13 +124,13 @@ export interface Hub {
 export async function startHub(
   repos: Record<string, Record<string, Contents> | string>,
 ): Promise<Hub> {
-  const files = new Map<string, Map<string, ServedFile>>();
+  const repositories = new Map<string, Repository>();
   for (const [repo, listing] of Object.entries(repos)) {
     const entries = typeof listing === "string" ? await folderFiles(listing) : listing;
-    files.set(
-      repo,
-      new Map(Object.entries(entries).map(([name, contents]) => [name, new ServedFile(contents)])),
+    const served = Object.entries(entries).map(
+      ([name, contents]) => [name, new ServedFile(contents)] as const,
     );
+    repositories.set(repo, new Repository(new Map(served)));
   }
   const requests: string[] = [];
   const faults: Faults = {
@@ -201,11 +239,15 @@ export async function startHub(
     return true;
   }
 
-  const cdn = createServer((request, response) => {
+  const parameter = (request: IncomingMessage, name: string) =>
+    new URL(request.url ?? "/", "http://localhost").searchParams.get(name);
+
+  const cdn = createServer(async (request, response) => {
     const path = record(request);
     if (preflight(request, response)) return;
     const [, repo, name] = path.match(/^\/([^/]+\/[^/]+)\/(.+)$/) ?? [];
-    const served = files.get(repo ?? "")?.get(name ?? "");
+    const revision = parameter(request, "revision") ?? "";
+    const served = (await repositories.get(repo ?? "")?.at(revision))?.get(name ?? "");
     if (!served) reject(response, 403, "the signature has expired");
     else send(request, response, served).catch(() => response.destroy());
   });
@@ -218,17 +260,28 @@ export async function startHub(
       reject(response, 429, "too many requests", { "Retry-After": String(faults.retryAfter) });
       return;
     }
-    const [, listed, folder = ""] =
-      path.match(/^\/api\/models\/([^/]+\/[^/]+)\/tree\/[^/]+(?:\/(.+))?$/) ?? [];
-    const repository = files.get(listed ?? "");
-    if (listed && !repository) {
+    const [, asked, question, revision = "", folder = ""] =
+      path.match(/^\/api\/models\/([^/]+\/[^/]+)\/(tree|revision)\/([^/]+)(?:\/(.+))?$/) ?? [];
+    if (asked && !repositories.has(asked)) {
       reject(response, 401, "Invalid username or password.");
       return;
     }
-    if (repository) {
+    if (asked) {
+      const snapshot = await repositories.get(asked)?.at(revision);
+      if (!snapshot) {
+        reject(response, 404, "Invalid rev id");
+        return;
+      }
+      if (question === "revision") {
+        response.writeHead(200, { ...cors, "Content-Type": "application/json" });
+        response.end(JSON.stringify({ id: asked, sha: await commitOf(snapshot) }));
+        return;
+      }
       const listing = [];
-      for (const [name, served] of repository) {
-        if (name.split("/").slice(0, -1).join("/") !== folder) continue;
+      for (const [name, served] of snapshot) {
+        const parent = name.split("/").slice(0, -1).join("/");
+        const isBelow = !folder || `${parent}/`.startsWith(`${folder}/`);
+        if (parameter(request, "recursive") ? !isBelow : parent !== folder) continue;
         const { size, sha256, oid } = await served.describe();
         const entry = { type: "file", oid, size, path: name };
         listing.push(size > LARGE ? { ...entry, lfs: { oid: sha256, size } } : entry);
@@ -237,8 +290,8 @@ export async function startHub(
       response.end(JSON.stringify(listing));
       return;
     }
-    const [, repo, name] = path.match(/^\/([^/]+\/[^/]+)\/resolve\/[^/]+\/(.+)$/) ?? [];
-    const served = files.get(repo ?? "")?.get(name ?? "");
+    const [, repo, at = "", name] = path.match(/^\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/(.+)$/) ?? [];
+    const served = (await repositories.get(repo ?? "")?.at(at))?.get(name ?? "");
     if (!served && repo && faults.pages) {
       response.writeHead(200, { ...cors, "Content-Type": "text/html; charset=utf-8" });
       response.end("<!doctype html><title>Home</title>");
@@ -255,7 +308,7 @@ export async function startHub(
     }
     response.writeHead(302, {
       ...cors,
-      Location: `${cdnUrl}/${repo}/${name}?signature=${randomUUID()}`,
+      Location: `${cdnUrl}/${repo}/${name}?revision=${at}&signature=${randomUUID()}`,
       "X-Linked-Size": String(size),
       "X-Linked-ETag": `"${sha256}"`,
     });
@@ -273,7 +326,7 @@ export async function startHub(
     url: await listen(front),
     requests,
     faults,
-    replace: (repo, name, contents) => files.get(repo)?.set(name, new ServedFile(contents)),
+    replace: (repo, name, contents) => repositories.get(repo)?.replace(name, contents),
     close: async () => {
       for (const server of [front, cdn]) {
         server.closeAllConnections();

@@ -3,15 +3,13 @@
 //!
 //! A program of its own, because it counts every allocation. Its tests run one at a time for the same reason.
 
-#[path = "../allocations.rs"]
-mod allocations;
 #[path = "../archive.rs"]
 mod archive;
+#[path = "../limits.rs"]
+mod limits;
 
 use std::fmt::Write;
-use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use loraloom::formats::{
     AddedTokenFiles, ExamplesFormat, GgufFile, GgufModel, GgufValue, GgufWriter, SafetensorsFile,
@@ -24,16 +22,7 @@ use loraloom::registry::Registry;
 use loraloom::session::{BaseLabel, BaseLoad};
 use serde_json::json;
 
-use allocations::{HIGHEST, NOW};
 use archive::archive;
-
-/// What a reader may take beside its input, whatever its length, and for each byte of it.
-const SPARE_BYTES: usize = 64 << 20;
-const BYTES_PER_BYTE: usize = 8;
-/// The time for any input, and for each 10 MB of it: five times what an optimised build on a free machine may take,
-/// as tests are compiled with fewer optimisations and run beside others.
-const SPARE_TIME: Duration = Duration::from_secs(5);
-const TIME_PER_10_MB: Duration = Duration::from_secs(5);
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -44,24 +33,15 @@ fn alone() -> MutexGuard<'static, ()> {
 
 /// Runs a reader on an input of that many bytes, and checks what it took beside the input.
 fn within_budget<T>(name: &str, input_bytes: usize, read: impl FnOnce() -> T) -> T {
-    let before = NOW.load(Ordering::Relaxed);
-    HIGHEST.store(before, Ordering::Relaxed);
-    let started = Instant::now();
-    let result = read();
-    let time = started.elapsed();
-    let highest = HIGHEST.load(Ordering::Relaxed).saturating_sub(before);
-    let allowed = SPARE_BYTES + BYTES_PER_BYTE * input_bytes;
-    println!(
-        "{name}: {:.2} MB read in {:.2} s, {:.1} MB at most, {:.1} MB are allowed",
-        input_bytes as f64 / 1e6,
-        time.as_secs_f64(),
-        highest as f64 / 1e6,
-        allowed as f64 / 1e6,
-    );
-    assert!(highest <= allowed, "{name} took {highest} bytes, {allowed} are allowed");
-    let allowed = SPARE_TIME + TIME_PER_10_MB.mul_f64(input_bytes as f64 / 1e7);
-    assert!(time <= allowed, "{name} took {time:?}, {allowed:?} are allowed");
-    result
+    limits::within_limits(input_bytes, read, |bytes, time| {
+        println!(
+            "{name}: {:.2} MB read in {:.2} s, {:.1} MB at most, {:.1} MB are allowed",
+            input_bytes as f64 / 1e6,
+            time.as_secs_f64(),
+            bytes as f64 / 1e6,
+            limits::allowed_bytes(input_bytes) as f64 / 1e6,
+        );
+    })
 }
 
 /// The text of an error, which a hostile input has to end in.

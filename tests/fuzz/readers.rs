@@ -42,7 +42,11 @@ pub const READERS: &[Reader] = &[
     Reader {
         name: "gguf",
         read: gguf,
-        seeds: &["formats/weights/hugging_face.gguf", "formats/weights/llama.gguf"],
+        seeds: &[
+            "formats/weights/hugging_face.gguf",
+            "formats/weights/llama.gguf",
+            "formats/weights/blocks.gguf",
+        ],
     },
     Reader {
         name: "pickle",
@@ -63,6 +67,7 @@ pub const READERS: &[Reader] = &[
         name: "adapter_config",
         read: adapter_config,
         seeds: &[
+            "fuzz/seeds/adapter_config.json",
             "golden/models/relu-tied/adapters/first/adapter_config.json",
             "golden/models/relu-tied/adapters/patterned/adapter_config.json",
         ],
@@ -70,22 +75,22 @@ pub const READERS: &[Reader] = &[
     Reader {
         name: "adapter_weights",
         read: adapter_weights,
-        seeds: &["golden/models/relu-tied/adapters/first/adapter_model.safetensors"],
+        seeds: &["fuzz/seeds/adapter_model.safetensors"],
     },
-    Reader {
-        name: "model_config",
-        read: model_config,
-        seeds: &["golden/models/relu-tied/config.json"],
-    },
+    Reader { name: "model_config", read: model_config, seeds: &["fuzz/seeds/config.json"] },
     Reader { name: "registry", read: registry, seeds: &["formats/registry.json"] },
     Reader { name: "few_shot", read: few_shot, seeds: &["learn/model/examples.jsonl"] },
-    Reader { name: "spiece", read: tokenizer, seeds: &["formats/tokenizer/spiece.model"] },
+    Reader {
+        name: "spiece",
+        read: tokenizer,
+        seeds: &["formats/tokenizer/spiece.model", "fuzz/seeds/spiece.model"],
+    },
     Reader {
         name: "weights_stream",
         read: structured::stream,
-        seeds: &["golden/models/relu-tied/model.safetensors"],
+        seeds: &["fuzz/seeds/model.safetensors", "fuzz/seeds/model.gguf"],
     },
-    Reader { name: "gguf_alone", read: gguf_alone, seeds: &["formats/gguf_alone/model.gguf"] },
+    Reader { name: "gguf_alone", read: gguf_alone, seeds: &["fuzz/seeds/model.gguf"] },
     Reader { name: "shard_index", read: shard_index, seeds: &["fuzz/seeds/index.json"] },
     Reader { name: "recipe", read: recipe, seeds: &["formats/recipe/version_1.txt"] },
 ];
@@ -132,10 +137,11 @@ pub fn shard_index(bytes: &[u8]) -> bool {
     shard_names(bytes).is_ok()
 }
 
-const ADAPTER_CONFIG: &[u8] =
-    include_bytes!("../golden/models/relu-tied/adapters/first/adapter_config.json");
-const ADAPTER_WEIGHTS: &[u8] =
-    include_bytes!("../golden/models/relu-tied/adapters/first/adapter_model.safetensors");
+// Readers that need a model or an adapter beside their input have those of `seeds/make.py`.
+const CONFIG: &[u8] = include_bytes!("seeds/config.json");
+const WEIGHTS: &[u8] = include_bytes!("seeds/model.safetensors");
+const ADAPTER_CONFIG: &[u8] = include_bytes!("seeds/adapter_config.json");
+const ADAPTER_WEIGHTS: &[u8] = include_bytes!("seeds/adapter_model.safetensors");
 
 pub fn adapter_config(bytes: &[u8]) -> bool {
     // With weights whose layers match every pattern of the configuration.
@@ -147,14 +153,11 @@ pub fn adapter_weights(bytes: &[u8]) -> bool {
     PeftAdapter::parse(ADAPTER_CONFIG, bytes.to_vec()).is_ok()
 }
 
-static WEIGHTS: LazyLock<SafetensorsFile> = LazyLock::new(|| {
-    let bytes = include_bytes!("../golden/models/relu-tied/model.safetensors");
-    SafetensorsFile::parse(bytes.to_vec()).expect("a fixture")
-});
-
 pub fn model_config(bytes: &[u8]) -> bool {
+    static FILE: LazyLock<SafetensorsFile> =
+        LazyLock::new(|| SafetensorsFile::parse(WEIGHTS.to_vec()).expect("a fixture"));
     let Ok(config) = T5Config::parse(bytes) else { return false };
-    let Ok(model) = T5Model::load(config, &*WEIGHTS, Precision::Int8) else { return false };
+    let Ok(model) = T5Model::load(config, &*FILE, Precision::Int8) else { return false };
     let example = TokenizedExample { input: vec![5, 9, 1], labels: vec![7, 1] };
     model.losses(&[example], None, &Control::none()).is_ok()
 }

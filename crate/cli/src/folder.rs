@@ -10,6 +10,7 @@ use loraloom::registry::{RemoteFolder, Schemes};
 
 use crate::error::CliError;
 use crate::hub::{self, HubFiles};
+use crate::output::note;
 
 /// How deep folders of modules are searched.
 const MAX_DEPTH: usize = 4;
@@ -49,7 +50,13 @@ impl Folder {
         }
         let text = path.to_string_lossy();
         match RemoteFolder::parse(&text, &hub::endpoint()?, Schemes::Web) {
-            Ok(RemoteFolder::Hub(source)) => Ok(Self::Hub(Box::new(HubFiles::open(source)?))),
+            Ok(RemoteFolder::Hub(source)) => {
+                let files = HubFiles::open(source)?;
+                if files.commit() != files.source().revision {
+                    note(format!("{} is read at commit {}", files.source(), files.commit()));
+                }
+                Ok(Self::Hub(Box::new(files)))
+            }
             Ok(RemoteFolder::Folder(_)) => Err(CliError::HostFolder { url: text.into() }),
             Err(_) => {
                 let source = path.metadata().err();

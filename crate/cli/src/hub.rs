@@ -48,6 +48,7 @@ pub struct HubFiles {
     /// Paths in the folder, those in its sub-folders included.
     paths: Vec<String>,
     cache: Cache,
+    /// The repository at the revision of `source`.
     repo: Repo,
     /// The hub; none where only the cache is read.
     api: Option<Api>,
@@ -118,6 +119,11 @@ impl HubFiles {
         &self.paths
     }
 
+    /// The commit that the revision is at.
+    pub fn commit(&self) -> &str {
+        &self.commit
+    }
+
     /// The folder's address.
     pub fn source(&self) -> &HubFolder {
         &self.source
@@ -150,7 +156,10 @@ impl HubFiles {
             return Err(CliError::NotCached { name, cache, why: "only the cache is read" });
         };
         let refused = |error: Failure| error.refused(&self.source, &path);
-        let repo = Arc::new(api.repo(self.repo.clone()));
+        // A branch may move between two files: all are those of the commit that it was at.
+        let at = self.commit.clone();
+        let repo = Repo::with_revision(self.source.repo.clone(), RepoType::Model, at);
+        let repo = Arc::new(api.repo(repo));
         let url = repo.url(&path);
         let (asking, asked) = (api.clone(), url.clone());
         let metadata = limited(|| 0, move || asking.metadata(&asked)).map_err(refused)?;
@@ -162,9 +171,9 @@ impl HubFiles {
         let blob = cached.blob_path(expected.hash);
         if blob.exists() && expected.check(&blob).is_ok() {
             // Another commit has the same file.
-            let pointer = cached.pointer_path(metadata.commit_hash()).join(&path);
             link(&blob, &pointer, &path)
                 .map_err(|source| CliError::Write { path: pointer.clone(), source })?;
+            self.name_commit()?;
             return Ok(pointer);
         }
         let part = blob.with_extension("part");
@@ -177,7 +186,10 @@ impl HubFiles {
             let (asked, wanted) = (Arc::clone(&repo), path.clone());
             let fetched = limited(|| length(&part), move || asked.download(&wanted));
             let fetched = fetched.map_err(refused)?;
-            let Err(error) = expected.check(&fetched) else { return Ok(fetched) };
+            let Err(error) = expected.check(&fetched) else {
+                self.name_commit()?;
+                return Ok(fetched);
+            };
             // What is not the file never stays.
             remove(&fetched);
             remove(&blob);
@@ -187,6 +199,13 @@ impl HubFiles {
             }
             resumed = 0;
         }
+    }
+
+    /// Names the commit as that of the revision in the cache, for when the hub does not respond.
+    fn name_commit(&self) -> Result<(), CliError> {
+        let path = self.cache.path().join(self.repo.folder_name());
+        let cached = self.cache.repo(self.repo.clone());
+        cached.create_ref(&self.commit).map_err(|source| CliError::Write { path, source })
     }
 
     /// The path in the repository of a path in the folder.

@@ -1,5 +1,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    loraloom_fuzz::model_config(bytes);
+    loraloom_fuzz::check(loraloom_fuzz::readers::model_config, bytes);
 });

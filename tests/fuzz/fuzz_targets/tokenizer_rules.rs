@@ -1,5 +1,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    loraloom_fuzz::structured::tokenizer_rules(bytes);
+    loraloom_fuzz::check(loraloom_fuzz::readers::structured::tokenizer_rules, bytes);
 });

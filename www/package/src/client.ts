@@ -28,7 +28,6 @@ import type {
 import type {
   Answer,
   Assessment,
-  BaseInfo,
   Composition,
   Device,
   Evaluation,
@@ -38,6 +37,8 @@ import type {
   Inspected,
   LearnOptions,
   LearnResult,
+  LoadedBase,
+  LoadedModule,
   ModuleInfo,
   ModuleLoss,
   ModuleQuery,
@@ -106,7 +107,7 @@ export class LoraLoom {
   /** The tuned modules that a link can hold. */
   readonly #scaled = new Map<string, Omit<AddScaledInput, "id">>();
   #device: Device;
-  #base: BaseInfo | null = null;
+  #base: LoadedBase | null = null;
   #opened: { source: Source; precision: Precision } | null = null;
   /** Whether the engine lacks what was loaded: it crashed since. */
   #lost = false;
@@ -181,7 +182,7 @@ export class LoraLoom {
   }
 
   /** The loaded base model; null before {@link load}. */
-  get base(): BaseInfo | null {
+  get base(): LoadedBase | null {
     return this.#base;
   }
 
@@ -194,7 +195,7 @@ export class LoraLoom {
    * console.log(base.parameters, base.memoryBytes);
    * ```
    */
-  async load(options: LoadOptions = {}): Promise<BaseInfo> {
+  async load(options: LoadOptions = {}): Promise<LoadedBase> {
     const source = this.#asSource(options.source, options.baseId);
     const opened = { source, precision: options.precision ?? "int8" };
     // What could not be loaded again is replaced.
@@ -292,7 +293,7 @@ export class LoraLoom {
    * console.log(info?.rank, info?.targets);
    * ```
    */
-  async loadModules(ids: string[], options: CallOptions = {}): Promise<ModuleInfo[]> {
+  async loadModules(ids: string[], options: CallOptions = {}): Promise<LoadedModule[]> {
     const fromLibrary = ids.filter((id) => !this.#isLocal(id));
     const infos = await this.#call({ kind: "loadModules", ids: fromLibrary }, options);
     for (const info of infos) this.#loaded.add(info.id);
@@ -321,7 +322,7 @@ export class LoraLoom {
     id: string,
     source: Source | string,
     options: CallOptions = {},
-  ): Promise<ModuleInfo> {
+  ): Promise<LoadedModule> {
     const from = this.#asSource(source);
     const info = await this.#call({ kind: "addModule", id, source: from }, options);
     this.#keepLocal(id, from);
@@ -348,7 +349,7 @@ export class LoraLoom {
     id: string,
     source: Source | string,
     options: CallOptions = {},
-  ): Promise<ModuleInfo[]> {
+  ): Promise<LoadedModule[]> {
     const from = this.#asSource(source);
     const folders =
       from.kind === "files"
@@ -356,7 +357,7 @@ export class LoraLoom {
         : [];
     if (from.kind !== "files" || folders.length < 2)
       return [await this.addModule(id, from, options)];
-    const infos: ModuleInfo[] = [];
+    const infos: LoadedModule[] = [];
     for (const folder of folders) {
       infos.push(await this.addModule(folder || id, { ...from, folder }, options));
     }

@@ -55,6 +55,18 @@ export type Source =
   /** Files of this computer; `folder` is the path of the one that is meant, where there are several. */
   | { kind: "files"; files: LocalFile[]; folder?: string };
 
+/** Where the files of a model or a module came from. */
+export interface AtCommit {
+  /** The commit of the hub's repository; null for files from elsewhere. */
+  commit: string | null;
+}
+
+/** A loaded base model, and where its files came from. */
+export type LoadedBase = BaseInfo & AtCommit;
+
+/** A loaded module, and where its files came from. */
+export type LoadedModule = ModuleInfo & AtCommit;
+
 /** Files of this computer. */
 export type FilesSource = Extract<Source, { kind: "files" }>;
 
@@ -183,7 +195,7 @@ export interface Requests {
   };
   open: {
     request: { source: Source; precision: Precision };
-    answer: BaseInfo;
+    answer: LoadedBase;
     event: EngineEvent<"gpu">;
   };
   verify: { request: object; answer: Verified | null; event: never };
@@ -194,8 +206,8 @@ export interface Requests {
     answer: Suggestion[];
     event: EngineEvent<"step" | "gpu">;
   };
-  loadModules: { request: { ids: string[] }; answer: ModuleInfo[]; event: never };
-  addModule: { request: { id: string; source: Source }; answer: ModuleInfo; event: never };
+  loadModules: { request: { ids: string[] }; answer: LoadedModule[]; event: never };
+  addModule: { request: { id: string; source: Source }; answer: LoadedModule; event: never };
   /** The paths of the PEFT folders among files of this computer. */
   adapterFolders: { request: { source: FilesSource }; answer: string[]; event: never };
   storage: { request: object; answer: Storage; event: never };

@@ -94,7 +94,11 @@ test("a trap in memory that is full is reported as out of memory", () => {
   const session = { memoryBytes: () => 2 ** 29, isFull: () => true, onTrap: () => undefined };
   startWorker(session as unknown as WorkerSession, post).onUncaught(trap);
   expect(post.mock.calls[0]?.[0]).toMatchObject({
-    crashed: { code: "out-of-memory", details: { bytes: 2 ** 29 } },
+    crashed: {
+      code: "out-of-memory",
+      why: "It held 537 MB of memory, and the browser did not give it another 68 MB (unreachable).",
+      details: { bytes: 2 ** 29 },
+    },
   });
 });
 

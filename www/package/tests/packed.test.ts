@@ -46,6 +46,7 @@ function pieces(known = true): BasePieces {
     id,
     title,
     license,
+    commit: null,
     config: wanted(files.config),
     tokenizer: wanted(files.tokenizer),
     ...NONE_BESIDE,

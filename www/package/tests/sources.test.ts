@@ -117,6 +117,59 @@ describe("the files of a source", () => {
     expect(names([...weights, tokenizer])).toEqual(["model.safetensors", "tokenizer.json"]);
   });
 
+  describe("at a branch of a hub", () => {
+    const tree = (commit: string | null) => `GET /api/models/owner/whole/tree/${commit}`;
+    const read = (pieces: (Piece | null)[]) => fetchFiles(pieces as RemoteFile[], context);
+
+    test("are those of the commit that it is at, which is asked for once", async () => {
+      const { commit, config, weights } = await baseFolder(onHub("owner/whole"));
+      expect(commit).toMatch(/^[0-9a-f]{40}$/);
+      expect(hub.requests).toEqual(["GET /api/models/owner/whole/revision/main", tree(commit)]);
+      // The branch moves on before the files are fetched.
+      hub.replace("owner/whole", "config.json", text('{"newer":true}'));
+      hub.replace("owner/whole", "model.safetensors", text("n".repeat(2000)));
+      expect(await read([config, ...weights])).toEqual([text("{}"), WEIGHTS]);
+      const newer = await baseFolder(onHub("owner/whole"));
+      expect(newer.commit).not.toBe(commit);
+      expect(await read([newer.config])).toEqual([text('{"newer":true}')]);
+    });
+
+    test("stay stored when a commit leaves them alone", async () => {
+      const before = await baseFolder(onHub("owner/whole"));
+      await read([before.config, ...before.weights]);
+      hub.replace("owner/whole", "pytorch_model.bin", text("n".repeat(2000)));
+      const after = await baseFolder(onHub("owner/whole"));
+      expect(after.commit).not.toBe(before.commit);
+      hub.requests.length = 0;
+      expect(await read([after.config, ...after.weights])).toEqual([text("{}"), WEIGHTS]);
+      expect(hub.requests).toEqual([]);
+    });
+
+    test("are those of a commit that the address names, which nobody is asked for", async () => {
+      const { commit } = await baseFolder(onHub("owner/whole"));
+      hub.replace("owner/whole", "config.json", text('{"newer":true}'));
+      hub.requests.length = 0;
+      const pinned = await baseFolder({ ...onHub("owner/whole"), revision: commit ?? "" });
+      expect(pinned.commit).toBe(commit);
+      expect(hub.requests).toEqual([tree(commit)]);
+      expect(await read([pinned.config])).toEqual([text("{}")]);
+    });
+
+    test("are those of the branch where a host does not say its commit", async () => {
+      const fetched = globalThis.fetch;
+      vi.stubGlobal("fetch", async (url: string, init?: RequestInit) =>
+        url.includes("/revision/") ? new Response("", { status: 404 }) : fetched(url, init),
+      );
+      try {
+        const { commit, config } = await baseFolder(onHub("owner/whole"));
+        expect(commit).toBeNull();
+        expect(await read([config])).toEqual([text("{}")]);
+      } finally {
+        vi.unstubAllGlobals();
+      }
+    });
+  });
+
   test.each([["hub"], ["folder"]])("shards are found by their index in a %s", async (kind) => {
     const source = kind === "hub" ? onHub("owner/shards") : inFolder("owner/shards");
     const { weights, tokenizer } = await baseFolder(source);
@@ -397,7 +450,9 @@ describe("the files of a source", () => {
     const contents = new Uint8Array(before as Uint8Array);
     contents[0] = (contents[0] as number) ^ 1;
     hub.replace("owner/adapter", "adapter_config.json", contents);
-    await expect(fetchFiles([config], context)).rejects.toMatchObject({
+    // The file that the hub listed, at an address that has another one by now.
+    const moved = { ...config, url: config.branchUrl as string };
+    await expect(fetchFiles([moved], context)).rejects.toMatchObject({
       code: "integrity",
       what: "main/adapter_config.json is not the file that the hub names.",
     });

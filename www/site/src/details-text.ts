@@ -2,7 +2,7 @@
 
 import type { BaseNotes, ExamplesLayout, LmHeadNote } from "loraloom";
 import { bytes, count, loss, seconds } from "./format.js";
-import { some } from "./text.js";
+import { atCommit, some } from "./text.js";
 
 /** The hosts of a download; none for the page's own. */
 const from = (hosts: string[]) => (hosts.length ? ` from ${hosts.join(" and ")}` : "");
@@ -273,7 +273,8 @@ const download = {
   and: " and ",
   license: (licenses: string) => `. License: ${licenses}.`,
   otherLicense: ". License: see its page.",
-  otherFacts: (size: string, parameters: number) => ` (${size}, ${millions(parameters)})`,
+  otherFacts: (size: string, parameters: number, commit: string | null) =>
+    ` (${size}, ${millions(parameters)}${atCommit(commit)})`,
   reading: "Reading the list of models and modules.",
   notes: ({ unusedTensors: { count: tensors, names }, lmHead, generation }: BaseNotes) =>
     [

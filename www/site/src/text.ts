@@ -13,6 +13,9 @@ const ofTen = (share: number) =>
       ? "hardly any"
       : `about ${Math.max(1, Math.round(10 * share))} of 10`;
 
+/** Where a hub's files come from, after what they are; nothing for others. */
+export const atCommit = (commit: string | null) => (commit ? `, commit ${commit.slice(0, 7)}` : "");
+
 /** The first of some names. */
 export const some = (names: string[]) =>
   names.slice(0, 3).join(", ") + (names.length > 3 ? ", …" : "");
@@ -308,7 +311,8 @@ const library = {
   allOf: (total: number) => `Learning mixes all ${total}.`,
   add: "Add a module of your own",
   addedTitle: (id: string) => `${id} (added by you)`,
-  addedFacts: (rank: number, targets: string, size: string) => `rank ${rank}, ${targets}, ${size}`,
+  addedFacts: (rank: number, targets: string, size: string, commit: string | null) =>
+    `rank ${rank}, ${targets}, ${size}${atCommit(commit)}`,
   notes: ({ otherBase, missingLayers, unusedLayers }: AdapterNotes) => [
     ...(otherBase ? [`Trained for ${otherBase}: it fits this model, but may not help.`] : []),
     ...(missingLayers.length

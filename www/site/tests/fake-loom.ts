@@ -10,8 +10,8 @@ import type {
   LearnInput,
   LearnResult,
   LeaveOneOutInput,
+  LoadedModule,
   LoraLoom,
-  ModuleInfo,
   ModuleQuery,
   Registry,
   RegistryModule,
@@ -188,6 +188,7 @@ export class FakeLoom implements Client {
       memoryBytes: 100,
       sha256: "",
       filesSha256: "",
+      commit: null,
     };
     return this.base;
   };
@@ -233,8 +234,9 @@ export class FakeLoom implements Client {
     return this.#info(id);
   };
   addModules: Client["addModules"] = async (id, source) => [await this.addModule(id, source)];
-  #info = (id: string): ModuleInfo => ({
+  #info = (id: string): LoadedModule => ({
     id,
+    commit: null,
     rank: 8,
     targets: ["q"],
     bytes: 1000,

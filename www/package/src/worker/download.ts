@@ -29,6 +29,11 @@ export interface DownloadContext {
 /** A file to fetch. */
 export interface RemoteFile {
   url: string;
+  /**
+   * The address of the same file at a branch, where `url` names a commit: it is stored under this one, so that a
+   * commit which leaves it alone leaves its stored copy.
+   */
+  branchUrl?: string;
   /** Its length; null if unknown. */
   bytes: number | null;
   /** Its SHA-256; null if unknown: then that of the first download is stored. */
@@ -63,9 +68,12 @@ export function hexOf(bytes: Uint8Array, context: DownloadContext): string {
   return hasher.hex();
 }
 
+/** The address that a file is stored with. */
+export const storedUrl = ({ url, branchUrl = url }: RemoteFile) => branchUrl;
+
 /** The key under which a file is stored: another version of the same address takes its place. */
-export function storeKey({ url, sha256 }: RemoteFile, context: DownloadContext): string {
-  return sha256 ?? `url-${hexOf(new TextEncoder().encode(url), context)}`;
+export function storeKey(file: RemoteFile, context: DownloadContext): string {
+  return file.sha256 ?? `url-${hexOf(new TextEncoder().encode(storedUrl(file)), context)}`;
 }
 
 /** A name of a file's contents, as far as they are known. */
@@ -364,7 +372,7 @@ class Download {
   #record(sha256: string | null): FileRecord {
     return {
       key: this.#key,
-      url: this.#file.url,
+      url: storedUrl(this.#file),
       total: sha256 ? this.#attempt.loaded : this.#attempt.served.total,
       etag: this.#attempt.served.etag,
       sha256,

@@ -9,7 +9,7 @@ import { loraLoomError } from "./errors.js";
 import { keepFirstTrap } from "./first-trap.js";
 import { NO_WEBGPU } from "./gpu.js";
 import { isLocalFile, readLocalFile } from "./local-files.js";
-import { createSharedMemory, isFull } from "./memory.js";
+import { createSharedMemory, isFull, START_BYTES } from "./memory.js";
 
 export type { BaseLoad, ModuleSearch, Session, Sha256 } from "../generated/engine.js";
 
@@ -183,7 +183,7 @@ export async function loadEngine(
   const { module: exports, memory } = await withTimeout(started, LOAD_SECONDS).catch((error) => {
     const reason = reasonOf(error);
     if (error instanceof RangeError || (isTrap(error) && shared && isFull(shared)))
-      throw loraLoomError("engine-memory", { reason }, error);
+      throw loraLoomError("engine-memory", { reason, bytes: START_BYTES }, error);
     if (isTrap(error)) throw error;
     throw loraLoomError("wasm-not-loaded", { url: wasm.href, reason }, error);
   });

@@ -54,6 +54,8 @@ export type LongCall = keyof typeof CALLS;
 
 const KEPT = "what was already loaded is kept.";
 
+const megabytes = (bytes: number) => `${Math.ceil(bytes / 1e6)} MB`;
+
 /** The error of a kind that the worker throws. */
 export const loraLoomError = errorsOf({
   "no-such-folder": ({ folder }: { folder: string }) =>
@@ -71,18 +73,18 @@ export const loraLoomError = errorsOf({
       `It met a state that it does not handle (${reason}).`,
       "It is started again with what was loaded. Try once more, and report it if it comes back.",
     ),
-  "trap-memory": ({ reason, bytes }: { reason: string; bytes: number }) =>
+  "trap-memory": ({ reason, bytes, more }: { reason: string; bytes: number; more: number }) =>
     text(
       "out-of-memory",
       "The engine stopped.",
-      `It ran out of memory at ${bytes} bytes (${reason}).`,
+      `It held ${megabytes(bytes)} of memory, and the browser did not give it another ${megabytes(more)} (${reason}).`,
       "It is started again with what was loaded. Use fewer modules or shorter inputs.",
     ),
-  "engine-memory": ({ reason }: { reason: string }) =>
+  "engine-memory": ({ reason, bytes }: { reason: string; bytes: number }) =>
     text(
       "out-of-memory",
       "The engine did not start.",
-      `The browser gives this tab too little memory for it: ${reason}.`,
+      `The browser does not give this tab the ${megabytes(bytes)} of memory that it starts with: ${reason}.`,
       "Close other tabs, then try again.",
     ),
   unknown: ({ reason }: { reason: string }) =>
@@ -384,7 +386,7 @@ export const loraLoomError = errorsOf({
     text(
       "out-of-memory",
       `${shortName(url)} does not fit in memory.`,
-      `It takes ${bytes} bytes, more than this tab can hold.`,
+      `It takes ${megabytes(bytes)}, more than this tab can hold.`,
       "Close other tabs, or choose a smaller model.",
     ),
 });

@@ -2,7 +2,7 @@
 // among files of this computer: which ones are needed, and where their bytes come from.
 
 import { LoraLoomError, reasonOf } from "../errors.js";
-import type { FilesSource, LocalFile, Placeholder, RemoteFolder } from "../protocol.js";
+import type { AtCommit, FilesSource, LocalFile, Placeholder, RemoteFolder } from "../protocol.js";
 import { type DownloadContext, findStored, httpContext, type RemoteFile } from "./download.js";
 import type { EngineModule } from "./engine.js";
 import { loraLoomError } from "./errors.js";
@@ -31,7 +31,7 @@ export async function readPieces(
 }
 
 /** The files of a base model. */
-export interface BasePieces {
+export interface BasePieces extends AtCommit {
   id: string;
   title: string;
   license: string;
@@ -64,7 +64,7 @@ export function smallPieces(pieces: BasePieces): (Piece | null)[] {
 }
 
 /** The two files of a PEFT folder. */
-export interface AdapterPieces<P = Piece> {
+export interface AdapterPieces<P = Piece> extends AtCommit {
   config: P;
   weights: P;
 }
@@ -91,7 +91,7 @@ const ADAPTER_FILE =
   /^(.*\/)?(?:(adapter_config)|(adapter_model))(?: \((\d+)\))?\.(?:json|safetensors|bin)$/;
 
 /** A folder's files, by name. */
-interface Folder {
+interface Folder extends AtCommit {
   /** Its name in messages. */
   readonly name: string;
   /** The names of all files, or null where the host lists none. */
@@ -132,30 +132,55 @@ function parseListing(bytes: Uint8Array): ListedFile[] | null {
   }
 }
 
+/** The name of a commit: Git's SHA-1. */
+const COMMIT = /^[0-9a-f]{40}$/;
+
+/** The commit in a hub's response to `/api/models/<repo>/revision/<revision>`; null for anything else. */
+function parseCommit(bytes: Uint8Array): string | null {
+  try {
+    const { sha } = JSON.parse(new TextDecoder().decode(bytes)) ?? {};
+    return typeof sha === "string" && COMMIT.test(sha) ? sha : null;
+  } catch {
+    return null;
+  }
+}
+
 async function openHub(
   { host, repo, revision, folder }: Extract<RemoteFolder, { kind: "hub" }>,
   context: DownloadContext,
 ): Promise<Folder> {
   const prefix = folder ? `${folder}/` : "";
-  const place = `${encodePath(repo)}/resolve/${encodeURIComponent(revision)}/${encodePath(prefix)}`;
-  const root = `${host}/${place}`;
+  const rootAt = (at: string) =>
+    `${host}/${encodePath(repo)}/resolve/${encodeURIComponent(at)}/${encodePath(prefix)}`;
   const below = folder ? `/${encodePath(folder)}` : "";
-  const listing = `${host}/api/models/${encodePath(repo)}/tree/${encodeURIComponent(revision)}${below}`;
+  const api = `${host}/api/models/${encodePath(repo)}`;
   const name = `${repo}${below} (${revision})`;
-  const isValid = (bytes: Uint8Array) => parseListing(bytes) !== null;
-  const bytes = await fetchListing(listing, MAX_LISTING_BYTES, isValid, context).catch((error) => {
-    context.signal.throwIfAborted();
-    const status = httpStatus(error) ?? 0;
-    // The hub does not tell a private repository from none.
-    if (status === 401 || status === 403) {
-      throw loraLoomError("repository-not-found", { repo, hub: host, status }, error);
+  /** What the hub says of the repository; null where a host has a hub's addresses without it. */
+  const ask = async <T>(url: string, parse: (bytes: Uint8Array) => T | null) => {
+    try {
+      const isValid = (bytes: Uint8Array) => parse(bytes) !== null;
+      const bytes = await fetchListing(url, MAX_LISTING_BYTES, isValid, context);
+      return { parsed: parse(bytes) };
+    } catch (error) {
+      context.signal.throwIfAborted();
+      const status = httpStatus(error) ?? 0;
+      // The hub does not tell a private repository from none.
+      if (status === 401 || status === 403) {
+        throw loraLoomError("repository-not-found", { repo, hub: host, status }, error);
+      }
+      if ([404, 405, 501].includes(status)) return null;
+      throw error;
     }
-    // A host may have a hub's addresses without a list of files.
-    if ([404, 405, 501].includes(status)) return null;
-    throw error;
-  });
-  if (!bytes) return openHost(root, "", folder ? `${repo}/${folder}` : repo, context);
-  const listed = parseListing(bytes);
+  };
+  // A branch may move between two files: all are fetched at the commit that it is at now.
+  const newest = COMMIT.test(revision)
+    ? revision
+    : (await ask(`${api}/revision/${encodeURIComponent(revision)}`, parseCommit))?.parsed;
+  const at = newest ?? revision;
+  const listing = `${api}/tree/${encodeURIComponent(at)}${below}`;
+  const answer = await ask(listing, parseListing);
+  if (!answer) return openHost(rootAt(revision), "", folder ? `${repo}/${folder}` : repo, context);
+  const listed = answer.parsed;
   if (!listed) throw loraLoomError("listing-invalid", { repo, url: listing });
   const files = new Map(
     listed
@@ -164,13 +189,15 @@ async function openHub(
   );
   return {
     name,
+    commit: newest ?? null,
     names: [...files.keys()],
     get: async (name) => {
       const file = files.get(name);
       if (!file) return null;
       const oid = file.lfs?.oid;
       return {
-        url: root + encodePath(name),
+        url: rootAt(at) + encodePath(name),
+        branchUrl: rootAt(revision) + encodePath(name),
         bytes: Number.isSafeInteger(file.size) ? file.size : null,
         sha256: oid && /^[0-9a-f]{64}$/.test(oid) ? oid : null,
         version: file.oid ?? null,
@@ -184,6 +211,7 @@ async function openHub(
 function openHost(url: string, query: string, name: string, context: DownloadContext): Folder {
   return {
     name,
+    commit: null,
     names: null,
     get: async (file) => {
       const address = url + encodePath(file) + query;
@@ -329,6 +357,7 @@ function localFolder(source: FilesSource, files: LocalFile[], prefix: string): F
   const archive = source.files.length === 1 && source.files[0]?.path;
   return {
     name: prefix.replace(/\/$/, "") || archive || "Your folder",
+    commit: null,
     names: [...inside.keys()],
     get: async (name) => inside.get(name) ?? null,
   };
@@ -538,7 +567,7 @@ export async function baseFolder(
   const folder = await (isLocal ? localBase(source) : openRemote(source, context));
   const named = source.kind === "files" ? null : source.file;
   const title = source.kind === "hub" ? source.repo : folder.name;
-  const label = { id: title, title, license: UNKNOWN_LICENSE };
+  const label = { id: title, title, license: UNKNOWN_LICENSE, commit: folder.commit };
   let config: Piece;
   try {
     config = await firstOf(folder, [BASE_CONFIG], BASE_CONFIG, context);
@@ -584,6 +613,7 @@ export async function adapterFolder(
   const named = source.kind === "files" ? null : source.file;
   const expected = named ?? "adapter_model.safetensors or adapter_model.bin";
   return {
+    commit: folder.commit,
     config: await firstOf(folder, [ADAPTER_CONFIG], ADAPTER_CONFIG, context),
     weights: await firstOf(folder, named ? [named] : ADAPTER_WEIGHTS, expected, context),
   };

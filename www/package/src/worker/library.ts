@@ -44,6 +44,9 @@ function sized<P extends Piece | null>(found: P, { bytes }: RegistryFile): P {
   return found && !(found instanceof Blob) && bytes > 0 ? { ...found, bytes } : found;
 }
 
+/** The commit that a file's path in a hub names; null for a branch. */
+const commitIn = ({ path }: RegistryFile) => path.match(/^hub:[^@]+@([0-9a-f]{40})\//)?.[1] ?? null;
+
 /** One module library. */
 export class Library {
   readonly registry: Registry;
@@ -138,7 +141,8 @@ export class Library {
         this.#pinned,
       );
       if (config && tokenizer && weights) {
-        return { ...label, config, tokenizer, ...NONE_BESIDE, weights: [weights] };
+        const commit = commitIn(files.weights);
+        return { ...label, commit, config, tokenizer, ...NONE_BESIDE, weights: [weights] };
       }
       const found = await baseFolder(hub, this.#module, context);
       const one = found.weights.length === 1;
@@ -154,6 +158,7 @@ export class Library {
     }
     return {
       ...label,
+      commit: null,
       config: this.#besideRegistry(files.config),
       tokenizer: this.#besideRegistry(files.tokenizer),
       ...NONE_BESIDE,
@@ -169,17 +174,19 @@ export class Library {
     const hub = this.#onHub(files.weights);
     if (hub) {
       const [config, weights] = [this.#pinned(files.config), this.#pinned(files.weights)];
-      if (config && weights) return { config, weights };
+      if (config && weights) return { commit: commitIn(files.weights), config, weights };
       // The repository may have another format of the weights by now, unless the registry says how long they are.
       const file = weights || files.weights.bytes > 0 ? hub.file : null;
       const found = await adapterFolder({ ...hub, file }, context);
       // A hub's files are never those of this computer.
       return {
+        commit: found.commit,
         config: config ?? sized(found.config as RemoteFile, files.config),
         weights: weights ?? sized(found.weights as RemoteFile, files.weights),
       };
     }
     return {
+      commit: null,
       config: this.#besideRegistry(files.config),
       weights: this.#besideRegistry(files.weights),
     };

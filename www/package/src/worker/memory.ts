@@ -33,6 +33,11 @@ export function canShareMemory(createMemory = create): boolean {
 
 /** What an engine's memory grows by in {@link isFull}, in pages: 64 MB, more than any allocation but those it reserves. */
 const LARGE_PAGES = 1024;
+const PAGE_BYTES = 65536;
+/** The same in bytes. */
+export const LARGE_BYTES = LARGE_PAGES * PAGE_BYTES;
+/** What an engine takes at its start, in bytes. */
+export const START_BYTES = START_PAGES * PAGE_BYTES;
 
 /**
  * Whether memory has no room left for a large allocation, so that an engine that trapped has most likely failed to get

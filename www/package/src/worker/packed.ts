@@ -3,7 +3,13 @@
 
 import type { Precision } from "../protocol.js";
 import { isTimeout } from "../timeout.js";
-import { contentsName, type DownloadContext, findStored, type RemoteFile } from "./download.js";
+import {
+  contentsName,
+  type DownloadContext,
+  findStored,
+  type RemoteFile,
+  storedUrl,
+} from "./download.js";
 import type { BaseLoad, EngineModule } from "./engine.js";
 import type { BasePieces } from "./folder.js";
 import { SafeWriter } from "./safe-writer.js";
@@ -110,7 +116,8 @@ export class PackedCopy {
   /** Stores the weights of a whole load, whose identity is `sha256`. */
   async save(load: BaseLoad, sha256: string): Promise<void> {
     const { store, signal, newHasher } = this.#context;
-    const url = this.#files[0]?.url ?? "";
+    const [first] = this.#files;
+    const url = first ? storedUrl(first) : "";
     await deleteOthers(this.#key, url, store);
     const record = { key: this.#key, url, etag: null, known: true };
     const words = { name: "the packed weights", nextTime: "they will be packed again" };

@@ -3,6 +3,7 @@
 import { reasonOf } from "../errors.js";
 import type { ErrorReport, FromWorker, ToWorker } from "../protocol.js";
 import { loraLoomError, reportOf } from "./errors.js";
+import { LARGE_BYTES } from "./memory.js";
 import { handle, type WorkerSession } from "./session.js";
 
 /** The report of a trap, after which the engine's memory is in an unknown state. */
@@ -11,7 +12,7 @@ function trapReport(error: WebAssembly.RuntimeError, session: WorkerSession): Er
   const bytes = session.memoryBytes();
   return reportOf(
     session.isFull()
-      ? loraLoomError("trap-memory", { reason, bytes })
+      ? loraLoomError("trap-memory", { reason, bytes, more: LARGE_BYTES })
       : loraLoomError("trap", { reason }),
   );
 }

@@ -11,6 +11,8 @@ import type {
   GpuStatus,
   Inspected,
   LearnResult,
+  LoadedBase,
+  LoadedModule,
   ModuleInfo,
   PeftFiles,
   ReadExamples,
@@ -84,7 +86,7 @@ interface Engine {
 }
 
 /** The base in the session. */
-interface LoadedBase {
+interface CurrentBase {
   info: BaseInfo;
   /** Its id in the library, which can be another than the one that its files name. */
   id: string;
@@ -95,13 +97,13 @@ interface LoadedBase {
 export class WorkerSession implements Handlers {
   readonly #deps: SessionDeps;
   readonly #serialize = serializeCalls();
-  readonly #modules = new Map<string, ModuleInfo>();
+  readonly #modules = new Map<string, LoadedModule>();
   /** Ids of the modules that are not the library's. */
   readonly #local = new Set<string>();
   #engine: Engine | null = null;
   #onTrap: (trap: WebAssembly.RuntimeError) => void = () => undefined;
   #isFull = () => false;
-  #base: LoadedBase | null = null;
+  #base: CurrentBase | null = null;
   #store: Promise<Store> | null = null;
   #storageFolder: string | null = null;
   #running: LongCall | null = null;
@@ -139,7 +141,7 @@ export class WorkerSession implements Handlers {
     };
   }
 
-  async open(input: Input<"open">, task: Task<"open">): Promise<BaseInfo> {
+  async open(input: Input<"open">, task: Task<"open">): Promise<LoadedBase> {
     const { source } = input;
     const from = source.kind === "registry" ? source : this.#started().library.resolve(source);
     const isLocal = from.kind === "files" || (from.kind === "folder" && isLocalFile(from.url));
@@ -148,7 +150,7 @@ export class WorkerSession implements Handlers {
     });
   }
 
-  async #open({ source, precision }: Input<"open">, task: Task<"open">): Promise<BaseInfo> {
+  async #open({ source, precision }: Input<"open">, task: Task<"open">): Promise<LoadedBase> {
     const { module, session, device, library } = this.#started();
     const context = await this.#download(task);
     if (context.store.kind === "memory") {
@@ -190,7 +192,7 @@ export class WorkerSession implements Handlers {
         const status = await session.openGpu();
         if (status) task.onEvent({ kind: "gpu", status: this.#named(status) });
       }
-      return info;
+      return { ...info, commit: pieces.commit };
     });
   }
 
@@ -227,22 +229,27 @@ export class WorkerSession implements Handlers {
     const missing = ids.filter((id) => !this.#modules.has(id));
     const modules = await library.modulesOf(base.id, missing, context);
     const wanted: RemoteFile[] = [];
+    const commits: (string | null)[] = [];
     for (const module of modules) {
-      const { config, weights } = await library.modulePieces(module, context);
+      const { commit, config, weights } = await library.modulePieces(module, context);
       wanted.push(config, weights);
+      commits.push(commit);
     }
     const files = await fetchFiles(wanted, context);
     for (const [index, { id }] of modules.entries()) {
       const [config, weights] = files.slice(2 * index) as [Uint8Array, Uint8Array];
       await this.#serialize(() =>
         keepIfRead(wanted.slice(2 * index, 2 * index + 2), context, () =>
-          this.#modules.set(id, session.addModule(id, config, weights)),
+          this.#modules.set(id, {
+            ...session.addModule(id, config, weights),
+            commit: commits[index] ?? null,
+          }),
         ),
       );
       await nextTurn();
       task.signal.throwIfAborted();
     }
-    return ids.map((id) => this.#modules.get(id) as ModuleInfo);
+    return ids.map((id) => this.#modules.get(id) as LoadedModule);
   }
 
   async addModule({ id, source }: Input<"addModule">, task: Task<"addModule">) {
@@ -250,15 +257,16 @@ export class WorkerSession implements Handlers {
     const { library } = this.#started();
     if (source.kind === "registry") {
       const [info] = await this.loadModules({ ids: [source.id ?? id] }, task);
-      return info as ModuleInfo;
+      return info as LoadedModule;
     }
     const context = await this.#download(task);
     const pieces = await adapterFolder(library.resolve(source), context);
     const both = [pieces.config, pieces.weights];
     const [config, weights] = (await readPieces(both, context)) as [Uint8Array, Uint8Array];
-    const info = await this.#serialize(() =>
+    const added = await this.#serialize(() =>
       keepIfRead(remoteFiles(both), context, () => session.addModule(id, config, weights)),
     );
+    const info = { ...added, commit: pieces.commit };
     this.#modules.set(id, info);
     this.#local.add(id);
     return info;
@@ -314,7 +322,7 @@ export class WorkerSession implements Handlers {
     const result = await this.#run("tune", task, (session, _base, hooks) =>
       session.tune(examples, composition, options, id, hooks),
     );
-    this.#modules.set(id, result.module);
+    this.#modules.set(id, { ...result.module, commit: null });
     this.#local.add(id);
     return result;
   }
@@ -322,7 +330,7 @@ export class WorkerSession implements Handlers {
   async addScaled({ id, composition, scales }: Input<"addScaled">): Promise<ModuleInfo> {
     const { session } = this.#ready();
     const info = await this.#serialize(() => session.addScaled(id, composition, scales));
-    this.#modules.set(id, info);
+    this.#modules.set(id, { ...info, commit: null });
     this.#local.add(id);
     return info;
   }
@@ -431,7 +439,7 @@ export class WorkerSession implements Handlers {
   async #run<K extends LongCall, T>(
     call: K,
     task: Task<K>,
-    work: (session: Session, base: LoadedBase, hooks: Hooks) => Promise<T>,
+    work: (session: Session, base: CurrentBase, hooks: Hooks) => Promise<T>,
   ): Promise<T> {
     const { session, base } = this.#ready();
     if (this.#running) throw loraLoomError("busy", { call, running: this.#running });
@@ -478,7 +486,7 @@ export class WorkerSession implements Handlers {
     throw loraLoomError("not-started", {});
   }
 
-  #ready(): { session: Session; base: LoadedBase } {
+  #ready(): { session: Session; base: CurrentBase } {
     const { session } = this.#started();
     if (!this.#base) throw loraLoomError("base-not-loaded", {});
     return { session, base: this.#base };

@@ -29,7 +29,8 @@ export function DownloadFacts() {
           <>
             {words.the}
             <Term of="base model" /> {describeSource(chosenBase.value)}
-            {base.value && words.otherFacts(bytes(base.value.bytes), base.value.parameters)}
+            {base.value &&
+              words.otherFacts(bytes(base.value.bytes), base.value.parameters, base.value.commit)}
             {words.otherLicense}
           </>
         ) : (

@@ -37,10 +37,12 @@ export function ModulesPanel() {
         <summary>{library.all(moduleCount.value + addedModules.value.length)}</summary>
         <SearchFields />
         <FoundCards alone={lossAlone}>
-          {addedModules.value.map(({ id, rank, targets, bytes: size, notes }) => (
+          {addedModules.value.map(({ id, rank, targets, bytes: size, commit, notes }) => (
             <li key={id} class="card">
               <PickableTitle id={id} title={library.addedTitle(id)} />
-              <p class="details">{library.addedFacts(rank, targets.join(" "), bytes(size))}</p>
+              <p class="details">
+                {library.addedFacts(rank, targets.join(" "), bytes(size), commit)}
+              </p>
               {notes &&
                 library.notes(notes).map((note) => (
                   <p key={note} class="details note">

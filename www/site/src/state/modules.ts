@@ -1,7 +1,7 @@
 // The modules that learning may use: those of the library, and those added by hand.
 
 import { computed, signal } from "@preact/signals";
-import type { ModuleInfo } from "loraloom";
+import type { LoadedModule } from "loraloom";
 import type { ErrorText } from "./errors.js";
 import { modulesToLoad } from "./library.js";
 import { readSaved, saveOnChange } from "./saved.js";
@@ -12,7 +12,7 @@ import { options } from "./settings.js";
 export const handPicked = signal<string[]>(readSaved("picked") ?? []);
 saveOnChange("picked", () => handPicked.value);
 /** Modules added from this computer, a hub or an address. */
-export const addedModules = signal<ModuleInfo[]>([]);
+export const addedModules = signal<LoadedModule[]>([]);
 /** The error of adding a module. */
 export const moduleError = signal<ErrorText | null>(null);
 

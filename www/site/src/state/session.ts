@@ -3,9 +3,9 @@
 import { computed, type Signal, signal } from "@preact/signals";
 import {
   addressSource,
-  type BaseInfo,
   type DeviceKind,
   type GpuStatus,
+  type LoadedBase,
   LoraLoom,
   type Precision,
   type Progress,
@@ -23,7 +23,7 @@ const MEASURED_SECONDS = 1;
 /** The engine once its registry is read; null while it starts or when that failed. */
 export const loom = signal<LoraLoom | null>(null);
 /** The loaded base model. */
-export const base = signal<BaseInfo | null>(null);
+export const base = signal<LoadedBase | null>(null);
 /** The result of checking the base against published reference outputs; null where none are known. */
 export const verified = signal<Verified | null>(null);
 /** Whether the GPU is used; null where it was not selected. */
@@ -239,7 +239,7 @@ base.subscribe((loaded) => {
 });
 
 /** What tells a base model from others. */
-export const baseKey = ({ id, sha256 }: BaseInfo) => `${id} ${sha256}`;
+export const baseKey = ({ id, sha256 }: LoadedBase) => `${id} ${sha256}`;
 
 /** Reads how much memory the engine holds. */
 export async function readMemory(): Promise<void> {
