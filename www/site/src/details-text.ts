@@ -1,8 +1,11 @@
 // The English sentences of what is fetched once it is opened; text.ts has those of the page.
 
-import type { BaseNotes, ExamplesLayout, LmHeadNote } from "loraloom";
+import type { AdapterNotes, BaseNotes, ExamplesLayout, LmHeadNote } from "loraloom";
 import { bytes, count, loss, seconds } from "./format.js";
-import { atCommit, some } from "./text.js";
+import { some } from "./text.js";
+
+/** Where a hub's files come from, after what they are; nothing for others. */
+const atCommit = (commit: string | null) => (commit ? `, commit ${commit.slice(0, 7)}` : "");
 
 /** The hosts of a download; none for the page's own. */
 const from = (hosts: string[]) => (hosts.length ? ` from ${hosts.join(" and ")}` : "");
@@ -260,6 +263,25 @@ const LM_HEAD_NOTES: Record<LmHeadNote, string> = {
     "tie_word_embeddings in its configuration is null, which is read as true, as in transformers 5. Transformers 4 reads it as false and gives other losses.",
 };
 
+const addedModules = {
+  title: (id: string) => `${id} (added by you)`,
+  facts: (rank: number, targets: string, size: string, commit: string | null) =>
+    `rank ${rank}, ${targets}, ${size}${atCommit(commit)}`,
+  notes: ({ otherBase, missingLayers, unusedLayers }: AdapterNotes) => [
+    ...(otherBase ? [`Trained for ${otherBase}: it fits this model, but may not help.`] : []),
+    ...(missingLayers.length
+      ? [
+          `${count(missingLayers.length, "layer")} without weights, left as they are: ${some(missingLayers)}.`,
+        ]
+      : []),
+    ...(unusedLayers.length
+      ? [
+          `${count(unusedLayers.length, "layer")} not used, as its configuration does not name them: ${some(unusedLayers)}.`,
+        ]
+      : []),
+  ],
+};
+
 const download = {
   heading: (loaded: boolean) => (loaded ? "Downloaded" : "Download"),
   the: "The ",
@@ -413,6 +435,7 @@ export const details = {
   qr,
   runs,
   addModule,
+  addedModules,
   libraries,
   shortlist,
   download,

@@ -1,6 +1,5 @@
 // Every English sentence of the page that does not come from the engine or the library.
 
-import type { AdapterNotes } from "loraloom";
 import { bytes, count, loss, percent, seconds, signed } from "./format.js";
 
 type Expected = { mean: number; low: number; high: number };
@@ -12,9 +11,6 @@ const ofTen = (share: number) =>
     : share < 0.05
       ? "hardly any"
       : `about ${Math.max(1, Math.round(10 * share))} of 10`;
-
-/** Where a hub's files come from, after what they are; nothing for others. */
-export const atCommit = (commit: string | null) => (commit ? `, commit ${commit.slice(0, 7)}` : "");
 
 /** The first of some names. */
 export const some = (names: string[]) =>
@@ -310,22 +306,6 @@ const library = {
       : "Select at least one module below.",
   allOf: (total: number) => `Learning mixes all ${total}.`,
   add: "Add a module of your own",
-  addedTitle: (id: string) => `${id} (added by you)`,
-  addedFacts: (rank: number, targets: string, size: string, commit: string | null) =>
-    `rank ${rank}, ${targets}, ${size}${atCommit(commit)}`,
-  notes: ({ otherBase, missingLayers, unusedLayers }: AdapterNotes) => [
-    ...(otherBase ? [`Trained for ${otherBase}: it fits this model, but may not help.`] : []),
-    ...(missingLayers.length
-      ? [
-          `${count(missingLayers.length, "layer")} without weights, left as they are: ${some(missingLayers)}.`,
-        ]
-      : []),
-    ...(unusedLayers.length
-      ? [
-          `${count(unusedLayers.length, "layer")} not used, as its configuration does not name them: ${some(unusedLayers)}.`,
-        ]
-      : []),
-  ],
   addedByYou: "added by you",
   similar: (similarity: number, words: string[]) =>
     [

@@ -4,14 +4,13 @@ import "./modules.css";
 import { Lazy, LazyDetails } from "../components/lazy.js";
 import { Problem } from "../components/problem.js";
 import { SettingField } from "../components/setting.js";
-import { bytes } from "../format.js";
 import { selected } from "../state/learn.js";
 import { isLarge, moduleCount, modulesToLoad } from "../state/library.js";
 import { addedModules, handPicked, moduleError } from "../state/modules.js";
 import { registry } from "../state/session.js";
 import { options } from "../state/settings.js";
 import { text } from "../text.js";
-import { FoundCards, PickableTitle, SearchFields } from "./library.js";
+import { FoundCards, SearchFields } from "./library.js";
 
 /** The library starts open where there is room beside the steps. */
 const startsOpen = matchMedia("(min-width: 1000px)").matches;
@@ -37,20 +36,11 @@ export function ModulesPanel() {
         <summary>{library.all(moduleCount.value + addedModules.value.length)}</summary>
         <SearchFields />
         <FoundCards alone={lossAlone}>
-          {addedModules.value.map(({ id, rank, targets, bytes: size, commit, notes }) => (
-            <li key={id} class="card">
-              <PickableTitle id={id} title={library.addedTitle(id)} />
-              <p class="details">
-                {library.addedFacts(rank, targets.join(" "), bytes(size), commit)}
-              </p>
-              {notes &&
-                library.notes(notes).map((note) => (
-                  <p key={note} class="details note">
-                    {note}
-                  </p>
-                ))}
-            </li>
-          ))}
+          {addedModules.value.length > 0 && (
+            <Lazy
+              load={() => import("./added-modules.js").then(({ AddedModules }) => AddedModules)}
+            />
+          )}
         </FoundCards>
       </details>
       <LazyDetails
