@@ -273,8 +273,8 @@ pub fn tokenizer_rules(bytes: &[u8]) {
     use_tokenizer(&tokenizer, &String::from_utf8_lossy(choices.rest()));
 }
 
-/// Ids of a text that are streamed. A text may have 200 times as many as an answer, and the stream decodes all before an
-/// id with it.
+/// Ids of a text that are streamed. A text may have many times as many as an answer, and the stream decodes all before
+/// an id with it.
 const STREAMED_IDS: usize = 512;
 
 fn use_tokenizer(tokenizer: &Tokenizer, text: &str) {
