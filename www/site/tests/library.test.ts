@@ -2,7 +2,6 @@
 
 import { afterEach, expect, test, vi } from "vitest";
 import { details } from "../src/details-text.js";
-import { text } from "../src/text.js";
 import { module, registry } from "./fake-loom.js";
 import { openPage, when } from "./page.js";
 
@@ -114,9 +113,9 @@ test("a failed search is shown until one succeeds", async () => {
 
 test("a module and a model of a hub are shown with the commit that they are of", () => {
   const commit = "0123456789abcdef0123456789abcdef01234567";
-  const { addedFacts } = text.library;
-  expect(addedFacts(16, "q v", "1.0 MB", commit)).toBe("rank 16, q v, 1.0 MB, commit 0123456");
-  expect(addedFacts(16, "q v", "1.0 MB", null)).toBe("rank 16, q v, 1.0 MB");
+  const { facts } = details.addedModules;
+  expect(facts(16, "q v", "1.0 MB", commit)).toBe("rank 16, q v, 1.0 MB, commit 0123456");
+  expect(facts(16, "q v", "1.0 MB", null)).toBe("rank 16, q v, 1.0 MB");
   const { otherFacts } = details.download;
   expect(otherFacts("90 MB", 77e6, commit)).toBe(
     " (90 MB, 77.0 million parameters, commit 0123456)",
