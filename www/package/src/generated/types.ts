@@ -1543,8 +1543,8 @@ steps?: number,
  */
 learningRate?: number, 
 /**
- * Whether each example is also answered by what is tuned on the others, in at most five parts, which takes up
- * to five times as long. The tuned examples themselves say too little about new inputs.
+ * Whether each example is also answered by what is tuned on the others, left out in at most five
+ * parts, which takes five times as long. The tuned examples themselves say too little about new inputs.
  */
 leaveOut: boolean, };
 
