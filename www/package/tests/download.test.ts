@@ -13,7 +13,8 @@ import {
 } from "../src/worker/download.js";
 import { fetchFiles, fetchRegistry } from "../src/worker/fetch.js";
 import { openStore } from "../src/worker/store.js";
-import { fakeModule, sha256 } from "./fake-engine.js";
+import { downloadContext } from "./download-context.js";
+import { sha256 } from "./fake-engine.js";
 import { MemoryFolder } from "./file-system.js";
 import { memoryCaches, ORIGIN, serveLibrary, stalledBody } from "./server.js";
 
@@ -49,17 +50,11 @@ afterEach(async () => {
   await hub.close();
 });
 
-async function context(overrides: Partial<DownloadContext> = {}): Promise<DownloadContext> {
-  return {
-    signal: new AbortController().signal,
-    stallSeconds: 2,
-    newHasher: () => new fakeModule.Sha256(),
-    detectPlaceholder: fakeModule.detectPlaceholder,
-    onEvent: (event) => events.push(event),
-    store: await openStore({ getDirectory: folder.getDirectory }),
-    ...overrides,
-  };
-}
+const context = (overrides: Partial<DownloadContext> = {}) =>
+  downloadContext(
+    { stallSeconds: 2, onEvent: (event) => events.push(event), ...overrides },
+    folder,
+  );
 
 function wanted(name: "small.bin" | "long.bin", known = true): RemoteFile {
   const bytes = name === "small.bin" ? SMALL : LONG;

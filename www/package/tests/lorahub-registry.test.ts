@@ -13,9 +13,8 @@ import type { Registry } from "../src/protocol.js";
 import { fetchFiles } from "../src/worker/fetch.js";
 import { remoteFiles, smallPieces } from "../src/worker/folder.js";
 import { Library } from "../src/worker/library.js";
-import { openStore } from "../src/worker/store.js";
+import { downloadContext } from "./download-context.js";
 import { fakeModule, sha256 } from "./fake-engine.js";
-import { MemoryFolder } from "./file-system.js";
 
 const SCRIPT = fileURLToPath(new URL("../../../pkg-scripts/lorahub-registry.mjs", import.meta.url));
 const BASE = "google/flan-t5-large";
@@ -96,14 +95,7 @@ test("its files are fetched at their commits, also after the hub has others", as
   const registry = await made([MODULE], "--hub", hub.url);
   hub.replace(BASE, "config.json", text("another"));
   hub.replace(MODULE, "adapter_model.bin", text("o".repeat(2000)));
-  const context = {
-    signal: new AbortController().signal,
-    stallSeconds: 5,
-    newHasher: () => new fakeModule.Sha256(),
-    detectPlaceholder: fakeModule.detectPlaceholder,
-    onEvent: () => undefined,
-    store: await openStore({ getDirectory: new MemoryFolder().getDirectory }),
-  };
+  const context = await downloadContext();
   const registryUrl = "https://library.test/registry.json";
   const fetched = globalThis.fetch;
   vi.stubGlobal("fetch", async (url: string, init?: RequestInit) =>

@@ -7,6 +7,7 @@ import { loadBase } from "../src/worker/base.js";
 import type { DownloadContext } from "../src/worker/download.js";
 import { type BasePieces, NONE_BESIDE } from "../src/worker/folder.js";
 import { openStore, toStoredFile } from "../src/worker/store.js";
+import { downloadContext } from "./download-context.js";
 import { FakeSession, fakeModule, files, registry, sha256 } from "./fake-engine.js";
 import { MemoryFolder } from "./file-system.js";
 import { ORIGIN, serveLibrary } from "./server.js";
@@ -23,17 +24,11 @@ beforeEach(() => {
   events = [];
 });
 
-async function context(overrides: Partial<DownloadContext> = {}): Promise<DownloadContext> {
-  return {
-    signal: new AbortController().signal,
-    stallSeconds: 2,
-    newHasher: () => new fakeModule.Sha256(),
-    detectPlaceholder: fakeModule.detectPlaceholder,
-    onEvent: (event) => events.push(event),
-    store: await openStore({ getDirectory: folder.getDirectory }),
-    ...overrides,
-  };
-}
+const context = (overrides: Partial<DownloadContext> = {}) =>
+  downloadContext(
+    { stallSeconds: 2, onEvent: (event) => events.push(event), ...overrides },
+    folder,
+  );
 
 /** The library's base; `known`: whether the hashes of its files are given. */
 function pieces(known = true): BasePieces {

@@ -19,9 +19,8 @@ import {
   type Piece,
 } from "../src/worker/folder.js";
 import { Library } from "../src/worker/library.js";
-import { openStore } from "../src/worker/store.js";
+import { downloadContext } from "./download-context.js";
 import { fakeModule, registry, sha256 } from "./fake-engine.js";
-import { MemoryFolder } from "./file-system.js";
 
 const text = (value: string) => new TextEncoder().encode(value);
 const WEIGHTS = text("w".repeat(2000));
@@ -92,14 +91,7 @@ describe("the files of a source", () => {
       "owner/lost-config": { "spiece.model": text("s"), "model-Q8_0.gguf": WEIGHTS },
       "owner/lost-gguf": { "README.md": text("# GGUF"), "model-Q8_0.gguf": POINTER },
     });
-    context = {
-      signal: new AbortController().signal,
-      stallSeconds: 5,
-      newHasher: () => new fakeModule.Sha256(),
-      detectPlaceholder: fakeModule.detectPlaceholder,
-      onEvent: () => undefined,
-      store: await openStore({ getDirectory: new MemoryFolder().getDirectory }),
-    };
+    context = await downloadContext();
   });
   afterEach(() => hub.close());
 

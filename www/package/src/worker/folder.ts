@@ -132,14 +132,14 @@ function parseListing(bytes: Uint8Array): ListedFile[] | null {
   }
 }
 
-/** The name of a commit: Git's SHA-1. */
-const COMMIT = /^[0-9a-f]{40}$/;
+/** Git's name of a commit or of a file: its SHA-1. */
+export const GIT_SHA1 = /^[0-9a-f]{40}$/;
 
 /** The commit in a hub's response to `/api/models/<repo>/revision/<revision>`; null for anything else. */
 function parseCommit(bytes: Uint8Array): string | null {
   try {
     const { sha } = JSON.parse(new TextDecoder().decode(bytes)) ?? {};
-    return typeof sha === "string" && COMMIT.test(sha) ? sha : null;
+    return typeof sha === "string" && GIT_SHA1.test(sha) ? sha : null;
   } catch {
     return null;
   }
@@ -173,7 +173,7 @@ async function openHub(
     }
   };
   // A branch may move between two files: all are fetched at the commit that it is at now.
-  const newest = COMMIT.test(revision)
+  const newest = GIT_SHA1.test(revision)
     ? revision
     : (await ask(`${api}/revision/${encodeURIComponent(revision)}`, parseCommit))?.parsed;
   const at = newest ?? revision;
@@ -201,7 +201,7 @@ async function openHub(
         bytes: Number.isSafeInteger(file.size) ? file.size : null,
         sha256: oid && /^[0-9a-f]{64}$/.test(oid) ? oid : null,
         version: file.oid ?? null,
-        gitSha1: !oid && /^[0-9a-f]{40}$/.test(file.oid ?? "") ? (file.oid ?? null) : null,
+        gitSha1: !oid && GIT_SHA1.test(file.oid ?? "") ? (file.oid ?? null) : null,
       };
     },
   };

@@ -21,6 +21,7 @@ import {
   type BasePieces,
   baseFolder,
   type FolderSource,
+  GIT_SHA1,
   NONE_BESIDE,
   type Piece,
 } from "./folder.js";
@@ -44,8 +45,17 @@ function sized<P extends Piece | null>(found: P, { bytes }: RegistryFile): P {
   return found && !(found instanceof Blob) && bytes > 0 ? { ...found, bytes } : found;
 }
 
+/** The parts of a file's path in a hub; null for a file beside the registry. */
+function hubFile({ path }: RegistryFile) {
+  const [, repo, revision, file] = path.match(/^hub:([^@]+)@([^/]+)\/(.+)$/) ?? [];
+  return repo && revision && file ? { repo, revision, file } : null;
+}
+
 /** The commit that a file's path in a hub names; null for a branch. */
-const commitIn = ({ path }: RegistryFile) => path.match(/^hub:[^@]+@([0-9a-f]{40})\//)?.[1] ?? null;
+function commitIn(file: RegistryFile): string | null {
+  const revision = hubFile(file)?.revision;
+  return revision && GIT_SHA1.test(revision) ? revision : null;
+}
 
 /** One module library. */
 export class Library {
@@ -225,10 +235,12 @@ export class Library {
   });
 
   /** A file of a hub whose hash the registry gives, which its address names; null for any other. */
-  #pinned = ({ path, bytes, sha256 }: RegistryFile): RemoteFile | null => {
-    const [, repo, revision, file] = path.match(/^hub:([^@]+)@([^/]+)\/(.+)$/) ?? [];
+  #pinned = (listed: RegistryFile): RemoteFile | null => {
+    const { bytes, sha256 } = listed;
+    const onHub = hubFile(listed);
     // An index of shards is not the weights.
-    if (!sha256 || !repo || !revision || !file || file.endsWith(".index.json")) return null;
+    if (!sha256 || !onHub || onHub.file.endsWith(".index.json")) return null;
+    const { repo, revision, file } = onHub;
     const place = [...repo.split("/"), "resolve", revision, ...file.split("/")];
     const url = `${this.#location.hub}/${place.map(encodeURIComponent).join("/")}`;
     return { url, bytes: bytes || null, sha256 };
