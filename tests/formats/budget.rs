@@ -16,7 +16,7 @@ use loraloom::formats::{
     Tokenizer, TorchFile, WeightsStream, parse_examples, shard_names,
 };
 use loraloom::lora::PeftAdapter;
-use loraloom::model::{MAX_TOKENS, ModelBuilder, ModelError, Precision, parse_config};
+use loraloom::model::{ModelBuilder, ModelError, Precision, parse_config};
 use loraloom::recipe;
 use loraloom::registry::Registry;
 use loraloom::session::{BaseLabel, BaseLoad};
@@ -124,20 +124,19 @@ fn a_long_text_of_few_different_pieces_is_within_the_work_of_a_text() {
     }
 }
 
-/// Found by the fuzz target `tokenizer_rules`: a stream decodes all ids before each one with it, so it is the limit of
-/// answers that bounds its time.
+/// Found by the fuzz target `tokenizer_rules`, when a stream decoded all ids before each one with it.
 #[test]
-fn the_longest_answer_is_streamed_within_the_time_of_a_text() {
+fn a_text_is_streamed_within_its_time() {
     let _alone = alone();
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/formats/tokenizer/published.json");
     let tokenizer = Tokenizer::parse(&std::fs::read(path).unwrap()).unwrap();
-    let text = "größte 水 ".repeat(2000);
-    let ids = &tokenizer.encode(&text).unwrap()[..MAX_TOKENS];
+    let text = "größte 水 ".repeat(16 << 10);
+    let ids = tokenizer.encode(&text).unwrap();
     let streamed = within_budget("a streamed answer", text.len(), || {
         let mut stream = tokenizer.text_stream();
         ids.iter().map(|&id| stream.push(id)).collect::<String>()
     });
-    assert_eq!(streamed, tokenizer.decode(ids));
+    assert_eq!(streamed, tokenizer.decode(&ids));
 }
 
 #[test]

@@ -35,9 +35,16 @@ pub(super) fn byte(id: u32) -> Option<u8> {
     id.checked_sub(FIRST_BYTE).and_then(|byte| u8::try_from(byte).ok())
 }
 
-/// Bytes as text, without those that are not valid UTF-8.
-pub(super) fn text(bytes: &[u8]) -> String {
-    bytes.utf8_chunks().map(|chunk| chunk.valid()).collect()
+/// Takes the text of bytes, without those that are not valid UTF-8, and leaves the start of a character that is not
+/// complete yet.
+pub(super) fn take_text(bytes: &mut Vec<u8>) -> String {
+    let text = bytes.utf8_chunks().map(|chunk| chunk.valid()).collect();
+    let invalid = bytes.utf8_chunks().last().map_or(&[][..], |chunk| chunk.invalid());
+    let is_incomplete =
+        std::str::from_utf8(invalid).is_err_and(|error| error.error_len().is_none());
+    let left = if is_incomplete { invalid.len() } else { 0 };
+    bytes.drain(..bytes.len() - left);
+    text
 }
 
 /// The added tokens, by the configuration and the contents of `added_tokens.json`.

@@ -64,19 +64,14 @@ impl Metaspace {
         on_word(&marked[start..]);
     }
 
-    /// The text of tokens: each mark as a space, but none at the start unless none is prepended.
-    pub(super) fn decode(&self, tokens: &[String]) -> String {
-        let mut text = String::new();
-        for (index, token) in tokens.iter().enumerate() {
-            for c in token.chars() {
-                if c != self.replacement {
-                    text.push(c);
-                } else if index > 0 || self.prepend_scheme == PrependScheme::Never {
-                    text.push(' ');
-                }
-            }
-        }
-        text
+    /// The text of a token: each mark as a space, but none in the first token unless none is prepended.
+    pub(super) fn decode(&self, token: &str, is_first: bool) -> String {
+        let keeps_spaces = !is_first || self.prepend_scheme == PrependScheme::Never;
+        let with_space = |c| match c == self.replacement {
+            true => keeps_spaces.then_some(' '),
+            false => Some(c),
+        };
+        token.chars().filter_map(with_space).collect()
     }
 }
 
@@ -131,9 +126,11 @@ mod tests {
 
     #[test]
     fn only_a_mark_that_was_prepended_is_left_out_of_the_text() {
-        let tokens = ["▁a▁b".to_owned(), "▁c".to_owned()];
+        let tokens = ["▁a▁b", "▁c"];
         let decode = |prepend_scheme| {
-            Metaspace { replacement: '▁', prepend_scheme, split: true }.decode(&tokens)
+            let metaspace = Metaspace { replacement: '▁', prepend_scheme, split: true };
+            let decode = |(index, token): (usize, &&str)| metaspace.decode(token, index == 0);
+            tokens.iter().enumerate().map(decode).collect::<String>()
         };
         assert_eq!(decode(PrependScheme::Always), "ab c");
         assert_eq!(decode(PrependScheme::First), "ab c");

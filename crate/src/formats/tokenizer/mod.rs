@@ -12,6 +12,7 @@ mod charsmap;
 mod metaspace;
 mod pieces;
 pub(super) mod sentencepiece;
+mod text_stream;
 mod unigram;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -23,6 +24,7 @@ use serde_json::{Value, json};
 
 use self::added::{AddedToken, AddedTokens, Piece, Source, SpecialToken};
 use self::pieces::Pieces;
+pub use self::text_stream::TextStream;
 use self::unigram::Vocabulary;
 use super::budget::Budget;
 use super::{Example, FormatError, excerpt, without_mark};
@@ -354,37 +356,8 @@ impl Tokenizer {
 
     /// [`Tokenizer::decode`] with all spaces.
     fn decode_as_is(&self, ids: &[u32]) -> String {
-        let Units::Pieces(pieces) = &self.units else { return self.decode_bytes(ids) };
-        let tokens: Vec<_> = ids
-            .iter()
-            .filter_map(|&id| match self.added_by_id.get(&id) {
-                Some(token) => (!token.special).then(|| token.content.clone()),
-                None => pieces.model.piece(id).map(str::to_owned),
-            })
-            .collect();
-        pieces.decode(&tokens)
-    }
-
-    /// As `PreTrainedTokenizer.decode`, which puts a space between an added token and the bytes beside
-    /// it.
-    fn decode_bytes(&self, ids: &[u32]) -> String {
-        let (mut texts, mut bytes) = (Vec::new(), Vec::new());
-        for &id in ids {
-            match self.added_by_id.get(&id) {
-                Some(token) if token.special => {}
-                Some(token) => {
-                    if !bytes.is_empty() {
-                        texts.push(byt5::text(&std::mem::take(&mut bytes)));
-                    }
-                    texts.push(token.content.clone());
-                }
-                None => bytes.extend(byt5::byte(id)),
-            }
-        }
-        if !bytes.is_empty() {
-            texts.push(byt5::text(&bytes));
-        }
-        texts.join(" ")
+        let mut stream = self.text_stream();
+        ids.iter().map(|&id| stream.push(id)).collect()
     }
 
     /// The parts in which this tokenizer is not another one, by their names in `tokenizer.json`; empty where
@@ -426,7 +399,7 @@ impl Tokenizer {
 
     /// A decoder for ids that arrive one at a time.
     pub fn text_stream(&self) -> TextStream<'_> {
-        TextStream { tokenizer: self, ids: Vec::new(), emitted: 0 }
+        TextStream::new(self)
     }
 
     /// Id of `</s>`.
@@ -539,29 +512,6 @@ impl Tokenizer {
             }
             _ => Err(wrong()),
         }
-    }
-}
-
-/// An incremental decoder of ids, for displaying a text while it is generated.
-#[derive(Debug, Clone)]
-pub struct TextStream<'t> {
-    tokenizer: &'t Tokenizer,
-    ids: Vec<u32>,
-    /// Number of bytes of the text returned so far.
-    emitted: usize,
-}
-
-impl TextStream<'_> {
-    /// Returns the text that the next id adds, which is empty for a special token. All returned texts joined
-    /// equal [`Tokenizer::decode`] of all ids, but for the spaces that it cleans up.
-    pub fn push(&mut self, id: u32) -> String {
-        self.ids.push(id);
-        // A piece is whole characters; bytes give text once their character is complete. Neither changes
-        // the text before it.
-        let text = self.tokenizer.decode_as_is(&self.ids);
-        let new = text.get(self.emitted..).unwrap_or_default().to_owned();
-        self.emitted = text.len();
-        new
     }
 }
 

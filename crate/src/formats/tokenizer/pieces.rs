@@ -137,9 +137,9 @@ impl Pieces {
         result
     }
 
-    /// The text of tokens.
-    pub(super) fn decode(&self, tokens: &[String]) -> String {
-        self.decoder.decode(tokens)
+    /// The text of a token, which may be the first.
+    pub(super) fn decode(&self, token: &str, is_first: bool) -> String {
+        self.decoder.decode(token, is_first)
     }
 
     /// The parts in which these are not others, by their names in `tokenizer.json`.
