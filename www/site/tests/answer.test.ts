@@ -1,6 +1,7 @@
 // Answers and tests: both sides in order, stopping, and results that belong to their composition.
 
 import { afterEach, expect, test, vi } from "vitest";
+import { restoreInput } from "../src/state/workbench/input.js";
 import { openPage, showComposition, when } from "./page.js";
 
 afterEach(() => vi.unstubAllGlobals());
@@ -145,12 +146,12 @@ test("a task's test set is fetched once, and gives inputs in turn with their exp
 });
 
 test("a typed input is kept when one of the test set takes its place", async () => {
-  const { answer, bench, workbench } = await openPage();
+  const { answer, bench } = await openPage();
   answer.setInput("mine");
   await answer.nextTestInput();
   await answer.nextTestInput();
   expect(bench.input.value).toMatchObject({ text: "the word seven", before: "mine" });
-  bench.update(workbench.restoreInput);
+  bench.update(restoreInput);
   expect(bench.input.value).toMatchObject({ text: "mine", typed: true });
 });
 

@@ -2,6 +2,7 @@
 
 import { meanWeight, type Source } from "loraloom";
 import { afterEach, expect, test, vi } from "vitest";
+import { isEdited } from "../src/state/workbench/faders.js";
 import { registry } from "./fake-loom.js";
 import { openPage, type Page, pickedFile, showComposition, when } from "./page.js";
 
@@ -301,7 +302,7 @@ test("the rest is learned beside what is held, and undo returns what it replaced
       bench.composition.value?.modules.map(({ id, weight }) => [id, weight]) ?? [],
     );
   expect(weights()).toEqual({ one: 0.2, two: -0.75, three: 0 });
-  expect(page.workbench.isEdited(bench.mix.value as NonNullable<typeof first>)).toBe(false);
+  expect(isEdited(bench.mix.value as NonNullable<typeof first>)).toBe(false);
   // What was muted has its weight as before.
   expect(mix.rows.value.find(({ id }) => id === "three")).toMatchObject({
     weight: 0.2,

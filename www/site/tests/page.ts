@@ -3,6 +3,7 @@
 import { effect } from "@preact/signals";
 import type { Composition, LoraLoom, Registry } from "loraloom";
 import { vi } from "vitest";
+import { takeLink } from "../src/state/workbench/mix.js";
 import { FakeLoom, registry } from "./fake-loom.js";
 
 /** A storage of the browser, in memory. */
@@ -53,7 +54,6 @@ export async function openPage(
     LoraLoomError,
     session,
     bench: await import("../src/state/bench.js"),
-    workbench: await import("../src/state/workbench.js"),
     settings: await import("../src/state/settings.js"),
     task: await import("../src/state/task.js"),
     library: await import("../src/state/library.js"),
@@ -78,9 +78,9 @@ export async function openPage(
 export type Page = Awaited<ReturnType<typeof openPage>>;
 
 /** Shows a composition as a link opens it. */
-export function showComposition({ bench, workbench }: Page, composition: Composition): void {
+export function showComposition({ bench }: Page, composition: Composition): void {
   const link = { title: "Opened", instruction: null, examples: [], composition, base: "small " };
-  bench.update((now) => workbench.takeLink(now, link, [], "own"));
+  bench.update((now) => takeLink(now, link, [], "own"));
 }
 
 /** Resolves as soon as a condition on signals holds. */

@@ -2,6 +2,7 @@
 
 import type { ShareInput } from "loraloom";
 import { afterEach, expect, test, vi } from "vitest";
+import { isEdited } from "../src/state/workbench/faders.js";
 import { registry } from "./fake-loom.js";
 import { newTab, openPage, type Page, showComposition, when } from "./page.js";
 
@@ -22,7 +23,7 @@ const answerOf = ({ bench }: Page) => bench.answers.value?.composed?.text;
 
 test("a polished mix is one module, with its verdict, and the answer follows", async () => {
   const page = await openPage();
-  const { bench, client, polish, workbench } = page;
+  const { bench, client, polish } = page;
   await learned(page);
   const before = bench.mix.value;
   expect(answerOf(page)).toBe("composed one 0.2 two 0.2 three 0.2 the word six.");
@@ -41,7 +42,7 @@ test("a polished mix is one module, with its verdict, and the answer follows", a
   });
   expect(bench.unpolishedMix.value?.modules).toEqual(before?.desk.modules);
   expect(mix?.version).toBeGreaterThan(before?.version ?? 0);
-  expect(mix && workbench.isEdited(mix)).toBe(false);
+  expect(mix && isEdited(mix)).toBe(false);
   // The verdict and the loss are those of the run: nothing is computed again.
   expect(bench.checks.value).toMatchObject({ version: mix?.version, loss: 0.1 });
   expect(bench.answers.value?.current).toBe(false);

@@ -5,6 +5,8 @@
 
 import type { Example, RecipeDraft } from "loraloom";
 import { afterEach, expect, test, vi } from "vitest";
+import { restoreInput } from "../src/state/workbench/input.js";
+import { showMixTask } from "../src/state/workbench/mix.js";
 import { type FakeLoom, weightsOf } from "./fake-loom.js";
 import { openPage, type Page } from "./page.js";
 
@@ -189,9 +191,8 @@ test(
       redoDesk: page.mix.redoDesk,
       keep: () => page.mix.keep(pick(["A", "B"])),
       recall: () => page.mix.recall(pick(["A", "B"])),
-      showTask: () =>
-        page.bench.update((now) => page.workbench.showMixTask(now, page.bench.ownId())),
-      restoreInput: () => page.bench.update(page.workbench.restoreInput),
+      showTask: () => page.bench.update((now) => showMixTask(now, page.bench.ownId())),
+      restoreInput: () => page.bench.update(restoreInput),
       name: () => page.share.setTitle(`name ${++typed}`),
       withExamples: () => {
         page.share.withExamples.value = !page.share.withExamples.value;

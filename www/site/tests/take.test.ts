@@ -2,6 +2,7 @@
 
 import { unzipSync } from "fflate";
 import { afterEach, expect, test, vi } from "vitest";
+import { toggleMute } from "../src/state/workbench/faders.js";
 import { openPage, showComposition } from "./page.js";
 
 afterEach(() => vi.unstubAllGlobals());
@@ -15,7 +16,7 @@ test("an archive holds the folder of the mix as it is heard, with its modules lo
   client.exportAdapter = exported;
   const modules = ["one", "two"].map((id) => ({ id, weight: 0.5 }));
   showComposition(page, { modules, merge: "delta" });
-  bench.update((now) => page.workbench.toggleMute(now, "two"));
+  bench.update((now) => toggleMute(now, "two"));
   const archive = await take.adapterArchive("Find the job, in Français");
   expect(client.calls).toContain("loadModules one,two");
   expect(exported).toHaveBeenCalledWith({

@@ -6,7 +6,7 @@ import { useSignal } from "@preact/signals";
 import type { Evaluation } from "loraloom";
 import { useEffect, useRef } from "preact/hooks";
 import { loss as lossText } from "../format.js";
-import { sizeOf } from "../state/workbench.js";
+import { sizeOf } from "../state/workbench/weights.js";
 import { text } from "../text.js";
 
 /** The room around the dots, and the height of all. */

@@ -1,6 +1,6 @@
 // One thread of the mix, drawn over the warp: as wide and as long as the module's weight.
 
-import { WEIGHTS } from "../state/workbench.js";
+import { WEIGHTS } from "../state/workbench/weights.js";
 
 /** Warp lines of a track. */
 const LINES = 18;

@@ -5,7 +5,7 @@ import { useSignal } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { Thread } from "../charts/thread.js";
 import { weight as weightText } from "../format.js";
-import { WEIGHTS } from "../state/workbench.js";
+import { WEIGHTS } from "../state/workbench/weights.js";
 import { text } from "../text.js";
 
 const STEP = 0.05;

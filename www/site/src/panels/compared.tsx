@@ -5,7 +5,8 @@ import { loss, percent } from "../format.js";
 import { answers, checks } from "../state/bench.js";
 import { polishing } from "../state/learn.js";
 import { recall, slots } from "../state/mix.js";
-import { rightOf, SLOTS } from "../state/workbench.js";
+import { rightOf } from "../state/workbench/results.js";
+import { SLOTS } from "../state/workbench/types.js";
 import { text } from "../text.js";
 
 const { compared } = details;

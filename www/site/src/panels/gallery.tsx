@@ -5,7 +5,7 @@ import { useSignal } from "@preact/signals";
 import { task } from "../state/bench.js";
 import { recordedRun } from "../state/recorded.js";
 import { chooseTask, libraryTasks, NEW_TASK } from "../state/task.js";
-import type { Task } from "../state/workbench.js";
+import type { Task } from "../state/workbench/types.js";
 import { text } from "../text.js";
 
 /** Cards before the others are behind a button; with one's own they fill two rows. */

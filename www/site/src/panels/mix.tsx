@@ -46,7 +46,9 @@ import {
 import { addedModules } from "../state/modules.js";
 import { recordedRun } from "../state/recorded.js";
 import { busy, libraryModules, loom } from "../state/session.js";
-import { GROUPS, isEdited, SLOTS, sizeOf } from "../state/workbench.js";
+import { isEdited } from "../state/workbench/faders.js";
+import { SLOTS } from "../state/workbench/types.js";
+import { GROUPS, sizeOf } from "../state/workbench/weights.js";
 import { learnAndAnswer } from "../state/workflow.js";
 import { text } from "../text.js";
 

@@ -20,7 +20,7 @@ import {
 } from "../state/learn.js";
 import { titleOf } from "../state/library.js";
 import { busy } from "../state/session.js";
-import { sizeOf } from "../state/workbench.js";
+import { sizeOf } from "../state/workbench/weights.js";
 import { text } from "../text.js";
 
 /** Evaluations that the table shows, the last ones, and while it learns: more rows take too long to draw. */

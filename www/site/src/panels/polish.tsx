@@ -19,7 +19,7 @@ import {
   stopPolishing,
 } from "../state/polish.js";
 import { busy, loom } from "../state/session.js";
-import { rightOf } from "../state/workbench.js";
+import { rightOf } from "../state/workbench/results.js";
 import { text } from "../text.js";
 
 const words = details.polish;

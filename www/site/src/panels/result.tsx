@@ -40,15 +40,11 @@ import { titleOf } from "../state/library.js";
 import { recordedRun } from "../state/recorded.js";
 import { busy, loom } from "../state/session.js";
 import { EXAMPLE_FILES } from "../state/task.js";
-import {
-  audible,
-  isEdited,
-  restoreInput,
-  rightOf,
-  SIDES,
-  type Side,
-  showMixTask,
-} from "../state/workbench.js";
+import { audible, isEdited } from "../state/workbench/faders.js";
+import { restoreInput } from "../state/workbench/input.js";
+import { showMixTask } from "../state/workbench/mix.js";
+import { rightOf } from "../state/workbench/results.js";
+import { SIDES, type Side } from "../state/workbench/types.js";
 import { text } from "../text.js";
 import { ShareBox } from "./share.js";
 

@@ -10,7 +10,7 @@ import { occupied } from "../state/learn.js";
 import { base, busy, loom, registryUrl } from "../state/session.js";
 import { link, made } from "../state/share.js";
 import { adapterArchive, adapterName } from "../state/take.js";
-import type { Mix } from "../state/workbench.js";
+import type { Mix } from "../state/workbench/types.js";
 
 const KINDS = ["embed", "element", "javascript", "python", "shell"] as const;
 type Kind = (typeof KINDS)[number];

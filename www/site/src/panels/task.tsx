@@ -23,7 +23,8 @@ import {
   taskError,
   undoTable,
 } from "../state/task.js";
-import { hasText, type Task } from "../state/workbench.js";
+import { hasText } from "../state/workbench/table.js";
+import type { Task } from "../state/workbench/types.js";
 import { text } from "../text.js";
 import { LearnControls } from "./learn.js";
 

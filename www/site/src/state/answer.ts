@@ -10,17 +10,9 @@ import { addedModules } from "./modules.js";
 import { downloadOptions, ensureBase, ensureLoaded, loom } from "./session.js";
 import { entryOfTask } from "./task.js";
 import { ensureTuned, noteTuned } from "./tuned.js";
-import {
-  fillInput,
-  type Side,
-  startAnswers,
-  startTests,
-  type TestCounts,
-  takeAnswer,
-  takeCounts,
-  testedId,
-  typeInput,
-} from "./workbench.js";
+import { fillInput, typeInput } from "./workbench/input.js";
+import { startAnswers, startTests, takeAnswer, takeCounts, testedId } from "./workbench/results.js";
+import type { Side, TestCounts } from "./workbench/types.js";
 
 /** Whether an answer is being generated that a visitor asked for. */
 export const answering = signal(false);

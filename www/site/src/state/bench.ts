@@ -3,20 +3,11 @@
 
 import { computed, effect, signal } from "@preact/signals";
 import { readKept, readSaved, saveKept, saveOnChange } from "./saved.js";
-import {
-  compositionOf,
-  EMPTY,
-  hasText,
-  type Mix,
-  relation,
-  shownAnswers,
-  shownChecks,
-  shownTests,
-  type Task,
-  testedTask,
-  unpolished,
-  type Workbench,
-} from "./workbench.js";
+import { compositionOf, unpolished } from "./workbench/faders.js";
+import { relation } from "./workbench/mix.js";
+import { shownAnswers, shownChecks, shownTests, testedTask } from "./workbench/results.js";
+import { hasText } from "./workbench/table.js";
+import { EMPTY, type Mix, type Task, type Workbench } from "./workbench/types.js";
 
 /** The part that a reload restores. */
 type Saved = Pick<Workbench, "task" | "drafts" | "undo" | "redo" | "input">;
@@ -40,7 +31,7 @@ function initial(): Workbench {
 /** The current value. */
 export const bench = signal<Workbench>(initial());
 
-/** Replaces the value by what a function of `workbench.ts` makes of it. */
+/** Replaces the value by what a function of `workbench/` makes of it. */
 export function update(change: (bench: Workbench) => Workbench): void {
   bench.value = change(bench.value);
 }

@@ -7,7 +7,7 @@ import { engaged, inBackground } from "./engine-turn.js";
 import { learning } from "./learn.js";
 import { base, busy, loom } from "./session.js";
 import { ensureTuned } from "./tuned.js";
-import { takeAnswer, takeChecks } from "./workbench.js";
+import { takeAnswer, takeChecks } from "./workbench/results.js";
 
 /** Versions that cannot be computed, as their modules are not loaded. */
 let failed = 0;

@@ -6,7 +6,7 @@ import { ownAddress } from "./consent.js";
 import { toErrorText } from "./errors.js";
 import { type KeptRun, runs, runsError, write } from "./runs.js";
 import { registryUrl } from "./session.js";
-import { GROUPS } from "./workbench.js";
+import { GROUPS } from "./workbench/weights.js";
 
 /** Removes a kept mix. */
 export const removeRun = (fragment: string) => write((store) => store.delete(fragment));

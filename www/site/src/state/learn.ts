@@ -12,14 +12,9 @@ import { addedModules, candidates } from "./modules.js";
 import { base, baseKey, ensureLoaded, loom, readMemory } from "./session.js";
 import { options } from "./settings.js";
 import { completeExamples, filledExamples } from "./task.js";
-import {
-  audible,
-  heldModules,
-  type RunSummary,
-  takeBase,
-  takeLearned,
-  takeRest,
-} from "./workbench.js";
+import { audible, heldModules } from "./workbench/faders.js";
+import { takeBase, takeLearned, takeRest } from "./workbench/mix.js";
+import type { RunSummary } from "./workbench/types.js";
 
 /** Whether a run is in progress. */
 export const learning = signal(false);

@@ -5,23 +5,26 @@ import type { ModuleWeight } from "loraloom";
 import { bench, mix, update } from "./bench.js";
 import { bestWeights, learning, lossWithout } from "./learn.js";
 import { ensureLoaded } from "./session.js";
-import * as workbench from "./workbench.js";
+import * as faders from "./workbench/faders.js";
+import { keep as keepIn, recall as recallFrom } from "./workbench/slots.js";
+import type { Slot } from "./workbench/types.js";
+import { type Group, sizeOf } from "./workbench/weights.js";
 
 export const setWeight = (id: string, weight: number, joined: boolean) =>
-  update((now) => workbench.setWeight(now, id, weight, joined));
-export const setGroup = (id: string, group: workbench.Group, weight: number, joined: boolean) =>
-  update((now) => workbench.setGroup(now, id, group, weight, joined));
-export const resetGroup = (id: string, group: workbench.Group) =>
-  update((now) => workbench.resetGroup(now, id, group));
-export const resetWeight = (id: string) => update((now) => workbench.resetWeight(now, id));
-export const resetDesk = () => update(workbench.resetDesk);
-export const toggleMute = (id: string) => update((now) => workbench.toggleMute(now, id));
-export const toggleSolo = (id: string) => update((now) => workbench.toggleSolo(now, id));
-export const toggleHold = (id: string) => update((now) => workbench.toggleHold(now, id));
-export const undoDesk = () => update(workbench.undoDesk);
-export const redoDesk = () => update(workbench.redoDesk);
-export const keep = (slot: workbench.Slot) => update((now) => workbench.keep(now, slot));
-export const recall = (slot: workbench.Slot) => update((now) => workbench.recall(now, slot));
+  update((now) => faders.setWeight(now, id, weight, joined));
+export const setGroup = (id: string, group: Group, weight: number, joined: boolean) =>
+  update((now) => faders.setGroup(now, id, group, weight, joined));
+export const resetGroup = (id: string, group: Group) =>
+  update((now) => faders.resetGroup(now, id, group));
+export const resetWeight = (id: string) => update((now) => faders.resetWeight(now, id));
+export const resetDesk = () => update(faders.resetDesk);
+export const toggleMute = (id: string) => update((now) => faders.toggleMute(now, id));
+export const toggleSolo = (id: string) => update((now) => faders.toggleSolo(now, id));
+export const toggleHold = (id: string) => update((now) => faders.toggleHold(now, id));
+export const undoDesk = () => update(faders.undoDesk);
+export const redoDesk = () => update(faders.redoDesk);
+export const keep = (slot: Slot) => update((now) => keepIn(now, slot));
+export const recall = (slot: Slot) => update((now) => recallFrom(now, slot));
 
 /** The mixes that were kept to compare them. */
 export const slots = computed(() => bench.value.slots);
@@ -56,7 +59,7 @@ const byFalling = (modules: { id: string; by: number }[]) =>
   [...modules].sort((a, b) => b.by - a.by || a.id.localeCompare(b.id)).map(({ id }) => id);
 const initial = computed(() => mix.value?.initial ?? []);
 initial.subscribe((modules) => {
-  order.value = byFalling(modules.map(({ id, weight }) => ({ id, by: workbench.sizeOf(weight) })));
+  order.value = byFalling(modules.map(({ id, weight }) => ({ id, by: sizeOf(weight) })));
 });
 // A thread that is moved afterwards keeps its place.
 lossWithout.subscribe((measured) => {
@@ -66,8 +69,8 @@ lossWithout.subscribe((measured) => {
 /** The threads: of the run in progress, or of the mix. */
 export const rows = computed<MixRow[]>(() => {
   if (learning.value) {
-    const weights = bestWeights.value.filter(({ weight }) => workbench.sizeOf(weight) !== 0);
-    const ids = byFalling(weights.map(({ id, weight }) => ({ id, by: workbench.sizeOf(weight) })));
+    const weights = bestWeights.value.filter(({ weight }) => sizeOf(weight) !== 0);
+    const ids = byFalling(weights.map(({ id, weight }) => ({ id, by: sizeOf(weight) })));
     return ids.map((id) => ({
       id,
       weight: weights.find((one) => one.id === id)?.weight ?? 0,
@@ -100,5 +103,5 @@ export const shownRows = computed(() =>
 
 /** Adds a module of the library to the mix, at weight 0. */
 export async function addModuleToMix(id: string): Promise<void> {
-  if (await ensureLoaded([id], 0, 0)) update((now) => workbench.addToMix(now, id));
+  if (await ensureLoaded([id], 0, 0)) update((now) => faders.addToMix(now, id));
 }

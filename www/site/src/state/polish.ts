@@ -8,7 +8,9 @@ import { inForeground } from "./engine-turn.js";
 import { type ErrorText, toErrorText } from "./errors.js";
 import { occupied, polishing } from "./learn.js";
 import { loom, readMemory } from "./session.js";
-import { audible, rightOf, takePolished } from "./workbench.js";
+import { audible } from "./workbench/faders.js";
+import { takePolished } from "./workbench/mix.js";
+import { rightOf } from "./workbench/results.js";
 
 /** The steps of one run. */
 export const STEPS = 20;

@@ -4,7 +4,7 @@
 import { signal } from "@preact/signals";
 import type { WeightedModule } from "loraloom";
 import { registryUrl } from "./session.js";
-import type { Task } from "./workbench.js";
+import type { Task } from "./workbench/types.js";
 
 export interface RecordedRun {
   /** Exact match on the task's test set, 0 to 100. */

@@ -5,7 +5,7 @@ import { inForeground } from "./engine-turn.js";
 import { type ErrorText, toErrorText } from "./errors.js";
 import { type KeptRun, runs } from "./runs.js";
 import { base, baseKey, loom } from "./session.js";
-import { audible, unpolished } from "./workbench.js";
+import { audible, unpolished } from "./workbench/faders.js";
 
 /** An answer, and who gave it. */
 export interface RoutedAnswer {

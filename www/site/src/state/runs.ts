@@ -5,7 +5,9 @@ import { checks, mix } from "./bench.js";
 import { type ErrorText, toErrorText } from "./errors.js";
 import { registryUrl } from "./session.js";
 import { made } from "./share.js";
-import { isEdited, type Mix, rightOf } from "./workbench.js";
+import { isEdited } from "./workbench/faders.js";
+import { rightOf } from "./workbench/results.js";
+import type { Mix } from "./workbench/types.js";
 
 /** A mix that was kept. */
 export interface KeptRun {

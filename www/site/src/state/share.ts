@@ -7,7 +7,9 @@ import { mix, saveMix, unpolishedMix, update } from "./bench.js";
 import { ownAddress } from "./consent.js";
 import { type ErrorText, toErrorText } from "./errors.js";
 import { base, loom, registryUrl } from "./session.js";
-import { isEdited, type Mix, nameMix, UNTITLED } from "./workbench.js";
+import { isEdited } from "./workbench/faders.js";
+import { nameMix, UNTITLED } from "./workbench/mix.js";
+import type { Mix } from "./workbench/types.js";
 
 /** Whether one's own examples go into the link; those of the library's tasks always do. */
 export const withExamples = signal(false);

@@ -7,7 +7,7 @@ import { bench, ownId, task, update } from "./bench.js";
 import type { ErrorText } from "./errors.js";
 import { convincingFirst } from "./recorded.js";
 import { loom, registry } from "./session.js";
-import * as workbench from "./workbench.js";
+import * as table from "./workbench/table.js";
 
 /** The choice that starts one's own task with an empty table. */
 export const NEW_TASK = "";
@@ -17,7 +17,7 @@ export const EXAMPLE_FILES = ".csv,.tsv,.jsonl,.ndjson,.txt,.json";
 /** The rows of the table. */
 export const examples = computed(() => task.value?.examples ?? []);
 /** The rows that have an input and an output. */
-export const completeExamples = computed(() => workbench.filled(examples.value));
+export const completeExamples = computed(() => table.filled(examples.value));
 /** The error of reading or checking the examples. */
 export const taskError = signal<ErrorText | null>(null);
 
@@ -37,7 +37,7 @@ export const tableRead = computed(() =>
 /** Whether the table is one to type in; an empty one is, and stays so while it is filled. */
 export const editing = signal(false);
 effect(() => {
-  if (task.value && !workbench.hasText(task.value)) editing.value = true;
+  if (task.value && !table.hasText(task.value)) editing.value = true;
 });
 
 /** The entry of a task in the library. */
@@ -63,37 +63,36 @@ export function chooseTask(id: string): void {
   taskError.value = null;
   incoming.value = null;
   editing.value = false;
-  if (known) update((now) => workbench.chooseTask(now, known));
-  else if (id === NEW_TASK) update((now) => workbench.newTask(now, ownId()));
+  if (known) update((now) => table.chooseTask(now, known));
+  else if (id === NEW_TASK) update((now) => table.newTask(now, ownId()));
 }
 
 /** Chooses the library's first task where nothing is chosen or typed yet. */
 export function chooseDefaultTask(): void {
-  update((now) => workbench.chooseDefault(now, convincingFirst(libraryTasks.value), ownId()));
+  update((now) => table.chooseDefault(now, convincingFirst(libraryTasks.value), ownId()));
 }
 
 /** Changes one cell; the examples are one's own from then on. */
 export function editExample(row: number, field: keyof Example, value: string): void {
-  update((now) => workbench.editExample(now, ownId(), row, { [field]: value }));
+  update((now) => table.editExample(now, ownId(), row, { [field]: value }));
 }
 
 /** Changes both cells of a row. */
 export function editRow(row: number, example: Example): void {
-  update((now) => workbench.editExample(now, ownId(), row, example));
+  update((now) => table.editExample(now, ownId(), row, example));
 }
 
 /** Adds an empty row. */
-export const addExample = () => update((now) => workbench.addRow(now, ownId()));
+export const addExample = () => update((now) => table.addRow(now, ownId()));
 
 /** Removes a row. */
-export const removeExample = (row: number) =>
-  update((now) => workbench.removeRow(now, ownId(), row));
+export const removeExample = (row: number) => update((now) => table.removeRow(now, ownId(), row));
 
 /** Takes the last change of the table back. */
-export const undoTable = () => update(workbench.undoTable);
+export const undoTable = () => update(table.undoTable);
 
 /** Makes a change that was taken back again. */
-export const redoTable = () => update(workbench.redoTable);
+export const redoTable = () => update(table.redoTable);
 
 /** The engine, once it has started. */
 const startedEngine = async () =>
@@ -122,7 +121,7 @@ export async function pasteExamples(
     const read = await (await startedEngine()).readExamples(pasted, "auto");
     taskError.value = null;
     const now = task.value;
-    if (now?.own && workbench.hasText(now)) incoming.value = { ...read, onUsed };
+    if (now?.own && table.hasText(now)) incoming.value = { ...read, onUsed };
     else putInTable({ ...read, onUsed }, []);
   } catch (error) {
     await onRefused(error);
@@ -131,7 +130,7 @@ export async function pasteExamples(
 
 /** Puts examples that were read into the table, below the rows that stay. */
 export function putInTable({ onUsed, ...read }: Incoming, stay: Example[]): void {
-  update((now) => workbench.replaceTable(now, ownId(), [...stay, ...read.examples]));
+  update((now) => table.replaceTable(now, ownId(), [...stay, ...read.examples]));
   lastRead.value = { ...read, table: examples.value };
   incoming.value = null;
   onUsed();

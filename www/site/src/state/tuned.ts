@@ -3,7 +3,8 @@
 import type { BaseInfo, LoraLoom } from "loraloom";
 import { mix } from "./bench.js";
 import { base, loom } from "./session.js";
-import { audible, type Mix } from "./workbench.js";
+import { audible } from "./workbench/faders.js";
+import type { Mix } from "./workbench/types.js";
 
 /** The modules that an engine has for its base, by id, each with what it was made from. */
 let made: { engine: LoraLoom; base: BaseInfo; from: Map<string, string> } | null = null;

@@ -12,7 +12,8 @@ import { fetchEntries } from "./library.js";
 import { readRecorded } from "./recorded.js";
 import { base, baseKey, downloadOptions, loom, readMemory, start, withLoading } from "./session.js";
 import { chooseDefaultTask, libraryTasks } from "./task.js";
-import { fillInput, takeLink, takeSaved } from "./workbench.js";
+import { fillInput } from "./workbench/input.js";
+import { takeLink, takeSaved } from "./workbench/mix.js";
 
 /** The error of opening the link in the address. */
 export const linkError = signal<ErrorText | null>(null);
