@@ -2,8 +2,8 @@
 // The page's side: a typed Promise API over the worker.
 
 import { LoraLoomError } from "./errors.js";
+import { absolute, inspectRequest } from "./inspect-request.js";
 import { type CallOptions, createWorker, Link } from "./link.js";
-import { nodeAddress } from "./node.js";
 import type {
   AddScaledInput,
   AssessInput,
@@ -26,7 +26,6 @@ import type {
   TuneInput,
 } from "./options.js";
 import type {
-  Answer,
   Assessment,
   Composition,
   Device,
@@ -43,13 +42,10 @@ import type {
   ModuleLoss,
   ModuleQuery,
   PeftFiles,
-  Precision,
   ReadExamples,
   Recipe,
   Registry,
   RegistryModule,
-  RequestKind,
-  Requests,
   Routed,
   Score,
   Setting,
@@ -57,12 +53,11 @@ import type {
   Storage,
   Suggestion,
   Verified,
-  WorkerRequest,
 } from "./protocol.js";
+import { RecoveringEngine } from "./recovering-engine.js";
 import { RunningCall } from "./running-call.js";
-import { addressSource, filesSource } from "./sources.js";
+import { adapterSource, asSource } from "./sources.js";
 
-const DEFAULT_STALL_SECONDS = 15;
 const DEFAULT_MAX_NEW_TOKENS = 64;
 const DEFAULT_TUNED_ID = "tuned";
 const DEFAULT_SEARCH_LIMIT = 24;
@@ -102,26 +97,19 @@ export class LoraLoom {
 
   readonly #link: Link;
   readonly #options: InspectOptions;
-  readonly #loaded = new Set<string>();
-  readonly #local = new Map<string, Source>();
-  /** The tuned modules that a link can hold. */
-  readonly #scaled = new Map<string, Omit<AddScaledInput, "id">>();
+  readonly #engine: RecoveringEngine;
   #device: Device;
   #base: LoadedBase | null = null;
-  #opened: { source: Source; precision: Precision } | null = null;
-  /** Whether the engine lacks what was loaded: it crashed since. */
-  #lost = false;
-  #restart: Promise<void> | null = null;
 
   private constructor(link: Link, options: InspectOptions, inspected: Inspected) {
     this.#link = link;
     this.#options = options;
+    this.#engine = new RecoveringEngine(link, options);
     this.registry = inspected.registry;
     this.defaults = inspected.defaults;
     this.published = inspected.published;
     this.settings = inspected.settings;
     this.#device = inspected.device;
-    link.onCrash = (error, wait) => this.#recover(error, wait);
     link.onGpu = (gpu) => {
       this.#device = { ...this.#device, gpu };
       options.onGpu?.(gpu);
@@ -196,17 +184,8 @@ export class LoraLoom {
    * ```
    */
   async load(options: LoadOptions = {}): Promise<LoadedBase> {
-    const source = this.#asSource(options.source, options.baseId);
-    const opened = { source, precision: options.precision ?? "int8" };
-    // What could not be loaded again is replaced.
-    if (this.#lost && !this.#restart) this.#opened = null;
-    // Downloads of minutes are worth storing; browsers prompt the user at most once.
-    if (source.kind !== "registry" && source.kind !== "files") await keepStorage();
-    this.#base = await this.#call({ kind: "open", ...opened }, options);
-    this.#opened = opened;
-    this.#loaded.clear();
-    this.#local.clear();
-    this.#scaled.clear();
+    const source = asSource(options.source, options.baseId);
+    this.#base = await this.#engine.open(source, options.precision ?? "int8", options);
     return this.#base;
   }
 
@@ -221,7 +200,7 @@ export class LoraLoom {
    * ```
    */
   verify(options: CallOptions = {}): Promise<Verified | null> {
-    return this.#call({ kind: "verify" }, options);
+    return this.#engine.call({ kind: "verify" }, options);
   }
 
   /**
@@ -237,7 +216,7 @@ export class LoraLoom {
   search(query: Partial<ModuleQuery> = {}, options: CallOptions = {}): Promise<FoundModules> {
     const defaults = { text: "", tags: [], rank: null, offset: 0, limit: DEFAULT_SEARCH_LIMIT };
     const base = this.#base?.id ?? null;
-    return this.#call({ kind: "search", query: { ...defaults, base, ...query } }, options);
+    return this.#engine.call({ kind: "search", query: { ...defaults, base, ...query } }, options);
   }
 
   /**
@@ -250,7 +229,7 @@ export class LoraLoom {
    * ```
    */
   entries(ids: string[], options: CallOptions = {}): Promise<RegistryModule[]> {
-    return this.#call({ kind: "entries", ids }, options);
+    return this.#engine.call({ kind: "entries", ids }, options);
   }
 
   /**
@@ -265,7 +244,7 @@ export class LoraLoom {
    */
   suggest(input: SuggestInput): Promise<Suggestion[]> {
     const { examples, limit = DEFAULT_SUGGEST_LIMIT } = input;
-    return this.#call({ kind: "suggest", examples, limit }, input, (event) => {
+    return this.#engine.call({ kind: "suggest", examples, limit }, input, (event) => {
       if (event.kind === "step") input.onStep?.(event);
     });
   }
@@ -293,11 +272,8 @@ export class LoraLoom {
    * console.log(info?.rank, info?.targets);
    * ```
    */
-  async loadModules(ids: string[], options: CallOptions = {}): Promise<LoadedModule[]> {
-    const fromLibrary = ids.filter((id) => !this.#isLocal(id));
-    const infos = await this.#call({ kind: "loadModules", ids: fromLibrary }, options);
-    for (const info of infos) this.#loaded.add(info.id);
-    return infos;
+  loadModules(ids: string[], options: CallOptions = {}): Promise<LoadedModule[]> {
+    return this.#engine.loadModules(ids, options);
   }
 
   /**
@@ -323,9 +299,9 @@ export class LoraLoom {
     source: Source | string,
     options: CallOptions = {},
   ): Promise<LoadedModule> {
-    const from = this.#asSource(source);
-    const info = await this.#call({ kind: "addModule", id, source: from }, options);
-    this.#keepLocal(id, from);
+    const from = asSource(source);
+    const info = await this.#engine.call({ kind: "addModule", id, source: from }, options);
+    this.#engine.keepLocal(id, from);
     return info;
   }
 
@@ -350,10 +326,10 @@ export class LoraLoom {
     source: Source | string,
     options: CallOptions = {},
   ): Promise<LoadedModule[]> {
-    const from = this.#asSource(source);
+    const from = asSource(source);
     const folders =
       from.kind === "files"
-        ? await this.#call({ kind: "adapterFolders", source: from }, options)
+        ? await this.#engine.call({ kind: "adapterFolders", source: from }, options)
         : [];
     if (from.kind !== "files" || folders.length < 2)
       return [await this.addModule(id, from, options)];
@@ -374,7 +350,7 @@ export class LoraLoom {
    * ```
    */
   storage(): Promise<Storage> {
-    return this.#call({ kind: "storage" });
+    return this.#engine.call({ kind: "storage" });
   }
 
   /**
@@ -387,7 +363,7 @@ export class LoraLoom {
    * ```
    */
   deleteStored(keys: string[]): Promise<Storage> {
-    return this.#call({ kind: "deleteStored", keys });
+    return this.#engine.call({ kind: "deleteStored", keys });
   }
 
   /**
@@ -406,7 +382,7 @@ export class LoraLoom {
       const { examples, modules = this.fittingModules() } = input;
       const options = { ...this.defaults, ...input.options };
       const used = new Set([...modules, ...options.held.map(({ id }) => id)]);
-      const missing = [...used].filter((id) => !this.#loaded.has(id) && !this.#isLocal(id));
+      const missing = [...used].filter((id) => !this.#engine.has(id));
       if (missing.length) {
         const signal = input.signal ? AbortSignal.any([input.signal, stop]) : stop;
         try {
@@ -418,7 +394,7 @@ export class LoraLoom {
       }
       const evaluations: Evaluation[] = [];
       const before = input.resume?.history ?? [];
-      const learned = this.#call(
+      const learned = this.#engine.call(
         { kind: "learn", examples, modules, options, history: before },
         input,
         (event) => {
@@ -460,7 +436,7 @@ export class LoraLoom {
     return new RunningCall(async ({ onStep, stop }) => {
       const { examples, options = {}, id = DEFAULT_TUNED_ID } = input;
       const composition = toComposition(input.composition) as Composition;
-      const result = await this.#call(
+      const result = await this.#engine.call(
         { kind: "tune", examples, composition, options, id },
         input,
         (event) => {
@@ -472,8 +448,8 @@ export class LoraLoom {
         stop,
       );
       // From these a new worker makes the module again, after a crash.
-      if (result.scales) this.#keepScaled(id, { composition, scales: result.scales });
-      else this.#keepLocal(id, adapterSource(await this.exportAdapter(result.composition)));
+      if (result.scales) this.#engine.keepScaled(id, { composition, scales: result.scales });
+      else this.#engine.keepLocal(id, adapterSource(await this.exportAdapter(result.composition)));
       return result;
     });
   }
@@ -490,8 +466,8 @@ export class LoraLoom {
   async addScaled(input: AddScaledInput): Promise<ModuleInfo> {
     const { scales, id = DEFAULT_TUNED_ID } = input;
     const composition = toComposition(input.composition) as Composition;
-    const info = await this.#call({ kind: "addScaled", id, composition, scales });
-    this.#keepScaled(id, { composition, scales });
+    const info = await this.#engine.call({ kind: "addScaled", id, composition, scales });
+    this.#engine.keepScaled(id, { composition, scales });
     return info;
   }
 
@@ -508,7 +484,7 @@ export class LoraLoom {
   assess(input: AssessInput): Promise<Assessment> {
     const { examples } = input;
     const composition = toComposition(input.composition);
-    return this.#call({ kind: "assess", examples, composition }, input);
+    return this.#engine.call({ kind: "assess", examples, composition }, input);
   }
 
   /**
@@ -521,7 +497,7 @@ export class LoraLoom {
    * ```
    */
   exportAdapter(composition: Composition): Promise<PeftFiles> {
-    return this.#call({
+    return this.#engine.call({
       kind: "exportAdapter",
       composition: toComposition(composition) as Composition,
     });
@@ -541,7 +517,7 @@ export class LoraLoom {
   leaveOneOut(input: LeaveOneOutInput): Promise<ModuleLoss[]> {
     const { examples } = input;
     const composition = toComposition(input.composition) as Composition;
-    return this.#call({ kind: "leaveOneOut", examples, composition }, input, (event) => {
+    return this.#engine.call({ kind: "leaveOneOut", examples, composition }, input, (event) => {
       if (event.kind === "step") input.onStep?.(event);
     });
   }
@@ -558,7 +534,7 @@ export class LoraLoom {
    */
   generate(input: GenerateInput): GenerateCall {
     return new RunningCall(({ onStep, stop }) =>
-      this.#call(
+      this.#engine.call(
         {
           kind: "generate",
           input: input.input,
@@ -600,7 +576,7 @@ export class LoraLoom {
       ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
       background: background ?? this.#cardInputs(),
     };
-    return this.#call(
+    return this.#engine.call(
       { kind: "route", input, compositions: stored, options: request },
       options,
       (event) => {
@@ -621,7 +597,7 @@ export class LoraLoom {
    */
   test(input: TestInput): TestCall {
     return new RunningCall(({ onStep, stop }) =>
-      this.#call(
+      this.#engine.call(
         {
           kind: "test",
           examples: input.examples,
@@ -653,7 +629,7 @@ export class LoraLoom {
   score(input: ScoreInput): Promise<Score> {
     const { examples } = input;
     const composition = toComposition(input.composition);
-    return this.#call({ kind: "score", examples, composition }, input);
+    return this.#engine.call({ kind: "score", examples, composition }, input);
   }
 
   /**
@@ -666,7 +642,7 @@ export class LoraLoom {
    * ```
    */
   fetchTest(taskId: string, options: CallOptions = {}): Promise<Example[]> {
-    return this.#call({ kind: "fetchTest", taskId }, options);
+    return this.#engine.call({ kind: "fetchTest", taskId }, options);
   }
 
   /**
@@ -678,7 +654,7 @@ export class LoraLoom {
    * ```
    */
   parseExamples(text: string | Uint8Array, format: ExamplesFormat = "auto"): Promise<Example[]> {
-    return this.#call({ kind: "parseExamples", text, format });
+    return this.#engine.call({ kind: "parseExamples", text, format });
   }
 
   /**
@@ -692,7 +668,7 @@ export class LoraLoom {
    * ```
    */
   readExamples(text: string | Uint8Array, format: ExamplesFormat = "auto"): Promise<ReadExamples> {
-    return this.#call({ kind: "readExamples", text, format });
+    return this.#engine.call({ kind: "readExamples", text, format });
   }
 
   /**
@@ -704,7 +680,7 @@ export class LoraLoom {
    * ```
    */
   memoryBytes(): Promise<number> {
-    return this.#call({ kind: "memoryBytes" });
+    return this.#engine.call({ kind: "memoryBytes" });
   }
 
   /**
@@ -717,7 +693,7 @@ export class LoraLoom {
    * ```
    */
   share(input: ShareInput): Promise<string> {
-    return this.#call({
+    return this.#engine.call({
       kind: "share",
       registry: input.registry ?? absolute(this.#options.registryUrl),
       composition: toComposition(input.composition) as Composition,
@@ -739,7 +715,10 @@ export class LoraLoom {
    */
   decode(fragment: string): Promise<Recipe> {
     // Without a #, a program that escapes it may have changed the link: the engine finds it.
-    return this.#call({ kind: "decode", fragment: fragment.slice(fragment.indexOf("#") + 1) });
+    return this.#engine.call({
+      kind: "decode",
+      fragment: fragment.slice(fragment.indexOf("#") + 1),
+    });
   }
 
   /**
@@ -756,14 +735,14 @@ export class LoraLoom {
   async restore(fragment: string, options: CallOptions = {}): Promise<Restored> {
     const recipe = await this.decode(fragment);
     const { base, precision, merge, modules } = recipe;
-    await this.#call({ kind: "checkRecipe", recipe, loaded: false }, options);
+    await this.#engine.call({ kind: "checkRecipe", recipe, loaded: false }, options);
     if (this.#base?.id !== base.id || this.#base.precision !== precision) {
       await this.load({ ...options, baseId: base.id, precision });
     }
     const ids = modules.map(({ id }) => id);
     await this.loadModules(ids, options);
     // Files without a hash in the library have one now.
-    await this.#call({ kind: "checkRecipe", recipe, loaded: true }, options);
+    await this.#engine.call({ kind: "checkRecipe", recipe, loaded: true }, options);
     const composition = { modules: modules.map(({ id, weight }) => ({ id, weight })), merge };
     if (!recipe.scales) return { recipe, composition };
     const { id } = await this.addScaled({ composition, scales: recipe.scales });
@@ -780,7 +759,7 @@ export class LoraLoom {
    */
   restart(): Promise<void> {
     this.#link.ended = null;
-    return this.#restored();
+    return this.#engine.restored();
   }
 
   /**
@@ -800,116 +779,6 @@ export class LoraLoom {
     const fitting = this.registry.modules.filter(({ base }) => base === this.#base?.id);
     return fitting.flatMap(({ example }) => (example ? [example.input] : []));
   }
-
-  #keepLocal(id: string, source: Source): void {
-    this.#scaled.delete(id);
-    this.#local.set(id, source);
-  }
-
-  #keepScaled(id: string, scaled: Omit<AddScaledInput, "id">): void {
-    this.#local.delete(id);
-    this.#scaled.set(id, scaled);
-  }
-
-  /** Whether a module is not the library's. */
-  #isLocal(id: string): boolean {
-    return this.#local.has(id) || this.#scaled.has(id);
-  }
-
-  #asSource(source: Source | string | undefined, id: string | null = null): Source {
-    if (source === undefined) return { kind: "registry", id };
-    return typeof source === "string" ? addressSource(source) : source;
-  }
-
-  async #call<K extends RequestKind>(
-    request: WorkerRequest<K>,
-    options?: CallOptions,
-    onEvent?: (event: Requests[K]["event"]) => void,
-    stop?: AbortSignal,
-  ): Promise<Answer<K>> {
-    await this.#restored();
-    return this.#link.call(request, options, onEvent, stop);
-  }
-
-  /** Resolves once the engine has what was loaded. What failed of it is tried again by each call. */
-  async #restored(): Promise<void> {
-    while (this.#lost && !this.#link.ended) {
-      this.#restart ??= this.#reload(0);
-      try {
-        await this.#restart;
-      } catch (error) {
-        // The new worker may have crashed, too: then another one is being started.
-        if (!this.#restart && !this.#link.ended) throw error;
-      }
-    }
-    if (this.#link.ended) throw this.#link.ended;
-  }
-
-  #recover(error: LoraLoomError, wait: number): void {
-    this.#lost = true;
-    this.#restart = this.#link.ended ? null : this.#reload(wait);
-    this.#restart?.catch(() => undefined);
-    this.#options.onRestart?.(error);
-  }
-
-  /** Loads into a new worker, after milliseconds of waiting, what the crashed one had loaded. */
-  #reload(wait: number): Promise<void> {
-    const restart: Promise<void> = this.#loadAgain(wait, () => this.#restart === restart).finally(
-      () => {
-        if (this.#restart === restart) this.#restart = null;
-      },
-    );
-    return restart;
-  }
-
-  async #loadAgain(wait: number, isLatest: () => boolean): Promise<void> {
-    try {
-      if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
-      await this.#link.call(inspectRequest(this.#options));
-      if (this.#opened) await this.#link.call({ kind: "open", ...this.#opened });
-    } catch (error) {
-      // The next call starts from nothing.
-      if (isLatest()) this.#link.end();
-      throw error;
-    }
-    const modules: WorkerRequest[] = [{ kind: "loadModules", ids: [...this.#loaded] }];
-    for (const [id, source] of this.#local) modules.push({ kind: "addModule", id, source });
-    for (const [id, scaled] of this.#scaled) modules.push({ kind: "addScaled", id, ...scaled });
-    for (const request of this.#opened ? modules : []) {
-      try {
-        await this.#link.call(request);
-      } catch {
-        if (!isLatest()) return;
-        // Learning fetches them; what else needs a module that could not be loaded reports it.
-        if (request.kind === "loadModules") this.#loaded.clear();
-      }
-    }
-    this.#lost = false;
-  }
-}
-
-/** Requests that the browser does not evict stored files; workers cannot. */
-async function keepStorage(): Promise<void> {
-  await globalThis.navigator?.storage?.persist?.().catch(() => false);
-}
-
-/** An address or, in Node, a path, as an absolute address. */
-function absolute(url: string | URL): string {
-  try {
-    const base = globalThis.document?.baseURI ?? globalThis.location?.href;
-    return base === undefined ? nodeAddress(url) : new URL(url, base).href;
-  } catch {
-    // The engine refuses it, with a message.
-    return String(url);
-  }
-}
-
-/** The two files of a PEFT folder as a source of a module. */
-function adapterSource({ config, weights }: PeftFiles): Source {
-  return filesSource([
-    { path: "adapter_config.json", contents: new Blob([config]) },
-    { path: "adapter_model.safetensors", contents: new Blob([weights]) },
-  ]);
 }
 
 /** The composition in a value that may have more fields: a `LearnResult` is a composition too. */
@@ -924,30 +793,17 @@ function endedEngine(error: unknown): boolean {
 
 /** The result of a run that was stopped before its modules were loaded. */
 function nothingLearned({ merge, optimizer }: LearnOptions): LearnResult {
-  const [lossStart, loss] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
-  const counts = { evaluations: 0, selectEvaluations: 0, seconds: 0 };
   return {
     modules: [],
     merge,
     optimizer,
-    lossStart,
-    loss,
-    ...counts,
+    lossStart: Number.POSITIVE_INFINITY,
+    loss: Number.POSITIVE_INFINITY,
+    evaluations: 0,
+    selectEvaluations: 0,
+    seconds: 0,
     complete: false,
     assessment: null,
     history: [],
-  };
-}
-
-function inspectRequest(options: InspectOptions): WorkerRequest<"inspect"> {
-  return {
-    kind: "inspect",
-    registryUrl: absolute(options.registryUrl),
-    device: options.device ?? "wasm",
-    threads: options.threads ?? null,
-    wasmUrl: options.wasmUrl ? absolute(options.wasmUrl) : null,
-    hub: options.hub ?? "",
-    stallSeconds: options.stallSeconds ?? DEFAULT_STALL_SECONDS,
-    storageFolder: options.storageFolder === undefined ? null : String(options.storageFolder),
   };
 }

@@ -1,6 +1,6 @@
 // Making and describing the source of a model or an adapter, and the default address of a hub.
 
-import type { LocalFile, Source } from "./protocol.js";
+import type { LocalFile, PeftFiles, Source } from "./protocol.js";
 
 /** The hub that an id without a host belongs to. */
 export const DEFAULT_HUB = "https://huggingface.co";
@@ -84,6 +84,20 @@ async function filesIn(entry: FileSystemEntry): Promise<LocalFile[]> {
     if (entries.length === 0) return files;
     for (const inner of entries) files.push(...(await filesIn(inner)));
   }
+}
+
+/** A source, or what a person typed; without either, a base of the registry, by its id or the first one. */
+export function asSource(source: Source | string | undefined, id: string | null = null): Source {
+  if (source === undefined) return { kind: "registry", id };
+  return typeof source === "string" ? addressSource(source) : source;
+}
+
+/** The two files of a PEFT folder as a source of a module. */
+export function adapterSource({ config, weights }: PeftFiles): Source {
+  return filesSource([
+    { path: "adapter_config.json", contents: new Blob([config]) },
+    { path: "adapter_model.safetensors", contents: new Blob([weights]) },
+  ]);
 }
 
 /** A source in a few words, for people. */
