@@ -11,8 +11,8 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { type Hub, startHub } from "../../../tests/e2e/hub.js";
 import type { Registry } from "../src/protocol.js";
 import { fetchFiles } from "../src/worker/fetch.js";
-import { remoteFiles, smallPieces } from "../src/worker/folder.js";
 import { Library } from "../src/worker/library.js";
+import { remoteFiles, smallPieces } from "../src/worker/pieces.js";
 import { downloadContext } from "./download-context.js";
 import { fakeModule, sha256 } from "./fake-engine.js";
 

@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import type { Precision, WorkerEvent } from "../src/protocol.js";
 import { loadBase } from "../src/worker/base.js";
 import type { DownloadContext } from "../src/worker/download.js";
-import { type BasePieces, NONE_BESIDE } from "../src/worker/folder.js";
+import { type BasePieces, NONE_BESIDE } from "../src/worker/pieces.js";
 import { openStore, toStoredFile } from "../src/worker/store.js";
 import { downloadContext } from "./download-context.js";
 import { FakeSession, fakeModule, files, registry, sha256 } from "./fake-engine.js";

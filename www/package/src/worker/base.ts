@@ -6,8 +6,8 @@ import { type DownloadContext, downloadFile, FRESH_STARTS, RestartRequired } fro
 import type { BaseLoad, EngineModule } from "./engine.js";
 import { loraLoomError, shortName } from "./errors.js";
 import { Progress } from "./fetch.js";
-import { type BasePieces, type Piece, readPieces, smallPieces } from "./folder.js";
 import { PackedCopy } from "./packed.js";
+import { type BasePieces, type Piece, readPieces, smallPieces } from "./pieces.js";
 
 /** A base whose weights have all been pushed. */
 export interface WholeBase {

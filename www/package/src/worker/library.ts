@@ -15,17 +15,10 @@ import type { DownloadContext, RemoteFile } from "./download.js";
 import type { EngineModule, ModuleSearch } from "./engine.js";
 import { loraLoomError } from "./errors.js";
 import { fetchFiles, fetchRegistry } from "./fetch.js";
-import {
-  type AdapterPieces,
-  adapterFolder,
-  type BasePieces,
-  baseFolder,
-  type FolderSource,
-  GIT_SHA1,
-  NONE_BESIDE,
-  type Piece,
-} from "./folder.js";
+import { adapterFolder, baseFolder, type FolderSource } from "./folder.js";
 import { canReadLocalFiles } from "./local-files.js";
+import { type AdapterPieces, type BasePieces, NONE_BESIDE, type Piece } from "./pieces.js";
+import { GIT_SHA1 } from "./remote-folder.js";
 
 /** Candidates whose descriptions are encoded, where the registry lists all modules. */
 const MAX_CANDIDATES = 256;

@@ -11,7 +11,7 @@ import {
   storedUrl,
 } from "./download.js";
 import type { BaseLoad, EngineModule } from "./engine.js";
-import type { BasePieces } from "./folder.js";
+import type { BasePieces } from "./pieces.js";
 import { SafeWriter } from "./safe-writer.js";
 import type { Store } from "./store.js";
 import { isPackedKey } from "./store.js";

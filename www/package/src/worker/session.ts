@@ -38,16 +38,11 @@ import {
 } from "./engine.js";
 import { aboutLocalFiles, type LongCall, loraLoomError } from "./errors.js";
 import { fetchFiles } from "./fetch.js";
-import {
-  adapterFolder,
-  adapterFolders,
-  baseFolder,
-  readPieces,
-  remoteFiles,
-  smallPieces,
-} from "./folder.js";
+import { adapterFolder, baseFolder } from "./folder.js";
 import { Library } from "./library.js";
 import { isLocalFile } from "./local-files.js";
+import { adapterFolders } from "./picked-files.js";
+import { readPieces, remoteFiles, smallPieces } from "./pieces.js";
 import { folderPath, openFolderStore, openStore, type Store, toStoredFile } from "./store.js";
 import { nextTurn, serializeCalls } from "./turn.js";
 
