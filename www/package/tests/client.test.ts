@@ -7,7 +7,8 @@ import type { WorkerLike } from "../src/link.js";
 import type { InspectOptions } from "../src/options.js";
 import type { FromWorker, GpuStatus, LearnResult, SessionEvent } from "../src/protocol.js";
 import { filesSource } from "../src/sources.js";
-import { FakeGpuSession, FakeLoad, FakeSession, registry, sha256 } from "./fake-engine.js";
+import { registry, sha256 } from "./fake-library.js";
+import { FakeGpuSession, FakeLoad, FakeSession } from "./fake-session.js";
 import { localWorker, stored, workers } from "./local-worker.js";
 import { ORIGIN, serveLibrary } from "./server.js";
 

@@ -6,7 +6,8 @@ import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import * as loraloom from "../src/index.js";
-import { FakeSession, files, registry } from "./fake-engine.js";
+import { files, registry } from "./fake-library.js";
+import { FakeSession } from "./fake-session.js";
 import { localWorker } from "./local-worker.js";
 import { ORIGIN, serveLibrary } from "./server.js";
 

@@ -14,7 +14,7 @@ import {
 import { fetchFiles, fetchRegistry } from "../src/worker/fetch.js";
 import { openStore } from "../src/worker/store.js";
 import { downloadContext } from "./download-context.js";
-import { sha256 } from "./fake-engine.js";
+import { sha256 } from "./fake-library.js";
 import { MemoryFolder } from "./file-system.js";
 import { memoryCaches, ORIGIN, serveLibrary, stalledBody } from "./server.js";
 

@@ -15,7 +15,8 @@ import {
 import { Library } from "../src/worker/library.js";
 import { NONE_BESIDE, type Piece } from "../src/worker/pieces.js";
 import { downloadContext } from "./download-context.js";
-import { fakeModule, registry, sha256 } from "./fake-engine.js";
+import { fakeModule } from "./fake-engine.js";
+import { registry, sha256 } from "./fake-library.js";
 
 const text = (value: string) => new TextEncoder().encode(value);
 const WEIGHTS = text("w".repeat(2000));

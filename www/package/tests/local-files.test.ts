@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { LoraLoom } from "../src/client.js";
 import { nodeAddress } from "../src/node.js";
 import { fetchLocalFile } from "../src/worker/local-files.js";
-import { files, registry } from "./fake-engine.js";
+import { files, registry } from "./fake-library.js";
 import { localWorker } from "./local-worker.js";
 import { ORIGIN, serveLibrary } from "./server.js";
 

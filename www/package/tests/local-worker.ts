@@ -5,7 +5,8 @@ import type { FromWorker } from "../src/protocol.js";
 import { startWorker } from "../src/worker/serve.js";
 import { WorkerSession } from "../src/worker/session.js";
 import { openStore } from "../src/worker/store.js";
-import { FakeSession, fakeGpuModule, fakeModule } from "./fake-engine.js";
+import { fakeGpuModule, fakeModule } from "./fake-engine.js";
+import { FakeSession } from "./fake-session.js";
 import { MemoryFolder } from "./file-system.js";
 
 /** The workers made so far. */

@@ -14,7 +14,8 @@ import { fetchFiles } from "../src/worker/fetch.js";
 import { Library } from "../src/worker/library.js";
 import { remoteFiles, smallPieces } from "../src/worker/pieces.js";
 import { downloadContext } from "./download-context.js";
-import { fakeModule, sha256 } from "./fake-engine.js";
+import { fakeModule } from "./fake-engine.js";
+import { sha256 } from "./fake-library.js";
 
 const SCRIPT = fileURLToPath(new URL("../../../pkg-scripts/lorahub-registry.mjs", import.meta.url));
 const BASE = "google/flan-t5-large";

@@ -8,7 +8,9 @@ import type { DownloadContext } from "../src/worker/download.js";
 import { type BasePieces, NONE_BESIDE } from "../src/worker/pieces.js";
 import { openStore, toStoredFile } from "../src/worker/store.js";
 import { downloadContext } from "./download-context.js";
-import { FakeSession, fakeModule, files, registry, sha256 } from "./fake-engine.js";
+import { fakeModule } from "./fake-engine.js";
+import { files, registry, sha256 } from "./fake-library.js";
+import { FakeSession } from "./fake-session.js";
 import { MemoryFolder } from "./file-system.js";
 import { ORIGIN, serveLibrary } from "./server.js";
 

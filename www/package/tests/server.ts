@@ -1,7 +1,7 @@
 // A `fetch` that serves the library's files, with the faults of a test.
 
 import { vi } from "vitest";
-import { files, registry } from "./fake-engine.js";
+import { files, registry } from "./fake-library.js";
 
 export const ORIGIN = "https://library.test/";
 

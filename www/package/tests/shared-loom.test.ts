@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { LoraLoom } from "../src/client.js";
 import type { WorkerLike } from "../src/link.js";
 import { SharedLoom } from "../src/shared-loom.js";
-import { FakeSession } from "./fake-engine.js";
+import { FakeSession } from "./fake-session.js";
 import { localWorker, workers } from "./local-worker.js";
 import { ORIGIN, serveLibrary } from "./server.js";
 
