@@ -4,34 +4,19 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { LoraLoom } from "../src/client.js";
 import { LoraLoomError } from "../src/errors.js";
 import type { WorkerLike } from "../src/link.js";
-import type { InspectOptions } from "../src/options.js";
 import type { FromWorker, GpuStatus, LearnResult, SessionEvent } from "../src/protocol.js";
-import { filesSource } from "../src/sources.js";
 import { registry, sha256 } from "./fake-library.js";
 import { FakeGpuSession, FakeLoad, FakeSession } from "./fake-session.js";
-import { localWorker, stored, workers } from "./local-worker.js";
+import { localWorker, open, peftFolder, resetWorkers, stored, workers } from "./local-worker.js";
 import { ORIGIN, serveLibrary } from "./server.js";
-
-/** The two files of a PEFT folder. */
-const peftFolder = () =>
-  filesSource([
-    { path: "mine/adapter_config.json", contents: new Blob(["{}"]) },
-    { path: "mine/adapter_model.safetensors", contents: new Blob(["w"]) },
-  ]);
 
 const examples = [{ input: "a", output: "b" }];
 
 beforeEach(() => {
-  workers.length = 0;
-  FakeSession.steps = 5;
-  FakeSession.trapAt = Number.POSITIVE_INFINITY;
-  FakeGpuSession.losesAt = Number.POSITIVE_INFINITY;
+  resetWorkers();
   serveLibrary();
 });
 afterEach(() => vi.unstubAllGlobals());
-
-const open = (options: Partial<InspectOptions> = {}) =>
-  LoraLoom.open({ registryUrl: `${ORIGIN}registry.json`, createWorker: localWorker, ...options });
 
 describe("LoraLoom", () => {
   test("learns, and reports every evaluation", async () => {
@@ -309,94 +294,6 @@ describe("LoraLoom", () => {
     expect(FakeLoad.expected).toEqual([registry.bases[0]?.files.weights.bytes]);
   });
 
-  test("after a trap, everything is loaded into a new worker before the next call", async () => {
-    const restarts: string[] = [];
-    const loom = await open({ onRestart: ({ what }) => restarts.push(what) });
-    await loom.addModule("mine", peftFolder());
-    FakeSession.trapAt = 2;
-    await expect(loom.learn({ examples })).rejects.toBeInstanceOf(LoraLoomError);
-    FakeSession.trapAt = Number.POSITIVE_INFINITY;
-    expect(restarts).toEqual(["The engine stopped."]);
-    const result = await loom.learn({ examples, modules: ["one", "two", "mine"] });
-    expect(result.complete).toBe(true);
-    expect(workers.map(({ ended }) => ended)).toEqual([true, false]);
-  });
-
-  test("a worker that does not end a call is replaced", async () => {
-    const deaf = () => {
-      const worker = localWorker();
-      const post = worker.postMessage;
-      worker.postMessage = (message) => {
-        const generates = "request" in message && message.request.kind === "generate";
-        if (!generates || workers.length > 1) post(message);
-      };
-      return worker;
-    };
-    const loom = await open({ createWorker: deaf });
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-    const controller = new AbortController();
-    const answer = loom.generate({ input: "a", signal: controller.signal });
-    const refused = expect(answer).rejects.toMatchObject({
-      code: "internal",
-      details: { seconds: 10 },
-    });
-    await Promise.resolve();
-    controller.abort();
-    await vi.advanceTimersByTimeAsync(11_000);
-    vi.useRealTimers();
-    await refused;
-    expect((await loom.generate({ input: "a" })).complete).toBe(true);
-  });
-
-  test("a run whose engine does not stop resolves with the best point that it has reported", async () => {
-    const evaluation = (number: number, loss: number, weight: number, complete = true) => ({
-      ...{ number, phase: "search", loss, complete, best: loss, examples: [], losses: [] },
-      ...{ weights: [{ id: "one", weight }], cost: 1, seconds: 2 },
-    });
-    const evaluations = [
-      evaluation(1, 3, 0),
-      evaluation(2, 1, 0.5),
-      evaluation(3, 2, 0.7),
-      evaluation(4, 0.1, 0.9, false),
-    ];
-    const deaf = () => {
-      const worker = localWorker();
-      const post = worker.postMessage;
-      worker.postMessage = (message) => {
-        if (!("request" in message)) return;
-        if (message.request.kind !== "learn") return post(message);
-        for (const one of evaluations) {
-          const event = { kind: "evaluation", evaluation: one };
-          worker.onmessage?.({ data: { id: message.id, event } } as MessageEvent);
-        }
-      };
-      return worker;
-    };
-    const loom = await open({ createWorker: deaf });
-    await loom.loadModules(["one"]);
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-    const call = loom.learn({ examples, modules: ["one"] });
-    await vi.advanceTimersByTimeAsync(10);
-    const stopped = call.stop();
-    await vi.advanceTimersByTimeAsync(11_000);
-    vi.useRealTimers();
-    expect(await stopped).toMatchObject({
-      modules: [{ id: "one", weight: 0.5 }],
-      ...{ lossStart: 3, loss: 1, evaluations: 4, seconds: 8, complete: false, assessment: null },
-      history: evaluations,
-    });
-    // An abort is none: it rejects with its reason.
-    const controller = new AbortController();
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-    const aborted = loom.learn({ examples, modules: ["one"], signal: controller.signal });
-    const refused = expect(aborted).rejects.toMatchObject({ details: { seconds: 10 } });
-    await vi.advanceTimersByTimeAsync(1000);
-    controller.abort();
-    await vi.advanceTimersByTimeAsync(11_000);
-    vi.useRealTimers();
-    await refused;
-  });
-
   test("a link restores the composition, and another library's is rejected", async () => {
     const loom = await open();
     const composition = { modules: [{ id: "two", weight: 0.25 }], merge: "delta" as const };
@@ -483,116 +380,4 @@ describe("LoraLoom", () => {
     controller.abort(new DOMException("enough", "AbortError"));
     await expect(opening).rejects.toMatchObject({ message: "enough" });
   });
-});
-
-describe("files that the engine refuses", () => {
-  test("are not kept: the next try asks the server", async () => {
-    let config = "broken";
-    const asked = serveLibrary((path) => {
-      if (path === "other/adapter_config.json") return new Response(config);
-      return path === "other/adapter_model.safetensors" ? new Response("w".repeat(2000)) : null;
-    });
-    const loom = await open();
-    const add = () => loom.addModule("other", `${ORIGIN}other`);
-    await expect(add()).rejects.toMatchObject({ why: "Its config is broken." });
-    config = "mended";
-    expect(await add()).toMatchObject({ id: "other" });
-    // A config that was read is kept.
-    asked.length = 0;
-    await add();
-    expect(asked.filter((path) => path.endsWith("config.json"))).toHaveLength(1);
-  });
-});
-
-describe("several modules at once", () => {
-  const files = (...folders: string[]) =>
-    filesSource(
-      folders.flatMap((folder) => [
-        { path: `${folder}adapter_config.json`, contents: new Blob(["{}"]) },
-        { path: `${folder}adapter_model.safetensors`, contents: new Blob([folder]) },
-      ]),
-    );
-
-  test("are all added, by the names of their folders", async () => {
-    const loom = await open();
-    const infos = await loom.addModules("mine", files("drop/one/", "drop/two/"));
-    expect(infos.map(({ id }) => id)).toEqual(["one", "two"].map((name) => `drop/${name}`));
-    expect(infos.map(({ sha256: hash }) => hash)).toEqual(
-      ["drop/one/", "drop/two/"].map((text) => sha256(new TextEncoder().encode(text))),
-    );
-    const [alone] = await loom.addModules("mine", files(""));
-    expect(alone).toMatchObject({ id: "mine" });
-    await expect(loom.addModule("both", files("one/", "two/"))).rejects.toMatchObject({
-      code: "invalid-input",
-      why: "Expected one PEFT folder, found one, two.",
-    });
-  });
-});
-
-test("what the engine refuses among files of this computer is chosen again, not looked for on a host", async () => {
-  const loom = await open();
-  const contents = new Blob(["longt5"]);
-  const load = loom.load({ source: filesSource([{ path: "config.json", contents }]) });
-  await expect(load).rejects.toMatchObject({
-    why: "LongT5 has local attention.",
-    next: "Choose the files again, or export the model anew.",
-  });
-});
-
-describe("addresses", () => {
-  test("a registry's files are relative to where it was redirected", async () => {
-    stored.files.clear();
-    const asked = serveLibrary((path) => {
-      if (path !== "old/registry.json") return null;
-      const response = new Response(JSON.stringify(registry));
-      Object.defineProperty(response, "url", { value: `${ORIGIN}registry.json` });
-      return response;
-    });
-    const loom = await open({ registryUrl: `${ORIGIN}old/registry.json` });
-    expect(loom.base?.id).toBe("small");
-    expect(asked).toContain("base/model.gguf");
-  });
-
-  test("a registry that is a web page is named as one", async () => {
-    serveLibrary(() => new Response("<!doctype html><title>Home</title>"));
-    await expect(open()).rejects.toMatchObject({
-      what: expect.stringContaining("registry.json is a web page, not the file."),
-    });
-  });
-
-  test("what is no address is refused by the engine, with a message", async () => {
-    const loom = await open();
-    await expect(loom.load({ source: "no address" })).rejects.toMatchObject({
-      code: "invalid-input",
-      what: "This names no model or adapter.",
-    });
-    expect(loom.base?.id).toBe("small");
-  });
-
-  test("a link is read from its fragment or, where that was escaped, from the whole address", async () => {
-    const loom = await open();
-    const learned = await loom.learn({ examples });
-    const fragment = await loom.share({ composition: learned, title: "Title" });
-    for (const link of [fragment, `#${fragment}`, `https://site.test/?registry=a#${fragment}`]) {
-      expect((await loom.decode(link)).title).toBe("Title");
-    }
-  });
-});
-
-test("the files beside a tokenizer and a configuration are read with them", async () => {
-  const loom = await open();
-  const contents = (text: string) => new Blob([text]);
-  const model = [
-    { path: "t5/config.json", contents: contents("{}") },
-    { path: "t5/spiece.model", contents: contents("s") },
-    { path: "t5/model.safetensors", contents: contents("w") },
-  ];
-  await loom.load({ source: filesSource(model) });
-  expect(FakeLoad.filesBeside).toEqual(["", "", "", ""]);
-  model.push({ path: "t5/added_tokens.json", contents: contents("added") });
-  model.push({ path: "t5/special_tokens_map.json", contents: contents("map") });
-  model.push({ path: "t5/tokenizer_config.json", contents: contents("config") });
-  model.push({ path: "t5/generation_config.json", contents: contents("settings") });
-  await loom.load({ source: filesSource(model) });
-  expect(FakeLoad.filesBeside).toEqual(["added", "map", "config", "settings"]);
 });

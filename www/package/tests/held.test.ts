@@ -1,10 +1,9 @@
 // Learning beside modules that are held.
 
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { LoraLoom } from "../src/client.js";
 import type { WorkerRequest } from "../src/protocol.js";
-import { localWorker } from "./local-worker.js";
-import { ORIGIN, serveLibrary } from "./server.js";
+import { localWorker, open } from "./local-worker.js";
+import { serveLibrary } from "./server.js";
 
 beforeEach(() => serveLibrary());
 afterEach(() => vi.unstubAllGlobals());
@@ -20,7 +19,7 @@ test("modules that are held are loaded first, and passed to the engine with the 
     };
     return worker;
   };
-  const loom = await LoraLoom.open({ registryUrl: `${ORIGIN}registry.json`, createWorker });
+  const loom = await open({ createWorker });
   const held = [{ id: "two", weight: -0.5 }];
   await loom.learn({
     examples: [{ input: "a", output: "b" }],

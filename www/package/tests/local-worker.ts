@@ -1,13 +1,17 @@
-// A worker in this thread, over the fake engine.
+// A worker in this thread, over the fake engine, and a client of it.
 
+import { LoraLoom } from "../src/client.js";
 import type { WorkerLike } from "../src/link.js";
+import type { InspectOptions } from "../src/options.js";
 import type { FromWorker } from "../src/protocol.js";
+import { filesSource } from "../src/sources.js";
 import { startWorker } from "../src/worker/serve.js";
 import { WorkerSession } from "../src/worker/session.js";
 import { openStore } from "../src/worker/store.js";
 import { fakeGpuModule, fakeModule } from "./fake-engine.js";
-import { FakeSession } from "./fake-session.js";
+import { FakeGpuSession, FakeSession } from "./fake-session.js";
 import { MemoryFolder } from "./file-system.js";
+import { ORIGIN } from "./server.js";
 
 /** The workers made so far. */
 export const workers: { ended: boolean }[] = [];
@@ -55,3 +59,22 @@ export function localWorker({ threadsFailure = null as string | null } = {}): Wo
   setTimeout(() => worker.onmessage?.({ data: { ready: true } } as MessageEvent));
   return worker;
 }
+
+/** Forgets the workers made so far, and the faults of their sessions. */
+export function resetWorkers(): void {
+  workers.length = 0;
+  FakeSession.steps = 5;
+  FakeSession.trapAt = Number.POSITIVE_INFINITY;
+  FakeGpuSession.losesAt = Number.POSITIVE_INFINITY;
+}
+
+/** The client of the served library. */
+export const open = (options: Partial<InspectOptions> = {}) =>
+  LoraLoom.open({ registryUrl: `${ORIGIN}registry.json`, createWorker: localWorker, ...options });
+
+/** The two files of a PEFT folder. */
+export const peftFolder = () =>
+  filesSource([
+    { path: "mine/adapter_config.json", contents: new Blob(["{}"]) },
+    { path: "mine/adapter_model.safetensors", contents: new Blob(["w"]) },
+  ]);
