@@ -6,6 +6,7 @@ import type { Placeholder, ProgressEvent, StageEvent } from "../protocol.js";
 import { isTimeout } from "../timeout.js";
 import type { Sha256 } from "./engine.js";
 import { loraLoomError, shortName } from "./errors.js";
+import { isTrap } from "./first-trap.js";
 import { ChangedOnServer, type HttpContext, type Served } from "./http.js";
 import { SafeWriter } from "./safe-writer.js";
 import type { FileRecord, Store, StoredEntry } from "./store.js";
@@ -267,7 +268,7 @@ class Download {
 
   /** Whether the sink refused stored bytes, and not as a trap of its engine. */
   #isRefusal(error: unknown): boolean {
-    return this.#attempt.refused && !(error instanceof WebAssembly.RuntimeError);
+    return this.#attempt.refused && !isTrap(error);
   }
 
   async #fromStore(stored: StoredEntry): Promise<{ sha256: string; bytes: number }> {

@@ -6,7 +6,7 @@ import type { Build, Device, DeviceKind, GpuStatus } from "../protocol.js";
 import { withTimeout } from "../timeout.js";
 import type { Capabilities } from "./capabilities.js";
 import { loraLoomError } from "./errors.js";
-import { keepFirstTrap } from "./first-trap.js";
+import { isTrap, keepFirstTrap } from "./first-trap.js";
 import { NO_WEBGPU } from "./gpu.js";
 import { isLocalFile, readLocalFile } from "./local-files.js";
 import { createSharedMemory, isFull, START_BYTES } from "./memory.js";
@@ -206,8 +206,6 @@ export async function loadEngine(
     isFull: () => isFull(memory),
   };
 }
-
-const isTrap = (error: unknown) => error instanceof WebAssembly.RuntimeError;
 
 async function start(
   glue: URL,

@@ -7,6 +7,10 @@ export interface Guarded<T> {
   onTrap(trap: WebAssembly.RuntimeError): void;
 }
 
+/** Whether an error is a trap: the engine's memory is in an unknown state after it. */
+export const isTrap = (error: unknown): error is WebAssembly.RuntimeError =>
+  error instanceof WebAssembly.RuntimeError;
+
 type Callable = (...values: unknown[]) => unknown;
 
 /**
@@ -21,7 +25,7 @@ export function keepFirstTrap<T extends object>(
 ): Guarded<T> {
   let first: WebAssembly.RuntimeError | null = null;
   const note = (error: unknown): unknown => {
-    if (error instanceof WebAssembly.RuntimeError) first ??= error;
+    if (isTrap(error)) first ??= error;
     return first ?? error;
   };
   const call = (work: () => unknown): unknown => {

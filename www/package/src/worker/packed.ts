@@ -11,6 +11,7 @@ import {
   storedUrl,
 } from "./download.js";
 import type { BaseLoad, EngineModule } from "./engine.js";
+import { isTrap } from "./first-trap.js";
 import type { BasePieces } from "./pieces.js";
 import { SafeWriter } from "./safe-writer.js";
 import type { Store } from "./store.js";
@@ -76,7 +77,7 @@ export class PackedCopy {
     } catch (error) {
       signal.throwIfAborted();
       // Only a trap is a failure of the engine, all else of the copy.
-      if (error instanceof WebAssembly.RuntimeError) throw error;
+      if (isTrap(error)) throw error;
       const what = isTimeout(error)
         ? "The browser did not return the packed weights from storage"
         : "The stored packed weights are damaged";

@@ -3,6 +3,7 @@
 import { reasonOf } from "../errors.js";
 import type { ErrorReport, FromWorker, ToWorker } from "../protocol.js";
 import { loraLoomError, reportOf } from "./errors.js";
+import { isTrap } from "./first-trap.js";
 import { LARGE_BYTES } from "./memory.js";
 import { handle, type WorkerSession } from "./session.js";
 
@@ -33,7 +34,7 @@ export function startWorker(
   const running = new Map<number, { abort: AbortController; stop: AbortController }>();
   let crashed = false;
   const onUncaught = (error: unknown): boolean => {
-    if (!(error instanceof WebAssembly.RuntimeError)) return false;
+    if (!isTrap(error)) return false;
     // What follows from the first trap would hide it.
     if (!crashed) {
       crashed = true;
