@@ -6,6 +6,7 @@ use bytemuck::{cast_slice, cast_slice_mut};
 use half::f16;
 use serde::{Deserialize, Serialize};
 
+use crate::choices::Choices;
 use crate::kernels::cpu::{
     Isa, Operand, PackedF32, PackedInt8, QuantizedRows, Store, Term, norm_rows, product_f32,
     product_int8, quantize_rows, rms_norm, scale_columns,
@@ -23,6 +24,17 @@ pub enum Precision {
     /// Weights in 8 bits, activations in 7 or 14; everything else in f32.
     #[default]
     Int8,
+}
+
+impl Choices for Precision {
+    const ALL: &'static [Self] = &[Self::F32, Self::Int8];
+
+    fn describe(self) -> (&'static str, &'static str) {
+        match self {
+            Self::F32 => ("f32", "Exact, four times as large."),
+            Self::Int8 => ("int8", "The base's weights in 8 bits."),
+        }
+    }
 }
 
 /// A weight matrix `[d_out, d_in]`, packed for its precision.
