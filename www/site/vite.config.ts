@@ -19,14 +19,15 @@ export default defineConfig({
     rolldownOptions: {
       input: ["index.html", "embed.html"],
       // One chunk for what every panel uses, as small ones compress worse, and one for both pages. What only
-      // opened details use is fetched with them.
+      // opened details import is not initial, and is fetched with them.
       output: {
         codeSplitting: {
           groups: [
             { name: "client", test: /package\/dist\/(?!element|ended-run)/, priority: 1 },
             {
               name: "page",
-              test: /preact|site\/src\/(?!panels|embed|main|details-text|components\/(source-form|table)|state\/(add-module|take|offer|kept|route|isolate|paste|examples-file|polish|start-again)|zip|charts\/qr)/,
+              test: /preact|site\/src\/(?!panels|embed|main)/,
+              tags: ["$initial"],
             },
           ],
         },
