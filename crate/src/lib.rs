@@ -61,6 +61,7 @@ pub struct Readme;
 
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 pub mod bindings;
+mod choices;
 pub mod formats;
 #[doc(hidden)]
 pub mod kernels;

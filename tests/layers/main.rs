@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The layers, from the lowest to the highest.
-const LAYERS: [&str; 10] = [
-    "formats", "kernels", "model", "lora", "learn", "session", "registry", "recipe", "bench",
-    "bindings",
+const LAYERS: [&str; 11] = [
+    "choices", "formats", "kernels", "model", "lora", "learn", "session", "registry", "recipe",
+    "bench", "bindings",
 ];
 
 fn level(module: &str) -> Option<usize> {

@@ -19,7 +19,7 @@ export default defineConfig({
     rolldownOptions: {
       input: ["index.html", "embed.html"],
       // One chunk for what every panel uses, as small ones compress worse, and one for both pages. What only
-      // opened details or the element use is fetched with them.
+      // opened details import is not initial, and is fetched with them; the element has what only it uses.
       output: {
         codeSplitting: {
           groups: [
@@ -30,7 +30,8 @@ export default defineConfig({
             },
             {
               name: "page",
-              test: /preact|site\/src\/(?!panels|embed|main|details-text|components\/(source-form|table)|state\/(add-module|take|offer|kept|route|isolate|paste|examples-file|polish|start-again)|zip|charts\/qr)/,
+              test: /preact|site\/src\/(?!panels|embed|main)/,
+              tags: ["$initial"],
             },
           ],
         },

@@ -2,7 +2,7 @@
 //! softmax are not counted.
 
 use super::synthetic::layers;
-use super::{Batch, Modules, PrecisionName, Work};
+use super::{Batch, Modules, Work};
 use crate::model::t5::T5Config;
 use crate::model::{LinearId, LinearKind, ModelConfig, Stack};
 
@@ -120,10 +120,7 @@ pub(super) fn gradient(config: &T5Config, batch: &Batch, modules: &Modules) -> W
 /// reads, at the precision's own size, and the keys and values.
 pub(super) fn decoding(config: &T5Config, batch: &Batch, new_tokens: usize) -> Work {
     let (examples, tokens, steps) = (batch.examples as u64, batch.tokens as u64, new_tokens as u64);
-    let per_weight = match batch.precision {
-        PrecisionName::Int8 => 1,
-        PrecisionName::F32 => 4,
-    };
+    let per_weight = batch.precision.weight_bytes() as u64;
     let weights = weights(config, Stack::Decoder) + lm_head(config);
     let cached = attention(config, Stack::Decoder, 1) * 4 * examples;
     Work {
@@ -139,13 +136,14 @@ mod tests {
     use super::super::synthetic;
     use super::*;
     use crate::lora::Merge;
+    use crate::model::Precision;
 
     #[test]
     fn the_counts_of_flan_t5_small_are_those_worked_out_by_hand() {
         let config = synthetic::config("flan-t5-small").unwrap();
         let batch = Batch {
             model: "flan-t5-small".to_owned(),
-            precision: PrecisionName::Int8,
+            precision: Precision::Int8,
             examples: 5,
             tokens: 128,
             targets: 8,

@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::synthetic::{self, Noise};
 use super::{
-    Batch, BenchError, Modules, PrecisionName, Work, check_finite, count, loaded_name,
-    random_model, slices,
+    Batch, BenchError, Modules, Work, check_finite, count, loaded_name, random_model, slices,
 };
 use crate::kernels::gpu::{
     Buffer, Gpu, GpuError, Matrix, Output, Program, Quantize, Recorder, Rows, RowsMode, Store,
@@ -19,7 +18,7 @@ use crate::lora::AdapterSet;
 use crate::lora::PeftAdapter;
 use crate::model::{
     Control, GpuEvaluation, GpuModel, GpuModules, GroupCoefficients, LayerGroup, Model, ModelError,
-    TokenizedExample,
+    Precision, TokenizedExample,
 };
 
 /// Seconds that a sample of a product should last: products are repeated in one submission, whose own
@@ -40,7 +39,7 @@ pub enum GpuWorkload {
         /// Rows, columns and depth.
         size: usize,
         /// `int8` or `f32`.
-        precision: PrecisionName,
+        precision: Precision,
     },
     /// The objective of several vectors of coefficients at once: merge the modules, then the losses.
     Loss {
@@ -179,12 +178,12 @@ impl GpuBench {
     fn product(
         &self,
         size: usize,
-        precision: PrecisionName,
+        precision: Precision,
     ) -> Result<(Prepared, GpuWork), BenchError> {
         const WHAT: &str = "a product";
         let gpu = &*self.gpu;
         let values = Noise::new(size as u64).normal(size * size, (size as f32).powf(-0.5));
-        let quantized = matches!(precision, PrecisionName::Int8);
+        let quantized = precision.is_quantized();
         let weights = if quantized {
             Matrix::int8(gpu, WHAT, &[QuantizedMatrix::new(&values, size, size)])?
         } else {
@@ -321,7 +320,7 @@ impl GpuBench {
     }
 
     fn load_model(&mut self, batch: &Batch) -> Result<(), BenchError> {
-        let precision = batch.precision.into();
+        let precision = batch.precision;
         let name = loaded_name(&batch.model, precision);
         if self.model.as_ref().is_none_or(|loaded| loaded.name != name) {
             self.model = None;

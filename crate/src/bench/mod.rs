@@ -23,7 +23,7 @@ pub use files::{FileKind, gguf_file, write_model};
 #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
 pub use gpu::{GpuAdapter, GpuBench, GpuWork, GpuWorkload};
 pub use synthetic::config_json;
-pub use workload::{Batch, Modules, PrecisionName, Work, Workload};
+pub use workload::{Batch, Modules, Work, Workload};
 
 use crate::formats::{FormatError, GgufFile, WeightsStream};
 
@@ -145,7 +145,7 @@ impl Bench {
                 let mut noise = Noise::new(columns as u64 * 31 + depth as u64);
                 let weights = noise.normal(columns * depth, (depth as f32).powf(-0.5));
                 let x = noise.normal(rows * depth, 1.0);
-                let layer = LinearAlone::new(&weights, [columns, depth], precision.into(), x);
+                let layer = LinearAlone::new(&weights, [columns, depth], precision, x);
                 let multiply_adds = (rows * columns * depth) as u64;
                 let work = Work { multiply_adds, ..Work::default() };
                 Ok((Prepared::Product(Box::new(layer)), work))
@@ -212,7 +212,7 @@ impl Bench {
                 let work =
                     Work { bytes: files::tensor_bytes(model, FileKind::Q8_0)?, ..Work::default() };
                 self.model = None;
-                let (name, precision) = (model.clone(), (*precision).into());
+                let (name, precision) = (model.clone(), *precision);
                 Ok((Prepared::Load { name, config, precision }, work))
             }
             Workload::LibraryLearn { task, modules, precision } => {
@@ -346,11 +346,11 @@ impl Bench {
 
     /// Loads a random model, unless it is the one already loaded.
     fn load_model(&mut self, batch: &Batch) -> Result<T5Config, BenchError> {
-        let name = loaded_name(&batch.model, batch.precision.into());
+        let name = loaded_name(&batch.model, batch.precision);
         let config = synthetic::config(&batch.model)?;
         if self.model.as_ref().is_none_or(|(loaded, _)| *loaded != name) {
             self.model = None;
-            self.model = Some((name, random_model(&batch.model, batch.precision.into())?));
+            self.model = Some((name, random_model(&batch.model, batch.precision)?));
         }
         Ok(config)
     }
@@ -373,11 +373,11 @@ impl Bench {
         &mut self,
         task: &str,
         modules: &[String],
-        precision: PrecisionName,
+        precision: Precision,
     ) -> Result<Vec<TokenizedExample>, BenchError> {
         self.model = None;
         self.adapters_of = None;
-        let (model, examples) = library::load(&self.files, task, precision.into())?;
+        let (model, examples) = library::load(&self.files, task, precision)?;
         self.adapters = library::adapters(&self.files, modules)?;
         self.model = Some(("library".to_owned(), model));
         Ok(examples)

@@ -25,7 +25,7 @@ pub enum Workload {
         /// Inputs of the layer.
         depth: usize,
         /// `int8` or `f32`.
-        precision: PrecisionName,
+        precision: Precision,
     },
     /// The encoder over a batch of inputs.
     Encoder {
@@ -87,7 +87,7 @@ pub enum Workload {
         /// The model.
         model: String,
         /// `int8` or `f32`.
-        precision: PrecisionName,
+        precision: Precision,
     },
     /// A whole learning run on the demo library, whose files were added, as the page does it.
     LibraryLearn {
@@ -96,7 +96,7 @@ pub enum Workload {
         /// Names of the modules that are chosen from.
         modules: Vec<String>,
         /// `int8` or `f32`.
-        precision: PrecisionName,
+        precision: Precision,
     },
     /// Greedy decoding of the demo library's task, composed of all modules at equal weights.
     LibraryDecode {
@@ -105,29 +105,10 @@ pub enum Workload {
         /// Names of the modules composed.
         modules: Vec<String>,
         /// `int8` or `f32`.
-        precision: PrecisionName,
+        precision: Precision,
         /// Inputs decoded at once.
         inputs: usize,
     },
-}
-
-/// [`Precision`], as the driver names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PrecisionName {
-    /// Exact.
-    F32,
-    /// 8-bit weights.
-    Int8,
-}
-
-impl From<PrecisionName> for Precision {
-    fn from(name: PrecisionName) -> Self {
-        match name {
-            PrecisionName::F32 => Precision::F32,
-            PrecisionName::Int8 => Precision::Int8,
-        }
-    }
 }
 
 /// A model and a batch of random inputs.
@@ -137,7 +118,7 @@ pub struct Batch {
     /// `flan-t5-small`, `flan-t5-base` or `tiny`.
     pub model: String,
     /// `int8` or `f32`.
-    pub precision: PrecisionName,
+    pub precision: Precision,
     /// Inputs.
     pub examples: usize,
     /// Tokens of each input.

@@ -29,16 +29,7 @@ pub use self::session::{Hooks, Session};
 pub use wasm_bindgen_rayon::init_thread_pool;
 
 #[wasm_bindgen(typescript_custom_section)]
-const TYPES: &str = r#"import type {
-  Assessment, BaseInfo, Candidate, ChosenWeights, Composition, Evaluation, Example, ExamplesFormat,
-  FoundModules, Generated, GpuStatus, LearnOptions, LearnResult, LoadedHashes, ModuleInfo, ModuleLoss,
-  ModuleQuery, PeftFiles, Placeholder, Precision, ReadExamples, Recipe, RecipeDraft, Registry,
-  RegistryBase, RegistryFile, RegistryModule, RemoteFolder, RouteOptions, Routed, Score,
-  SessionEvent, Setting, StoredComposition, Suggestion, TestResult, TuneOptions, TuneResult,
-  TunedScales, Verified,
-} from "./types.js";
-
-/** Callbacks of a long method. */
+const TYPES: &str = r#"/** Callbacks of a long method. */
 export interface Hooks {
   onEvent(event: SessionEvent): void;
   /** Called before each step; resolves with true where the method is to stop. */

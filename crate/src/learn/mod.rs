@@ -35,6 +35,7 @@ mod strategy;
 mod subset;
 mod tuning;
 
+pub use crate::choices::{Choice, Choices};
 pub use assessment::{Assessment, Enough, ExampleAnswer, Expected, Verdict};
 pub use cma_es::CmaEs;
 pub use cobyla::Cobyla;
@@ -45,7 +46,7 @@ pub use routing::{
     ROUTE_NEAREST, ROUTE_THRESHOLD, RoutingIndex, choose_route, nearest_routes, route_score,
 };
 pub use run::{Evaluation, LearnResult, LearningRun, Step};
-pub use settings::{Choice, Choices, Setting, SettingKind, settings};
+pub use settings::{Setting, SettingKind, settings};
 pub use strategy::{ExampleScore, Phase};
 pub use tuning::{Adam, Effort, TuneOptions, TuneStep};
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::settings;
-use super::settings::Choices;
+use crate::choices::Choices;
 use crate::lora::{Merge, WeightedModule};
 
 /// Which search finds the coefficients.
@@ -25,6 +25,37 @@ pub enum Optimizer {
     Greedy,
     /// A linear trust region from probes of each module, eight points at a time.
     RidgeTrustRegion,
+}
+
+impl Choices for Optimizer {
+    const ALL: &'static [Self] = &[
+        Self::Forward,
+        Self::ForwardGradient,
+        Self::Cobyla,
+        Self::CmaEs,
+        Self::Greedy,
+        Self::RidgeTrustRegion,
+    ];
+
+    fn describe(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Forward => (
+                "forward selection (recommended)",
+                "Adds the module that helps most, then refines the weights.",
+            ),
+            Self::ForwardGradient => (
+                "forward selection by gradients",
+                "Forward selection where gradients say which of many modules to try.",
+            ),
+            Self::Cobyla => ("COBYLA", "Linear trust region, as in the published method."),
+            Self::CmaEs => ("CMA-ES", "Samples around the best weights so far."),
+            Self::Greedy => ("greedy", "Adds one module after another, then refines."),
+            Self::RidgeTrustRegion => (
+                "ridge, eight at a time",
+                "Linear trust region from batches of eight, which a GPU evaluates at once.",
+            ),
+        }
+    }
 }
 
 impl Optimizer {
@@ -51,6 +82,23 @@ pub enum Selection {
     ByHand,
 }
 
+impl Choices for Selection {
+    const ALL: &'static [Self] = &[Self::All, Self::Random, Self::Automatic, Self::ByHand];
+
+    fn describe(self) -> (&'static str, &'static str) {
+        match self {
+            Self::All => ("all of them", "Every module."),
+            Self::Random => {
+                ("a random choice (as published)", "Modules drawn with the seed, as published.")
+            }
+            Self::Automatic => ("automatic (recommended)", "The modules that lower the loss most."),
+            Self::ByHand => {
+                ("only the ones I select", "Every module: the list was chosen by hand.")
+            }
+        }
+    }
+}
+
 /// How the losses of the examples become one number; the penalty on the coefficients,
 /// [`LearnOptions::regularization`] · mean|w|, is added to either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +111,20 @@ pub enum Objective {
     /// As the reference code computes it (`default_get_loss` with all examples in one batch): the
     /// mean over the tokens of all examples, divided by the number of examples.
     Reference,
+}
+
+impl Choices for Objective {
+    const ALL: &'static [Self] = &[Self::Paper, Self::Reference];
+
+    fn describe(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Paper => ("paper", "Mean over the examples of each one's cross-entropy."),
+            Self::Reference => (
+                "reference",
+                "Mean over all tokens divided by the examples, as the published code.",
+            ),
+        }
+    }
 }
 
 impl Objective {

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::LearnError;
+use crate::choices::Choices;
 use crate::lora::TunedPart;
 
 /// Steps and a learning rate that go together.
@@ -19,6 +20,20 @@ pub enum Effort {
     Balanced,
     /// B by 20 steps at 0.001; scales by 40 at 0.1.
     Thorough,
+}
+
+impl Choices for Effort {
+    const ALL: &'static [Self] = &[Self::Quick, Self::Balanced, Self::Thorough];
+
+    fn describe(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Quick => ("quick", "A few large steps."),
+            Self::Balanced => {
+                ("balanced (recommended)", "Twice the steps, each smaller than the one before.")
+            }
+            Self::Thorough => ("thorough", "Four times the steps; overconfident about new inputs."),
+        }
+    }
 }
 
 /// The settings of a tuning run.

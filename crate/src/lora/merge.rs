@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::{LoraError, PeftLayer};
+use crate::choices::Choices;
 #[cfg(feature = "gpu")]
 use crate::kernels::gpu::RankFactor;
 use crate::model::LinearId;
@@ -24,6 +25,19 @@ pub enum Merge {
     Lorahub,
     /// `Σ wᵢ·scalingᵢ·Bᵢ·Aᵢ`, the sum of the modules' own updates (PEFT's `cat`). Ranks may differ.
     Delta,
+}
+
+impl Choices for Merge {
+    const ALL: &'static [Self] = &[Self::Delta, Self::Lorahub];
+
+    fn describe(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Delta => ("delta", "Adds the modules' updates; ranks may differ."),
+            Self::Lorahub => {
+                ("lorahub", "Adds A and B separately, as published; needs equal ranks.")
+            }
+        }
+    }
 }
 
 /// A module's matrices of one layer, and its weight.

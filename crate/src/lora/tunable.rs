@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::export::{ExportOptions, Exported, export_layers};
 use super::merge::MergedLayer;
 use super::{AdapterSet, LoraError, ModuleWeight, PeftAdapter};
+use crate::choices::Choices;
 use crate::model::{
     BranchGradient, LinearId, LoraBranch, LoraBranches, ModelConfig, Precision, WithRespectTo,
 };
@@ -21,6 +22,17 @@ pub enum TunedPart {
     LoraB,
     /// One scale for each rank of each module and layer, which starts at the module's weight.
     Scales,
+}
+
+impl Choices for TunedPart {
+    const ALL: &'static [Self] = &[Self::LoraB, Self::Scales];
+
+    fn describe(self) -> (&'static str, &'static str) {
+        match self {
+            Self::LoraB => ("B", "B of every layer."),
+            Self::Scales => ("scales", "One scale for each rank, which a link holds."),
+        }
+    }
 }
 
 /// Changes of the ranks' scales, in 4 bits each, so that they fit a link.

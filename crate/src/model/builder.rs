@@ -267,10 +267,10 @@ impl ModelBuilder {
     /// [`ModelError::OutOfMemory`].
     fn zeros(&self, key: &str, shape: &[usize]) -> Result<Tensor, ModelError> {
         let kind = self.specs[key].0;
-        let value_bytes = match (kind, self.precision()) {
-            (TensorKind::Vector, _) | (_, Precision::F32) => size_of::<f32>(),
-            (TensorKind::Embedding { tied: false }, Precision::Int8) => size_of::<half::f16>(),
-            (_, Precision::Int8) => size_of::<i8>(),
+        let value_bytes = match kind {
+            TensorKind::Vector => size_of::<f32>(),
+            TensorKind::Embedding { tied: false } => self.precision().embedding_bytes(),
+            _ => self.precision().weight_bytes(),
         };
         let bytes = shape.iter().try_fold(value_bytes, |bytes, &size| bytes.checked_mul(size));
         check_memory(bytes.unwrap_or(usize::MAX))?;

@@ -6,6 +6,7 @@ use bytemuck::{cast_slice, cast_slice_mut};
 use half::f16;
 use serde::{Deserialize, Serialize};
 
+use crate::choices::Choices;
 use crate::kernels::cpu::{
     Isa, Operand, PackedF32, PackedInt8, QuantizedRows, Store, Term, norm_rows, product_f32,
     product_int8, quantize_rows, rms_norm, scale_columns,
@@ -23,6 +24,43 @@ pub enum Precision {
     /// Weights in 8 bits, activations in 7 or 14; everything else in f32.
     #[default]
     Int8,
+}
+
+impl Choices for Precision {
+    const ALL: &'static [Self] = &[Self::F32, Self::Int8];
+
+    fn describe(self) -> (&'static str, &'static str) {
+        match self {
+            Self::F32 => ("f32", "Exact, four times as large."),
+            Self::Int8 => ("int8", "The base's weights in 8 bits."),
+        }
+    }
+}
+
+impl Precision {
+    /// Whether the products are those of 8-bit integers, not of f32.
+    pub(crate) fn is_quantized(self) -> bool {
+        match self {
+            Precision::F32 => false,
+            Precision::Int8 => true,
+        }
+    }
+
+    /// Bytes of a weight of a [`Linear`].
+    pub(crate) fn weight_bytes(self) -> usize {
+        match self {
+            Precision::F32 => size_of::<f32>(),
+            Precision::Int8 => size_of::<i8>(),
+        }
+    }
+
+    /// Bytes of a value of an [`Embedding`] that is not tied to `lm_head`.
+    pub(super) fn embedding_bytes(self) -> usize {
+        match self {
+            Precision::F32 => size_of::<f32>(),
+            Precision::Int8 => size_of::<f16>(),
+        }
+    }
 }
 
 /// A weight matrix `[d_out, d_in]`, packed for its precision.
@@ -57,6 +95,15 @@ impl Linear {
                 }
             }
             Linear::Int8(packed) => packed.quantize_columns(first, rows),
+        }
+    }
+
+    /// The packed weights where they are in 8 bits.
+    #[cfg(feature = "gpu")]
+    pub(super) fn as_int8(&self) -> Option<&PackedInt8> {
+        match self {
+            Linear::F32(_) => None,
+            Linear::Int8(packed) => Some(packed),
         }
     }
 
@@ -251,7 +298,7 @@ impl Activations {
         x: &[f32],
         int14: bool,
     ) -> Self {
-        if context.precision == Precision::Int8 && !int14 {
+        if context.precision.is_quantized() && !int14 {
             let mut rows = QuantizedRows::new(x.len() / weight.len().max(1), weight.len());
             norm_rows(context.isa, x, weight, epsilon, factor, &mut rows);
             return Activations::Int8(rows);

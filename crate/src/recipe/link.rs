@@ -242,9 +242,17 @@ pub(super) fn version_of(recipe: &Recipe) -> u8 {
 
 pub(super) fn write(recipe: &Recipe, version: u8) -> Vec<u8> {
     let flag = |on, bit| if on { bit } else { 0 };
+    let merge = match recipe.merge {
+        Merge::Lorahub => 0,
+        Merge::Delta => flags::DELTA,
+    };
+    let precision = match recipe.precision {
+        Precision::F32 => 0,
+        Precision::Int8 => flags::INT8,
+    };
     let mut bytes = vec![
-        flag(recipe.merge == Merge::Delta, flags::DELTA)
-            | flag(recipe.precision == Precision::Int8, flags::INT8)
+        merge
+            | precision
             | flag(recipe.instruction.is_some(), flags::INSTRUCTION)
             | flag(version > 3 && recipe.scales.is_some(), flags::SCALES),
     ];

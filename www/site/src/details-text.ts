@@ -1,6 +1,6 @@
 // The English sentences of what is fetched once it is opened; text.ts has those of the page.
 
-import type { AdapterNotes, BaseNotes, ExamplesLayout, LmHeadNote } from "loraloom";
+import type { AdapterNotes, BaseNotes, ExamplesLayout, LmHeadNote, Precision } from "loraloom";
 import { bytes, count, loss, seconds } from "./format.js";
 import { some } from "./text.js";
 
@@ -356,8 +356,10 @@ const device = {
   threads: "Threads",
   onePerCore: (cores: number) => `one per core (${cores})`,
   precision: "Precision",
-  int8: "8 bits (fast)",
-  f32: "32 bits (exact, slower)",
+  precisions: {
+    int8: "8 bits (fast)",
+    f32: "32 bits (exact, slower)",
+  } satisfies Record<Precision, string>,
 };
 
 const base = {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::lora::{AdapterConfig, PeftAdapter, PeftLayer};
 
+use crate::choices::Choices;
 use crate::kernels::gpu::{Gpu, GpuError};
 use crate::lora::{AdapterSet, Merge};
 use crate::model::{
@@ -84,7 +85,7 @@ pub(super) async fn check(cpu: &dyn Model, gpu: &dyn GpuModel) -> Result<u64, Mo
     });
     let adapters = [adapter(config, &mut noise)?, adapter(config, &mut noise)?];
     let mut bytes = 0;
-    for merge in [Merge::Lorahub, Merge::Delta] {
+    for &merge in Merge::ALL {
         let mut composition =
             AdapterSet::new(config, &adapters, merge).expect("the modules fit this configuration");
         let modules = composition.upload(gpu)?;

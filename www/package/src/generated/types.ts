@@ -173,7 +173,7 @@ module: RegistryModule,
 words: Array<string>, };
 
 /**
- * A value of a [`SettingKind::Choice`].
+ * A value that a form offers.
  */
 export type Choice = { 
 /**

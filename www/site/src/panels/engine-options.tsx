@@ -39,10 +39,7 @@ export function EngineOptions() {
         label={words.precision}
         disabled={disabled}
         value={settings.precision}
-        options={[
-          ["int8", words.int8],
-          ["f32", words.f32],
-        ]}
+        options={Object.entries(words.precisions)}
         onSelect={(precision) => void changeEngine({ precision: precision as Precision })}
       />
     </div>

@@ -13,7 +13,7 @@ use crate::kernels::gpu::{
 };
 use crate::model::t5::position::PositionBias;
 use crate::model::t5::{FeedForward, T5Config};
-use crate::model::{LayerGroup, Precision, Stack};
+use crate::model::{LayerGroup, Stack};
 
 /// Tasks of attention on the device.
 #[derive(Debug)]
@@ -218,10 +218,10 @@ impl<'a> Layers<'a> {
 
     /// The quantisation of the input of layers; with `int14`, of which some take 14-bit activations.
     fn quantize(&self, int14: bool) -> Quantize {
-        match (self.model.precision, int14) {
-            (Precision::F32, _) => Quantize::No,
-            (Precision::Int8, false) => Quantize::Int7,
-            (Precision::Int8, true) => Quantize::Int14,
+        match (self.model.precision.is_quantized(), int14) {
+            (false, _) => Quantize::No,
+            (true, false) => Quantize::Int7,
+            (true, true) => Quantize::Int14,
         }
     }
 

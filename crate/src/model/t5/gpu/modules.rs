@@ -142,17 +142,17 @@ impl Filling {
     /// The buffers of [`Filling::upload`].
     fn plan(&self, plan: &mut MemoryPlan, precision: Precision, summed: bool) {
         let sources = self.values() * self.copies.len();
-        match (precision, summed) {
-            (Precision::Int8, true) => {
+        match (precision.is_quantized(), summed) {
+            (true, true) => {
                 plan.add(ROWS, self.table.len() * size_of::<WeightRow>() / 4);
                 plan.add(MODULES, sources);
             }
-            (Precision::Int8, false) => {
+            (true, false) => {
                 for words in [self.words, self.scales, 1] {
                     plan.add(MODULES, words);
                 }
             }
-            (Precision::F32, _) => plan.add(MODULES, sources),
+            (false, _) => plan.add(MODULES, sources),
         }
     }
 
@@ -160,18 +160,18 @@ impl Filling {
         let (values, rows, group) = (self.values(), self.table.len(), self.group);
         let (words, scales) = (self.words, self.scales);
         let (mut table, mut packed) = (None, None);
-        let sources = match (precision, summed) {
-            (Precision::Int8, true) => {
+        let sources = match (precision.is_quantized(), summed) {
+            (true, true) => {
                 table = Some(gpu.upload(ROWS, &self.table)?);
                 gpu.upload(MODULES, &self.copies.concat())?
             }
-            (Precision::Int8, false) => {
+            (true, false) => {
                 let (bytes, scales) = self.quantized();
                 let values = gpu.upload(MODULES, &bytes)?;
                 packed = Some(Packed { values, scales: gpu.upload(MODULES, &scales)? });
                 gpu.zeros("nothing", 1)?
             }
-            (Precision::F32, _) => gpu.upload(MODULES, &self.copies.concat())?,
+            (false, _) => gpu.upload(MODULES, &self.copies.concat())?,
         };
         Ok(Segment { group, sources, values, table, packed, rows, words, scales })
     }

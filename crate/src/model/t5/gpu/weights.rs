@@ -87,7 +87,7 @@ fn plan_matrix(
     shape: [usize; 2],
     precision: Precision,
 ) {
-    for words in Matrix::words(gpu, shape, precision == Precision::Int8) {
+    for words in Matrix::words(gpu, shape, precision.is_quantized()) {
         plan.add(what.to_owned(), words);
     }
 }
@@ -99,9 +99,9 @@ fn matrix(gpu: &Gpu, what: &str, layers: &[&Linear]) -> Result<Matrix, GpuError>
     let mut values = Vec::new();
     let mut row = vec![0.0; d_in];
     for linear in layers {
-        match linear {
-            Linear::Int8(packed) => quantized.push(packed.unpacked()),
-            Linear::F32(_) => {
+        match linear.as_int8() {
+            Some(packed) => quantized.push(packed.unpacked()),
+            None => {
                 for index in 0..linear.d_out() {
                     linear.read_row(index, &mut row);
                     values.extend_from_slice(&row);

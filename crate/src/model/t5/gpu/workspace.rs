@@ -59,7 +59,7 @@ impl Sizes {
             FeedForward::Relu => config.d_ff,
         };
         Self {
-            quantized: precision == Precision::Int8,
+            quantized: precision.is_quantized(),
             x: rows * d_model,
             input: (rows, d_model),
             wide: rows * wi.max(3 * d_attention).max(d_model),
